@@ -1,0 +1,93 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Every Swift target is held to the same rules. Warnings are errors so that none is ever "known";
+// strict memory safety makes each pointer operation carry the word `unsafe`, so that a reader can
+// find them all; `Lifetimes` lets the LMDB wrapper and the token spans say what they may not outlive.
+let rules: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableExperimentalFeature("Lifetimes"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let package = Package(
+  name: "reprise",
+  products: [
+    .executable(name: "reprise", targets: ["reprise"]),
+    .library(name: "RepriseClient", targets: ["RepriseClient"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.80.0"),
+  ],
+  targets: [
+    // C libraries, each wrapped by exactly one Swift module.
+    .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
+    .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+    // simdjson is C++ without a C interface; this target gives it one of a dozen functions.
+    .target(
+      name: "CSIMDJSON",
+      cxxSettings: [.unsafeFlags(["-std=c++17"])],
+      linkerSettings: [.linkedLibrary("simdjson")]),
+
+    // The layers, lowest first. Arrows point down only.
+    .target(name: "LMDB", dependencies: ["CLMDB"], swiftSettings: rules),
+    .target(name: "SuffixIndex", swiftSettings: rules),
+    .target(name: "Drafting", dependencies: ["SuffixIndex"], swiftSettings: rules),
+    .target(
+      name: "CorpusStore",
+      dependencies: ["LMDB", "CXXHash", "SuffixIndex", "Drafting"],
+      swiftSettings: rules),
+    .target(name: "WireProtocol", dependencies: ["CSIMDJSON", "Drafting"], swiftSettings: rules),
+    .target(
+      name: "TreeService",
+      dependencies: [
+        "CorpusStore", "Drafting", "WireProtocol",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ],
+      swiftSettings: rules),
+    .target(
+      name: "RepriseClient",
+      dependencies: [
+        "WireProtocol",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ],
+      swiftSettings: rules),
+    .executableTarget(
+      name: "reprise",
+      dependencies: [
+        "CorpusStore", "Drafting", "RepriseClient", "TreeService", "WireProtocol",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: rules),
+
+    // The oracle is a module of its own, so that every test suite is held to the same slow answer.
+    .target(name: "Oracle", path: "Tests/Oracle", swiftSettings: rules),
+    .testTarget(name: "LMDBTests", dependencies: ["LMDB"], swiftSettings: rules),
+    .testTarget(
+      name: "SuffixIndexTests", dependencies: ["SuffixIndex", "Oracle"], swiftSettings: rules),
+    .testTarget(
+      name: "DraftingTests", dependencies: ["Drafting", "SuffixIndex", "Oracle"],
+      swiftSettings: rules),
+    .testTarget(
+      name: "CorpusStoreTests",
+      dependencies: ["CorpusStore", "Drafting", "LMDB", "Oracle"], swiftSettings: rules),
+    .testTarget(name: "WireProtocolTests", dependencies: ["WireProtocol", "Drafting"], swiftSettings: rules),
+    .testTarget(
+      name: "TreeServiceTests",
+      dependencies: ["TreeService", "RepriseClient", "CorpusStore", "WireProtocol"],
+      swiftSettings: rules),
+    .testTarget(
+      name: "EndToEndTests",
+      dependencies: ["RepriseClient", "WireProtocol", "Oracle", "reprise"],
+      swiftSettings: rules),
+  ],
+  cxxLanguageStandard: .cxx17
+)

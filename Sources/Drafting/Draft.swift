@@ -1,0 +1,63 @@
+/// Tokens proposed to follow a context, as a path or a tree.
+///
+/// Entry `i` of each array describes drafted token `i`. A parent stands before its children, so
+/// the arrays can be read in one pass. An empty draft says that history has nothing to propose.
+///
+/// The type is a reusable buffer: `removeAll()` keeps its storage, so that a caller who drafts
+/// into the same value again allocates nothing.
+public struct Draft: Equatable, Sendable {
+  /// Which history the draft was taken from.
+  public enum Source: String, Sendable {
+    /// The session's own prompt and output.
+    case local
+    /// The corpus.
+    case shared
+  }
+
+  public var tokens: [Int32] = []
+
+  /// Index in `tokens` of each token's parent; −1 for a token that follows the context directly.
+  public var parents: [Int32] = []
+
+  /// The product of count ratios from the context to each token, in (0, 1].
+  public var probs: [Float] = []
+
+  /// How often the matched tokens, followed by the path to each token, stand in the history.
+  public var counts: [Int] = []
+
+  /// The expected number of accepted tokens if counts told the truth: the sum of `probs`, added
+  /// up in double precision in the order of `tokens`.
+  public var score: Double = 0
+
+  /// How many of the context's last tokens were found in the history. 0 in an empty draft.
+  public var matchLength: Int = 0
+
+  public var source: Source = .shared
+
+  public init() {}
+
+  @inlinable public var count: Int { tokens.count }
+  @inlinable public var isEmpty: Bool { tokens.isEmpty }
+
+  /// Empties the draft and keeps its storage.
+  public mutating func removeAll() {
+    tokens.removeAll(keepingCapacity: true)
+    parents.removeAll(keepingCapacity: true)
+    probs.removeAll(keepingCapacity: true)
+    counts.removeAll(keepingCapacity: true)
+    score = 0
+    matchLength = 0
+    source = .shared
+  }
+
+  /// Adds a token below `parent`, which must already stand in the draft or be −1.
+  @inlinable
+  mutating func append(token: Int32, parent: Int32, probability: Double, count: Int) {
+    assert(parent >= -1 && Int(parent) < tokens.count, "a parent stands before its children")
+    tokens.append(token)
+    parents.append(parent)
+    probs.append(Float(probability))
+    counts.append(count)
+    score += probability
+  }
+}

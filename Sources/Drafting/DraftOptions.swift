@@ -1,0 +1,42 @@
+/// What a caller asks of one draft. The defaults are those of SuffixDecoding (arXiv 2411.04975,
+/// section 4) as its published implementation sets them.
+public struct DraftOptions: Equatable, Sendable {
+  /// Most tokens that a draft may hold, whatever the match. 0 asks for no draft.
+  public var maxTokens: Int
+
+  /// Tokens of budget for each token of match: a longer match earns a longer draft.
+  public var maxFactor: Double
+
+  /// Tokens of budget added to `maxFactor` × match length; may be negative.
+  public var maxOffset: Double
+
+  /// A token whose probability along its path is below this is not drafted. In 0...1.
+  public var minProbability: Double
+
+  /// Whether the draft may branch. A path follows the most frequent child only.
+  public var tree: Bool
+
+  public init(
+    maxTokens: Int = 32, maxFactor: Double = 1, maxOffset: Double = 0,
+    minProbability: Double = 0.1, tree: Bool = false
+  ) {
+    self.maxTokens = maxTokens
+    self.maxFactor = maxFactor
+    self.maxOffset = maxOffset
+    self.minProbability = minProbability
+    self.tree = tree
+  }
+
+  /// The most tokens that a match of `matchLength` tokens may draft:
+  /// min(maxTokens, ⌊matchLength · maxFactor + maxOffset⌋), never below 0.
+  ///
+  /// A millionth is added before rounding down, as the published implementation does, so that
+  /// a factor such as 0.1 (which has no exact binary form) times 30 gives 3.
+  @inlinable
+  public func budget(matchLength: Int) -> Int {
+    let earned = Double(matchLength) * maxFactor + maxOffset + 1e-6
+    // The comparison comes first because a Double beyond Int's range must not be converted.
+    if !(earned < Double(maxTokens)) { return maxTokens }
+    return max(0, Int(earned))
+  }
+}
