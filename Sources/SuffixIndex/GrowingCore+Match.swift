@@ -1,0 +1,123 @@
+extension GrowingCore {
+  private func cursor(_ state: UInt32, _ length: UInt32) -> MatchCursor {
+    MatchCursor(
+      node: state, edge: MatchCursor.noEdge, length: length, count: states[state].count)
+  }
+
+  func match(at tail: GrowingIndex.Tail) -> MatchCursor {
+    var (state, length) = (tail.state, min(tail.length, UInt32(depth - 1)))
+    settle(&state, length: length)
+    return cursor(state, length)
+  }
+
+  func advance(_ match: inout MatchCursor, by token: Int32) {
+    // A pattern of depth − 1 tokens is as long as a match may be, so one of depth − 2 is the
+    // longest that can be extended.
+    var (state, length) = (match.node, min(match.length, UInt32(depth - 2)))
+    settle(&state, length: length)
+    while true {
+      let edge = edge(from: state, by: token)
+      if edge != Self.none && count(ofEdge: edge) > 0 {
+        state = edges[edge].target
+        length += 1
+        settle(&state, length: length)
+        match = cursor(state, length)
+        return
+      }
+      if state == Self.root {
+        match = cursor(Self.root, 0)
+        return
+      }
+      state = states[state].link
+      length = states[state].length
+    }
+  }
+
+  func shorten(_ match: inout MatchCursor) {
+    assert(match.length > 0, "the empty pattern cannot be shortened")
+    var (state, length) = (match.node, match.length - 1)
+    settle(&state, length: length)
+    match = cursor(state, length)
+  }
+
+  func child(of match: MatchCursor, token: Int32) -> MatchCursor? {
+    assert(match.length < depth, "no continuation of a pattern of full depth is counted")
+    let edge = edge(from: match.node, by: token)
+    if edge == Self.none || count(ofEdge: edge) == 0 { return nil }
+    return childCursor(edge, of: match).cursor
+  }
+
+  private func childCursor(_ edge: UInt32, of match: MatchCursor) -> ChildCursor {
+    var state = edges[edge].target
+    settle(&state, length: match.length + 1)
+    return ChildCursor(token: edges[edge].token, cursor: cursor(state, match.length + 1))
+  }
+
+  func firstChild(of match: MatchCursor) -> ChildCursor? {
+    let degree = states[match.node].degree
+    if degree == 0 { return nil }
+    var best = states[match.node].ranking
+    if match.node == Self.root {
+      best = states[match.node].firstEdge
+      var edge = best
+      while edge != Self.none {
+        if self.edge(edge, precedes: best) { best = edge }
+        edge = edges[edge].next
+      }
+    } else if degree > Self.scanDegreeMax {
+      best = rankings[best]
+    }
+    return count(ofEdge: best) == 0 ? nil : childCursor(best, of: match)
+  }
+
+  func appendChildren(
+    of match: MatchCursor, countMin: Int, limit: Int, to children: inout [ChildCursor]
+  ) {
+    let state = states[match.node]
+    let first = children.count
+    if match.node != Self.root && state.degree > Self.scanDegreeMax {
+      let ranked = min(state.degree, Self.rankedMax)
+      for place in 0..<ranked {
+        let edge = rankings[state.ranking &+ UInt32(place)]
+        if children.count - first == limit || count(ofEdge: edge) < countMin { return }
+        children.append(childCursor(edge, of: match))
+      }
+      if ranked == state.degree { return }
+      // More are asked for than are kept in order.
+      children.removeSubrange(first...)
+    }
+    var edge = state.firstEdge
+    while edge != Self.none {
+      if count(ofEdge: edge) >= countMin { children.append(childCursor(edge, of: match)) }
+      edge = edges[edge].next
+    }
+    children[first...].sort {
+      ChildCursor.precedes(count: Int($0.count), token: $0.token, Int($1.count), $1.token)
+    }
+    if children.count - first > limit { children.removeSubrange((first + limit)...) }
+  }
+
+  func refresh(_ match: inout MatchCursor, context: Span<Int32>) {
+    settle(&match.node, length: match.length)
+    if match.length > 0 && states[match.node].count == match.count { return }
+    match.count = states[match.node].count
+    // One token longer on the left. If that pattern is absent, so is every longer one.
+    let longer = Int(match.length) + 1
+    if longer > min(context.count, depth - 1) || !holds(context, last: longer) { return }
+    match = cursor(Self.root, 0)
+    for position in max(0, context.count - (depth - 1))..<context.count {
+      advance(&match, by: context[position])
+    }
+  }
+
+  /// Whether the pattern of the context's last `length` tokens occurs.
+  private func holds(_ context: Span<Int32>, last length: Int) -> Bool {
+    var state = Self.root
+    for position in (context.count - length)..<context.count {
+      let edge = edge(from: state, by: context[position])
+      if edge == Self.none || count(ofEdge: edge) == 0 { return false }
+      state = edges[edge].target
+    }
+    return true
+  }
+}

@@ -1,0 +1,175 @@
+/// A mutable index over sequences that still grow: a suffix automaton bounded in depth, with exact
+/// counts and each state's best children kept up to date token by token.
+///
+/// ## The structure
+///
+/// A *state* stands for a class of patterns that occur at exactly the same places; the longest of
+/// them has `length` tokens, the others are its suffixes, down to one token more than the longest
+/// pattern of the state's suffix *link*. So a pattern is found at (state, length), and dropping
+/// tokens from its left walks along links:
+///
+///     history: a b c x   b c y          state ⟨a b c⟩ = {abc}      count 1
+///                                          │ link
+///     every occurrence of "c" comes     state ⟨b c⟩   = {bc, c}    count 2
+///     after "b": one class, one state      │ link
+///                                       state ⟨⟩      = {empty}
+///
+/// An *edge* leads by one token to the state of the extended pattern. Adding a token to a sequence
+/// adds at most two states (Blumer et al., "The smallest automaton recognizing the subwords of a
+/// text", 1985), adds one to the count of each state on the new position's link chain, and moves
+/// the token up in the ranking of children of each state on the old position's chain.
+///
+/// Two things differ from the textbook. No pattern is longer than `depth`: a sequence whose tail
+/// has reached it drops one token before it is extended, so that every walk along links is at most
+/// `depth` steps, and text that repeats one token a million times costs no more than `depth` times
+/// what prose costs. And several sequences grow at once, each from its own `Tail`: a pattern that
+/// another sequence wrote first is entered, or split off, instead of created.
+///
+/// ## Cost
+///
+/// 20 bytes a state, 16 an edge, 4 a hash slot; 1.1 to 1.4 states and 1.5 to 2.2 edges a token on
+/// real output. Adding a token walks two link chains, of 3 to 20 states each on real output.
+///
+/// ## Concurrency
+///
+/// No locking. The owner serialises changes against reads.
+@safe
+public final class GrowingIndex {
+  /// The open end of one sequence: its longest pattern, of up to `depth` tokens.
+  public struct Tail: Equatable, Sendable {
+    var state: UInt32 = 0
+    var length: UInt32 = 0
+
+    public init() {}
+
+    init(state: UInt32, length: UInt32) {
+      self.state = state
+      self.length = length
+    }
+  }
+
+  /// Smallest and largest depth that an index of either kind can be made with. The upper bound
+  /// keeps a depth in seven bits.
+  public static let depthRange = 2...127
+
+  /// What counts a hot path's accesses without owning the index. See `AnyHistoryIndex`.
+  // SAFETY: the core lives as long as the index, which whoever holds a reader keeps alive.
+  @safe
+  public struct Reader {
+    let core: UnsafeMutablePointer<GrowingCore>
+  }
+
+  // SAFETY: allocated in `init`, freed in `deinit`, never replaced.
+  private let core: UnsafeMutablePointer<GrowingCore>
+
+  /// Makes an empty index.
+  ///
+  /// - Parameters:
+  ///   - depth: Longest pattern whose count is kept; in `depthRange`.
+  ///   - tokensExpected: Room for so many tokens is set aside, so that adding them copies
+  ///     nothing. More may be added.
+  public init(depth: Int, tokensExpected: Int = 0) {
+    precondition(
+      Self.depthRange.contains(depth), "depth is \(depth), must be in \(Self.depthRange)")
+    unsafe core = .allocate(capacity: 1)
+    unsafe core.initialize(to: GrowingCore(depth: depth, tokensExpected: tokensExpected))
+  }
+
+  deinit {
+    unsafe core.deinitialize(count: 1)
+    unsafe core.deallocate()
+  }
+
+  public var reader: Reader { unsafe Reader(core: core) }
+
+  /// Longest pattern whose count is kept, in tokens.
+  public var depth: Int { unsafe core.pointee.depth }
+
+  /// Tokens that stand in the index: added and not removed.
+  public var tokenCount: Int { unsafe core.pointee.tokenCount }
+
+  /// Memory that holds states, edges and hash slots now. Room set aside but never touched is not
+  /// counted, because it takes none.
+  public var bytes: Int { unsafe core.pointee.bytesUsed }
+
+  /// How many sequences were removed. While it stands still, counts only grow.
+  public var removals: Int { unsafe core.pointee.removals }
+
+  /// Adds one token to the sequence that `tail` is the end of.
+  ///
+  /// - Precondition: `token >= 0`.
+  /// - Complexity: O(depth) at worst; on real output 0.15 to 0.4 µs.
+  public func extend(_ tail: inout Tail, by token: Int32) {
+    precondition(token >= 0, "token ids are not negative")
+    unsafe core.pointee.extend(&tail, by: token)
+  }
+
+  /// Adds tokens to the sequence that `tail` is the end of.
+  public func extend(_ tail: inout Tail, by tokens: Span<Int32>) {
+    for position in tokens.indices { extend(&tail, by: tokens[position]) }
+  }
+
+  /// Takes a whole sequence, from its first token to its tail, out of every count again.
+  ///
+  /// States stay, with a count that may be zero; such patterns are as good as absent.
+  ///
+  /// - Precondition: exactly these tokens were added as one sequence.
+  public func remove(_ tokens: Span<Int32>) {
+    unsafe core.pointee.remove(tokens)
+  }
+
+  /// The match of a context that ends where the sequence of `tail` ends.
+  public func match(at tail: Tail) -> MatchCursor {
+    unsafe core.pointee.match(at: tail)
+  }
+
+  /// Checks every structural invariant, and each ranking against a full sort.
+  ///
+  /// - Complexity: O(states + edges · log). For tests.
+  public func checkInvariants() {
+    unsafe core.pointee.checkInvariants()
+  }
+}
+
+extension GrowingIndex.Reader: HistoryIndex {
+  public var depth: Int { unsafe core.pointee.depth }
+
+  public var start: MatchCursor {
+    MatchCursor(node: 0, edge: MatchCursor.noEdge, length: 0, count: 0)
+  }
+
+  public func advance(_ cursor: inout MatchCursor, by token: Int32) {
+    unsafe core.pointee.advance(&cursor, by: token)
+  }
+
+  public func shorten(_ cursor: inout MatchCursor) {
+    unsafe core.pointee.shorten(&cursor)
+  }
+
+  public func child(of cursor: MatchCursor, token: Int32) -> MatchCursor? {
+    unsafe core.pointee.child(of: cursor, token: token)
+  }
+
+  public func appendChildren(
+    of cursor: MatchCursor, countMin: Int, limit: Int, to children: inout [ChildCursor]
+  ) {
+    unsafe core.pointee.appendChildren(
+      of: cursor, countMin: countMin, limit: limit, to: &children)
+  }
+
+  public func firstChild(of cursor: MatchCursor) -> ChildCursor? {
+    unsafe core.pointee.firstChild(of: cursor)
+  }
+
+  /// Makes a cursor that was positioned earlier say what a new search would say, after sequences
+  /// have grown.
+  ///
+  /// A longer match x·P can have appeared only where P itself occurred again, so while the count
+  /// of P stands still (and nothing was removed, which is the caller's to know) the cursor is
+  /// still the longest match, at the price of one load.
+  ///
+  /// - Parameter context: The tokens so far; the cursor matches a suffix of them.
+  public func refresh(_ cursor: inout MatchCursor, context: Span<Int32>) {
+    unsafe core.pointee.refresh(&cursor, context: context)
+  }
+}

@@ -1,0 +1,114 @@
+/// What drafting asks of an index over token sequences. Growing and sealed indexes answer alike.
+///
+/// The index holds every pattern of up to `depth` consecutive tokens of one sequence, with its
+/// exact number of occurrences. Patterns never run from one sequence into the next. A match holds
+/// at most `depth − 1` tokens, because no continuation of a longer one is counted.
+///
+/// No call allocates except into the caller's buffers.
+public protocol HistoryIndex {
+  /// Longest pattern whose count is kept, in tokens.
+  var depth: Int { get }
+
+  /// The empty pattern.
+  var start: MatchCursor { get }
+
+  /// Moves to the longest suffix of the cursor's pattern followed by `token` that the index
+  /// holds, of at most `depth − 1` tokens; the empty pattern when `token` never occurs.
+  ///
+  /// - Complexity: amortized O(1) edge look-ups a token along one context.
+  func advance(_ cursor: inout MatchCursor, by token: Int32)
+
+  /// Drops the first token of a pattern that is not empty.
+  ///
+  /// - Complexity: growing O(1); sealed amortized O(1) edge look-ups along one context.
+  func shorten(_ cursor: inout MatchCursor)
+
+  /// The pattern followed by `token`, or `nil` where that never occurs. The pattern must be
+  /// shorter than `depth`.
+  func child(of cursor: MatchCursor, token: Int32) -> MatchCursor?
+
+  /// Appends the children of a pattern shorter than `depth` in the order of
+  /// `ChildCursor.precedes`: those that occur at least `countMin` times (1 or more), and at most
+  /// `limit` of them.
+  func appendChildren(
+    of cursor: MatchCursor, countMin: Int, limit: Int, to children: inout [ChildCursor])
+
+  /// The first child in the order of `ChildCursor.precedes`, or `nil` when the pattern stands
+  /// only at the ends of sequences.
+  func firstChild(of cursor: MatchCursor) -> ChildCursor?
+}
+
+extension HistoryIndex {
+  /// The longest suffix of `context` that the index holds, found without any earlier cursor.
+  ///
+  /// - Complexity: O(depth) edge look-ups, however long the context is.
+  public func match(_ context: Span<Int32>) -> MatchCursor {
+    var cursor = start
+    for position in max(0, context.count - (depth - 1))..<context.count {
+      advance(&cursor, by: context[position])
+    }
+    return cursor
+  }
+}
+
+/// A reference to an index of either kind, without ownership: reading through it costs no
+/// reference counting, which at two atomic operations an access would cost more than the access.
+///
+/// Whoever keeps one keeps the index alive as well, for as long.
+public enum AnyHistoryIndex: HistoryIndex {
+  case growing(GrowingIndex.Reader)
+  case sealed(SealedIndex.Reader)
+
+  public var depth: Int {
+    switch self {
+    case .growing(let index): index.depth
+    case .sealed(let index): index.depth
+    }
+  }
+
+  public var start: MatchCursor {
+    switch self {
+    case .growing(let index): index.start
+    case .sealed(let index): index.start
+    }
+  }
+
+  public func advance(_ cursor: inout MatchCursor, by token: Int32) {
+    switch self {
+    case .growing(let index): index.advance(&cursor, by: token)
+    case .sealed(let index): index.advance(&cursor, by: token)
+    }
+  }
+
+  public func shorten(_ cursor: inout MatchCursor) {
+    switch self {
+    case .growing(let index): index.shorten(&cursor)
+    case .sealed(let index): index.shorten(&cursor)
+    }
+  }
+
+  public func child(of cursor: MatchCursor, token: Int32) -> MatchCursor? {
+    switch self {
+    case .growing(let index): index.child(of: cursor, token: token)
+    case .sealed(let index): index.child(of: cursor, token: token)
+    }
+  }
+
+  public func appendChildren(
+    of cursor: MatchCursor, countMin: Int, limit: Int, to children: inout [ChildCursor]
+  ) {
+    switch self {
+    case .growing(let index):
+      index.appendChildren(of: cursor, countMin: countMin, limit: limit, to: &children)
+    case .sealed(let index):
+      index.appendChildren(of: cursor, countMin: countMin, limit: limit, to: &children)
+    }
+  }
+
+  public func firstChild(of cursor: MatchCursor) -> ChildCursor? {
+    switch self {
+    case .growing(let index): index.firstChild(of: cursor)
+    case .sealed(let index): index.firstChild(of: cursor)
+    }
+  }
+}

@@ -1,0 +1,126 @@
+/// The tree of the intervals of a suffix array, as it is found: one pass over the ranks, with a
+/// stack of the intervals that are still open.
+struct IntervalTree {
+  struct Node {
+    var firstRank: UInt32
+    var count: UInt32
+    var depth: UInt8
+    /// Newest inner child, and the next older child of the same parent.
+    var lastChild: UInt32
+    var olderSibling: UInt32
+    /// Children of both kinds.
+    var children: UInt32
+  }
+
+  /// Nodes in the order that a sealed index stores them in.
+  struct LevelOrder {
+    var oldOfNew: [UInt32]
+    /// By new number; so are the others.
+    var firstChild: [UInt32]
+    var parent: [UInt32]
+    var firstToken: [Int32]
+  }
+
+  /// Nodes with more children than this are looked up through the hash.
+  static let scannedChildrenMax = 8
+  private static let none = UInt32.max
+
+  private var nodes: [Node] = []
+
+  var count: Int { nodes.count }
+  subscript(node: Int) -> Node { nodes[node] }
+  func isHashed(_ node: Int) -> Bool { nodes[node].children > Self.scannedChildrenMax }
+
+  /// Children, of both kinds, of all nodes that are looked up through the hash.
+  private(set) var hashedEdges = 0
+
+  init(text: [Int32], suffixes: [UInt32], depth: Int) {
+    var open: [UInt32] = []
+    func opened(firstRank: Int, depth: Int) -> Node {
+      Node(
+        firstRank: UInt32(firstRank), count: 0, depth: UInt8(depth), lastChild: Self.none,
+        olderSibling: Self.none, children: 0)
+    }
+    nodes.reserveCapacity(suffixes.count / 2 + 1)
+    nodes.append(opened(firstRank: 0, depth: 0))
+    open.append(0)
+    for rank in suffixes.indices {
+      let common =
+        rank + 1 == suffixes.count
+        ? 0
+        : Self.commonTokens(text, Int(suffixes[rank]), Int(suffixes[rank + 1]), atMost: depth)
+      if common > nodes[Int(open[open.count - 1])].depth {
+        open.append(UInt32(nodes.count))
+        nodes.append(opened(firstRank: rank, depth: common))
+      }
+      let home = Int(open[open.count - 1])
+      let leafDepth = Int(nodes[home].depth)
+      if leafDepth < depth && text[Int(suffixes[rank]) + leafDepth] >= 0 {
+        nodes[home].children += 1
+      }
+      while nodes[Int(open[open.count - 1])].depth > common {
+        let closed = Int(open.removeLast())
+        nodes[closed].count = UInt32(rank + 1) - nodes[closed].firstRank
+        if nodes[Int(open[open.count - 1])].depth < common {
+          open.append(UInt32(nodes.count))
+          nodes.append(opened(firstRank: Int(nodes[closed].firstRank), depth: common))
+        }
+        let parent = Int(open[open.count - 1])
+        nodes[closed].olderSibling = nodes[parent].lastChild
+        nodes[parent].lastChild = UInt32(closed)
+        nodes[parent].children += 1
+      }
+    }
+    nodes[0].count = UInt32(suffixes.count)
+    for node in nodes where node.children > Self.scannedChildrenMax {
+      hashedEdges += Int(node.children)
+    }
+  }
+
+  /// How many tokens two suffixes have in common, up to a bound and up to a separator.
+  private static func commonTokens(
+    _ text: [Int32], _ position: Int, _ other: Int, atMost bound: Int
+  ) -> Int {
+    var common = 0
+    while common < bound {
+      let token = text[position + common]
+      if token < 0 || token != text[other + common] { break }
+      common += 1
+    }
+    return common
+  }
+
+  /// Numbers the nodes level by level, with the children of each together and in the order of
+  /// `ChildCursor.precedes`.
+  func levelOrder(text: [Int32], suffixes: [UInt32]) -> LevelOrder {
+    var order = LevelOrder(oldOfNew: [0], firstChild: [], parent: [0], firstToken: [0])
+    order.oldOfNew.reserveCapacity(nodes.count)
+    order.firstChild.reserveCapacity(nodes.count)
+    order.parent.reserveCapacity(nodes.count)
+    order.firstToken.reserveCapacity(nodes.count)
+    var children: [(count: UInt32, token: Int32, node: UInt32)] = []
+    var new = 0
+    while new < order.oldOfNew.count {
+      let node = nodes[Int(order.oldOfNew[new])]
+      children.removeAll(keepingCapacity: true)
+      var child = node.lastChild
+      while child != Self.none {
+        let record = nodes[Int(child)]
+        let token = text[Int(suffixes[Int(record.firstRank)]) + Int(node.depth)]
+        children.append((record.count, token, child))
+        child = record.olderSibling
+      }
+      children.sort {
+        ChildCursor.precedes(count: Int($0.count), token: $0.token, Int($1.count), $1.token)
+      }
+      order.firstChild.append(UInt32(order.oldOfNew.count))
+      for child in children {
+        order.oldOfNew.append(child.node)
+        order.parent.append(UInt32(new))
+        order.firstToken.append(child.token)
+      }
+      new += 1
+    }
+    return order
+  }
+}

@@ -1,0 +1,52 @@
+/// Where a pattern stands in one index: the longest suffix of a context that the index holds, or
+/// that suffix extended by drafted tokens.
+///
+/// A cursor is plain data (16 bytes) and means something only together with the index that made
+/// it. Both kinds of index use the same type, so that code over several indexes can keep cursors
+/// side by side in one buffer:
+///
+/// | field  | growing index                    | sealed index                                   |
+/// |--------|----------------------------------|------------------------------------------------|
+/// | node   | state of the suffix automaton    | deepest interval that is no deeper than length |
+/// | edge   | unused                           | the child below `node` that the pattern runs   |
+/// |        |                                  | into, or `noEdge` when it ends at `node`       |
+/// | length | tokens in the pattern            | tokens in the pattern                          |
+/// | count  | occurrences when last positioned | occurrences                                    |
+public struct MatchCursor: Equatable, Sendable, BitwiseCopyable {
+  var node: UInt32
+  var edge: UInt32
+
+  /// Tokens in the pattern.
+  public internal(set) var length: UInt32
+
+  /// Occurrences of the pattern in the index when the cursor was positioned. For the empty
+  /// pattern this is no count of anything that is used.
+  public internal(set) var count: UInt32
+
+  static let noEdge = UInt32.max
+
+  @inlinable public var isEmpty: Bool { length == 0 }
+}
+
+/// A token that follows a pattern, and the pattern extended by it.
+public struct ChildCursor: Equatable, Sendable, BitwiseCopyable {
+  public var token: Int32
+
+  /// The extended pattern; `cursor.count` is how often `token` followed.
+  public var cursor: MatchCursor
+
+  @inlinable public var count: UInt32 { cursor.count }
+
+  /// The one order of children, in every index and over all indexes together: falling count, then
+  /// rising token id.
+  ///
+  /// Token id is the only tie-break that does not depend on how history is cut or when it was
+  /// written. It is also a sensible one: byte-pair vocabularies number their merges by falling
+  /// frequency, so the smaller id is the likelier token.
+  @inlinable
+  public static func precedes(
+    count: Int, token: Int32, _ otherCount: Int, _ otherToken: Int32
+  ) -> Bool {
+    count != otherCount ? count > otherCount : token < otherToken
+  }
+}

@@ -1,0 +1,56 @@
+/// The slow and obvious answer that every index and every draft is tested against: a dictionary of
+/// all n-grams. It shares no code with what it judges, not even the types of a draft.
+public struct NGramOracle {
+  public let depth: Int
+  /// Each pattern of up to `depth` tokens of one sequence, with its number of occurrences.
+  public private(set) var counts: [[Int32]: Int] = [:]
+  /// The tokens that follow each pattern.
+  private var followers: [[Int32]: Set<Int32>] = [:]
+
+  public init(depth: Int) {
+    self.depth = depth
+  }
+
+  public init(depth: Int, sequences: [[Int32]]) {
+    self.init(depth: depth)
+    for sequence in sequences { add(sequence) }
+  }
+
+  public mutating func add(_ sequence: [Int32]) { change(sequence, by: 1) }
+  public mutating func remove(_ sequence: [Int32]) { change(sequence, by: -1) }
+
+  private mutating func change(_ sequence: [Int32], by amount: Int) {
+    for start in sequence.indices {
+      for end in (start + 1)...max(start + 1, min(start + depth, sequence.count)) {
+        let pattern = Array(sequence[start..<end])
+        let count = counts[pattern, default: 0] + amount
+        counts[pattern] = count == 0 ? nil : count
+        let parent = Array(pattern.dropLast())
+        if count == 0 {
+          followers[parent]?.remove(pattern[pattern.count - 1])
+        } else {
+          followers[parent, default: []].insert(pattern[pattern.count - 1])
+        }
+      }
+    }
+  }
+
+  public func count(_ pattern: [Int32]) -> Int { counts[pattern] ?? 0 }
+
+  /// Tokens that follow a pattern shorter than `depth`: falling count, then rising token.
+  public func children(of pattern: [Int32]) -> [(token: Int32, count: Int)] {
+    if pattern.count >= depth { return [] }
+    return (followers[pattern] ?? [])
+      .map { (token: $0, count: count(pattern + [$0])) }
+      .sorted { $0.count != $1.count ? $0.count > $1.count : $0.token < $1.token }
+  }
+
+  /// Tokens in the longest suffix of `context`, of at most `depth − 1` tokens, that occurs.
+  public func matchLength(_ context: [Int32]) -> Int {
+    var length = 0
+    while length < min(context.count, depth - 1), count(Array(context.suffix(length + 1))) > 0 {
+      length += 1
+    }
+    return length
+  }
+}

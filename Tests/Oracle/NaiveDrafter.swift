@@ -1,0 +1,109 @@
+/// A draft as the oracle writes it.
+public struct NaiveDraft: Equatable, Sendable {
+  public var tokens: [Int32] = []
+  public var parents: [Int32] = []
+  public var probs: [Float] = []
+  public var counts: [Int] = []
+  public var score: Double = 0
+  public var matchLength = 0
+  public var isLocal = false
+
+  public init() {}
+}
+
+/// Drafts as SuffixDecoding's text tells it (arXiv 2411.04975, section 4): every match length is
+/// tried, upward, from the dictionary of all n-grams.
+public struct NaiveDrafter {
+  public var maxTokens = 32
+  public var maxFactor = 1.0
+  public var maxOffset = 0.0
+  public var minProbability = 0.1
+  public var tree = false
+
+  public init() {}
+
+  /// The better of the local and the shared draft; the local one at equal score.
+  public func draft(local: NGramOracle?, shared: NGramOracle, context: [Int32]) -> NaiveDraft {
+    let sharedDraft = draft(from: shared, context: context)
+    guard let local else { return sharedDraft }
+    var localDraft = draft(from: local, context: context)
+    localDraft.isLocal = true
+    return localDraft.score >= sharedDraft.score ? localDraft : sharedDraft
+  }
+
+  public func draft(from history: NGramOracle, context: [Int32]) -> NaiveDraft {
+    var best = NaiveDraft()
+    for length in stride(from: 1, through: history.matchLength(context), by: 1) {
+      let pattern = Array(context.suffix(length))
+      var draft = tree ? growTree(history, pattern) : walkPath(history, pattern)
+      draft.matchLength = length
+      if !draft.tokens.isEmpty && draft.score >= best.score { best = draft }
+    }
+    return best
+  }
+
+  private func budget(_ length: Int) -> Int {
+    let earned = (Double(length) * maxFactor + maxOffset + 1e-6).rounded(.down)
+    return max(0, Int(min(earned, Double(maxTokens))))
+  }
+
+  private func walkPath(_ history: NGramOracle, _ start: [Int32]) -> NaiveDraft {
+    var draft = NaiveDraft()
+    var pattern = start
+    var probability = 1.0
+    while draft.tokens.count < budget(start.count),
+      let child = history.children(of: pattern).first
+    {
+      probability *= Double(child.count) / Double(history.count(pattern))
+      if probability < minProbability { break }
+      draft.parents.append(Int32(draft.tokens.count - 1))
+      draft.tokens.append(child.token)
+      draft.probs.append(Float(probability))
+      draft.counts.append(child.count)
+      draft.score += probability
+      pattern.append(child.token)
+    }
+    return draft
+  }
+
+  private func growTree(_ history: NGramOracle, _ start: [Int32]) -> NaiveDraft {
+    struct Candidate {
+      var pattern: [Int32]
+      var parent: Int
+      var rank: Int
+      var probability: Double
+      var count: Int
+    }
+    var draft = NaiveDraft()
+    var candidates: [Candidate] = []
+    func consider(below pattern: [Int32], at parent: Int, _ probability: Double) {
+      for (rank, child) in history.children(of: pattern).enumerated() {
+        let childProbability = probability * (Double(child.count) / Double(history.count(pattern)))
+        if childProbability < minProbability { continue }
+        candidates.append(
+          Candidate(
+            pattern: pattern + [child.token], parent: parent, rank: rank,
+            probability: childProbability, count: child.count))
+      }
+    }
+    consider(below: start, at: -1, 1)
+    while draft.tokens.count < budget(start.count),
+      // Highest probability first; then the parent that was placed first; then the children's
+      // own order.
+      let next = candidates.indices.min(by: { a, b in
+        let (a, b) = (candidates[a], candidates[b])
+        if a.probability != b.probability { return a.probability > b.probability }
+        return a.parent != b.parent ? a.parent < b.parent : a.rank < b.rank
+      })
+    {
+      let chosen = candidates.remove(at: next)
+      draft.tokens.append(chosen.pattern[chosen.pattern.count - 1])
+      draft.parents.append(Int32(chosen.parent))
+      draft.probs.append(Float(chosen.probability))
+      draft.counts.append(chosen.count)
+      draft.score += chosen.probability
+      consider(below: chosen.pattern, at: draft.tokens.count - 1, chosen.probability)
+    }
+    return draft
+  }
+}
