@@ -33,7 +33,8 @@
 ///
 /// All arrays are flat integers in one `SealedImage`; the bytes on disk are the index, and nothing
 /// is decoded at open.
-public struct SealedIndex {
+@safe
+public final class SealedIndex {
   public enum FormatError: Error, Equatable, CustomStringConvertible {
     /// The bytes don't begin as a sealed index does. They are damaged, or something else.
     case notASealedIndex
@@ -55,18 +56,23 @@ public struct SealedIndex {
   }
 
   /// See `AnyHistoryIndex`.
+  // SAFETY: the core lives as long as the index, which whoever holds a reader keeps alive.
+  @safe
   public struct Reader {
-    let image: SealedImage
-    let layout: SealedLayout
-    public let depth: Int
+    let core: UnsafePointer<SealedCore>
   }
 
-  public let reader: Reader
+  // SAFETY: allocated in `init`, freed in `deinit`, never changed between.
+  private let core: UnsafeMutablePointer<SealedCore>
 
+  public var reader: Reader { unsafe Reader(core: UnsafePointer(core)) }
+
+  /// Longest pattern whose count is kept, in tokens.
+  public var depth: Int { unsafe core.pointee.depth }
   /// Tokens in all sequences, separators not counted.
-  public var tokenCount: Int { reader.layout.suffixes.count }
+  public var tokenCount: Int { unsafe core.pointee.layout.suffixes.count }
   public let sequenceCount: Int
-  public var byteCount: Int { reader.layout.byteCount }
+  public var byteCount: Int { unsafe core.pointee.layout.byteCount }
 
   /// Opens an index where it lies. Reads the header alone.
   ///
@@ -89,8 +95,15 @@ public struct SealedIndex {
     guard layout.byteCount == image.byteCount else {
       throw .size(bytes: image.byteCount, expectedBytes: layout.byteCount)
     }
-    reader = Reader(image: image, layout: layout, depth: Int(header.depth))
+    unsafe core = .allocate(capacity: 1)
+    unsafe core.initialize(
+      to: SealedCore(image: image, layout: layout, depth: Int(header.depth)))
     sequenceCount = sequences
+  }
+
+  deinit {
+    unsafe core.deinitialize(count: 1)
+    unsafe core.deallocate()
   }
 
   /// Calls `body` with each sequence's tokens in the order in which they were given to the
@@ -101,8 +114,8 @@ public struct SealedIndex {
   {
     var tokens: [Int32] = []
     var sequence = 0
-    for position in 0..<reader.layout.text.count {
-      let token = reader.text(at: position)
+    for position in unsafe 0..<core.pointee.layout.text.count {
+      let token = unsafe core.pointee.text(at: position)
       if token == SealedLayout.separator {
         try body(sequence, tokens.span)
         sequence += 1
@@ -114,124 +127,31 @@ public struct SealedIndex {
   }
 }
 
-extension SealedIndex.Reader {
-  static let root: UInt32 = 0
+extension SealedIndex.Reader: HistoryIndex {
+  public var depth: Int { unsafe core.pointee.depth }
 
-  @inline(__always) func node(_ node: UInt32) -> SealedLayout.Node {
-    image.load(layout.nodes, Int(node))
-  }
-  @inline(__always) func nodeDepth(_ node: UInt32) -> UInt32 {
-    UInt32(image.load(layout.nodeDepths, Int(node)))
-  }
-  @inline(__always) func text(at position: Int) -> Int32 { image.load(layout.text, position) }
-  @inline(__always) func suffix(_ rank: UInt32) -> Int { Int(image.load(layout.suffixes, Int(rank))) }
+  public var start: MatchCursor { unsafe core.pointee.start }
 
-  /// The token at `depth` of the suffix at `rank`, or the separator.
-  @inline(__always) func token(ofRank rank: UInt32, at depth: UInt32) -> Int32 {
-    text(at: suffix(rank) + Int(depth))
+  public func advance(_ cursor: inout MatchCursor, by token: Int32) {
+    unsafe core.pointee.advance(&cursor, by: token)
   }
 
-  @inline(__always) static func isLeaf(_ edge: UInt32) -> Bool {
-    edge & SealedLayout.leafFlag != 0
+  public func shorten(_ cursor: inout MatchCursor) {
+    unsafe core.pointee.shorten(&cursor)
   }
 
-  /// One position in the text where the pattern that runs into `edge` stands.
-  @inline(__always) func position(ofEdge edge: UInt32) -> Int {
-    suffix(Self.isLeaf(edge) ? edge & ~SealedLayout.leafFlag : node(edge).firstRank)
+  public func child(of cursor: MatchCursor, token: Int32) -> MatchCursor? {
+    unsafe core.pointee.child(of: cursor, token: token)
   }
 
-  /// The child of `parent` that is a node and whose edge begins with `token`.
-  @inline(__always)
-  func innerChild(of parent: UInt32, _ record: SealedLayout.Node, token: Int32) -> UInt32? {
-    let end = node(parent + 1).firstChild
-    if !record.isHashed {
-      for child in record.firstChild..<max(end, record.firstChild)
-      where image.load(layout.nodeTokens, Int(child)) == token { return child }
-      return nil
-    }
-    return hashed(parent, record, token: token, innerEnd: end, leaves: false)
+  public func appendChildren(
+    of cursor: MatchCursor, countMin: Int, limit: Int, to children: inout [ChildCursor]
+  ) {
+    unsafe core.pointee.appendChildren(
+      of: cursor, countMin: countMin, limit: limit, to: &children)
   }
 
-  /// The child of `parent` by `token`: a node, or a rank with the leaf flag.
-  @inline(__always)
-  func edge(from parent: UInt32, token: Int32) -> UInt32? {
-    let record = node(parent)
-    let end = node(parent + 1).firstChild
-    if record.isHashed {
-      return hashed(parent, record, token: token, innerEnd: end, leaves: true)
-    }
-    for child in record.firstChild..<max(end, record.firstChild)
-    where image.load(layout.nodeTokens, Int(child)) == token { return child }
-    return leaf(in: record, at: nodeDepth(parent), token: token)
-  }
-
-  /// Looks for a child in the hash. A slot holds no key: a node proves itself by lying among the
-  /// parent's children, a leaf by lying in the parent's interval and by its token. A leaf further
-  /// down the same edge would pass as well, so a node is looked for first, to the end of the run.
-  private func hashed(
-    _ parent: UInt32, _ record: SealedLayout.Node, token: Int32, innerEnd: UInt32, leaves: Bool
-  ) -> UInt32? {
-    var slot = SealedLayout.slot(node: parent, token: token, slots: layout.hash.count)
-    var leaf: UInt32?
-    // Bounded, so that a damaged hash without an empty slot ends the search as well.
-    for _ in 0..<layout.hash.count {
-      let entry = image.load(layout.hash, slot)
-      if entry == SealedLayout.emptySlot { return leaf }
-      if Self.isLeaf(entry) {
-        let rank = entry & ~SealedLayout.leafFlag
-        if leaves, leaf == nil, rank &- record.firstRank < record.count,
-          self.token(ofRank: rank, at: nodeDepth(parent)) == token
-        {
-          leaf = entry
-        }
-      } else if entry >= record.firstChild, entry < innerEnd,
-        image.load(layout.nodeTokens, Int(entry)) == token
-      {
-        return entry
-      }
-      slot += 1
-      if slot == layout.hash.count { slot = 0 }
-    }
-    return leaf
-  }
-
-  /// The first rank of an interval whose suffix goes on at `depth` with `token` or a larger one.
-  private func firstRank(in record: SealedLayout.Node, at depth: UInt32, from token: Int32) -> UInt32
-  {
-    var (low, high) = (record.firstRank, record.firstRank &+ record.count)
-    while low < high {
-      let middle = low + (high - low) / 2
-      if self.token(ofRank: middle, at: depth) < token { low = middle + 1 } else { high = middle }
-    }
-    return low
-  }
-
-  /// The one suffix of an interval that goes on with `token`, which no inner child does.
-  private func leaf(in record: SealedLayout.Node, at depth: UInt32, token: Int32) -> UInt32? {
-    if depth >= self.depth { return nil }
-    let rank = firstRank(in: record, at: depth, from: token)
-    guard rank < record.firstRank &+ record.count, self.token(ofRank: rank, at: depth) == token
-    else { return nil }
-    return rank | SealedLayout.leafFlag
-  }
-
-  /// Calls `body` with the leaves directly below `parent`, in the order of token, until it
-  /// returns false.
-  ///
-  /// - Complexity: O(children of `parent`) look-ups.
-  func forEachLeaf(of parent: UInt32, _ body: (_ token: Int32, _ rank: UInt32) -> Bool) {
-    let record = node(parent)
-    let depth = nodeDepth(parent)
-    if depth >= self.depth { return }
-    var rank = firstRank(in: record, at: depth, from: 0)
-    while rank < record.firstRank &+ record.count {
-      let token = token(ofRank: rank, at: depth)
-      if let inner = innerChild(of: parent, record, token: token) {
-        rank = max(rank + 1, node(inner).firstRank &+ node(inner).count)
-      } else {
-        if !body(token, rank) { return }
-        rank += 1
-      }
-    }
+  public func firstChild(of cursor: MatchCursor) -> ChildCursor? {
+    unsafe core.pointee.firstChild(of: cursor)
   }
 }

@@ -71,18 +71,18 @@ public struct SealedIndexBuilder {
       layout.nodes, tree.count)
     for slot in 0..<layout.hash.count { buffer.store(SealedLayout.emptySlot, layout.hash, slot) }
 
-    let reader = SealedIndex.Reader(image: buffer.image, layout: layout, depth: depth)
-    Self.fillHash(buffer, layout, reader)
-    Self.link(buffer, layout, reader, parents: order.parent)
+    let core = SealedCore(image: buffer.image, layout: layout, depth: depth)
+    Self.fillHash(buffer, layout, core)
+    Self.link(buffer, layout, core, parents: order.parent)
     return buffer
   }
 
   private static func fillHash(
-    _ buffer: SealedImageBuffer, _ layout: SealedLayout, _ reader: SealedIndex.Reader
+    _ buffer: SealedImageBuffer, _ layout: SealedLayout, _ core: SealedCore
   ) {
     func insert(_ entry: UInt32, parent: UInt32, token: Int32) {
       var slot = SealedLayout.slot(node: parent, token: token, slots: layout.hash.count)
-      while reader.image.load(layout.hash, slot) != SealedLayout.emptySlot {
+      while core.image.load(layout.hash, slot) != SealedLayout.emptySlot {
         slot += 1
         if slot == layout.hash.count { slot = 0 }
       }
@@ -90,20 +90,20 @@ public struct SealedIndexBuilder {
     }
     var inner: [UInt32] = []
     for parent in 0..<UInt32(layout.nodeTokens.count) {
-      let record = reader.node(parent)
+      let record = core.node(parent)
       if !record.isHashed { continue }
       inner.removeAll(keepingCapacity: true)
-      inner.append(contentsOf: record.firstChild..<reader.node(parent + 1).firstChild)
+      inner.append(contentsOf: record.firstChild..<core.node(parent + 1).firstChild)
       for child in inner {
-        insert(child, parent: parent, token: reader.image.load(layout.nodeTokens, Int(child)))
+        insert(child, parent: parent, token: core.image.load(layout.nodeTokens, Int(child)))
       }
       // Leaves are the ranks that no inner child covers.
-      inner.sort { reader.node($0).firstRank < reader.node($1).firstRank }
-      let depth = reader.nodeDepth(parent)
+      inner.sort { core.node($0).firstRank < core.node($1).firstRank }
+      let depth = core.nodeDepth(parent)
       var rank = record.firstRank
       func insertLeaves(upTo end: UInt32) {
         while rank < end {
-          let token = reader.token(ofRank: rank, at: depth)
+          let token = core.token(ofRank: rank, at: depth)
           if token != SealedLayout.separator {
             insert(rank | SealedLayout.leafFlag, parent: parent, token: token)
           }
@@ -111,8 +111,8 @@ public struct SealedIndexBuilder {
         }
       }
       for child in inner {
-        insertLeaves(upTo: reader.node(child).firstRank)
-        rank = reader.node(child).firstRank + reader.node(child).count
+        insertLeaves(upTo: core.node(child).firstRank)
+        rank = core.node(child).firstRank + core.node(child).count
       }
       insertLeaves(upTo: record.firstRank + record.count)
     }
@@ -120,21 +120,21 @@ public struct SealedIndexBuilder {
 
   /// Parents come before children, so the parent's link is known and leads most of the way.
   private static func link(
-    _ buffer: SealedImageBuffer, _ layout: SealedLayout, _ reader: SealedIndex.Reader,
+    _ buffer: SealedImageBuffer, _ layout: SealedLayout, _ core: SealedCore,
     parents: [UInt32]
   ) {
     for node in 1..<UInt32(max(1, layout.nodeTokens.count)) {
-      var record = reader.node(node)
-      let depth = reader.nodeDepth(node)
+      var record = core.node(node)
+      let depth = core.nodeDepth(node)
       // No cursor stands at full depth, and the suffix of such a pattern need not branch.
-      if depth >= reader.depth { continue }
+      if depth >= core.depth { continue }
       let parent = parents[Int(node)]
-      var target = parent == SealedIndex.Reader.root ? parent : reader.node(parent).link
-      let first = reader.suffix(record.firstRank) + 1
-      while reader.nodeDepth(target) < depth - 1 {
-        let token = reader.text(at: first + Int(reader.nodeDepth(target)))
+      var target = parent == SealedCore.root ? parent : core.node(parent).link
+      let first = core.suffix(record.firstRank) + 1
+      while core.nodeDepth(target) < depth - 1 {
+        let token = core.text(at: first + Int(core.nodeDepth(target)))
         guard
-          let child = reader.innerChild(of: target, reader.node(target), token: token)
+          let child = core.innerChild(of: target, core.node(target), token: token)
         else { preconditionFailure("the suffix of a branching pattern branches") }
         target = child
       }

@@ -1,5 +1,5 @@
-extension SealedIndex.Reader: HistoryIndex {
-  public var start: MatchCursor {
+extension SealedCore {
+  var start: MatchCursor {
     MatchCursor(
       node: Self.root, edge: MatchCursor.noEdge, length: 0,
       count: UInt32(layout.suffixes.count))
@@ -17,7 +17,7 @@ extension SealedIndex.Reader: HistoryIndex {
       : MatchCursor(node: parent, edge: edge, length: length, count: count)
   }
 
-  public func child(of cursor: MatchCursor, token: Int32) -> MatchCursor? {
+  func child(of cursor: MatchCursor, token: Int32) -> MatchCursor? {
     assert(cursor.length < depth, "no continuation of a pattern of full depth is counted")
     if cursor.edge == MatchCursor.noEdge {
       guard let edge = edge(from: cursor.node, token: token) else { return nil }
@@ -27,7 +27,7 @@ extension SealedIndex.Reader: HistoryIndex {
     return self.cursor(on: cursor.edge, from: cursor.node, length: cursor.length + 1)
   }
 
-  public func shorten(_ cursor: inout MatchCursor) {
+  func shorten(_ cursor: inout MatchCursor) {
     assert(cursor.length > 0, "the empty pattern cannot be shortened")
     let length = cursor.length - 1
     if length == 0 {
@@ -55,7 +55,7 @@ extension SealedIndex.Reader: HistoryIndex {
       node: parent, edge: MatchCursor.noEdge, length: length, count: node(parent).count)
   }
 
-  public func advance(_ cursor: inout MatchCursor, by token: Int32) {
+  func advance(_ cursor: inout MatchCursor, by token: Int32) {
     // See GrowingCore.advance: a match that is to be extended holds at most depth − 2 tokens.
     if cursor.length >= depth - 1 { shorten(&cursor) }
     while true {
@@ -68,7 +68,7 @@ extension SealedIndex.Reader: HistoryIndex {
     }
   }
 
-  public func firstChild(of cursor: MatchCursor) -> ChildCursor? {
+  func firstChild(of cursor: MatchCursor) -> ChildCursor? {
     if cursor.edge != MatchCursor.noEdge {
       let token = text(at: position(ofEdge: cursor.edge) + Int(cursor.length))
       if token == SealedLayout.separator { return nil }
@@ -86,7 +86,7 @@ extension SealedIndex.Reader: HistoryIndex {
     return first
   }
 
-  public func appendChildren(
+  func appendChildren(
     of cursor: MatchCursor, countMin: Int, limit: Int, to children: inout [ChildCursor]
   ) {
     if cursor.edge != MatchCursor.noEdge {
@@ -95,18 +95,20 @@ extension SealedIndex.Reader: HistoryIndex {
       }
       return
     }
-    let full = children.count + limit
+    var left = limit
     var inner = node(cursor.node).firstChild
     let end = node(cursor.node + 1).firstChild
     while inner < end {
-      if children.count == full || node(inner).count < countMin { return }
+      if left == 0 || node(inner).count < countMin { return }
       children.append(innerChild(inner, of: cursor))
       inner += 1
+      left -= 1
     }
-    if countMin > 1 || children.count == full { return }
+    if countMin > 1 || left == 0 { return }
     forEachLeaf(of: cursor.node) { token, rank in
       children.append(leafChild(token, rank, of: cursor))
-      return children.count < full
+      left -= 1
+      return left > 0
     }
   }
 

@@ -1,0 +1,33 @@
+import SuffixIndex
+
+/// A session's own prompt and output as one growing sequence: the history that is nobody else's.
+public final class LocalHistory {
+  private let index: GrowingIndex
+  private var tail = GrowingIndex.Tail()
+
+  public init(depth: Int, tokensExpected: Int = 0) {
+    index = GrowingIndex(depth: depth, tokensExpected: tokensExpected)
+  }
+
+  public var tokenCount: Int { index.tokenCount }
+
+  /// Memory in use.
+  public var bytes: Int { index.bytes }
+
+  /// Adds tokens at the end.
+  ///
+  /// - Complexity: 0.03 to 0.1 µs a token on real prompts.
+  public func append(_ tokens: Span<Int32>) {
+    index.extend(&tail, by: tokens)
+  }
+
+  /// Drafts what follows its own end.
+  public func draft(
+    _ options: DraftOptions, using drafter: inout Drafter, into draft: inout Draft
+  ) {
+    drafter.draft(
+      from: [.growing(index.reader)], matches: [index.match(at: tail)], options: options,
+      into: &draft)
+    draft.source = .local
+  }
+}

@@ -1,0 +1,145 @@
+import SuffixIndex
+
+/// Places tokens one by one, always the most probable that is not placed yet.
+///
+/// Each placed token (and the match itself) has its children listed in order. Only the first child
+/// of each list that is not placed yet stands in the fringe, a binary heap: its later siblings
+/// are no more probable.
+struct TreeGrower {
+  /// How far a tree went.
+  struct Extent {
+    /// Levels of the deepest token; 0 for an empty tree.
+    var levels: Int
+    /// Whether a token stands on the last level that was allowed, so that a deeper limit might
+    /// have changed the tree.
+    var wasCutByDepth: Bool
+  }
+
+  /// A list of children and how far it has been used.
+  private struct FringeEntry {
+    var probability: Double
+    /// Place of the parent in the draft, or −1.
+    var parent: Int32
+    /// Rank of the child among its siblings.
+    var rank: Int32
+    /// Where the list is in `children`: the child itself, and the end.
+    var child: Int
+    var end: Int
+    /// The parent's own numbers.
+    var parentProbability: Double
+    var parentOccurrences: Int
+
+    /// Falling probability; then the parent that was placed first; then rank.
+    func precedes(_ other: Self) -> Bool {
+      if probability != other.probability { return probability > other.probability }
+      return parent != other.parent ? parent < other.parent : rank < other.rank
+    }
+  }
+
+  private var fringe: [FringeEntry] = []
+  private var children: [CombinedChildren.Child] = []
+  private var combined = CombinedChildren()
+  /// List 0 is the match; list i + 1 is placed token i.
+  private var loci = LocusLists()
+  /// Level of each placed token; those that follow the context are on level 1.
+  private var levels: [Int] = []
+
+  /// Appends up to `tokensMax` tokens, on at most `levelsMax` levels, to an empty draft.
+  ///
+  /// - Complexity: O(tokens · (indexes + log tokens)) index steps.
+  mutating func grow(
+    from start: ArraySlice<Drafter.Locus>, _ indexes: [AnyHistoryIndex], tokensMax: Int,
+    levelsMax: Int, probabilityMin: Double, into draft: inout Draft
+  ) -> Extent {
+    fringe.removeAll(keepingCapacity: true)
+    children.removeAll(keepingCapacity: true)
+    loci.removeAll()
+    levels.removeAll(keepingCapacity: true)
+    var extent = Extent(levels: 0, wasCutByDepth: false)
+    if tokensMax == 0 { return extent }
+
+    for locus in start { loci.append(locus) }
+    loci.endList()
+    expand(
+      -1, probability: 1, tokensLeft: tokensMax, indexes, probabilityMin: probabilityMin)
+    while draft.count < tokensMax, let chosen = popFringe() {
+      let child = children[chosen.child]
+      draft.append(
+        token: child.token, parent: chosen.parent, probability: chosen.probability,
+        count: child.count)
+      pushSibling(of: chosen, probabilityMin: probabilityMin)
+      let level = chosen.parent < 0 ? 1 : levels[Int(chosen.parent)] + 1
+      levels.append(level)
+      extent.levels = max(extent.levels, level)
+      if level == levelsMax { extent.wasCutByDepth = true }
+
+      for locus in loci.range(Int(chosen.parent) + 1) {
+        let parent = loci[locus]
+        if level < levelsMax,
+          let cursor = indexes[Int(parent.index)].child(of: parent.cursor, token: child.token)
+        {
+          loci.append(Drafter.Locus(cursor: cursor, index: parent.index))
+        }
+      }
+      loci.endList()
+      if level < levelsMax && draft.count < tokensMax {
+        expand(
+          Int32(draft.count - 1), probability: chosen.probability,
+          tokensLeft: tokensMax - draft.count, indexes, probabilityMin: probabilityMin)
+      }
+    }
+    return extent
+  }
+
+  /// Lists the children of a placed token (or of the match, −1) and puts the first on the fringe.
+  private mutating func expand(
+    _ parent: Int32, probability: Double, tokensLeft: Int, _ indexes: [AnyHistoryIndex],
+    probabilityMin: Double
+  ) {
+    let list = Int(parent) + 1
+    let occurrences = loci.occurrences(list)
+    let needed = countMin(
+      occurrences: occurrences, probability: probability, probabilityMin: probabilityMin)
+    let first = children.count
+    combined.append(
+      of: loci.list(list), indexes, countMin: needed, limit: tokensLeft, to: &children)
+    pushSibling(
+      of: FringeEntry(
+        probability: 0, parent: parent, rank: -1, child: first - 1, end: children.count,
+        parentProbability: probability, parentOccurrences: occurrences),
+      probabilityMin: probabilityMin)
+  }
+
+  /// Puts the next child of the same list on the fringe, if it is probable enough.
+  private mutating func pushSibling(of entry: FringeEntry, probabilityMin: Double) {
+    var next = entry
+    next.child += 1
+    next.rank += 1
+    if next.child == next.end { return }
+    next.probability =
+      entry.parentProbability
+      * (Double(children[next.child].count) / Double(entry.parentOccurrences))
+    if next.probability < probabilityMin { return }
+    fringe.append(next)
+    var place = fringe.count - 1
+    while place > 0, fringe[place].precedes(fringe[(place - 1) / 2]) {
+      fringe.swapAt(place, (place - 1) / 2)
+      place = (place - 1) / 2
+    }
+  }
+
+  private mutating func popFringe() -> FringeEntry? {
+    if fringe.isEmpty { return nil }
+    fringe.swapAt(0, fringe.count - 1)
+    let first = fringe.removeLast()
+    var place = 0
+    while true {
+      var best = place
+      for child in [2 * place + 1, 2 * place + 2]
+      where child < fringe.count && fringe[child].precedes(fringe[best]) { best = child }
+      if best == place { return first }
+      fringe.swapAt(place, best)
+      place = best
+    }
+  }
+}

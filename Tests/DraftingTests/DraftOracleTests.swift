@@ -1,0 +1,118 @@
+import Drafting
+import Oracle
+import SuffixIndex
+import Testing
+
+/// Drafts over any cut of a history against a drafter that tries every match length upward.
+@Suite struct DraftOracleTests {
+  /// A history cut into indexes of both kinds at random.
+  struct CutHistory {
+    var indexes: [AnyHistoryIndex] = []
+    var growing: [GrowingIndex] = []
+    var sealed: [(SealedIndex, SealedImageBuffer)] = []
+
+    init(_ sequences: [[Int32]], depth: Int, using generator: inout SeededGenerator) throws {
+      let parts = Int.random(in: 1...4, using: &generator)
+      var cut = [[[Int32]]](repeating: [], count: parts)
+      for sequence in sequences { cut[Int.random(in: 0..<parts, using: &generator)] += [sequence] }
+      for part in cut {
+        if Bool.random(using: &generator) {
+          let index = GrowingIndex(depth: depth)
+          for sequence in part {
+            var tail = GrowingIndex.Tail()
+            index.extend(&tail, by: sequence.span)
+          }
+          growing.append(index)
+          indexes.append(.growing(index.reader))
+        } else {
+          var builder = SealedIndexBuilder(depth: depth)
+          for sequence in part { builder.append(sequence.span) }
+          let buffer = builder.build()
+          let index = try SealedIndex(buffer.image)
+          sealed.append((index, buffer))
+          indexes.append(.sealed(index.reader))
+        }
+      }
+    }
+  }
+
+  @Test(arguments: [false, true]) func draftsEqualTheNaiveDrafters(tree: Bool) throws {
+    var drafted = 0
+    for seed in UInt64(0)..<3000 {
+      var generator = SeededGenerator(seed: seed)
+      let depth = Int.random(in: 2...16, using: &generator)
+      let alphabet = Int32([2, 3, 4, 8, 40].randomElement(using: &generator)!)
+      let sequences = (0..<Int.random(in: 1...6, using: &generator)).map { _ in
+        generator.tokens(count: Int.random(in: 1...60, using: &generator), alphabet: alphabet)
+      }
+      var naive = NaiveDrafter()
+      naive.tree = tree
+      naive.maxTokens = [0, 1, 3, 8, 32].randomElement(using: &generator)!
+      naive.maxFactor = [0, 0.1, 0.5, 0.75, 1, 1.5, 4].randomElement(using: &generator)!
+      naive.maxOffset = [-2, 0, 0, 0.5, 3].randomElement(using: &generator)!
+      naive.minProbability = [0, 0.05, 0.1, 0.3, 0.5, 1].randomElement(using: &generator)!
+      let options = DraftOptions(
+        maxTokens: naive.maxTokens, maxFactor: naive.maxFactor, maxOffset: naive.maxOffset,
+        minProbability: naive.minProbability, tree: tree)
+
+      let oracle = NGramOracle(depth: depth, sequences: sequences)
+      let history = try CutHistory(sequences, depth: depth, using: &generator)
+      var drafter = Drafter()
+      var draft = Draft()
+      for _ in 0..<8 {
+        var context = generator.tokens(count: 12, alphabet: alphabet)
+        if Bool.random(using: &generator), let sequence = sequences.randomElement(using: &generator)
+        {
+          context += sequence.prefix(Int.random(in: 0...sequence.count, using: &generator))
+        }
+        let matches = history.indexes.map { $0.match(context.span) }
+        drafter.draft(
+          from: history.indexes, matches: matches, options: options, into: &draft)
+        let expected = naive.draft(from: oracle, context: context)
+        if !draft.equals(expected) {
+          Issue.record(
+            """
+            seed \(seed), depth \(depth), \(options), context \(context), sequences \(sequences)
+            \(draft)
+            \(expected)
+            """)
+          return
+        }
+        drafted += draft.count
+      }
+      withExtendedLifetime(history) {}
+    }
+    #expect(drafted > 10_000, "the cases must draft something to compare")
+  }
+
+  @Test func budgetIsThePapers() {
+    let options = DraftOptions(maxTokens: 8, maxFactor: 0.1, maxOffset: 0)
+    #expect(options.budget(matchLength: 30) == 3)
+    #expect(options.budget(matchLength: 29) == 2)
+    #expect(options.budget(matchLength: 1000) == 8)
+    #expect(DraftOptions(maxOffset: -5).budget(matchLength: 3) == 0)
+    #expect(DraftOptions(maxFactor: 1e300).budget(matchLength: 1) == 32)
+  }
+
+  /// Local history drafts from where its own sequence ends, which is itself an occurrence.
+  @Test func localHistoryCountsItsOwnEnd() {
+    let local = LocalHistory(depth: 8)
+    local.append([1, 2, 3, 9, 1, 2, 3].span)
+    var drafter = Drafter()
+    var draft = Draft()
+    local.draft(DraftOptions(), using: &drafter, into: &draft)
+    #expect(draft.tokens == [9, 1, 2])
+    // "1 2 3" occurs twice, and once it is followed by 9.
+    #expect(draft.probs == [0.5, 0.5, 0.5])
+    #expect(draft.counts == [1, 1, 1])
+    #expect(draft.matchLength == 3)
+    #expect(draft.source == .local)
+  }
+}
+
+extension Draft {
+  func equals(_ other: NaiveDraft) -> Bool {
+    tokens == other.tokens && parents == other.parents && probs == other.probs
+      && counts == other.counts && score == other.score && matchLength == other.matchLength
+  }
+}
