@@ -88,9 +88,9 @@ public final class SealedImageBuffer {
   public var chunkCount: Int { unsafe mutableChunks.count }
 
   /// The bytes of one chunk.
-  public func withChunk<Result>(
-    _ chunk: Int, _ body: (RawSpan) throws -> Result
-  ) rethrows -> Result {
+  public func withChunk<Result, Failure: Error>(
+    _ chunk: Int, _ body: (RawSpan) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
     let bytes = min(SealedImage.chunkBytes, byteCount - chunk << SealedImage.chunkShift)
     return try unsafe body(
       RawSpan(_unsafeStart: UnsafeRawPointer(mutableChunks[chunk]), byteCount: bytes))

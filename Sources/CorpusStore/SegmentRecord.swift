@@ -1,0 +1,61 @@
+import SuffixIndex
+
+/// What the file says of a segment beside its bytes.
+///
+///     0   u64  tokens
+///     8   u64  sequences
+///     16  u64  bytes of the index image
+///     24  u64  bytes of the sequence table
+///     32  u64  XXH3 of each chunk of the image, then of each chunk of the table
+///     …   u64  XXH3 of all before
+struct SegmentRecord: Equatable {
+  var tokens: Int
+  var sequences: Int
+  var imageBytes: Int
+  var tableBytes: Int
+  var checksums: [UInt64]
+
+  static func chunkCount(_ bytes: Int) -> Int {
+    (bytes + SealedImage.chunkBytes - 1) / SealedImage.chunkBytes
+  }
+
+  var imageChunks: Int { Self.chunkCount(imageBytes) }
+  var tableChunks: Int { Self.chunkCount(tableBytes) }
+
+  /// Bytes that chunk `chunk` has: the image's come first, then the table's.
+  func byteCount(ofChunk chunk: Int) -> Int {
+    chunk < imageChunks
+      ? min(SealedImage.chunkBytes, imageBytes - chunk * SealedImage.chunkBytes)
+      : min(SealedImage.chunkBytes, tableBytes - (chunk - imageChunks) * SealedImage.chunkBytes)
+  }
+
+  func encoded() -> [UInt8] {
+    var bytes: [UInt8] = []
+    for value in [tokens, sequences, imageBytes, tableBytes] { bytes.append(UInt64(value)) }
+    for checksum in checksums { bytes.append(checksum) }
+    bytes.appendChecksum()
+    return bytes
+  }
+
+  init(tokens: Int, sequences: Int, imageBytes: Int, tableBytes: Int, checksums: [UInt64]) {
+    self.tokens = tokens
+    self.sequences = sequences
+    self.imageBytes = imageBytes
+    self.tableBytes = tableBytes
+    self.checksums = checksums
+  }
+
+  /// nil where the bytes are damaged.
+  init?(_ bytes: RawSpan) {
+    guard var reader = RecordReader(checked: bytes),
+      let tokens = reader.read(UInt64.self), let sequences = reader.read(UInt64.self),
+      let imageBytes = reader.read(UInt64.self), let tableBytes = reader.read(UInt64.self),
+      [tokens, sequences, imageBytes, tableBytes].allSatisfy({ $0 < 1 << 48 })
+    else { return nil }
+    self.init(
+      tokens: Int(tokens), sequences: Int(sequences), imageBytes: Int(imageBytes),
+      tableBytes: Int(tableBytes), checksums: [])
+    while let checksum = reader.read(UInt64.self) { checksums.append(checksum) }
+    guard checksums.count == imageChunks + tableChunks else { return nil }
+  }
+}

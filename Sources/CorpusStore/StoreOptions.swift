@@ -1,0 +1,107 @@
+/// How a store is opened. The defaults suit a service; tests make everything small.
+public struct StoreOptions: Sendable {
+  /// Address space for each corpus's file, and so the most that it can grow to. Only address
+  /// space: neither memory nor disk is taken for it. 64 GiB: some 3 billion tokens.
+  public var mapBytes = 64 << 30
+
+  /// When the newest growing index holds this many tokens, a new one is begun and the old one is
+  /// sealed. A restart adds at most two such amounts to memory again, at 0.3 µs a token.
+  public var sealTokens = 1 << 18
+
+  /// So many segments of similar size are merged into one. Smaller: fewer segments to ask at each
+  /// draft; larger: less is rewritten. A token is rewritten log(history / sealTokens) / log(fan-in)
+  /// times.
+  public var mergeFanIn = 4
+
+  /// Growing indexes that wait to be sealed; when there are more, inserts wait.
+  public var sealsWaitingMax = 4
+
+  /// Tokens of sequences that wait to be committed; more are refused as busy.
+  public var writeTokensWaitingMax = 1 << 26
+
+  /// Whether segments are sealed and merged in the background. Off, they are only on request.
+  public var compactsInBackground = true
+
+  public init() {}
+}
+
+/// What a corpus is created with and keeps for life.
+public struct CorpusSettings: Equatable, Sendable {
+  /// Longest pattern whose count is kept, in tokens: match and draft together.
+  public var depth: Int
+  /// Name or digest of the tokenizer whose ids these are. Calls that name another are refused.
+  public var tokenizer: String?
+
+  public init(depth: Int = 64, tokenizer: String? = nil) {
+    self.depth = depth
+    self.tokenizer = tokenizer
+  }
+
+  /// Bytes of UTF-8 that a tokenizer's name may have.
+  public static let tokenizerBytesMax = 256
+}
+
+/// Whether a session's tokens join the shared history.
+public enum SharePolicy: String, Sendable {
+  /// As they are accepted, so that other sessions profit at once.
+  case live
+  /// When the session closes.
+  case close
+  /// Never: the session only reads.
+  case never
+}
+
+/// A sequence to be kept.
+public struct NewSequence: Equatable, Sendable {
+  /// The caller's name for it, at most `idBytesMax` bytes: inserting it again is no error and
+  /// changes nothing.
+  public var id: String?
+  /// Token ids, 0 ..< 2^31 − 1, at least one.
+  public var tokens: [Int32]
+
+  public static let idBytesMax = 256
+
+  public init(id: String? = nil, tokens: [Int32]) {
+    self.id = id
+    self.tokens = tokens
+  }
+}
+
+/// What became of an insert.
+public struct InsertReceipt: Equatable, Sendable {
+  /// Sequences that are new in the corpus.
+  public var inserted = 0
+  /// Sequences whose id and tokens stood there already.
+  public var duplicates = 0
+  /// Tokens in the new sequences.
+  public var tokens = 0
+  /// Order number of the last new sequence; nil if none was new.
+  public var lastOrder: UInt64?
+
+  public init() {}
+}
+
+/// A corpus in numbers.
+public struct CorpusStats: Equatable, Sendable {
+  /// Finished sequences that are on disk.
+  public var sequences = 0
+  /// Tokens in them.
+  public var tokens = 0
+  /// Tokens of open sessions that drafts may use but that are not on disk yet.
+  public var openTokens = 0
+  /// Pages in use in the corpus's file.
+  public var bytesOnDisk = 0
+  /// Growing indexes and their sequences; sealed indexes are counted on disk.
+  public var bytesInMemory = 0
+  public var segments = 0
+  public var sessions = 0
+  /// Order numbers of the oldest and newest sequence.
+  public var oldestOrder: UInt64?
+  public var newestOrder: UInt64?
+
+  public init() {}
+
+  public var bytesPerToken: Double {
+    tokens == 0 ? 0 : Double(bytesOnDisk + bytesInMemory) / Double(tokens)
+  }
+}

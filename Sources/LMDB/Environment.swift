@@ -1,0 +1,110 @@
+import CLMDB
+import Glibc
+import Synchronization
+
+/// One LMDB file, mapped into memory.
+///
+/// Readers never block and never see a half-made change; there is one writer at a time, and what
+/// it commits is on disk when `commit` returns. Values are read where they lie in the map.
+///
+/// Caveats that are LMDB's own: an old read transaction keeps every page that was freed since from
+/// being used again, so none should live long; the file never shrinks; and one environment must not
+/// be opened twice in a process, because closing one would drop the other's file locks. The last is
+/// checked here.
+///
+/// Transactions keep their environment alive, and it closes when the last reference goes.
+@safe
+public final class Environment: @unchecked Sendable {
+  // @unchecked Sendable: an MDB_env may be used from any thread; `handle` never changes, and
+  // writers are serialised by LMDB's own lock.
+  let handle: OpaquePointer
+  private let identity: FileIdentity
+
+  public struct Options: Sendable {
+    /// Address space for the map, the most that the file can grow to.
+    public var mapBytes: Int
+    /// Named databases that may be open at once.
+    public var databasesMax: Int
+    /// Read transactions that may be open at once, over all processes.
+    public var readersMax: Int
+    /// Permission bits of files that are made.
+    public var fileMode: UInt32
+
+    public init(
+      mapBytes: Int, databasesMax: Int = 8, readersMax: Int = 126, fileMode: UInt32 = 0o600
+    ) {
+      self.mapBytes = mapBytes
+      self.databasesMax = databasesMax
+      self.readersMax = readersMax
+      self.fileMode = fileMode
+    }
+  }
+
+  private struct FileIdentity: Hashable {
+    let device: UInt64
+    let inode: UInt64
+  }
+
+  private static let open = Mutex<Set<FileIdentity>>([])
+
+  /// Opens or makes the environment in an existing directory, and frees the reader slots of
+  /// processes that died.
+  public init(directory path: String, options: Options) throws(LMDBError) {
+    var status = stat()
+    guard unsafe stat(path, &status) == 0 else {
+      throw .inaccessible(path: path, errno: errno)
+    }
+    let identity = FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+    guard Self.open.withLock({ $0.insert(identity).inserted }) else {
+      throw .alreadyOpen(path: path)
+    }
+    var handle: OpaquePointer?
+    do throws(LMDBError) {
+      try check(unsafe mdb_env_create(&handle))
+      guard let created = unsafe handle else { throw .other(code: ENOMEM, message: "no handle") }
+      try check(unsafe mdb_env_set_mapsize(created, options.mapBytes))
+      try check(unsafe mdb_env_set_maxdbs(created, UInt32(options.databasesMax)))
+      try check(unsafe mdb_env_set_maxreaders(created, UInt32(options.readersMax)))
+      // NOTLS: a reader slot belongs to its transaction, not to a thread. NORDAHEAD: queries touch
+      // pages at random, and the map may be larger than memory.
+      let code = unsafe mdb_env_open(
+        created, path, UInt32(MDB_NOTLS | MDB_NORDAHEAD), mode_t(options.fileMode))
+      if [ENOENT, EACCES, EPERM, EROFS, ENOTDIR, EISDIR].contains(code) {
+        throw .inaccessible(path: path, errno: code)
+      }
+      try check(code)
+      try check(unsafe mdb_reader_check(created, nil))
+      unsafe self.handle = created
+      self.identity = identity
+    } catch {
+      if let handle = unsafe handle { unsafe mdb_env_close(handle) }
+      _ = Self.open.withLock { $0.remove(identity) }
+      throw error
+    }
+  }
+
+  deinit {
+    unsafe mdb_env_close(handle)
+    _ = Self.open.withLock { $0.remove(identity) }
+  }
+
+  public struct Usage: Equatable, Sendable {
+    public var mapBytes: Int
+    /// Bytes up to the last page that was ever used: what the file takes.
+    public var usedBytes: Int
+    /// Largest key, in bytes.
+    public var keyBytesMax: Int
+  }
+
+  public func usage() -> Usage {
+    var information = unsafe MDB_envinfo()
+    var statistics = MDB_stat()
+    // SAFETY: both fill in the struct they are given, and cannot fail on an open environment.
+    unsafe mdb_env_info(handle, &information)
+    unsafe mdb_env_stat(handle, &statistics)
+    return Usage(
+      mapBytes: unsafe information.me_mapsize,
+      usedBytes: unsafe (information.me_last_pgno + 1) * Int(statistics.ms_psize),
+      keyBytesMax: Int(unsafe mdb_env_get_maxkeysize(handle)))
+  }
+}

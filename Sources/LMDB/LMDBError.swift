@@ -1,0 +1,60 @@
+import CLMDB
+import Glibc
+
+/// What LMDB or the system refused, what usually causes it, and what to do.
+public enum LMDBError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// The map is full; nothing was written. Reopen with a larger `mapBytes`.
+  case mapFull
+  /// Every reader slot is taken: more read transactions are open than `readersMax`.
+  case readersFull
+  /// The disk is full; nothing was written.
+  case diskFull
+  /// The disk failed to read or write.
+  case inputOutput
+  /// The file is no LMDB environment, or its pages are not what they must be.
+  case damaged
+  /// The file was written by another version of LMDB.
+  case versionMismatch
+  /// Missing, or not permitted to this user, or a read-only file system.
+  case inaccessible(path: String, errno: Int32)
+  /// This process has the environment open already; opening it twice would break its locks.
+  case alreadyOpen(path: String)
+  /// Anything else, with LMDB's own words.
+  case other(code: Int32, message: String)
+
+  init(_ code: Int32) {
+    switch code {
+    case MDB_MAP_FULL: self = .mapFull
+    case MDB_READERS_FULL: self = .readersFull
+    case ENOSPC, EDQUOT: self = .diskFull
+    case EIO: self = .inputOutput
+    case MDB_CORRUPTED, MDB_INVALID, MDB_PAGE_NOTFOUND, MDB_PANIC: self = .damaged
+    case MDB_VERSION_MISMATCH: self = .versionMismatch
+    default:
+      // SAFETY: LMDB returns a pointer to a constant or thread-local C string for every code.
+      self = .other(code: code, message: unsafe String(cString: mdb_strerror(code)))
+    }
+  }
+
+  public var description: String {
+    switch self {
+    case .mapFull: "the map is full; reopen with a larger map"
+    case .readersFull: "every reader slot is taken; fewer read transactions may be open at once"
+    case .diskFull: "the disk is full"
+    case .inputOutput: "the disk failed to read or write"
+    case .damaged: "the file is no LMDB environment, or is damaged"
+    case .versionMismatch: "the file was written by another version of LMDB"
+    case .inaccessible(let path, let errno):
+      // SAFETY: strerror returns a C string for every number.
+      "\(path): \(unsafe String(cString: strerror(errno)))"
+    case .alreadyOpen(let path): "\(path) is open in this process already"
+    case .other(let code, let message): "LMDB error \(code): \(message)"
+    }
+  }
+}
+
+/// Throws unless LMDB says that all went well.
+@inline(__always)
+func check(_ code: Int32) throws(LMDBError) {
+  if code != MDB_SUCCESS { throw LMDBError(code) }
+}

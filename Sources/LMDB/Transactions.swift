@@ -1,0 +1,191 @@
+import CLMDB
+import Glibc
+
+/// A named table of keys and values, ordered by the bytes of the keys.
+public struct Database: Sendable {
+  let identifier: MDB_dbi
+}
+
+/// What reading needs: an open transaction's handle. Both kinds of transaction have one.
+public protocol Transaction: ~Copyable {
+  /// The handle, for this module.
+  @unsafe var unsafeHandle: OpaquePointer { get }
+}
+
+/// A view of the environment as of its beginning, whatever is committed meanwhile.
+///
+/// It may be used on any thread, by one at a time. Ends when it goes out of scope.
+@safe
+public struct ReadTransaction: ~Copyable, Transaction, @unchecked Sendable {
+  // @unchecked Sendable: with MDB_NOTLS a read transaction belongs to whoever holds the value,
+  // and a value that cannot be copied is held by one.
+  @unsafe public let unsafeHandle: OpaquePointer
+  private let environment: Environment
+
+  public init(_ environment: Environment) throws(LMDBError) {
+    var handle: OpaquePointer?
+    try check(unsafe mdb_txn_begin(environment.handle, nil, UInt32(MDB_RDONLY), &handle))
+    guard let begun = unsafe handle else { throw .other(code: ENOMEM, message: "no handle") }
+    unsafe unsafeHandle = begun
+    self.environment = environment
+  }
+
+  deinit { unsafe mdb_txn_abort(unsafeHandle) }
+}
+
+/// A set of changes that happens whole, with `commit`, or not at all.
+///
+/// It belongs to the thread that began it; a second one waits for the first to end. After an error
+/// from `put` or `delete` nothing but ending it makes sense: `commit` will fail.
+@safe
+public struct WriteTransaction: ~Copyable, Transaction {
+  // Optional so that `commit`, which frees the handle, can leave nothing for `deinit` to abort.
+  private var handle: OpaquePointer?
+  private let environment: Environment
+  private let thread: pthread_t
+
+  @unsafe public var unsafeHandle: OpaquePointer {
+    precondition(
+      pthread_equal(thread, pthread_self()) != 0,
+      "a write transaction belongs to the thread that began it")
+    guard let handle = unsafe handle else { preconditionFailure("the transaction has ended") }
+    return unsafe handle
+  }
+
+  public init(_ environment: Environment) throws(LMDBError) {
+    var handle: OpaquePointer?
+    try check(unsafe mdb_txn_begin(environment.handle, nil, 0, &handle))
+    unsafe self.handle = handle
+    self.environment = environment
+    thread = pthread_self()
+  }
+
+  deinit {
+    if let handle = unsafe handle { unsafe mdb_txn_abort(handle) }
+  }
+
+  /// Makes the changes lasting: they are on disk when this returns.
+  ///
+  /// - Throws: What prevented it; nothing was changed then.
+  public consuming func commit() throws(LMDBError) {
+    let handle = unsafe unsafeHandle
+    unsafe self.handle = nil
+    try check(unsafe mdb_txn_commit(handle))
+  }
+
+  /// The named database, made if it is not there.
+  public func createDatabase(_ name: String) throws(LMDBError) -> Database {
+    var identifier = MDB_dbi()
+    try check(unsafe mdb_dbi_open(unsafeHandle, name, UInt32(MDB_CREATE), &identifier))
+    return Database(identifier: identifier)
+  }
+
+  /// Stores a value, in place of the key's old one if there is one.
+  ///
+  /// - Precondition: the key has 1 to 511 bytes.
+  public func put(_ key: borrowing Key, _ value: RawSpan, in database: Database) throws(LMDBError) {
+    var code = MDB_SUCCESS
+    unsafe key.withValue { key in
+      unsafe value.withUnsafeBytes { bytes in
+        // SAFETY: LMDB copies the value and does not write through the pointer.
+        var data = unsafe MDB_val(
+          mv_size: bytes.count,
+          mv_data: UnsafeMutableRawPointer(mutating: bytes.baseAddress))
+        code = unsafe mdb_put(unsafeHandle, database.identifier, &key, &data, 0)
+      }
+    }
+    try check(code)
+  }
+
+  /// Removes a key and its value. Returns whether it was there.
+  @discardableResult
+  public func delete(_ key: borrowing Key, in database: Database) throws(LMDBError) -> Bool {
+    var code = MDB_SUCCESS
+    unsafe key.withValue { key in
+      code = unsafe mdb_del(unsafeHandle, database.identifier, &key, nil)
+    }
+    if code == MDB_NOTFOUND { return false }
+    try check(code)
+    return true
+  }
+}
+
+extension Transaction where Self: ~Copyable {
+  /// The named database, or nil where it was never made.
+  public func database(_ name: String) throws(LMDBError) -> Database? {
+    var identifier = MDB_dbi()
+    let code = unsafe mdb_dbi_open(unsafeHandle, name, 0, &identifier)
+    if code == MDB_NOTFOUND { return nil }
+    try check(code)
+    return Database(identifier: identifier)
+  }
+
+  /// The value of a key where it lies in the map, or nil.
+  @_lifetime(borrow self)
+  public borrowing func get(_ key: borrowing Key, in database: Database) throws(LMDBError)
+    -> RawSpan?
+  {
+    guard let bytes = try unsafe unsafeGet(key, in: database) else { return nil }
+    // SAFETY: the value stays where it is until the transaction ends, and the span may not live
+    // longer than the transaction. (In a write transaction, until the next change; so changes are
+    // for after the last use, which callers in this product keep to.)
+    return unsafe _overrideLifetime(RawSpan(_unsafeBytes: bytes), borrowing: self)
+  }
+
+  /// The value of a key where it lies in the map, or nil, without the compiler's guard on its
+  /// lifetime. For values that are kept at hand together with the transaction.
+  // SAFETY (for callers): use it no longer than the transaction, and in a write transaction not
+  // after a change.
+  @unsafe
+  public borrowing func unsafeGet(_ key: borrowing Key, in database: Database) throws(LMDBError)
+    -> UnsafeRawBufferPointer?
+  {
+    var data = unsafe MDB_val()
+    var code = MDB_SUCCESS
+    unsafe key.withValue { key in
+      code = unsafe mdb_get(unsafeHandle, database.identifier, &key, &data)
+    }
+    if code == MDB_NOTFOUND { return nil }
+    try check(code)
+    return unsafe UnsafeRawBufferPointer(start: data.mv_data, count: data.mv_size)
+  }
+
+  /// Entries in a database.
+  public borrowing func count(_ database: Database) throws(LMDBError) -> Int {
+    var statistics = MDB_stat()
+    try check(unsafe mdb_stat(unsafeHandle, database.identifier, &statistics))
+    return statistics.ms_entries
+  }
+
+  /// Calls `body` with entries in the order of their keys, from `start` or from the first one,
+  /// until it returns false.
+  public borrowing func forEach(
+    in database: Database, from start: Key? = nil,
+    _ body: (_ key: RawSpan, _ value: RawSpan) -> Bool
+  ) throws(LMDBError) {
+    var opened: OpaquePointer?
+    try check(unsafe mdb_cursor_open(unsafeHandle, database.identifier, &opened))
+    guard let cursor = unsafe opened else { return }
+    defer { unsafe mdb_cursor_close(cursor) }
+    var (key, data) = unsafe (MDB_val(), MDB_val())
+    var code = MDB_SUCCESS
+    if let start {
+      unsafe start.withValue { from in
+        unsafe key = from
+        code = unsafe mdb_cursor_get(cursor, &key, &data, MDB_SET_RANGE)
+      }
+    } else {
+      code = unsafe mdb_cursor_get(cursor, &key, &data, MDB_FIRST)
+    }
+    while code == MDB_SUCCESS {
+      // SAFETY: key and value stay where they are while the body runs; it cannot change the
+      // database through this transaction, which it does not have.
+      let goOn = unsafe body(
+        RawSpan(_unsafeStart: key.mv_data, byteCount: key.mv_size),
+        RawSpan(_unsafeStart: data.mv_data, byteCount: data.mv_size))
+      if !goOn { return }
+      code = unsafe mdb_cursor_get(cursor, &key, &data, MDB_NEXT)
+    }
+    if code != MDB_NOTFOUND { throw LMDBError(code) }
+  }
+}
