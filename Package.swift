@@ -47,6 +47,7 @@ let package = Package(
       dependencies: [
         "CorpusStore", "Drafting", "WireProtocol",
         .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
       ],
@@ -54,7 +55,8 @@ let package = Package(
     .target(
       name: "RepriseClient",
       dependencies: [
-        "WireProtocol",
+        "Drafting", "WireProtocol",
+        .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
       ],

@@ -1,0 +1,239 @@
+import NIOCore
+import NIOPosix
+import WireProtocol
+
+/// The one connection of a client, and the calls that are under way on it.
+///
+/// Everything here is confined to one event loop: calls arrive by `execute`, answers through the
+/// channel's handler, deadlines as scheduled tasks of the loop.
+final class Link: @unchecked Sendable {
+  // @unchecked Sendable: all stored variables are touched on `loop` only.
+  private let address: RepriseClient.Address
+  private let configuration: RepriseClient.Configuration
+  private let loop: any EventLoop
+
+  private enum State {
+    case idle
+    /// Calls wait here until the connection stands.
+    case connecting([() -> Void])
+    case connected(any Channel)
+    /// The last attempt failed; none is made before the deadline.
+    case waiting(until: NIODeadline, reason: String)
+    case closed
+  }
+
+  private struct Pending {
+    let answer: (Result<ResultObject, ClientError>) -> Void
+    let deadline: Scheduled<Void>
+  }
+
+  private var state = State.idle
+  private var pending: [Int64: Pending] = [:]
+  private var lastID: Int64 = 0
+  private var writer = JSONWriter()
+  private var failures = 0
+
+  init(
+    _ address: RepriseClient.Address, _ configuration: RepriseClient.Configuration,
+    _ loop: any EventLoop
+  ) {
+    self.address = address
+    self.configuration = configuration
+    self.loop = loop
+  }
+
+  /// Sends a call and waits for its answer, for the deadline's length at most.
+  func call<Answer: WireResult>(
+    _ call: Call, deadline: Duration
+  ) async -> Result<Answer, ClientError> {
+    await withCheckedContinuation { continuation in
+      loop.execute { [self] in
+        begin(call, deadline) { result in
+          continuation.resume(
+            returning: result.flatMap { object in
+              Answer(result: object).map(Result.success) ?? .failure(.malformedAnswer)
+            })
+        }
+      }
+    }
+  }
+
+  private func begin(
+    _ call: Call, _ deadline: Duration,
+    _ answer: @escaping (Result<ResultObject, ClientError>) -> Void
+  ) {
+    if case .closed = state { return answer(.failure(.closed)) }
+    if pending.count >= configuration.callsMax { return answer(.failure(.tooManyCalls)) }
+    lastID += 1
+    let id = lastID
+    let expiry = loop.assumeIsolated().scheduleTask(in: TimeAmount(deadline)) { [self] in
+      finish(id, .failure(.deadlineExceeded))
+    }
+    pending[id] = Pending(answer: answer, deadline: expiry)
+    withConnection { [self] channel in
+      // A call whose deadline passed while connecting is not sent.
+      if pending[id] == nil { return }
+      writer.removeAll()
+      Request(id: .number(id), call: call).write(to: &writer)
+      var buffer = channel.allocator.buffer(capacity: writer.bytes.count)
+      buffer.writeBytes(writer.bytes)
+      channel.writeAndFlush(buffer, promise: nil)
+    }
+  }
+
+  private func finish(_ id: Int64, _ result: Result<ResultObject, ClientError>) {
+    // An answer that comes after its deadline finds nobody.
+    guard let call = pending.removeValue(forKey: id) else { return }
+    call.deadline.cancel()
+    call.answer(result)
+  }
+
+  private func failAll(_ error: ClientError) {
+    let calls = pending
+    pending = [:]
+    for call in calls.values {
+      call.deadline.cancel()
+      call.answer(.failure(error))
+    }
+  }
+
+  // MARK: The connection
+
+  private func withConnection(_ body: @escaping (any Channel) -> Void) {
+    switch state {
+    case .connected(let channel): body(channel)
+    case .connecting(var waiting):
+      waiting.append { [self] in
+        if case .connected(let channel) = state { body(channel) }
+      }
+      state = .connecting(waiting)
+    case .waiting(let until, let reason) where NIODeadline.now() < until:
+      failAll(.unavailable(reason: reason))
+    case .idle, .waiting:
+      connect()
+      withConnection(body)
+    case .closed: failAll(.closed)
+    }
+  }
+
+  private func connect() {
+    state = .connecting([])
+    let bootstrap = ClientBootstrap(group: loop)
+      .channelOption(.maxMessagesPerRead, value: 4)
+      .channelInitializer { [self] channel in
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(AnswerHandler(self, configuration))
+        }
+      }
+    let attempt =
+      switch address {
+      case .unixSocket(let path): bootstrap.connect(unixDomainSocketPath: path)
+      case .tcp(let host, let port): bootstrap.connect(host: host, port: port)
+      }
+    attempt.hop(to: loop).whenComplete { [self] result in
+      guard case .connecting(let waiting) = state else {
+        // Closed meanwhile.
+        if case .success(let channel) = result { channel.close(promise: nil) }
+        return
+      }
+      switch result {
+      case .success(let channel):
+        failures = 0
+        state = .connected(channel)
+        for call in waiting { call() }
+      case .failure(let error):
+        failures += 1
+        let delay = min(
+          configuration.reconnectDelay * (1 << min(failures - 1, 10)),
+          configuration.reconnectDelayMax)
+        let reason = "\(error)"
+        state = .waiting(until: .now() + TimeAmount(delay), reason: reason)
+        failAll(.unavailable(reason: reason))
+      }
+    }
+  }
+
+  fileprivate func didRead(_ line: ByteBuffer, _ reader: ResponseReader) throws {
+    try unsafe line.withUnsafeReadableBytes { bytes in
+      // SAFETY: the span is used within the closure only.
+      try unsafe reader.read(RawSpan(_unsafeBytes: bytes)) { id, result in
+        guard case .number(let number) = id else { return }
+        finish(number, result.mapError { .service($0) })
+      }
+    }
+  }
+
+  fileprivate func didDisconnect() {
+    if case .connected = state { state = .idle }
+    failAll(.disconnected)
+  }
+
+  func close() async {
+    let channel: (any Channel)? = await withCheckedContinuation { continuation in
+      loop.execute { [self] in
+        if case .connected(let channel) = state {
+          state = .closed
+          continuation.resume(returning: channel)
+        } else {
+          state = .closed
+          failAll(.closed)
+          continuation.resume(returning: nil)
+        }
+      }
+    }
+    try? await channel?.close().get()
+  }
+}
+
+/// Cuts what the service sends into lines.
+private final class AnswerHandler: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+
+  private let link: Link
+  private let reader: ResponseReader
+  private let lineBytesMax: Int
+  private var partial = ByteBuffer()
+  private var searched = 0
+
+  init(_ link: Link, _ configuration: RepriseClient.Configuration) {
+    self.link = link
+    lineBytesMax = configuration.lineBytesMax
+    reader = ResponseReader(lineBytesMax: configuration.lineBytesMax)
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    var read = unwrapInboundIn(data)
+    if partial.readableBytes == 0 { partial = read } else { partial.writeBuffer(&read) }
+    while true {
+      let view = partial.readableBytesView
+      guard let newline = view.dropFirst(searched).firstIndex(of: UInt8(ascii: "\n")) else {
+        searched = view.count
+        break
+      }
+      searched = 0
+      guard let line = partial.readSlice(length: newline - view.startIndex) else { break }
+      partial.moveReaderIndex(forwardBy: 1)
+      do {
+        try link.didRead(line, reader)
+      } catch {
+        // What follows cannot be trusted either.
+        context.close(promise: nil)
+        return
+      }
+    }
+    if partial.readableBytes > lineBytesMax {
+      context.close(promise: nil)
+    } else {
+      partial.discardReadBytes()
+    }
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    link.didDisconnect()
+    context.fireChannelInactive()
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    context.close(promise: nil)
+  }
+}

@@ -1,0 +1,265 @@
+import CorpusStore
+import Drafting
+import Logging
+import NIOCore
+import WireProtocol
+
+/// One connection's buffers.
+struct ConnectionScratch {
+  var drafting = DraftScratch()
+  var draft = Draft()
+}
+
+/// Cuts the bytes of one connection into lines and answers them.
+///
+/// Requests are answered in the handler itself, without a hop to another thread, and flushed once a
+/// read; only those that wait for the disk are answered later. A client that does not read its
+/// answers is not read from either, until it has.
+final class ConnectionHandler: ChannelDuplexHandler {
+  typealias InboundIn = ByteBuffer
+  typealias OutboundIn = ByteBuffer
+  typealias OutboundOut = ByteBuffer
+
+  private let responder: Responder
+  private let reader: RequestReader
+  private var scratch = ConnectionScratch()
+  private var writer = JSONWriter()
+  /// Bytes of a line that is not complete yet.
+  private var partial = ByteBuffer()
+  /// How far `partial` has been searched for a newline.
+  private var searched = 0
+  private var isClosing = false
+  /// Answers that wait for the disk.
+  private var answersAwaited = 0
+  private var inputHasEnded = false
+  private var readIsWaiting = false
+
+  /// Answers are handed to the channel in pieces of this size at the latest.
+  private static let writeBytesMax = 1 << 16
+  /// Calls of one connection that may wait for the disk at once.
+  private static let answersAwaitedMax = 1024
+
+  init(_ responder: Responder) {
+    self.responder = responder
+    reader = RequestReader(limits: responder.options.limits)
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    if isClosing { return }
+    var read = unwrapInboundIn(data)
+    if partial.readableBytes == 0 {
+      partial = read
+    } else {
+      partial.writeBuffer(&read)
+    }
+    answerLines(context)
+  }
+
+  private func answerLines(_ context: ChannelHandlerContext) {
+    while !isClosing {
+      let view = partial.readableBytesView
+      let unsearched = view.dropFirst(searched)
+      guard let newline = unsearched.firstIndex(of: UInt8(ascii: "\n")) else {
+        searched = view.count
+        break
+      }
+      let length = newline - view.startIndex
+      searched = 0
+      guard let line = partial.readSlice(length: length) else { break }
+      partial.moveReaderIndex(forwardBy: 1)
+      answer(line, context)
+    }
+    if partial.readableBytes == 0 {
+      partial.clear()
+    } else if partial.readableBytes > responder.options.limits.lineBytesMax {
+      refuseLine(context)
+    } else {
+      partial.discardReadBytes()
+    }
+  }
+
+  /// The beginning of the next request cannot be found any more, so the connection ends.
+  private func refuseLine(_ context: ChannelHandlerContext) {
+    let error = WireError.limit(
+      "line_bytes", max: responder.options.limits.lineBytesMax, got: partial.readableBytes,
+      "the line")
+    writer.error(.null, error)
+    writer.endLine()
+    isClosing = true
+    partial.clear()
+    searched = 0
+    flushWriter(context)
+    context.flush()
+    context.close(promise: nil)
+  }
+
+  // MARK: Answers
+
+  /// The answers of a batch, which go out as one array when the last of them is there.
+  private final class Batch {
+    var answers: [[UInt8]?]
+    var awaited: Int
+
+    init(count: Int) {
+      answers = [[UInt8]?](repeating: nil, count: count)
+      awaited = count
+    }
+  }
+
+  /// Where an answer belongs.
+  private struct Ticket {
+    /// nil for a notification, which has no answer.
+    var id: RequestID?
+    var batch: Batch?
+    var position = 0
+  }
+
+  private func answer(_ line: ByteBuffer, _ context: ChannelHandlerContext) {
+    let requests = unsafe line.withUnsafeReadableBytes { bytes in
+      // SAFETY: the span is used within the closure only.
+      unsafe reader.read(RawSpan(_unsafeBytes: bytes))
+    }
+    switch requests {
+    case .one(let request):
+      answer(request, in: nil, 0, context)
+    case .batch(let requests):
+      let batch = Batch(count: requests.count)
+      for (position, request) in requests.enumerated() {
+        answer(request, in: batch, position, context)
+      }
+    }
+    if writer.bytes.count > Self.writeBytesMax { flushWriter(context) }
+  }
+
+  private func answer(
+    _ request: Result<Request, BadRequest>, in batch: Batch?, _ position: Int,
+    _ context: ChannelHandlerContext
+  ) {
+    let mark = writer.mark
+    switch request {
+    case .failure(let bad):
+      // What cannot be read may have been a notification or not; silence would help nobody.
+      writer.error(bad.id ?? .null, bad.error)
+      finish(Ticket(id: bad.id ?? .null, batch: batch, position: position), since: mark)
+    case .success(let request):
+      let ticket = Ticket(id: request.id, batch: batch, position: position)
+      writer.beginResult(request.id ?? .null)
+      do throws(WireError) {
+        switch try responder.respond(
+          to: request.call, &scratch, writer: &writer, completion: completion(ticket, context))
+        {
+        case .now:
+          writer.endResult()
+          finish(ticket, since: mark)
+        case .later:
+          writer.rollBack(to: mark)
+          answersAwaited += 1
+        }
+      } catch {
+        writer.rollBack(to: mark)
+        writer.error(request.id ?? .null, error)
+        finish(ticket, since: mark)
+      }
+    }
+  }
+
+  /// Puts the answer that was written since `mark` where it belongs.
+  private func finish(_ ticket: Ticket, since mark: JSONWriter.Mark) {
+    guard let batch = ticket.batch else {
+      if ticket.id == nil { writer.rollBack(to: mark) } else { writer.endLine() }
+      return
+    }
+    let answer = writer.take(since: mark)
+    if ticket.id != nil { batch.answers[ticket.position] = answer }
+    batch.awaited -= 1
+    if batch.awaited > 0 { return }
+    let answers = batch.answers.compactMap { $0 }
+    if answers.isEmpty { return }
+    writer.beginArray()
+    for answer in answers { writer.json(answer) }
+    writer.endArray()
+    writer.endLine()
+  }
+
+  /// What brings an answer that had to wait back to this connection's event loop.
+  private func completion(
+    _ ticket: Ticket, _ context: ChannelHandlerContext
+  ) -> Responder.Completion {
+    let loop = context.eventLoop
+    let bound = NIOLoopBound((handler: self, context: context, ticket: ticket), eventLoop: loop)
+    return { result in
+      loop.execute {
+        let (handler, context, ticket) = bound.value
+        handler.finishLater(ticket, result, context)
+      }
+    }
+  }
+
+  private func finishLater(
+    _ ticket: Ticket, _ result: Result<any WireResult, WireError>, _ context: ChannelHandlerContext
+  ) {
+    answersAwaited -= 1
+    let mark = writer.mark
+    switch result {
+    case .success(let result): writer.result(ticket.id ?? .null, result)
+    case .failure(let error): writer.error(ticket.id ?? .null, error)
+    }
+    finish(ticket, since: mark)
+    flushWriter(context)
+    context.flush()
+    if readIsWaiting { read(context: context) }
+    closeIfDone(context)
+  }
+
+  private func flushWriter(_ context: ChannelHandlerContext) {
+    if writer.bytes.isEmpty { return }
+    var buffer = context.channel.allocator.buffer(capacity: writer.bytes.count)
+    buffer.writeBytes(writer.bytes)
+    writer.removeAll()
+    context.write(wrapOutboundOut(buffer), promise: nil)
+  }
+
+  // MARK: The connection
+
+  func channelReadComplete(context: ChannelHandlerContext) {
+    flushWriter(context)
+    context.flush()
+  }
+
+  func read(context: ChannelHandlerContext) {
+    // A client that does not read its answers, or has a thousand inserts under way, waits.
+    readIsWaiting = !context.channel.isWritable || answersAwaited >= Self.answersAwaitedMax
+    if !readIsWaiting { context.read() }
+  }
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) {
+    if readIsWaiting { read(context: context) }
+    context.fireChannelWritabilityChanged()
+  }
+
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    // A client that has sent all it has to send still gets its answers.
+    if case .some(ChannelEvent.inputClosed) = event as? ChannelEvent {
+      inputHasEnded = true
+      flushWriter(context)
+      context.flush()
+      closeIfDone(context)
+    }
+    context.fireUserInboundEventTriggered(event)
+  }
+
+  private func closeIfDone(_ context: ChannelHandlerContext) {
+    if inputHasEnded && answersAwaited == 0 && !isClosing {
+      isClosing = true
+      // Not before the last answer is out.
+      let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+      let empty = wrapOutboundOut(ByteBuffer())
+      context.writeAndFlush(empty).whenComplete { _ in bound.value.close(promise: nil) }
+    }
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    responder.logger.debug("connection failed", metadata: ["error": "\(error)"])
+    context.close(promise: nil)
+  }
+}

@@ -1,0 +1,302 @@
+import CorpusStore
+import Drafting
+import Logging
+import NIOCore
+import WireProtocol
+
+/// Carries calls out. What only reads memory is answered at once, by the caller's thread; what has
+/// to wait for the disk is answered through a completion.
+final class Responder: Sendable {
+  let store: Store
+  let sessions: SessionTable
+  let options: ServiceOptions
+  let logger: Logger
+  private let started = NIODeadline.now()
+  /// Runs the few calls that wait for the disk themselves: making and dropping corpora.
+  private let disk: DiskQueue
+
+  init(_ store: Store, _ options: ServiceOptions, _ logger: Logger, disk: DiskQueue) {
+    self.store = store
+    self.options = options
+    self.logger = logger
+    self.disk = disk
+    sessions = SessionTable(options)
+  }
+
+  /// What an answer to be given later will be.
+  typealias Completion = @Sendable (Result<any WireResult, WireError>) -> Void
+
+  enum Answer {
+    /// Written between `beginResult` and `endResult`.
+    case now
+    case later
+  }
+
+  /// Carries a call out.
+  ///
+  /// - Parameters:
+  ///   - scratch: The calling thread's.
+  ///   - writer: Receives the members of the result when the answer is `now`.
+  ///   - completion: Called when it is `later`; may be called before this returns, on any thread.
+  func respond(
+    to call: Call, _ scratch: inout ConnectionScratch, writer: inout JSONWriter,
+    completion: @escaping Completion
+  ) throws(WireError) -> Answer {
+    switch call {
+    case .sessionStep(let call): step(call, &scratch, &writer)
+    case .speculate(let call): try speculate(call, &scratch, &writer)
+    case .sessionOpen(let call): try open(call).write(to: &writer)
+    case .serverInfo: serverInfo.write(to: &writer)
+    case .healthLive, .healthReady: Health(ok: true).write(to: &writer)
+    case .corpusList: CorpusList(corpora: store.corpora().map(statistics)).write(to: &writer)
+    case .corpusStats(let name): statistics(try corpus(name)).write(to: &writer)
+    case .sequenceInsert(let call):
+      try insert(call, completion)
+      return .later
+    case .sessionClose(let call):
+      try close(call, completion)
+      return .later
+    case .corpusCreate(let call):
+      if store.corpora().count >= options.limits.corporaMax, store.corpus(named: call.corpus) == nil
+      {
+        throw .limit(
+          "corpora", max: options.limits.corporaMax, got: store.corpora().count + 1, "the store")
+      }
+      disk.run { [store, logger] in
+        do throws(StoreError) {
+          let settings = CorpusSettings(depth: call.depth, tokenizer: call.tokenizer)
+          let corpus = try store.createCorpus(named: call.corpus, settings)
+          logger.info("corpus stands", metadata: ["corpus": "\(call.corpus)"])
+          completion(
+            .success(
+              CorpusDescription(
+                corpus: corpus.name, tokenizer: corpus.settings.tokenizer,
+                depth: corpus.settings.depth)))
+        } catch {
+          completion(.failure(WireError(error, corpus: call.corpus)))
+        }
+      }
+      return .later
+    case .corpusDrop(let call):
+      let corpus = try corpus(call.corpus)
+      disk.run { [store, sessions, logger] in
+        do throws(StoreError) {
+          let dropped = try store.dropCorpus(named: call.corpus)
+          sessions.forget(corpus: corpus)
+          logger.notice("corpus dropped", metadata: ["corpus": "\(call.corpus)"])
+          completion(.success(CorpusDropped(dropped: dropped)))
+        } catch {
+          completion(.failure(WireError(error, corpus: call.corpus)))
+        }
+      }
+      return .later
+    }
+    return .now
+  }
+
+  // MARK: Corpora
+
+  private func corpus(_ name: String) throws(WireError) -> Corpus {
+    guard let corpus = store.corpus(named: name) else { throw .corpusNotFound(name) }
+    return corpus
+  }
+
+  private func statistics(_ corpus: Corpus) -> CorpusStatistics {
+    let stats = corpus.stats()
+    return CorpusStatistics(
+      corpus: corpus.name, tokenizer: corpus.settings.tokenizer, depth: corpus.settings.depth,
+      sequences: stats.sequences, tokens: stats.tokens, openTokens: stats.openTokens,
+      bytesOnDisk: stats.bytesOnDisk, bytesInMemory: stats.bytesInMemory,
+      bytesPerToken: stats.bytesPerToken, segments: stats.segments, sessions: stats.sessions,
+      oldest: stats.oldestOrder, newest: stats.newestOrder)
+  }
+
+  private var serverInfo: ServerInfo {
+    ServerInfo(
+      version: repriseVersion,
+      limits: Dictionary(uniqueKeysWithValues: options.limits.named.map { ($0.name, $0.value) }),
+      uptimeSeconds: Double((NIODeadline.now() - started).nanoseconds / 1_000_000) / 1000)
+  }
+
+  // MARK: Drafts
+
+  private func speculate(
+    _ call: Speculate, _ scratch: inout ConnectionScratch, _ writer: inout JSONWriter
+  ) throws(WireError) {
+    let corpus = try corpus(call.corpus)
+    if call.isBatch { DraftList.begin(&writer) }
+    for context in call.contexts {
+      do throws(StoreError) {
+        try corpus.speculate(
+          call.tokens.span.extracting(context), call.options, using: &scratch.drafting,
+          into: &scratch.draft)
+      } catch {
+        let error = WireError(error, corpus: call.corpus)
+        if !call.isBatch { throw error }
+        DraftList.write(error, to: &writer)
+        continue
+      }
+      if call.isBatch {
+        DraftList.write(scratch.draft, to: &writer)
+      } else {
+        scratch.draft.write(to: &writer)
+      }
+    }
+    if call.isBatch { DraftList.end(&writer) }
+  }
+
+  private func step(
+    _ call: SessionStep, _ scratch: inout ConnectionScratch, _ writer: inout JSONWriter
+  ) {
+    let now = NIODeadline.now()
+    DraftList.begin(&writer)
+    for step in call.steps {
+      guard let session = sessions.use(step.session, now: now) else {
+        DraftList.write(.sessionNotFound(step.session), to: &writer)
+        continue
+      }
+      do throws(StoreError) {
+        try session.step(
+          accepting: call.tokens.span.extracting(step.accept), step.options,
+          using: &scratch.drafting, into: &scratch.draft)
+        DraftList.write(scratch.draft, to: &writer)
+      } catch {
+        DraftList.write(WireError(error, session: step.session), to: &writer)
+      }
+    }
+    DraftList.end(&writer)
+  }
+
+  // MARK: Sessions
+
+  private func open(_ call: SessionOpen) throws(WireError) -> SessionOpened {
+    let corpus = try corpus(call.corpus)
+    let name: String
+    do throws(SessionTable.Refusal) {
+      name = try sessions.reserve(call.session)
+    } catch {
+      switch error {
+      case .full:
+        throw .limit(
+          "sessions", max: options.limits.sessionsMax, got: options.limits.sessionsMax + 1,
+          "the number of open sessions")
+      case .taken:
+        throw WireError(
+          .conflict,
+          "session \"\(call.session ?? "")\" is open already; close it, or choose another name",
+          ["id": .text(call.session ?? "")])
+      }
+    }
+    let share =
+      switch call.share {
+      case .live: SharePolicy.live
+      case .close: SharePolicy.close
+      case .never: SharePolicy.never
+      }
+    let parent = call.parent.flatMap(sessions.parked)
+    let session = corpus.openSession(
+      prompt: call.prompt, share: share,
+      continuing: parent?.corpus === corpus ? parent : nil)
+    sessions.add(session, name, leaseSeconds: call.ttlSeconds ?? options.sessionSeconds)
+    return SessionOpened(
+      session: name, promptTokens: session.promptTokens, reusedTokens: session.reusedTokens)
+  }
+
+  private func close(_ call: SessionClose, _ completion: @escaping Completion) throws(WireError) {
+    guard let session = sessions.use(call.session, now: .now()) else {
+      throw .sessionNotFound(call.session)
+    }
+    session.close(record: call.record) { [sessions] result in
+      switch result {
+      case .success(let receipt):
+        sessions.park(call.session)
+        completion(
+          .success(SessionClosed(recordedTokens: receipt.recordedTokens, order: receipt.order)))
+      case .failure(let error):
+        completion(.failure(WireError(error, session: call.session)))
+      }
+    }
+  }
+
+  /// Closes sessions whose lease has run out, or all of them, as if their clients had: what they
+  /// wrote is history.
+  ///
+  /// - Parameter done: Called once, when all of them are recorded.
+  func closeSessions(
+    endingBy now: NIODeadline, done: @escaping @Sendable () -> Void = {}
+  ) {
+    let group = CompletionGroup(done)
+    for (name, session) in sessions.ended(by: now) {
+      group.enter()
+      session.close(record: true) { [sessions, logger] result in
+        if case .failure(let error) = result {
+          logger.error(
+            "session could not be recorded",
+            metadata: ["session": "\(name)", "error": "\(error)"])
+        }
+        sessions.park(name)
+        group.leave()
+      }
+    }
+    group.leave()
+  }
+
+  // MARK: Sequences
+
+  private func insert(
+    _ call: SequenceInsert, _ completion: @escaping Completion
+  ) throws(WireError) {
+    let corpus = try corpus(call.corpus)
+    if let tokenizer = call.tokenizer, tokenizer != corpus.settings.tokenizer {
+      let expected = corpus.settings.tokenizer ?? "none"
+      throw WireError(
+        .tokenizerMismatch,
+        "corpus \(corpus.name) holds tokens of tokenizer \(expected), not \(tokenizer); token ids "
+          + "of different tokenizers must not meet, use another corpus",
+        ["expected": .text(expected), "got": .text(tokenizer)])
+    }
+    let sequences = call.sequences.map { NewSequence(id: $0.id, tokens: $0.tokens) }
+    corpus.insert(sequences) { result in
+      switch result {
+      case .success(let receipt):
+        completion(
+          .success(
+            Inserted(
+              inserted: receipt.inserted, duplicates: receipt.duplicates, tokens: receipt.tokens,
+              lastOrder: receipt.lastOrder)))
+      case .failure(let error): completion(.failure(WireError(error, corpus: call.corpus)))
+      }
+    }
+  }
+}
+
+extension WireError {
+  init(_ error: StoreError, corpus: String = "") {
+    let message = error.description
+    switch error {
+    case .corpusExists(let name, let differences):
+      self.init(
+        .corpusExists, message, ["corpus": .text(name), "differences": .texts(differences)])
+    case .conflict(let id): self.init(.conflict, message, ["id": .text(id)])
+    case .full(let used, let max):
+      self.init(.storageFull, message, ["used_bytes": .number(used), "max_bytes": .number(max)])
+    case .corrupt(let what, let place):
+      self.init(.corrupt, message, ["what": .text(what), "where": .text(place)])
+    case .closed: self = .corpusNotFound(corpus)
+    case .busy(let millis):
+      self.init(.busy, message, ["retry_after_ms": .number(millis)])
+    case .corpusName:
+      self.init(.invalidParams, message, ["member": .text("params.corpus")])
+    case .notAStore, .formatVersion, .inUse, .inaccessible, .failed:
+      self.init(.internalError, message)
+    }
+  }
+
+  init(_ error: StoreError, session: String) {
+    if case .closed = error {
+      self = .sessionNotFound(session)
+    } else {
+      self.init(error)
+    }
+  }
+}

@@ -1,0 +1,168 @@
+import Drafting
+
+/// What a request asks for: one case a method.
+public enum Call: Equatable, Sendable {
+  case serverInfo
+  case healthLive
+  case healthReady
+  case corpusCreate(CorpusCreate)
+  case corpusList
+  case corpusStats(corpus: String)
+  case corpusDrop(CorpusDrop)
+  case sequenceInsert(SequenceInsert)
+  case speculate(Speculate)
+  case sessionOpen(SessionOpen)
+  case sessionStep(SessionStep)
+  case sessionClose(SessionClose)
+
+  public var method: String {
+    switch self {
+    case .serverInfo: "server.info"
+    case .healthLive: "health.live"
+    case .healthReady: "health.ready"
+    case .corpusCreate: "corpus.create"
+    case .corpusList: "corpus.list"
+    case .corpusStats: "corpus.stats"
+    case .corpusDrop: "corpus.drop"
+    case .sequenceInsert: "sequence.insert"
+    case .speculate: "speculate"
+    case .sessionOpen: "session.open"
+    case .sessionStep: "session.step"
+    case .sessionClose: "session.close"
+    }
+  }
+
+  /// - Parameter params: nil where the request has none.
+  init(method: String, params: JSONValue?, limits: Limits) throws(WireError) {
+    if let params, params.kind != .object {
+      throw WireError(
+        .invalidParams, "params must be an object of named members", ["member": .text("params")])
+    }
+    switch method {
+    case "session.step": self = .sessionStep(try SessionStep(params, limits))
+    case "speculate": self = .speculate(try Speculate(params, limits))
+    case "session.open": self = .sessionOpen(try SessionOpen(params, limits))
+    case "session.close": self = .sessionClose(try SessionClose(params, limits))
+    case "sequence.insert": self = .sequenceInsert(try SequenceInsert(params, limits))
+    case "corpus.create": self = .corpusCreate(try CorpusCreate(params, limits))
+    case "corpus.drop": self = .corpusDrop(try CorpusDrop(params))
+    case "corpus.stats":
+      var corpus: String?
+      try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
+        guard name == "corpus" else { throw member.unknown }
+        try member.set(&corpus, member.corpusName())
+      }
+      self = .corpusStats(corpus: try required(corpus, "corpus"))
+    case "corpus.list", "server.info", "health.live", "health.ready":
+      try params?.forEachMember(of: "params") { (_, member) throws(WireError) in
+        throw member.unknown
+      }
+      self =
+        switch method {
+        case "corpus.list": .corpusList
+        case "server.info": .serverInfo
+        case "health.live": .healthLive
+        default: .healthReady
+        }
+    default:
+      throw WireError(
+        .methodNotFound,
+        "there is no method \"\(method.prefix(64))\"; docs/protocol.md lists those that there are",
+        ["method": .text(String(method.prefix(64)))])
+    }
+  }
+
+  /// Writes the members of `params`.
+  func writeParams(to writer: inout JSONWriter) {
+    switch self {
+    case .serverInfo, .healthLive, .healthReady, .corpusList: break
+    case .corpusStats(let corpus):
+      writer.name("corpus")
+      writer.string(corpus)
+    case .corpusCreate(let call): call.write(to: &writer)
+    case .corpusDrop(let call): call.write(to: &writer)
+    case .sequenceInsert(let call): call.write(to: &writer)
+    case .speculate(let call): call.write(to: &writer)
+    case .sessionOpen(let call): call.write(to: &writer)
+    case .sessionStep(let call): call.write(to: &writer)
+    case .sessionClose(let call): call.write(to: &writer)
+    }
+  }
+}
+
+/// Draft options as they are read: each one that was given. `max_tokens` and the others stand
+/// beside a call's own members.
+struct DraftOptionsReader {
+  private var maxTokens: Int?
+  private var maxFactor: Double?
+  private var maxOffset: Double?
+  private var minProbability: Double?
+  private var tree: Bool?
+  private var policy: String?
+
+  /// Factors and offsets beyond this have no use; the bound keeps arithmetic finite.
+  private static let magnitudeMax = 1e6
+
+  /// Reads a member if it is a draft option; any other is unknown.
+  mutating func read(_ name: String, _ member: Member, _ limits: Limits) throws(WireError) {
+    switch name {
+    case "max_tokens":
+      let value = try member.integer(0...Int(Int32.max))
+      if value > limits.draftTokensMax {
+        throw .limit("max_tokens", max: limits.draftTokensMax, got: value, "\(member.place)")
+      }
+      try member.set(&maxTokens, value)
+    case "max_factor":
+      try member.set(&maxFactor, member.number(0...Self.magnitudeMax))
+    case "max_offset":
+      try member.set(&maxOffset, member.number(-Self.magnitudeMax...Self.magnitudeMax))
+    case "min_probability": try member.set(&minProbability, member.number(0...1))
+    case "tree": try member.set(&tree, member.bool())
+    case "policy":
+      let value = try member.string("policy_bytes", bytesMax: 64)
+      if value != DraftOptions.policyName { throw member.wrong("\"\(DraftOptions.policyName)\"") }
+      try member.set(&policy, value)
+    default: throw member.unknown
+    }
+  }
+
+  var options: DraftOptions {
+    var options = DraftOptions()
+    if let maxTokens { options.maxTokens = maxTokens }
+    if let maxFactor { options.maxFactor = maxFactor }
+    if let maxOffset { options.maxOffset = maxOffset }
+    if let minProbability { options.minProbability = minProbability }
+    if let tree { options.tree = tree }
+    return options
+  }
+}
+
+extension DraftOptions {
+  /// The one policy that there is.
+  static let policyName = "suffixdecoding"
+
+  /// Writes what differs from the defaults.
+  func write(to writer: inout JSONWriter) {
+    let defaults = DraftOptions()
+    if maxTokens != defaults.maxTokens {
+      writer.name("max_tokens")
+      writer.integer(maxTokens)
+    }
+    if maxFactor != defaults.maxFactor {
+      writer.name("max_factor")
+      writer.number(maxFactor)
+    }
+    if maxOffset != defaults.maxOffset {
+      writer.name("max_offset")
+      writer.number(maxOffset)
+    }
+    if minProbability != defaults.minProbability {
+      writer.name("min_probability")
+      writer.number(minProbability)
+    }
+    if tree != defaults.tree {
+      writer.name("tree")
+      writer.bool(tree)
+    }
+  }
+}

@@ -1,0 +1,119 @@
+import Drafting
+
+/// `speculate` with one context answers a draft.
+extension Draft: WireResult {
+  public func write(to writer: inout JSONWriter) {
+    writer.name("tokens")
+    writer.integers(tokens)
+    writer.name("parents")
+    writer.integers(parents)
+    writer.name("probs")
+    writer.beginArray()
+    for probability in probs { writer.number(probability) }
+    writer.endArray()
+    writer.name("counts")
+    writer.integers(counts)
+    writer.name("score")
+    writer.number(score)
+    writer.name("match_length")
+    writer.integer(matchLength)
+    writer.name("source")
+    writer.string(source.rawValue)
+  }
+
+  public init?(result: ResultObject) {
+    self.init()
+    var isWhole = 0
+    result.value.forEachMember { (name, value) in
+      switch name {
+      case "tokens":
+        if value.appendTokens(to: &tokens) == value.count { isWhole += 1 }
+      case "parents":
+        value.forEachElement { (_, value) in
+          parents.append(Int32(truncatingIfNeeded: value.integer))
+        }
+        isWhole += 1
+      case "probs":
+        value.forEachElement { (_, value) in probs.append(Float(value.double)) }
+        isWhole += 1
+      case "counts":
+        value.forEachElement { (_, value) in counts.append(Int(value.integer)) }
+        isWhole += 1
+      case "score":
+        score = value.double
+        isWhole += 1
+      case "match_length":
+        matchLength = Int(value.integer)
+        isWhole += 1
+      case "source":
+        guard let source = Source(rawValue: value.string) else { return }
+        self.source = source
+        isWhole += 1
+      default: break
+      }
+    }
+    // A worker walks the tree by its parents, so a lying service must not lead it astray.
+    guard isWhole == 7, parents.count == tokens.count, probs.count == tokens.count,
+      counts.count == tokens.count,
+      parents.indices.allSatisfy({ parents[$0] >= -1 && Int(parents[$0]) < $0 })
+    else { return nil }
+  }
+}
+
+/// `session.step`, and `speculate` with several contexts: each a draft or an error of its own.
+public struct DraftList: WireResult {
+  public var drafts: [Result<Draft, WireError>]
+
+  public init(drafts: [Result<Draft, WireError>]) {
+    self.drafts = drafts
+  }
+
+  public func write(to writer: inout JSONWriter) {
+    Self.begin(&writer)
+    for draft in drafts {
+      switch draft {
+      case .success(let draft): Self.write(draft, to: &writer)
+      case .failure(let error): Self.write(error, to: &writer)
+      }
+    }
+    Self.end(&writer)
+  }
+
+  // The service writes each draft as it is made, so that none is kept.
+  public static func begin(_ writer: inout JSONWriter) {
+    writer.name("drafts")
+    writer.beginArray()
+  }
+
+  public static func write(_ draft: borrowing Draft, to writer: inout JSONWriter) {
+    writer.beginObject()
+    draft.write(to: &writer)
+    writer.endObject()
+  }
+
+  public static func write(_ error: WireError, to writer: inout JSONWriter) {
+    writer.beginObject()
+    writer.name("error")
+    error.write(to: &writer)
+    writer.endObject()
+  }
+
+  public static func end(_ writer: inout JSONWriter) { writer.endArray() }
+
+  public init?(result: ResultObject) {
+    guard let list = result.member("drafts") else { return nil }
+    drafts = []
+    var isWhole = true
+    list.forEachElement { (_, value) in
+      let object = ResultObject(value: value)
+      if let error = object.member("error") {
+        drafts.append(.failure(WireError(error)))
+      } else if let draft = Draft(result: object) {
+        drafts.append(.success(draft))
+      } else {
+        isWhole = false
+      }
+    }
+    if !isWhole { return nil }
+  }
+}

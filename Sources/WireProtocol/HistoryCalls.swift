@@ -1,0 +1,202 @@
+import Drafting
+
+/// `sequence.insert`: adds finished sequences; answered when they are on disk.
+public struct SequenceInsert: Equatable, Sendable {
+  public struct Sequence: Equatable, Sendable {
+    public var id: String?
+    public var tokens: [Int32]
+
+    public init(id: String? = nil, tokens: [Int32]) {
+      self.id = id
+      self.tokens = tokens
+    }
+  }
+
+  public var corpus: String
+  public var sequences: [Sequence]
+  public var tokenizer: String?
+
+  public init(corpus: String, sequences: [Sequence], tokenizer: String? = nil) {
+    self.corpus = corpus
+    self.sequences = sequences
+    self.tokenizer = tokenizer
+  }
+
+  init(_ params: JSONValue?, _ limits: Limits) throws(WireError) {
+    var (corpus, tokenizer): (String?, String?)
+    var sequences: [Sequence]?
+    try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
+      switch name {
+      case "corpus": try member.set(&corpus, member.corpusName())
+      case "tokenizer":
+        try member.set(
+          &tokenizer, member.name("tokenizer_bytes", bytesMax: limits.tokenizerBytesMax))
+      case "sequences": try member.set(&sequences, Self.sequences(member, limits))
+      default: throw member.unknown
+      }
+    }
+    self.init(
+      corpus: try required(corpus, "corpus"), sequences: try required(sequences, "sequences"),
+      tokenizer: tokenizer)
+  }
+
+  private static func sequences(
+    _ member: Member, _ limits: Limits
+  ) throws(WireError) -> [Sequence] {
+    guard member.value.kind == .array else { throw member.wrong("an array of sequences") }
+    let count = member.value.count
+    if count > limits.sequencesMax {
+      throw .limit("sequences", max: limits.sequencesMax, got: count, "\(member.place)")
+    }
+    var sequences: [Sequence] = []
+    sequences.reserveCapacity(count)
+    try member.value.forEachElement { (position, value) throws(WireError) in
+      guard value.kind == .object else {
+        throw WireError(
+          .invalidParams, "params.sequences[\(position)] is no object of \"id\" and \"tokens\"",
+          ["member": .text("params.sequences[\(position)]")])
+      }
+      var id: String?
+      var tokens: [Int32]?
+      try value.forEachMember(of: "params.sequences", position: position) {
+        (name, member) throws(WireError) in
+        switch name {
+        case "id":
+          try member.set(
+            &id, member.name("sequence_id_bytes", bytesMax: limits.sequenceIDBytesMax))
+        case "tokens":
+          var read: [Int32] = []
+          _ = try member.tokens("sequence_tokens", max: limits.sequenceTokensMax, to: &read)
+          if read.isEmpty { throw member.wrong("at least one token") }
+          try member.set(&tokens, read)
+        default: throw member.unknown
+        }
+      }
+      sequences.append(
+        Sequence(
+          id: id, tokens: try required(tokens, "tokens", in: "params.sequences[\(position)]")))
+    }
+    return sequences
+  }
+
+  func write(to writer: inout JSONWriter) {
+    writer.name("corpus")
+    writer.string(corpus)
+    if let tokenizer {
+      writer.name("tokenizer")
+      writer.string(tokenizer)
+    }
+    writer.name("sequences")
+    writer.beginArray()
+    for sequence in sequences {
+      writer.beginObject()
+      if let id = sequence.id {
+        writer.name("id")
+        writer.string(id)
+      }
+      writer.name("tokens")
+      writer.integers(sequence.tokens)
+      writer.endObject()
+    }
+    writer.endArray()
+  }
+}
+
+/// `speculate`: drafts from the shared history, without a session.
+public struct Speculate: Equatable, Sendable {
+  public var corpus: String
+  /// All contexts, one after the other in `tokens`.
+  public var contexts: [Range<Int>]
+  public var tokens: [Int32]
+  /// Whether the call was for `contexts` and is answered by `drafts`.
+  public var isBatch: Bool
+  public var options: DraftOptions
+
+  public init(corpus: String, context: [Int32], options: DraftOptions = DraftOptions()) {
+    self.corpus = corpus
+    contexts = [0..<context.count]
+    tokens = context
+    isBatch = false
+    self.options = options
+  }
+
+  public init(corpus: String, contexts: [[Int32]], options: DraftOptions = DraftOptions()) {
+    self.corpus = corpus
+    self.contexts = []
+    tokens = []
+    isBatch = true
+    self.options = options
+    for context in contexts {
+      self.contexts.append(tokens.count..<(tokens.count + context.count))
+      tokens += context
+    }
+  }
+
+  init(_ params: JSONValue?, _ limits: Limits) throws(WireError) {
+    var corpus: String?
+    var (context, contexts): (Range<Int>?, [Range<Int>]?)
+    var tokens: [Int32] = []
+    var options = DraftOptionsReader()
+    try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
+      switch name {
+      case "corpus": try member.set(&corpus, member.corpusName())
+      case "context": try member.set(&context, Self.context(member, limits, &tokens))
+      case "contexts": try member.set(&contexts, Self.contexts(member, limits, &tokens))
+      default: try options.read(name, member, limits)
+      }
+    }
+    self.corpus = try required(corpus, "corpus")
+    self.tokens = tokens
+    self.options = options.options
+    isBatch = contexts != nil
+    if let contexts {
+      if context != nil {
+        throw WireError(
+          .invalidParams, "params has both context and contexts; give one of them",
+          ["member": .text("params.contexts")])
+      }
+      self.contexts = contexts
+    } else {
+      self.contexts = [try required(context, "context")]
+    }
+  }
+
+  private static func context(
+    _ member: Member, _ limits: Limits, _ tokens: inout [Int32]
+  ) throws(WireError) -> Range<Int> {
+    let range = try member.tokens("context_tokens", max: limits.contextTokensMax, to: &tokens)
+    if range.isEmpty { throw member.wrong("at least one token") }
+    return range
+  }
+
+  private static func contexts(
+    _ member: Member, _ limits: Limits, _ tokens: inout [Int32]
+  ) throws(WireError) -> [Range<Int>] {
+    guard member.value.kind == .array else { throw member.wrong("an array of contexts") }
+    let count = member.value.count
+    if count > limits.contextsMax {
+      throw .limit("contexts", max: limits.contextsMax, got: count, "\(member.place)")
+    }
+    var contexts: [Range<Int>] = []
+    try member.value.forEachElement { (position, value) throws(WireError) in
+      let element = Member(value: value, place: Member.Place(name: "contexts[\(position)]"))
+      contexts.append(try context(element, limits, &tokens))
+    }
+    return contexts
+  }
+
+  func write(to writer: inout JSONWriter) {
+    writer.name("corpus")
+    writer.string(corpus)
+    if isBatch {
+      writer.name("contexts")
+      writer.beginArray()
+      for range in contexts { writer.integers(tokens[range]) }
+      writer.endArray()
+    } else {
+      writer.name("context")
+      writer.integers(tokens)
+    }
+    options.write(to: &writer)
+  }
+}

@@ -1,0 +1,139 @@
+/// A value with its place in the request, so that what is wrong with it can be said.
+struct Member {
+  let value: JSONValue
+  /// Such as "params.steps[3].accept"; put together only when something is wrong.
+  let place: Place
+
+  struct Place: CustomStringConvertible {
+    var object: StaticString = "params"
+    /// Position of the object in an array; −1 for none.
+    var position = -1
+    var name: String
+
+    var description: String {
+      position < 0 ? "\(object).\(name)" : "\(object)[\(position)].\(name)"
+    }
+  }
+
+  func wrong(_ expected: String) -> WireError {
+    let got =
+      switch value.kind {
+      case .null: "null"
+      case .bool: "a boolean"
+      case .integer: "\(value.integer)"
+      case .number: "\(value.double)"
+      case .string: "a string"
+      case .array: "an array"
+      case .object: "an object"
+      }
+    return WireError(
+      .invalidParams, "\(place) is \(got), expected \(expected)",
+      ["member": .text(place.description)])
+  }
+
+  var unknown: WireError {
+    WireError(
+      .invalidParams,
+      "\(place) is not known to this method; leave it out, or see docs/protocol.md for its members",
+      ["member": .text(place.description)])
+  }
+
+  private var twice: WireError {
+    WireError(
+      .invalidParams, "\(place) is given twice, expected once",
+      ["member": .text(place.description)])
+  }
+
+  /// Puts a value that was read into its variable, which must be empty still.
+  func set<Value>(_ variable: inout Value?, _ value: Value) throws(WireError) {
+    if variable != nil { throw twice }
+    variable = value
+  }
+
+  // MARK: Values
+
+  func bool() throws(WireError) -> Bool {
+    guard value.kind == .bool else { throw wrong("true or false") }
+    return value.bool
+  }
+
+  func integer(_ range: ClosedRange<Int>) throws(WireError) -> Int {
+    guard value.kind == .integer, let integer = Int(exactly: value.integer),
+      range.contains(integer)
+    else { throw wrong("an integer from \(range.lowerBound) to \(range.upperBound)") }
+    return integer
+  }
+
+  func number(_ range: ClosedRange<Double>) throws(WireError) -> Double {
+    guard value.kind == .integer || value.kind == .number, range.contains(value.double) else {
+      throw wrong("a number from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return value.double
+  }
+
+  func string(_ limit: String, bytesMax: Int) throws(WireError) -> String {
+    guard value.kind == .string else { throw wrong("a string") }
+    if value.stringBytes > bytesMax {
+      throw .limit(limit, max: bytesMax, got: value.stringBytes, "\(place)")
+    }
+    return value.string
+  }
+
+  func name(_ limit: String, bytesMax: Int) throws(WireError) -> String {
+    let name = try string(limit, bytesMax: bytesMax)
+    if name.isEmpty { throw wrong("a name that is not empty") }
+    return name
+  }
+
+  /// Which names are allowed is the store's to say, when one is made.
+  func corpusName() throws(WireError) -> String {
+    try name("corpus_name_bytes", bytesMax: 64)
+  }
+
+  /// Appends an array of token ids and returns where they stand.
+  func tokens(
+    _ limit: String, max: Int, to tokens: inout [Int32]
+  ) throws(WireError) -> Range<Int> {
+    guard value.kind == .array else { throw wrong("an array of token ids") }
+    let count = value.count
+    if count > max { throw .limit(limit, max: max, got: count, "\(place)") }
+    let start = tokens.count
+    let copied = value.appendTokens(to: &tokens)
+    if copied < count {
+      var bad = self
+      value.forEachElement { (position, element) in
+        if position == copied {
+          bad = Member(
+            value: element,
+            place: Place(
+              object: place.object, position: place.position, name: "\(place.name)[\(copied)]"))
+        }
+      }
+      throw bad.wrong("a token id, an integer from 0 to \(Int32.max - 1)")
+    }
+    return start..<tokens.count
+  }
+}
+
+extension JSONValue {
+  /// Calls `body` with each member of an object whose place is known.
+  func forEachMember(
+    of object: StaticString, position: Int = -1,
+    _ body: (_ name: String, Member) throws(WireError) -> Void
+  ) throws(WireError) {
+    try forEachMember { (name, value) throws(WireError) in
+      let place = Member.Place(object: object, position: position, name: name)
+      try body(name, Member(value: value, place: place))
+    }
+  }
+}
+
+/// What a method cannot do without.
+func required<Value>(
+  _ value: Value?, _ name: StaticString, in object: String = "params"
+) throws(WireError) -> Value {
+  if let value { return value }
+  throw WireError(
+    .invalidParams, "\(object).\(name) is missing",
+    ["member": .text("\(object).\(name)")])
+}

@@ -1,0 +1,212 @@
+import Drafting
+
+/// `session.open`: begins a request to be decoded.
+public struct SessionOpen: Equatable, Sendable {
+  /// How a session's tokens join the shared history: as they are accepted, when it closes, never.
+  public enum Share: String, CaseIterable, Sendable {
+    case live, close, never
+  }
+
+  public var corpus: String
+  /// The caller's name for it; nil has the service choose one.
+  public var session: String?
+  public var prompt: [Int32]
+  /// An earlier session whose prompt and output begin this prompt.
+  public var parent: String?
+  public var share = Share.live
+  /// Seconds without a call after which the session ends; nil has the service choose.
+  public var ttlSeconds: Int?
+
+  public static let ttlSecondsRange = 1...86_400
+
+  public init(
+    corpus: String, session: String? = nil, prompt: [Int32], parent: String? = nil,
+    share: Share = .live, ttlSeconds: Int? = nil
+  ) {
+    self.corpus = corpus
+    self.session = session
+    self.prompt = prompt
+    self.parent = parent
+    self.share = share
+    self.ttlSeconds = ttlSeconds
+  }
+
+  init(_ params: JSONValue?, _ limits: Limits) throws(WireError) {
+    var (corpus, session, parent): (String?, String?, String?)
+    var prompt: [Int32]?
+    var share: Share?
+    var ttl: Int?
+    try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
+      switch name {
+      case "corpus": try member.set(&corpus, member.corpusName())
+      case "session":
+        try member.set(
+          &session, member.name("session_name_bytes", bytesMax: limits.sessionNameBytesMax))
+      case "parent":
+        try member.set(
+          &parent, member.name("session_name_bytes", bytesMax: limits.sessionNameBytesMax))
+      case "prompt":
+        var read: [Int32] = []
+        _ = try member.tokens("prompt_tokens", max: limits.promptTokensMax, to: &read)
+        try member.set(&prompt, read)
+      case "share":
+        guard let value = Share(rawValue: member.value.string) else {
+          throw member.wrong("\"live\", \"close\" or \"never\"")
+        }
+        try member.set(&share, value)
+      case "ttl_s": try member.set(&ttl, member.integer(Self.ttlSecondsRange))
+      default: throw member.unknown
+      }
+    }
+    self.init(
+      corpus: try required(corpus, "corpus"), session: session,
+      prompt: try required(prompt, "prompt"), parent: parent, share: share ?? .live,
+      ttlSeconds: ttl)
+  }
+
+  func write(to writer: inout JSONWriter) {
+    writer.name("corpus")
+    writer.string(corpus)
+    if let session {
+      writer.name("session")
+      writer.string(session)
+    }
+    writer.name("prompt")
+    writer.integers(prompt)
+    if let parent {
+      writer.name("parent")
+      writer.string(parent)
+    }
+    if share != .live {
+      writer.name("share")
+      writer.string(share.rawValue)
+    }
+    if let ttlSeconds {
+      writer.name("ttl_s")
+      writer.integer(ttlSeconds)
+    }
+  }
+}
+
+/// `session.step`: one decoding step of any number of sessions.
+public struct SessionStep: Equatable, Sendable {
+  public struct Step: Equatable, Sendable {
+    public var session: String
+    /// Where the accepted tokens stand in `tokens`.
+    public var accept: Range<Int>
+    public var options: DraftOptions
+  }
+
+  public private(set) var steps: [Step] = []
+  /// The accepted tokens of all steps.
+  public private(set) var tokens: [Int32] = []
+
+  public init() {}
+
+  /// Adds a step: the tokens that joined the session's output, and what draft is wanted.
+  public mutating func append(
+    session: String, accept: [Int32], options: DraftOptions = DraftOptions()
+  ) {
+    steps.append(
+      Step(
+        session: session, accept: tokens.count..<(tokens.count + accept.count), options: options))
+    tokens += accept
+  }
+
+  init(_ params: JSONValue?, _ limits: Limits) throws(WireError) {
+    var list: Member?
+    try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
+      guard name == "steps" else { throw member.unknown }
+      try member.set(&list, member)
+    }
+    let member = try required(list, "steps")
+    guard member.value.kind == .array else { throw member.wrong("an array of steps") }
+    let count = member.value.count
+    if count > limits.stepsMax {
+      throw .limit("steps", max: limits.stepsMax, got: count, "\(member.place)")
+    }
+    steps.reserveCapacity(count)
+    var tokens: [Int32] = []
+    var steps: [Step] = []
+    try member.value.forEachElement { (position, value) throws(WireError) in
+      guard value.kind == .object else {
+        throw WireError(
+          .invalidParams, "params.steps[\(position)] is no object of \"session\" and \"accept\"",
+          ["member": .text("params.steps[\(position)]")])
+      }
+      var session: String?
+      var accept: Range<Int>?
+      var options = DraftOptionsReader()
+      try value.forEachMember(of: "params.steps", position: position) {
+        (name, member) throws(WireError) in
+        switch name {
+        case "session":
+          try member.set(
+            &session, member.name("session_name_bytes", bytesMax: limits.sessionNameBytesMax))
+        case "accept":
+          try member.set(
+            &accept, member.tokens("accept_tokens", max: limits.acceptTokensMax, to: &tokens))
+        default: try options.read(name, member, limits)
+        }
+      }
+      let place = "params.steps[\(position)]"
+      steps.append(
+        Step(
+          session: try required(session, "session", in: place),
+          accept: try required(accept, "accept", in: place), options: options.options))
+    }
+    self.steps = steps
+    self.tokens = tokens
+  }
+
+  func write(to writer: inout JSONWriter) {
+    writer.name("steps")
+    writer.beginArray()
+    for step in steps {
+      writer.beginObject()
+      writer.name("session")
+      writer.string(step.session)
+      writer.name("accept")
+      writer.integers(tokens[step.accept])
+      step.options.write(to: &writer)
+      writer.endObject()
+    }
+    writer.endArray()
+  }
+}
+
+/// `session.close`: ends a session; answered when its output is on disk.
+public struct SessionClose: Equatable, Sendable {
+  public var session: String
+  /// Whether the output is kept as a sequence.
+  public var record = true
+
+  public init(session: String, record: Bool = true) {
+    self.session = session
+    self.record = record
+  }
+
+  init(_ params: JSONValue?, _ limits: Limits) throws(WireError) {
+    var session: String?
+    var record: Bool?
+    try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
+      switch name {
+      case "session":
+        try member.set(
+          &session, member.name("session_name_bytes", bytesMax: limits.sessionNameBytesMax))
+      case "record": try member.set(&record, member.bool())
+      default: throw member.unknown
+      }
+    }
+    self.init(session: try required(session, "session"), record: record ?? true)
+  }
+
+  func write(to writer: inout JSONWriter) {
+    writer.name("session")
+    writer.string(session)
+    if !record {
+      writer.name("record")
+      writer.bool(false)
+    }
+  }
+}

@@ -1,0 +1,136 @@
+/// An error as it goes over the wire: a code and a kind for programs, a sentence for people.
+public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
+  public enum Kind: String, CaseIterable, Sendable {
+    case parseError = "parse_error"
+    case invalidRequest = "invalid_request"
+    case methodNotFound = "method_not_found"
+    case invalidParams = "invalid_params"
+    case internalError = "internal_error"
+    case corpusNotFound = "corpus_not_found"
+    case corpusExists = "corpus_exists"
+    case sessionNotFound = "session_not_found"
+    case conflict
+    case limitExceeded = "limit_exceeded"
+    case storageFull = "storage_full"
+    case corrupt
+    case unauthorized
+    case busy
+    case tokenizerMismatch = "tokenizer_mismatch"
+    case snapshotNotFound = "snapshot_not_found"
+
+    public var code: Int {
+      switch self {
+      case .parseError: -32700
+      case .invalidRequest: -32600
+      case .methodNotFound: -32601
+      case .invalidParams: -32602
+      case .internalError: -32603
+      case .corpusNotFound: -32001
+      case .corpusExists: -32002
+      case .sessionNotFound: -32003
+      case .conflict: -32004
+      case .limitExceeded: -32005
+      case .storageFull: -32006
+      case .corrupt: -32007
+      case .unauthorized: -32008
+      case .busy: -32009
+      case .tokenizerMismatch: -32010
+      case .snapshotNotFound: -32011
+      }
+    }
+  }
+
+  /// A member of `error.data`, beside `kind`.
+  public enum Detail: Equatable, Sendable {
+    case text(String)
+    case number(Int)
+    case texts([String])
+  }
+
+  public var kind: Kind
+  /// What was wrong, what was expected, what to do.
+  public var message: String
+  public var details: [String: Detail]
+
+  public init(_ kind: Kind, _ message: String, _ details: [String: Detail] = [:]) {
+    self.kind = kind
+    self.message = message
+    self.details = details
+  }
+
+  public var description: String { "\(message) (\(kind.rawValue), \(kind.code))" }
+
+  public static func limit(_ name: String, max: Int, got: Int, _ place: String) -> WireError {
+    WireError(
+      .limitExceeded,
+      "\(place) is too large: \(got), where \(name) allows at most \(max); send less at a time",
+      ["limit": .text(name), "max": .number(max), "got": .number(got)])
+  }
+
+  public static func corpusNotFound(_ name: String) -> WireError {
+    WireError(
+      .corpusNotFound, "there is no corpus \"\(name)\"; make it with corpus.create",
+      ["corpus": .text(name)])
+  }
+
+  public static func sessionNotFound(_ name: String) -> WireError {
+    WireError(
+      .sessionNotFound,
+      "there is no open session \"\(name)\": it was never opened, was closed, or its lease ran "
+        + "out; open one with session.open",
+      ["session": .text(name)])
+  }
+
+  // MARK: Both directions
+
+  func write(to writer: inout JSONWriter) {
+    writer.beginObject()
+    writer.name("code")
+    writer.integer(kind.code)
+    writer.name("message")
+    writer.string(message)
+    writer.name("data")
+    writer.beginObject()
+    writer.name("kind")
+    writer.string(kind.rawValue)
+    for (name, detail) in details.sorted(by: { $0.key < $1.key }) {
+      writer.name(name)
+      switch detail {
+      case .text(let text): writer.string(text)
+      case .number(let number): writer.integer(number)
+      case .texts(let texts):
+        writer.beginArray()
+        for text in texts { writer.string(text) }
+        writer.endArray()
+      }
+    }
+    writer.endObject()
+    writer.endObject()
+  }
+
+  init(_ value: JSONValue) {
+    var kind = Kind.internalError
+    var message = ""
+    var details: [String: Detail] = [:]
+    value.forEachMember { (name, value) in
+      switch name {
+      case "code": kind = Kind.allCases.first { $0.code == value.integer } ?? .internalError
+      case "message": message = value.string
+      case "data":
+        value.forEachMember { (name, value) in
+          switch value.kind {
+          case .string where name != "kind": details[name] = .text(value.string)
+          case .integer: details[name] = .number(Int(value.integer))
+          case .array:
+            var texts: [String] = []
+            value.forEachElement { (_, value) in texts.append(value.string) }
+            details[name] = .texts(texts)
+          default: break
+          }
+        }
+      default: break
+      }
+    }
+    self.init(kind, message, details)
+  }
+}
