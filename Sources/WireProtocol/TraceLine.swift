@@ -1,0 +1,59 @@
+/// One line of a trace or of a file of sequences: `{"id"?, "prompt"?, "response"}` or
+/// `{"id"?, "tokens"}`. Other members are passed over.
+public struct TraceLine: Equatable, Sendable {
+  public var id: String?
+  public var prompt: [Int32] = []
+  /// What was written: `response`, or `tokens`.
+  public var output: [Int32] = []
+}
+
+/// Reads such lines. Keep one: its buffers are used again.
+public final class TraceLineReader {
+  private let document: JSONDocument
+
+  public struct Malformed: Error, Equatable, Sendable, CustomStringConvertible {
+    public let description: String
+  }
+
+  public init(lineBytesMax: Int) {
+    document = JSONDocument(bytesMax: lineBytesMax, depthMax: Limits.nestingMax)
+  }
+
+  public func read(_ line: RawSpan) throws(Malformed) -> TraceLine {
+    let root: JSONValue
+    do throws(JSONDocument.SyntaxError) {
+      root = try document.parse(line)
+    } catch {
+      throw Malformed(description: "no JSON: \(error.reason)")
+    }
+    guard root.kind == .object else {
+      throw Malformed(description: "no object with \"tokens\" or \"response\"")
+    }
+    var read = TraceLine()
+    var hasOutput = false
+    try root.forEachMember { (name, value) throws(Malformed) in
+      switch name {
+      case "id": if value.kind == .string { read.id = value.string }
+      case "prompt": try Self.tokens(value, name, into: &read.prompt)
+      case "response", "tokens":
+        if hasOutput {
+          throw Malformed(description: "both \"tokens\" and \"response\", expected one of them")
+        }
+        hasOutput = true
+        try Self.tokens(value, name, into: &read.output)
+      default: break
+      }
+    }
+    if !hasOutput { throw Malformed(description: "neither \"tokens\" nor \"response\"") }
+    return read
+  }
+
+  private static func tokens(
+    _ value: JSONValue, _ name: String, into tokens: inout [Int32]
+  ) throws(Malformed) {
+    guard value.kind == .array, value.appendTokens(to: &tokens) == value.count else {
+      throw Malformed(
+        description: "\"\(name)\" is no array of token ids from 0 to \(Int32.max - 1)")
+    }
+  }
+}

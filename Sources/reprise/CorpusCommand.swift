@@ -1,0 +1,123 @@
+import ArgumentParser
+import WireProtocol
+
+struct CorpusCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "corpus", abstract: "List, make, look at and drop corpora.",
+    discussion: """
+      EXAMPLES
+        reprise corpus create qwen3-coder --tokenizer Qwen/Qwen3-Coder --socket /run/reprise.sock
+        reprise corpus list --socket /run/reprise.sock
+        reprise corpus stats qwen3-coder --json --store ./history
+        reprise corpus drop qwen3-coder --confirm qwen3-coder --store ./history
+      """,
+    subcommands: [List.self, Create.self, Stats.self, Drop.self])
+
+  struct List: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "List all corpora.")
+
+    @OptionGroup var history: HistoryOptions
+    @Flag(help: "Print the result as JSON.") var json = false
+
+    func run() async throws {
+      let corpora = try await withHistory(history) { try await $0.corpora() }
+      if json {
+        printJSON { CorpusList(corpora: corpora).write(to: &$0) }
+        return
+      }
+      printTable(
+        ["corpus", "sequences", "tokens", "segments", "on disk", "in memory", "bytes/token"],
+        corpora.map { corpus in
+          [
+            corpus.corpus, "\(corpus.sequences)", "\(corpus.tokens)", "\(corpus.segments)",
+            readable(bytes: corpus.bytesOnDisk), readable(bytes: corpus.bytesInMemory),
+            fixed(corpus.bytesPerToken, 1),
+          ]
+        })
+    }
+  }
+
+  struct Create: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Make a corpus; no error if it stands with the same settings.")
+
+    @OptionGroup var history: HistoryOptions
+    @Argument(help: "Name: 1 to 64 letters, digits, '.', '_' or '-'.") var name: String
+    @Option(help: "Name of the tokenizer; inserts that name another are refused.")
+    var tokenizer: String?
+    @Option(help: "Longest pattern whose count is kept, in tokens, 2 to 127.") var depth = 64
+    @Flag(help: "Print the result as JSON.") var json = false
+
+    func validate() throws {
+      if !Limits.depthRange.contains(depth) {
+        throw ValidationError("--depth is \(depth), expected 2 to 127")
+      }
+    }
+
+    func run() async throws {
+      let (name, tokenizer, depth) = (name, tokenizer, depth)
+      let corpus = try await withHistory(history) {
+        try await $0.createCorpus(name, tokenizer: tokenizer, depth: depth)
+      }
+      if json {
+        printJSON { corpus.write(to: &$0) }
+      } else {
+        print("corpus \(corpus.corpus) stands, with depth \(corpus.depth)")
+      }
+    }
+  }
+
+  struct Stats: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Show one corpus in numbers.")
+
+    @OptionGroup var history: HistoryOptions
+    @Argument var name: String
+    @Flag(help: "Print the result as JSON.") var json = false
+
+    func run() async throws {
+      let name = name
+      let stats = try await withHistory(history) { try await $0.stats(name) }
+      if json {
+        printJSON { stats.write(to: &$0) }
+        return
+      }
+      printTable(
+        ["corpus", stats.corpus],
+        [
+          ["tokenizer", stats.tokenizer ?? "not set"], ["depth", "\(stats.depth)"],
+          ["sequences", "\(stats.sequences)"], ["tokens", "\(stats.tokens)"],
+          ["tokens of open sessions", "\(stats.openTokens)"], ["sessions", "\(stats.sessions)"],
+          ["segments", "\(stats.segments)"], ["on disk", readable(bytes: stats.bytesOnDisk)],
+          ["in memory", readable(bytes: stats.bytesInMemory)],
+          ["bytes a token", fixed(stats.bytesPerToken, 1)],
+        ])
+    }
+  }
+
+  struct Drop: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Remove a corpus and its file, for good.")
+
+    @OptionGroup var history: HistoryOptions
+    @Argument var name: String
+    @Option(help: "The corpus's name again.") var confirm: String
+    @Flag(help: "Print the result as JSON.") var json = false
+
+    func validate() throws {
+      if confirm != name {
+        throw ValidationError("--confirm is \"\(confirm)\", expected \"\(name)\"; nothing was done")
+      }
+    }
+
+    func run() async throws {
+      let name = name
+      let dropped = try await withHistory(history) { try await $0.dropCorpus(name) }
+      if !dropped { throw ExitCode.failure(saying: "there is no corpus \"\(name)\"") }
+      if json {
+        printJSON { CorpusDropped(dropped: dropped).write(to: &$0) }
+      } else {
+        print("corpus \(name) dropped")
+      }
+    }
+  }
+}

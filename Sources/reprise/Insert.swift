@@ -1,0 +1,131 @@
+import ArgumentParser
+import Foundation
+import WireProtocol
+
+struct Insert: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Add finished sequences from a JSONL file.",
+    discussion: """
+      Each line is an object with "tokens" (or "response"), an array of token ids, and perhaps an
+      "id": a line whose id stands in the corpus already is passed over, so that an insert that was
+      cut off can be repeated. What is reported as inserted is on disk.
+
+      EXAMPLES
+        reprise insert --corpus demo --socket /run/reprise.sock outputs.jsonl
+        xz -dc trace.jsonl.xz | reprise insert --corpus demo --create --store ./history -
+      """)
+
+  @OptionGroup var history: HistoryOptions
+
+  @Option(help: "Corpus to add to.")
+  var corpus: String
+
+  @Flag(help: "Make the corpus if it is not there.")
+  var create = false
+
+  @Flag(help: "Print the result as JSON.")
+  var json = false
+
+  @Argument(help: "JSONL file, or - for standard input.")
+  var file: String
+
+  func run() async throws {
+    let input = try LineInput(file)
+    try await reportingErrors {
+      let access = try history.open()
+      do {
+        try await insert(input, access)
+        await access.close()
+      } catch {
+        await access.close()
+        throw error
+      }
+    }
+  }
+
+  private func insert(_ input: LineInput, _ access: any HistoryAccess) async throws {
+    if create { _ = try await access.createCorpus(corpus, tokenizer: nil, depth: 64) }
+    let start = ContinuousClock.now
+    let bar = ProgressBar("inserting")
+    var batches = SequenceBatches(access, corpus)
+    let reader = TraceLineReader(lineBytesMax: LineInput.lineBytesMax)
+    while let line = try input.next(reader) {
+      if line.output.isEmpty { continue }
+      try await batches.add(SequenceInsert.Sequence(id: line.id, tokens: line.output))
+      bar.show(
+        input.byteCount.map { Double(input.bytesRead) / Double(max($0, 1)) },
+        "\(readable(batches.total.tokens)) tokens")
+    }
+    try await batches.finish()
+    bar.finish()
+    let total = batches.total
+    let seconds = micros(since: start) / 1e6
+    if json {
+      printJSON { writer in
+        writer.name("inserted")
+        writer.integer(total.inserted)
+        writer.name("duplicates")
+        writer.integer(total.duplicates)
+        writer.name("tokens")
+        writer.integer(total.tokens)
+        writer.name("seconds")
+        writer.number(seconds)
+      }
+    } else {
+      print(
+        "\(total.inserted) sequences with \(readable(total.tokens)) tokens inserted into \(corpus), "
+          + "\(total.duplicates) were there already, in \(String(format: "%.1f", seconds)) s")
+    }
+  }
+}
+
+/// Gathers sequences into calls of a size that costs little each, with one under way while the next
+/// is gathered.
+struct SequenceBatches {
+  private let access: any HistoryAccess
+  private let corpus: String
+  private var batch: [SequenceInsert.Sequence] = []
+  private var batchTokens = 0
+  private var underWay: Task<Inserted, any Error>?
+  private(set) var total = Inserted(inserted: 0, duplicates: 0, tokens: 0, lastOrder: nil)
+
+  private static let tokensPerCall = 1 << 16
+  private static let sequencesPerCall = 4096
+
+  init(_ access: any HistoryAccess, _ corpus: String) {
+    self.access = access
+    self.corpus = corpus
+  }
+
+  mutating func add(_ sequence: SequenceInsert.Sequence) async throws {
+    batch.append(sequence)
+    batchTokens += sequence.tokens.count
+    if batchTokens >= Self.tokensPerCall || batch.count >= Self.sequencesPerCall {
+      try await send()
+    }
+  }
+
+  mutating func finish() async throws {
+    try await send()
+    try await gather()
+  }
+
+  private mutating func send() async throws {
+    try await gather()
+    if batch.isEmpty { return }
+    let (access, corpus, sequences) = (access, corpus, batch)
+    underWay = Task { try await access.insert(sequences, into: corpus) }
+    batch.removeAll(keepingCapacity: true)
+    batchTokens = 0
+  }
+
+  private mutating func gather() async throws {
+    guard let task = underWay else { return }
+    underWay = nil
+    let answer = try await task.value
+    total.inserted += answer.inserted
+    total.duplicates += answer.duplicates
+    total.tokens += answer.tokens
+    total.lastOrder = answer.lastOrder ?? total.lastOrder
+  }
+}

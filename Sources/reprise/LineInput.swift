@@ -1,0 +1,82 @@
+import ArgumentParser
+import Foundation
+import WireProtocol
+
+/// The lines of a file or of standard input, one after the other, with how far it is.
+final class LineInput {
+  private let handle: FileHandle
+  private let name: String
+  /// Bytes in the file; nil for what has no size.
+  let byteCount: Int?
+  private(set) var bytesRead = 0
+  private(set) var lineNumber = 0
+  private var buffer = Data()
+  private var hasEnded = false
+
+  /// Longest line: a prompt and an output of a million tokens each.
+  static let lineBytesMax = 64 << 20
+
+  /// - Parameter path: `-` for standard input.
+  init(_ path: String) throws {
+    name = path == "-" ? "standard input" : path
+    if path == "-" {
+      handle = .standardInput
+      byteCount = nil
+    } else {
+      guard let opened = FileHandle(forReadingAtPath: path) else {
+        throw ValidationError("cannot read \(path); name a JSONL file, or - for standard input")
+      }
+      handle = opened
+      let attributes = try? FileManager.default.attributesOfItem(atPath: path)
+      byteCount = attributes?[.size] as? Int
+    }
+  }
+
+  /// The next record, or nil at the end. Empty lines are passed over.
+  func next(_ reader: TraceLineReader) throws -> TraceLine? {
+    while let line = try nextLine() {
+      lineNumber += 1
+      if line.isEmpty { continue }
+      do throws(TraceLineReader.Malformed) {
+        return try reader.read(line.span.bytesOfLine)
+      } catch {
+        throw InputError(description: "\(name), line \(lineNumber): \(error)")
+      }
+    }
+    return nil
+  }
+
+  private func nextLine() throws -> [UInt8]? {
+    while true {
+      if let newline = buffer.firstIndex(of: UInt8(ascii: "\n")) {
+        let line = [UInt8](buffer[buffer.startIndex..<newline])
+        buffer.removeSubrange(buffer.startIndex...newline)
+        return line
+      }
+      if hasEnded {
+        if buffer.isEmpty { return nil }
+        defer { buffer.removeAll() }
+        return [UInt8](buffer)
+      }
+      if buffer.count > Self.lineBytesMax {
+        throw InputError(
+          description: "\(name), line \(lineNumber + 1) has more than \(Self.lineBytesMax) bytes")
+      }
+      let chunk = try handle.read(upToCount: 1 << 20) ?? Data()
+      if chunk.isEmpty { hasEnded = true }
+      bytesRead += chunk.count
+      buffer.append(chunk)
+    }
+  }
+}
+
+struct InputError: Error, CustomStringConvertible {
+  let description: String
+}
+
+extension Span<UInt8> {
+  // SAFETY: bytes have no padding.
+  fileprivate var bytesOfLine: RawSpan {
+    @_lifetime(copy self) get { unsafe bytes }
+  }
+}

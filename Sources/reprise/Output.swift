@@ -1,0 +1,82 @@
+import ArgumentParser
+import CorpusStore
+import Foundation
+import RepriseClient
+import WireProtocol
+
+/// Prints one JSON object on a line of its own.
+func printJSON(_ members: (inout JSONWriter) -> Void) {
+  var writer = JSONWriter()
+  writer.beginObject()
+  members(&writer)
+  writer.endObject()
+  writer.endLine()
+  FileHandle.standardOutput.write(Data(writer.bytes))
+}
+
+/// Prints rows under headings, the first column to the left and numbers to the right.
+func printTable(_ headings: [String], _ rows: [[String]]) {
+  let widths = headings.indices.map { column in
+    ([headings] + rows).map { $0[column].count }.max() ?? 0
+  }
+  for row in [headings] + rows {
+    let cells = row.indices.map { column in
+      let padding = String(repeating: " ", count: widths[column] - row[column].count)
+      return column == 0 ? row[column] + padding : padding + row[column]
+    }
+    print(cells.joined(separator: "  "))
+  }
+}
+
+func fixed(_ value: Double, _ digits: Int) -> String { String(format: "%.\(digits)f", value) }
+
+/// Opens a history, uses it, and closes it whatever happens.
+func withHistory<Result: Sendable>(
+  _ options: HistoryOptions, _ body: @Sendable (any HistoryAccess) async throws -> Result
+) async throws -> Result {
+  try await reportingErrors {
+    let access = try options.open()
+    do {
+      let result = try await body(access)
+      await access.close()
+      return result
+    } catch {
+      await access.close()
+      throw error
+    }
+  }
+}
+
+/// Turns errors of operation into a sentence on standard error and exit code 1. (Errors in how the
+/// command was called exit with 64, as ArgumentParser does.)
+func reportingErrors<Result>(_ body: () async throws -> Result) async throws -> Result {
+  do {
+    return try await body()
+  } catch let error as StoreError {
+    throw ExitCode.failure(saying: "\(error)")
+  } catch let error as ClientError {
+    throw ExitCode.failure(saying: "\(error)")
+  } catch let error as WireError {
+    throw ExitCode.failure(saying: "\(error)")
+  } catch let error as InputError {
+    throw ExitCode.failure(saying: "\(error)")
+  }
+}
+
+extension ExitCode {
+  static func failure(saying message: String) -> ExitCode {
+    FileHandle.standardError.write(Data("reprise: \(message)\n".utf8))
+    return .failure
+  }
+}
+
+extension CorpusStatistics {
+  init(_ name: String, tokenizer: String?, depth: Int, _ stats: CorpusStats) {
+    self.init(
+      corpus: name, tokenizer: tokenizer, depth: depth, sequences: stats.sequences,
+      tokens: stats.tokens, openTokens: stats.openTokens, bytesOnDisk: stats.bytesOnDisk,
+      bytesInMemory: stats.bytesInMemory, bytesPerToken: stats.bytesPerToken,
+      segments: stats.segments, sessions: stats.sessions, oldest: stats.oldestOrder,
+      newest: stats.newestOrder)
+  }
+}

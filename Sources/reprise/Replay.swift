@@ -1,0 +1,160 @@
+import ArgumentParser
+import CorpusStore
+import Drafting
+import Foundation
+import WireProtocol
+
+struct Replay: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Tell what speculation would have gained on a recorded trace.",
+    discussion: """
+      Runs a trace as a model server would: opens a session with each prompt, asks for a draft,
+      verifies it against what was really written, accepts, and closes. Each line is an object with
+      "response" (or "tokens") and perhaps "prompt". The first --warm records only become history.
+      Runs in this process, over a store in a temporary directory, unless --socket or --store is
+      given. The numbers but for the times do not depend on where it runs.
+
+      EXAMPLES
+        xz -dc trace.jsonl.xz | reprise replay --warm 1000 --eval 200 -
+        reprise replay --tree --json trace.jsonl
+        reprise replay --warm 500 --socket /run/reprise.sock --corpus demo trace.jsonl
+      """)
+
+  @OptionGroup var history: HistoryOptions
+  @Option(help: "Corpus to use; made if it is not there.") var corpus = "replay"
+  @Option(help: "Records that only become history.") var warm = 0
+  @Option(help: "Records that are replayed; all that are left if not given.") var eval: Int?
+  @OptionGroup var draft: DraftFlags
+  @Flag(help: "Print the result as JSON.") var json = false
+  @Argument(help: "JSONL file, or - for standard input.") var file: String
+
+  func validate() throws {
+    if warm < 0 { throw ValidationError("--warm is \(warm), expected 0 or more") }
+    if let eval, eval < 0 { throw ValidationError("--eval is \(eval), expected 0 or more") }
+  }
+
+  func run() async throws {
+    let input = try LineInput(file)
+    try await reportingErrors {
+      let temporary = try TemporaryStore(isNeeded: history.store == nil && history.socket == nil)
+      defer { temporary.remove() }
+      let access =
+        try temporary.path.map { StoreAccess(try Store(path: $0)) as any HistoryAccess }
+        ?? history.open()
+      do {
+        let report = try await replay(input, access)
+        await access.close()
+        if json { printJSON(report.write) } else { report.printTable() }
+      } catch {
+        await access.close()
+        throw error
+      }
+    }
+  }
+
+  private func replay(_ input: LineInput, _ access: any HistoryAccess) async throws -> ReplayReport {
+    _ = try await access.createCorpus(corpus, tokenizer: nil, depth: 64)
+    var report = ReplayReport()
+    let reader = TraceLineReader(lineBytesMax: LineInput.lineBytesMax)
+    try await warmUp(input, reader, access, &report)
+    let bar = ProgressBar("replaying")
+    while report.records < eval ?? .max, let record = try input.next(reader) {
+      try await replay(record, access, &report)
+      report.records += 1
+      bar.show(
+        eval.map { Double(report.records) / Double(max($0, 1)) },
+        "\(report.records) records, \(fixed(report.tokensPerStep, 2)) tokens a step")
+    }
+    bar.finish()
+    return report
+  }
+
+  private func warmUp(
+    _ input: LineInput, _ reader: TraceLineReader, _ access: any HistoryAccess,
+    _ report: inout ReplayReport
+  ) async throws {
+    let bar = ProgressBar("reading history")
+    var batches = SequenceBatches(access, corpus)
+    var inserting = 0.0
+    for record in 0..<warm {
+      guard let line = try input.next(reader) else {
+        throw InputError(
+          description: "the trace has \(record) records, fewer than --warm \(warm)")
+      }
+      if line.output.isEmpty { continue }
+      let start = ContinuousClock.now
+      // Without the id: the same trace may be replayed into one corpus again.
+      try await batches.add(SequenceInsert.Sequence(tokens: line.output))
+      inserting += micros(since: start)
+      bar.show(Double(record) / Double(warm), "\(readable(batches.total.tokens)) tokens")
+    }
+    let start = ContinuousClock.now
+    try await batches.finish()
+    inserting += micros(since: start)
+    bar.finish()
+    let stats = try await access.stats(corpus)
+    report.historyTokens = stats.tokens
+    report.historyBytes = stats.bytesOnDisk + stats.bytesInMemory
+    report.insertMicrosPerToken = inserting / Double(max(batches.total.tokens, 1))
+  }
+
+  private func replay(
+    _ record: TraceLine, _ access: any HistoryAccess, _ report: inout ReplayReport
+  ) async throws {
+    let start = ContinuousClock.now
+    let session = try await access.openSession(corpus: corpus, prompt: record.prompt)
+    report.openMicros += micros(since: start)
+    report.promptTokens += record.prompt.count
+    var draft = Draft()
+    var position = 0
+    var joined: [Int32] = []
+    while position < record.output.count {
+      let times = try await session.step(accepting: joined, self.draft.options, into: &draft)
+      let rest = record.output[position...]
+      let accepted = acceptedTokens(of: draft, rest)
+      // The model gives one token of its own behind those that it accepted.
+      joined = Array(rest.prefix(accepted + 1))
+      position += joined.count
+      report.add(times, outputTokens: joined.count, accepted: accepted, drafted: draft.count)
+    }
+    // The last tokens join the output too.
+    _ = try await session.step(
+      accepting: joined, DraftOptions(maxTokens: 0), into: &draft)
+    try await session.close()
+  }
+
+  /// How far the output follows the draft: the length of the path that a model would accept.
+  private func acceptedTokens(of draft: Draft, _ output: ArraySlice<Int32>) -> Int {
+    var accepted = 0
+    var parent: Int32 = -1
+    for position in 0..<draft.count {
+      // Parents stand before their children, so one pass is enough.
+      let next = output.startIndex + accepted
+      if next == output.endIndex { break }
+      if draft.parents[position] == parent && draft.tokens[position] == output[next] {
+        parent = Int32(position)
+        accepted += 1
+      }
+    }
+    return accepted
+  }
+}
+
+/// A directory that is gone when the command ends.
+private struct TemporaryStore {
+  let path: String?
+
+  init(isNeeded: Bool) throws {
+    guard isNeeded else {
+      path = nil
+      return
+    }
+    let url = FileManager.default.temporaryDirectory
+      .appendingPathComponent("reprise-replay-\(UUID().uuidString)")
+    path = url.path
+  }
+
+  func remove() {
+    if let path { try? FileManager.default.removeItem(atPath: path) }
+  }
+}

@@ -1,0 +1,113 @@
+import ArgumentParser
+import Drafting
+import WireProtocol
+
+/// The options of a draft, as every command that drafts takes them.
+struct DraftFlags: ParsableArguments {
+  @Flag(help: "Draft a tree instead of a path.")
+  var tree = false
+
+  @Option(help: "Most tokens in a draft.")
+  var maxTokens = 32
+
+  @Option(help: "Tokens of draft for each token of match.")
+  var maxFactor = 1.0
+
+  @Option(help: "Tokens of draft beside those; may be negative.")
+  var maxOffset = 0.0
+
+  @Option(help: "Least probability of a drafted token, 0 to 1.")
+  var minProbability = 0.1
+
+  func validate() throws {
+    if !(0...1024).contains(maxTokens) {
+      throw ValidationError("--max-tokens is \(maxTokens), expected 0 to 1024")
+    }
+    if !(0...1e6).contains(maxFactor) {
+      throw ValidationError("--max-factor is \(maxFactor), expected 0 to 1000000")
+    }
+    if !(-1e6...1e6).contains(maxOffset) {
+      throw ValidationError("--max-offset is \(maxOffset), expected -1000000 to 1000000")
+    }
+    if !(0...1).contains(minProbability) {
+      throw ValidationError("--min-probability is \(minProbability), expected 0 to 1")
+    }
+  }
+
+  var options: DraftOptions {
+    DraftOptions(
+      maxTokens: maxTokens, maxFactor: maxFactor, maxOffset: maxOffset,
+      minProbability: minProbability, tree: tree)
+  }
+}
+
+struct SpeculateCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "speculate", abstract: "Draw what the history proposes after some tokens.",
+    discussion: """
+      EXAMPLES
+        reprise speculate --corpus demo --socket /run/reprise.sock --tree 101 7 7 42
+        reprise speculate --corpus demo --store ./history --json 101 7 7 42
+      """)
+
+  @OptionGroup var history: HistoryOptions
+  @Option(help: "Corpus to draft from.") var corpus: String
+  @OptionGroup var draft: DraftFlags
+  @Flag(help: "Print the draft as JSON, as the wire has it.") var json = false
+  @Argument(help: "The context: token ids, the newest last.") var context: [Int32]
+
+  func validate() throws {
+    if let bad = context.first(where: { $0 < 0 || $0 == Int32.max }) {
+      throw ValidationError("\(bad) is no token id, expected 0 to \(Int32.max - 1)")
+    }
+  }
+
+  func run() async throws {
+    let (context, corpus, options) = (context, corpus, draft.options)
+    let draft = try await withHistory(history) {
+      try await $0.speculate(context, corpus: corpus, options)
+    }
+    if json {
+      printJSON { draft.write(to: &$0) }
+    } else {
+      print(drawing(of: draft, after: context))
+    }
+  }
+}
+
+/// A draft as a drawing: each token with its probability and its count.
+func drawing(of draft: Draft, after context: [Int32]) -> String {
+  if draft.isEmpty { return "nothing to propose: no token has followed this context often enough" }
+  let matched = context.suffix(draft.matchLength).map(String.init).joined(separator: " ")
+  var lines = [
+    "matched \(draft.matchLength) of \(context.count) tokens in the \(draft.source.rawValue) "
+      + "history, \(draft.count) drafted, score \(fixed(draft.score, 2))",
+    "", "… \(matched)",
+  ]
+  var children: [Int32: [Int]] = [:]
+  for position in 0..<draft.count {
+    children[draft.parents[position], default: []].append(position)
+  }
+  // Iterative, because a path may be a thousand tokens long. Last in, first out.
+  var open: [(position: Int, prefix: String, isLast: Bool)] = []
+  func push(_ parent: Int32, _ prefix: String) {
+    let list = children[parent] ?? []
+    for (rank, child) in list.enumerated().reversed() {
+      open.append((child, prefix, rank == list.count - 1))
+    }
+  }
+  push(-1, "")
+  while let (position, prefix, isLast) = open.popLast() {
+    // A chain without branches goes straight down.
+    let isOnly = (children[draft.parents[position]] ?? []).count == 1
+    let mark = isOnly ? "╰ " : isLast ? "└─ " : "├─ "
+    let label = "\(prefix)\(mark)\(draft.tokens[position])"
+    let padding = String(repeating: " ", count: max(1, 44 - label.count))
+    let bar = String(repeating: "▪", count: Int((draft.probs[position] * 10).rounded()))
+    lines.append(
+      "\(label)\(padding)\(fixed(Double(draft.probs[position]), 3))  "
+        + "×\(draft.counts[position])  \(bar)")
+    push(Int32(position), isOnly ? prefix : prefix + (isLast ? "   " : "│  "))
+  }
+  return lines.joined(separator: "\n")
+}
