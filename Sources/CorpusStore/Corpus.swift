@@ -145,7 +145,7 @@ public final class Corpus: @unchecked Sendable {
   func renewView() {
     // Where no reader slot is free, the view that there is serves on.
     guard let transaction = try? file.beginReading() else { return }
-    let segments = lock.withLock { _ in UncheckedBox(history.view.segments) }.value
+    let segments = lock.withLock { _ in UncheckedBox(history.segments) }.value
     let view = SegmentView(transaction, segments)
     lock.withLock { _ in history.renew(view) }
   }
@@ -219,8 +219,7 @@ public final class Corpus: @unchecked Sendable {
   }
 
   private func mergeOnce() throws(StoreError) -> Bool {
-    let view = lock.withLock { _ in history.view }
-    guard
+    guard let view = lock.withLock({ _ in history.view }),
       let chosen = MergePolicy(sealTokens: options.sealTokens, fanIn: options.mergeFanIn)
         .choose(view.segments)
     else { return false }
@@ -240,7 +239,7 @@ public final class Corpus: @unchecked Sendable {
     throws(StoreError)
   {
     let transaction = try file.beginReading()
-    var segments = lock.withLock { _ in UncheckedBox(history.view.segments) }.value
+    var segments = lock.withLock { _ in UncheckedBox(history.segments) }.value
     segments.removeAll { old.contains($0.number) }
     if let segment {
       segments.append(try LoadedCorpus.segment(segment, file, transaction))
@@ -253,7 +252,7 @@ public final class Corpus: @unchecked Sendable {
 
   /// Compares every chunk of every segment with its checksum; a damaged corpus answers no more.
   func verify() throws(StoreError) {
-    let view = lock.withLock { _ in history.view }
+    guard let view = lock.withLock({ _ in history.view }) else { return }
     for segment in view.segments {
       do throws(StoreError) {
         try segment.verify(in: file, view.transaction)
@@ -273,19 +272,24 @@ public final class Corpus: @unchecked Sendable {
 
   public func stats() -> CorpusStats {
     var stats = CorpusStats()
-    stats.bytesOnDisk = file.environment.usage().usedBytes
     lock.withLock { _ in
-      for segment in history.view.segments {
+      if isClosed { return }
+      stats.bytesOnDisk = file.environment.usage().usedBytes
+      for segment in history.segments {
         stats.sequences += segment.record.sequences
         stats.tokens += segment.record.tokens
+        stats.extendOrders(by: segment.record.orders)
       }
       for part in history.parts {
         stats.sequences += part.finished.count
         stats.tokens += part.finishedTokens
+        if let first = part.finished.min(), let last = part.finished.max() {
+          stats.extendOrders(by: first...last)
+        }
         stats.openTokens += part.index.tokenCount - part.finishedTokens
         stats.bytesInMemory += part.index.bytes
       }
-      stats.segments = history.view.segments.count
+      stats.segments = history.segments.count
       stats.sessions = sessions
     }
     return stats
@@ -294,7 +298,14 @@ public final class Corpus: @unchecked Sendable {
   /// Writes what waits, and ends the corpus's thread. Calls after it fail with `closed`.
   func close() {
     writer.stop()
-    lock.withLock { _ in isClosed = true }
+    lock.withLock { _ in
+      if isClosed { return }
+      isClosed = true
+      history.close()
+      // Transactions are begun by the writer, which has stopped, by compaction, which the store
+      // has stopped, and under this lock.
+      file.environment.close()
+    }
   }
 }
 

@@ -23,7 +23,9 @@ final class GrowingPart {
 final class LiveHistory {
   /// Oldest first; new sequences go to the last.
   private(set) var parts: [GrowingPart]
-  private(set) var view: SegmentView
+  /// nil when the corpus is closed.
+  private(set) var view: SegmentView?
+  var segments: [Segment] { view?.segments ?? [] }
   /// All indexes, in the order of `parts` and then of the view's segments.
   private(set) var indexes: [AnyHistoryIndex] = []
   /// Changes when `indexes` change or counts fall. Cursors from another generation are worthless.
@@ -55,6 +57,14 @@ final class LiveHistory {
     listIndexes()
   }
 
+  /// Lets go of everything, the read transaction among it.
+  func close() {
+    parts = []
+    indexes = []
+    view = nil
+    generation += 1
+  }
+
   /// Takes an open sequence out again, as if it had never been.
   func remove(_ tokens: Span<Int32>, from part: GrowingPart) {
     part.index.remove(tokens)
@@ -63,7 +73,7 @@ final class LiveHistory {
 
   private func listIndexes() {
     indexes = parts.map { .growing($0.index.reader) }
-    indexes += view.segments.map { .sealed($0.index.reader) }
+    indexes += segments.map { .sealed($0.index.reader) }
     generation += 1
   }
 }

@@ -92,7 +92,7 @@ struct Sealing {
     let bytes = table.bytes
     var record = SegmentRecord(
       tokens: tokens, sequences: table.count, imageBytes: image.byteCount,
-      tableBytes: bytes.count, checksums: [])
+      tableBytes: bytes.count, orders: table.orders, checksums: [])
     for chunk in 0..<record.imageChunks {
       record.checksums.append(image.withChunk(chunk) { checksum($0) })
     }
@@ -158,20 +158,29 @@ struct Sealing {
 /// u64 order number, u64 seconds since 1970 when it was committed.
 struct SequenceTable {
   private(set) var bytes: [UInt8] = []
+  private var first = UInt64.max
+  private var last: UInt64 = 0
 
   static let entryBytes = 16
+
+  /// Smallest and largest order number. There must be an entry.
+  var orders: ClosedRange<UInt64> { first...last }
 
   var count: Int { bytes.count / Self.entryBytes }
 
   mutating func append(order: UInt64, committedSeconds: UInt64) {
     bytes.append(order)
     bytes.append(committedSeconds)
+    first = min(first, order)
+    last = max(last, order)
   }
 
   mutating func append(
     tableOf segment: Segment, _ file: CorpusFile, _ transaction: borrowing ReadTransaction
   ) throws(StoreError) {
     let record = segment.record
+    first = min(first, record.orders.lowerBound)
+    last = max(last, record.orders.upperBound)
     for chunk in record.imageChunks..<(record.imageChunks + record.tableChunks) {
       do throws(LMDBError) {
         let key = CorpusFile.chunkKey(segment: segment.number, chunk: chunk)

@@ -6,13 +6,16 @@ import SuffixIndex
 ///     8   u64  sequences
 ///     16  u64  bytes of the index image
 ///     24  u64  bytes of the sequence table
-///     32  u64  XXH3 of each chunk of the image, then of each chunk of the table
+///     32  u64  smallest order number
+///     40  u64  largest order number
+///     48  u64  XXH3 of each chunk of the image, then of each chunk of the table
 ///     …   u64  XXH3 of all before
 struct SegmentRecord: Equatable {
   var tokens: Int
   var sequences: Int
   var imageBytes: Int
   var tableBytes: Int
+  var orders: ClosedRange<UInt64>
   var checksums: [UInt64]
 
   static func chunkCount(_ bytes: Int) -> Int {
@@ -32,16 +35,22 @@ struct SegmentRecord: Equatable {
   func encoded() -> [UInt8] {
     var bytes: [UInt8] = []
     for value in [tokens, sequences, imageBytes, tableBytes] { bytes.append(UInt64(value)) }
+    bytes.append(orders.lowerBound)
+    bytes.append(orders.upperBound)
     for checksum in checksums { bytes.append(checksum) }
     bytes.appendChecksum()
     return bytes
   }
 
-  init(tokens: Int, sequences: Int, imageBytes: Int, tableBytes: Int, checksums: [UInt64]) {
+  init(
+    tokens: Int, sequences: Int, imageBytes: Int, tableBytes: Int, orders: ClosedRange<UInt64>,
+    checksums: [UInt64]
+  ) {
     self.tokens = tokens
     self.sequences = sequences
     self.imageBytes = imageBytes
     self.tableBytes = tableBytes
+    self.orders = orders
     self.checksums = checksums
   }
 
@@ -50,11 +59,12 @@ struct SegmentRecord: Equatable {
     guard var reader = RecordReader(checked: bytes),
       let tokens = reader.read(UInt64.self), let sequences = reader.read(UInt64.self),
       let imageBytes = reader.read(UInt64.self), let tableBytes = reader.read(UInt64.self),
+      let first = reader.read(UInt64.self), let last = reader.read(UInt64.self), first <= last,
       [tokens, sequences, imageBytes, tableBytes].allSatisfy({ $0 < 1 << 48 })
     else { return nil }
     self.init(
       tokens: Int(tokens), sequences: Int(sequences), imageBytes: Int(imageBytes),
-      tableBytes: Int(tableBytes), checksums: [])
+      tableBytes: Int(tableBytes), orders: first...last, checksums: [])
     while let checksum = reader.read(UInt64.self) { checksums.append(checksum) }
     guard checksums.count == imageChunks + tableChunks else { return nil }
   }

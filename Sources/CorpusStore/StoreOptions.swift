@@ -101,6 +101,11 @@ public struct CorpusStats: Equatable, Sendable {
 
   public init() {}
 
+  mutating func extendOrders(by orders: ClosedRange<UInt64>) {
+    oldestOrder = min(oldestOrder ?? .max, orders.lowerBound)
+    newestOrder = max(newestOrder ?? 0, orders.upperBound)
+  }
+
   public var bytesPerToken: Double {
     tokens == 0 ? 0 : Double(bytesOnDisk + bytesInMemory) / Double(tokens)
   }

@@ -12,7 +12,8 @@ import Synchronization
 /// be opened twice in a process, because closing one would drop the other's file locks. The last is
 /// checked here.
 ///
-/// Transactions keep their environment alive, and it closes when the last reference goes.
+/// Transactions keep their environment alive, and it closes when the last reference goes, or by
+/// `close`.
 @safe
 public final class Environment: @unchecked Sendable {
   // @unchecked Sendable: an MDB_env may be used from any thread; `handle` never changes, and
@@ -46,6 +47,7 @@ public final class Environment: @unchecked Sendable {
   }
 
   private static let open = Mutex<Set<FileIdentity>>([])
+  private let isClosed = Mutex(false)
 
   /// Opens or makes the environment in an existing directory, and frees the reader slots of
   /// processes that died.
@@ -83,9 +85,25 @@ public final class Environment: @unchecked Sendable {
     }
   }
 
-  deinit {
-    unsafe mdb_env_close(handle)
-    _ = Self.open.withLock { $0.remove(identity) }
+  deinit { close() }
+
+  /// Closes the file now, so that it can be opened again. Beginning a transaction afterwards throws.
+  ///
+  /// - Precondition: no transaction is open. (Whoever closes early has to know; `deinit` knows,
+  ///   because transactions keep their environment alive.)
+  public func close() {
+    isClosed.withLock { isClosed in
+      if isClosed { return }
+      isClosed = true
+      unsafe mdb_env_close(handle)
+      _ = Self.open.withLock { $0.remove(identity) }
+    }
+  }
+
+  func checkOpen() throws(LMDBError) {
+    if isClosed.withLock({ $0 }) {
+      throw .other(code: EINVAL, message: "the environment is closed")
+    }
   }
 
   public struct Usage: Equatable, Sendable {

@@ -23,6 +23,7 @@ public struct ReadTransaction: ~Copyable, Transaction, @unchecked Sendable {
   private let environment: Environment
 
   public init(_ environment: Environment) throws(LMDBError) {
+    try environment.checkOpen()
     var handle: OpaquePointer?
     try check(unsafe mdb_txn_begin(environment.handle, nil, UInt32(MDB_RDONLY), &handle))
     guard let begun = unsafe handle else { throw .other(code: ENOMEM, message: "no handle") }
@@ -53,6 +54,7 @@ public struct WriteTransaction: ~Copyable, Transaction {
   }
 
   public init(_ environment: Environment) throws(LMDBError) {
+    try environment.checkOpen()
     var handle: OpaquePointer?
     try check(unsafe mdb_txn_begin(environment.handle, nil, 0, &handle))
     unsafe self.handle = handle

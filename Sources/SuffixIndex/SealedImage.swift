@@ -30,7 +30,7 @@ public struct SealedImage {
   }
 
   /// A run of equal elements inside the image.
-  struct Array<Element: BitwiseCopyable> {
+  struct Run<Element: BitwiseCopyable> {
     let offset: Int
     let count: Int
 
@@ -42,7 +42,7 @@ public struct SealedImage {
   /// The index is checked in release builds too: it may come from the image itself, which came
   /// from disk, and a damaged image must not make the process read where it should not.
   @inline(__always)
-  func load<Element: BitwiseCopyable>(_ array: Array<Element>, _ index: Int) -> Element {
+  func load<Element: BitwiseCopyable>(_ array: Run<Element>, _ index: Int) -> Element {
     precondition(UInt(bitPattern: index) < UInt(bitPattern: array.count), "damaged sealed index")
     let position = array.offset &+ index &* MemoryLayout<Element>.stride
     let chunk = unsafe chunks[position &>> Self.chunkShift]
@@ -98,7 +98,7 @@ public final class SealedImageBuffer {
 
   @inline(__always)
   func store<Element: BitwiseCopyable>(
-    _ value: Element, _ array: SealedImage.Array<Element>, _ index: Int
+    _ value: Element, _ array: SealedImage.Run<Element>, _ index: Int
   ) {
     precondition(UInt(bitPattern: index) < UInt(bitPattern: array.count))
     let position = array.offset &+ index &* MemoryLayout<Element>.stride

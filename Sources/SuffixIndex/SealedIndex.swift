@@ -78,7 +78,7 @@ public final class SealedIndex {
   ///
   /// - Parameter image: Must stay as it is while the index is used.
   public init(_ image: SealedImage) throws(FormatError) {
-    let headerArray = SealedImage.Array<SealedLayout.Header>(offset: 0, count: 1)
+    let headerArray = SealedImage.Run<SealedLayout.Header>(offset: 0, count: 1)
     guard image.byteCount >= SealedLayout.headerBytes else { throw .notASealedIndex }
     let header = image.load(headerArray, 0)
     guard header.magic == SealedLayout.magic else { throw .notASealedIndex }

@@ -34,6 +34,8 @@ struct SealedLayout {
   static let version: UInt32 = 1
   /// The header is padded to this, so that the arrays begin aligned.
   static let headerBytes = 64
+  /// An image has whole pages of this size.
+  static let pageBytes = 4096
   /// Stands after each sequence in the text. Smaller than every token, so that a suffix that ends
   /// sorts before those that go on.
   static let separator: Int32 = -1
@@ -41,27 +43,27 @@ struct SealedLayout {
   static let leafFlag: UInt32 = 1 << 31
   static let emptySlot = UInt32.max
 
-  let header: SealedImage.Array<Header>
+  let header: SealedImage.Run<Header>
   /// All sequences in order, each followed by a separator.
-  let text: SealedImage.Array<Int32>
+  let text: SealedImage.Run<Int32>
   /// Positions in the text, in the order of the suffixes that begin there. Separators have none.
-  let suffixes: SealedImage.Array<UInt32>
+  let suffixes: SealedImage.Run<UInt32>
   /// The root, then level by level, the children of a node together and in the order of
   /// `ChildCursor.precedes`; and one more, whose `firstChild` ends the last node's children.
-  let nodes: SealedImage.Array<Node>
+  let nodes: SealedImage.Run<Node>
   /// First token of the edge that leads to each node.
-  let nodeTokens: SealedImage.Array<Int32>
+  let nodeTokens: SealedImage.Run<Int32>
   /// Tokens in each node's pattern.
-  let nodeDepths: SealedImage.Array<UInt8>
+  let nodeDepths: SealedImage.Run<UInt8>
   /// Children of nodes with many, by (node, token): a node, or a rank with `leafFlag`.
-  let hash: SealedImage.Array<UInt32>
+  let hash: SealedImage.Run<UInt32>
   let byteCount: Int
 
   init(textTokens: Int, sequences: Int, nodes nodeCount: Int, hashSlots: Int) {
     var end = 0
-    func place<Element>(_ count: Int, _: Element.Type) -> SealedImage.Array<Element> {
+    func place<Element>(_ count: Int, _: Element.Type) -> SealedImage.Run<Element> {
       let offset = (end + 15) & ~15
-      let array = SealedImage.Array<Element>(offset: offset, count: count)
+      let array = SealedImage.Run<Element>(offset: offset, count: count)
       end = array.end
       return array
     }
@@ -73,7 +75,8 @@ struct SealedLayout {
     nodeTokens = place(nodeCount, Int32.self)
     nodeDepths = place(nodeCount, UInt8.self)
     hash = place(hashSlots, UInt32.self)
-    byteCount = end
+    // Whole pages, so that a store never puts an image among small values, which it aligns less.
+    byteCount = (end + Self.pageBytes - 1) & ~(Self.pageBytes - 1)
   }
 
   @inline(__always)

@@ -85,7 +85,7 @@ struct Serve: AsyncParsableCommand {
       let reporting = logger
       opened = try Store(path: store, options: options) { reporting.error("\($0)") }
     } catch {
-      throw ValidationError("\(error)")
+      throw ExitCode.failure(saying: "\(error)")
     }
     var service = ServiceOptions(
       address: socket.map { .unixSocket(path: $0) } ?? .loopback(port: port ?? 0))
@@ -98,7 +98,7 @@ struct Serve: AsyncParsableCommand {
       running = try await TreeService.start(opened, service, logger: logger)
     } catch {
       opened.close()
-      throw ValidationError("\(error)")
+      throw ExitCode.failure(saying: "\(error)")
     }
     logger.notice(
       "serving",

@@ -1,0 +1,209 @@
+import CorpusStore
+import Drafting
+import Foundation
+import Oracle
+import Testing
+
+/// The law: a draft depends on the history, the context and the request alone. Random series of
+/// insert, open, step, close, seal, merge and reopen must give the oracle's drafts, byte for byte.
+@Suite struct LayoutIndependenceTests {
+  /// What one session should be, in the oracle's terms.
+  private struct ModelSession {
+    let session: DecodingSession
+    let share: SharePolicy
+    let prompt: [Int32]
+    var output: [Int32] = []
+    var local: NGramOracle
+  }
+
+  /// A store and, beside it, what it should say.
+  private struct Model {
+    let seed: UInt64
+    let directory = TemporaryDirectory()
+    let options: StoreOptions
+    let depth: Int
+    let alphabet: Int32
+    var generator: SeededGenerator
+    var store: Store
+    var corpus: Corpus
+    var shared: NGramOracle
+    var sessions: [ModelSession] = []
+    var finishedTokens = 0
+    var scratch = DraftScratch()
+    var draft = Draft()
+    var compared = 0
+
+    init(seed: UInt64, background: Bool) throws {
+      self.seed = seed
+      generator = SeededGenerator(seed: seed)
+      depth = Int.random(in: 3...12, using: &generator)
+      alphabet = Int32([2, 3, 5, 40].randomElement(using: &generator)!)
+      options = .tiny(
+        sealTokens: Int.random(in: 16...80, using: &generator), background: background)
+      store = try Store(path: directory.path, options: options)
+      corpus = try store.createCorpus(named: "c", CorpusSettings(depth: depth))
+      shared = NGramOracle(depth: depth)
+    }
+
+    mutating func tokens(_ range: ClosedRange<Int>) -> [Int32] {
+      generator.tokens(count: Int.random(in: range, using: &generator), alphabet: alphabet)
+    }
+
+    mutating func randomRequest() -> (NaiveDrafter, DraftOptions) {
+      var naive = NaiveDrafter()
+      naive.tree = Bool.random(using: &generator)
+      naive.maxTokens = [1, 4, 16].randomElement(using: &generator)!
+      naive.maxFactor = [0.5, 1, 3].randomElement(using: &generator)!
+      naive.minProbability = [0, 0.1, 0.4].randomElement(using: &generator)!
+      return (
+        naive,
+        DraftOptions(
+          maxTokens: naive.maxTokens, maxFactor: naive.maxFactor,
+          minProbability: naive.minProbability, tree: naive.tree)
+      )
+    }
+
+    /// Returns whether the draft is the oracle's.
+    mutating func compare(_ expected: NaiveDraft, _ context: [Int32], _ options: DraftOptions)
+      -> Bool
+    {
+      compared += 1
+      let same =
+        draft.tokens == expected.tokens && draft.parents == expected.parents
+        && draft.probs == expected.probs && draft.counts == expected.counts
+        && draft.score == expected.score && draft.matchLength == expected.matchLength
+        && (draft.source == .local) == expected.isLocal
+      if !same {
+        Issue.record(
+          """
+          seed \(seed), depth \(depth), context \(context), \(options)
+          \(draft)
+          \(expected)
+          """)
+      }
+      return same
+    }
+
+    mutating func insert() throws {
+      let sequences = (0..<Int.random(in: 1...4, using: &generator)).map { _ in
+        NewSequence(tokens: tokens(1...40))
+      }
+      let receipt = try corpus.insert(sequences)
+      #expect(receipt.inserted == sequences.count)
+      for sequence in sequences {
+        shared.add(sequence.tokens)
+        finishedTokens += sequence.tokens.count
+      }
+    }
+
+    mutating func open() {
+      let prompt = tokens(0...30)
+      let share = [SharePolicy.live, .live, .close, .never].randomElement(using: &generator)!
+      sessions.append(
+        ModelSession(
+          session: corpus.openSession(prompt: prompt, share: share), share: share, prompt: prompt,
+          local: NGramOracle(depth: depth, sequences: [prompt])))
+    }
+
+    mutating func step() throws -> Bool {
+      guard let chosen = sessions.indices.randomElement(using: &generator) else { return true }
+      let accepted = tokens(0...20)
+      let (naive, options) = randomRequest()
+      try sessions[chosen].session.step(
+        accepting: accepted.span, options, using: &scratch, into: &draft)
+      let before = sessions[chosen]
+      sessions[chosen].output += accepted
+      let after = sessions[chosen]
+      sessions[chosen].local.remove(before.prompt + before.output)
+      sessions[chosen].local.add(after.prompt + after.output)
+      if after.share == .live {
+        shared.remove(before.output)
+        shared.add(after.output)
+      }
+      let context = after.prompt + after.output
+      let expected = naive.draft(
+        local: sessions[chosen].local, shared: shared, context: context)
+      return compare(expected, context, options)
+    }
+
+    mutating func close() throws {
+      guard let chosen = sessions.indices.randomElement(using: &generator) else { return }
+      let closed = sessions.remove(at: chosen)
+      let record = Int.random(in: 0..<3, using: &generator) > 0
+      let receipt = try close(closed.session, record: record)
+      if record && closed.share != .never {
+        #expect(receipt.recordedTokens == closed.output.count)
+        finishedTokens += closed.output.count
+        if closed.share == .close { shared.add(closed.output) }
+      } else if closed.share == .live {
+        shared.remove(closed.output)
+      }
+    }
+
+    func close(_ session: DecodingSession, record: Bool) throws -> RecordReceipt {
+      let done = DispatchSemaphore(value: 0)
+      let answer = Mutexed<Result<RecordReceipt, StoreError>?>(nil)
+      session.close(record: record) { result in
+        answer.set(result)
+        done.signal()
+      }
+      done.wait()
+      return try answer.get()!.get()
+    }
+
+    mutating func speculate() throws -> Bool {
+      let context = tokens(1...30)
+      let (naive, options) = randomRequest()
+      try corpus.speculate(context.span, options, using: &scratch, into: &draft)
+      return compare(naive.draft(from: shared, context: context), context, options)
+    }
+
+    /// Sessions live in memory: a restart ends them, and what they shared but did not record is
+    /// gone from the history.
+    mutating func reopen() throws {
+      for session in sessions where session.share == .live { shared.remove(session.output) }
+      sessions = []
+      store.close()
+      store = try Store(path: directory.path, options: options)
+      corpus = try #require(store.corpus(named: "c"))
+      #expect(corpus.stats().tokens == finishedTokens)
+    }
+
+    mutating func run(operations: Int) throws -> Bool {
+      for _ in 0..<operations {
+        switch Int.random(in: 0..<20, using: &generator) {
+        case 0..<3: try insert()
+        case 3..<5: open()
+        case 5..<12: if try !step() { return false }
+        case 12..<14: try close()
+        case 14..<18: if try !speculate() { return false }
+        case 18: if !options.compactsInBackground { try corpus.compact() }
+        default: if Int.random(in: 0..<3, using: &generator) == 0 { try reopen() }
+        }
+      }
+      store.close()
+      return true
+    }
+  }
+
+  @Test(arguments: [false, true]) func draftsAreTheOraclesWhateverTheLayout(background: Bool) throws {
+    var compared = 0
+    for seed in UInt64(0)..<150 {
+      var model = try Model(seed: seed, background: background)
+      if try !model.run(operations: 60) { return }
+      compared += model.compared
+    }
+    #expect(compared > 3000, "the series must compare drafts")
+  }
+}
+
+/// A value that is set on one thread and read on another.
+final class Mutexed<Value: Sendable>: @unchecked Sendable {
+  // @unchecked Sendable: `value` is guarded by `lock`.
+  private let lock = NSLock()
+  private var value: Value
+
+  init(_ value: Value) { self.value = value }
+  func set(_ value: Value) { lock.withLock { self.value = value } }
+  func get() -> Value { lock.withLock { value } }
+}

@@ -1,0 +1,275 @@
+import Drafting
+import Foundation
+import Testing
+
+@testable import CorpusStore
+
+@Suite struct StoreTests {
+  private func store(
+    _ directory: TemporaryDirectory, _ options: StoreOptions = .tiny()
+  ) throws -> Store {
+    try Store(path: directory.path, options: options)
+  }
+
+  private func draft(_ corpus: Corpus, _ context: [Int32]) throws -> [Int32] {
+    var scratch = DraftScratch()
+    var draft = Draft()
+    try corpus.speculate(context.span, DraftOptions(), using: &scratch, into: &draft)
+    return draft.tokens
+  }
+
+  // MARK: Inserting
+
+  @Test func anIDIsTakenOnceAndConflictsLeaveNoTrace() throws {
+    let directory = TemporaryDirectory()
+    let store = try store(directory)
+    let corpus = try store.createCorpus(named: "c", CorpusSettings())
+    let first = try corpus.insert([
+      NewSequence(id: "a", tokens: [1, 2, 3]), NewSequence(id: "a", tokens: [1, 2, 3]),
+      NewSequence(tokens: [1, 2, 3]),
+    ])
+    #expect(first.inserted == 2 && first.duplicates == 1 && first.tokens == 6)
+    #expect(first.lastOrder == 1)
+    #expect(throws: StoreError.conflict(id: "a")) {
+      try corpus.insert([
+        NewSequence(id: "b", tokens: [7, 7]), NewSequence(id: "a", tokens: [9]),
+      ])
+    }
+    #expect(corpus.stats().sequences == 2)
+    #expect(try draft(corpus, [7]).isEmpty)
+    // The id of the call that was refused is free still, also after sealing and a restart.
+    try corpus.compact()
+    store.close()
+    let reopened = try self.store(directory)
+    let again = try #require(reopened.corpus(named: "c"))
+    #expect(try again.insert([NewSequence(id: "b", tokens: [7, 8])]).lastOrder == 2)
+    #expect(try again.insert([NewSequence(id: "a", tokens: [1, 2, 3])]).duplicates == 1)
+    #expect(try draft(again, [5, 7]) == [8])
+    reopened.close()
+  }
+
+  @Test func statsSurviveSealingMergingAndRestart() throws {
+    let directory = TemporaryDirectory()
+    var store = try store(directory)
+    var corpus = try store.createCorpus(named: "c", CorpusSettings(depth: 8, tokenizer: "t"))
+    for number in 0..<40 {
+      try corpus.insert([NewSequence(id: "\(number)", tokens: [Int32](0..<20))])
+      if number % 7 == 0 { try corpus.compact() }
+    }
+    try corpus.compact()
+    let before = corpus.stats()
+    #expect(before.sequences == 40 && before.tokens == 800)
+    #expect((1...6).contains(before.segments), "merging keeps segments few")
+    store.close()
+    store = try self.store(directory)
+    corpus = try #require(store.corpus(named: "c"))
+    let after = corpus.stats()
+    #expect(after.sequences == 40 && after.tokens == 800 && after.segments == before.segments)
+    #expect(after.oldestOrder == 0 && after.newestOrder == 39)
+    #expect(corpus.settings == CorpusSettings(depth: 8, tokenizer: "t"))
+    store.close()
+  }
+
+  @Test func aFullMapIsAnErrorToItsCallerAndHarmsNothing() throws {
+    let directory = TemporaryDirectory()
+    var options = StoreOptions.tiny(sealTokens: 1 << 20)
+    options.mapBytes = 1 << 20
+    let small = try store(directory, options)
+    var corpus = try small.createCorpus(named: "c", CorpusSettings())
+    var acknowledged = 0
+    var full: StoreError?
+    while full == nil && acknowledged < 10_000 {
+      let tokens = (0..<500).map { Int32(acknowledged * 500 + $0) }
+      do throws(StoreError) {
+        try corpus.insert([NewSequence(id: "\(acknowledged)", tokens: tokens)])
+        acknowledged += 1
+      } catch {
+        full = error
+      }
+    }
+    guard case .full = full else {
+      Issue.record("expected the map to fill up, got \(String(describing: full))")
+      return
+    }
+    #expect(acknowledged > 10)
+    #expect(try draft(corpus, [500, 501]).first == 502)
+    // Sealing fails as well, and harms nothing.
+    #expect(throws: StoreError.self) { try corpus.compact() }
+    #expect(try draft(corpus, [500, 501]).first == 502)
+    small.close()
+
+    let larger = try store(directory, .tiny())
+    corpus = try #require(larger.corpus(named: "c"))
+    #expect(corpus.stats().sequences == acknowledged)
+    try corpus.compact()
+    #expect(try draft(corpus, [500, 501]).first == 502)
+    #expect(corpus.stats().segments >= 1)
+    larger.close()
+  }
+
+  // MARK: Corpora
+
+  @Test func corporaAreFoundMadeAndDropped() throws {
+    let directory = TemporaryDirectory()
+    let store = try store(directory)
+    let corpus = try store.createCorpus(named: "c", CorpusSettings())
+    #expect(try store.createCorpus(named: "c", CorpusSettings()) === corpus)
+    #expect(throws: StoreError.self) {
+      try store.createCorpus(named: "c", CorpusSettings(depth: 9))
+    }
+    for name in ["", "..", ".x", "-x", "a/b", "ä", String(repeating: "x", count: 65)] {
+      #expect(throws: StoreError.corpusName(name)) {
+        try store.createCorpus(named: name, CorpusSettings())
+      }
+    }
+    _ = try store.createCorpus(named: String(repeating: "x", count: 64), CorpusSettings())
+    try corpus.insert([NewSequence(tokens: [1, 2, 3])])
+    let session = corpus.openSession(prompt: [1])
+    #expect(try store.dropCorpus(named: "c"))
+    #expect(try !store.dropCorpus(named: "c"))
+    #expect(store.corpus(named: "c") == nil)
+    var scratch = DraftScratch()
+    var draft = Draft()
+    #expect(throws: StoreError.closed(corpus: "c")) {
+      try session.step(
+        accepting: [Int32]().span, DraftOptions(), using: &scratch, into: &draft)
+    }
+    // The name is free, and nothing of the old corpus is left.
+    let new = try store.createCorpus(named: "c", CorpusSettings())
+    #expect(new.stats().tokens == 0)
+    store.close()
+  }
+
+  @Test func aTurnThatContinuesAnotherReusesItsIndexAndDraftsTheSame() throws {
+    let directory = TemporaryDirectory()
+    let store = try store(directory)
+    let corpus = try store.createCorpus(named: "c", CorpusSettings())
+    let first = corpus.openSession(prompt: [1, 2, 3, 1, 2])
+    var scratch = DraftScratch()
+    var (draft, fresh) = (Draft(), Draft())
+    try first.step(accepting: [3, 9].span, DraftOptions(), using: &scratch, into: &draft)
+    let done = DispatchSemaphore(value: 0)
+    first.close(record: true) { _ in done.signal() }
+    done.wait()
+    let turn: [Int32] = [1, 2, 3, 1, 2, 3, 9, 4, 1, 2]
+    let continuing = corpus.openSession(prompt: turn, share: .never, continuing: first)
+    #expect(continuing.reusedTokens == 7)
+    // The index was handed over; a second session has to build its own.
+    let building = corpus.openSession(prompt: turn, share: .never, continuing: first)
+    #expect(building.reusedTokens == 0)
+    try continuing.step(
+      accepting: [Int32]().span, DraftOptions(), using: &scratch, into: &draft)
+    try building.step(accepting: [Int32]().span, DraftOptions(), using: &scratch, into: &fresh)
+    #expect(draft == fresh && !draft.isEmpty)
+    store.close()
+  }
+
+  // MARK: What is no store
+
+  @Test func whatIsNoStoreIsRefusedAndLeftAlone() throws {
+    let directory = TemporaryDirectory()
+    let path = directory.path
+    let files = FileManager.default
+    try files.createDirectory(atPath: path, withIntermediateDirectories: true)
+    try Data("x".utf8).write(to: URL(fileURLWithPath: "\(path)/file"))
+    #expect(throws: StoreError.notAStore(path: "\(path)/file", found: "a file")) {
+      try Store(path: "\(path)/file")
+    }
+    #expect(
+      throws: StoreError.notAStore(path: path, found: "\"file\" and no file \"format\"")
+    ) { try Store(path: path) }
+    #expect(try files.contentsOfDirectory(atPath: path) == ["file"])
+
+    try Data("reprise store, format 2\n".utf8).write(to: URL(fileURLWithPath: "\(path)/format"))
+    #expect(throws: StoreError.formatVersion(path: path, found: 2, expected: 1)) {
+      try Store(path: path)
+    }
+    #expect(throws: StoreError.self) { try Store(path: "\(path)/missing/deeper") }
+  }
+
+  @Test func aStoreIsServedOnce() throws {
+    let directory = TemporaryDirectory()
+    let store = try store(directory)
+    #expect(throws: StoreError.inUse(path: directory.path)) { try self.store(directory) }
+    store.close()
+    try self.store(directory).close()
+  }
+
+  // MARK: Damage
+
+  @Test func damageIsFoundAndNamed() throws {
+    // Each place is flipped in a store of its own. The tokens of a sequence in the log are found
+    // at open; those of a segment by comparing checksums.
+    for isSealed in [false, true] {
+      let directory = TemporaryDirectory()
+      let store = try store(directory)
+      let corpus = try store.createCorpus(named: "c", CorpusSettings())
+      let tokens = (0..<2000).map { Int32(0x5A5A00 + $0) }
+      try corpus.insert([NewSequence(tokens: tokens)])
+      if isSealed { try corpus.compact() }
+      store.close()
+
+      let file = URL(fileURLWithPath: "\(directory.path)/corpora/c/data.mdb")
+      var bytes = try Data(contentsOf: file)
+      let needle = Data([0x05, 0x5A, 0x5A, 0x00, 0x06, 0x5A, 0x5A, 0x00])
+      var found = 0
+      var search = bytes.startIndex..<bytes.endIndex
+      while let place = bytes.range(of: needle, in: search) {
+        bytes[place.lowerBound] ^= 0x40
+        found += 1
+        search = place.upperBound..<bytes.endIndex
+      }
+      #expect(found > 0)
+      try bytes.write(to: file)
+
+      var error: StoreError?
+      do throws(StoreError) {
+        let reopened = try Store(path: directory.path, options: .tiny())
+        defer { reopened.close() }
+        let corpus = reopened.corpus(named: "c")
+        do throws(StoreError) {
+          try corpus?.verify()
+        } catch {
+          // From here on the corpus answers nothing.
+          #expect(throws: error) { try draft(corpus!, [1]) }
+          throw error
+        }
+      } catch let failure {
+        error = failure
+      }
+      guard case .corrupt = error else {
+        Issue.record("expected corrupt, got \(String(describing: error))")
+        return
+      }
+    }
+  }
+
+  @Test func aFileThatIsNoDatabaseIsAnError() throws {
+    let directory = TemporaryDirectory()
+    let store = try store(directory)
+    _ = try store.createCorpus(named: "c", CorpusSettings())
+    store.close()
+    let file = URL(fileURLWithPath: "\(directory.path)/corpora/c/data.mdb")
+    try Data(repeating: 0xA5, count: 65536).write(to: file)
+    #expect(throws: StoreError.self) { try self.store(directory) }
+  }
+
+  @Test func recordsRoundTripAndRefuseEveryFlippedByte() throws {
+    let record = SequenceRecord(committedSeconds: 7, id: "id", tokens: [1, 2, 3])
+    let segment = SegmentRecord(
+      tokens: 5, sequences: 1, imageBytes: 100, tableBytes: 16, orders: 0...3, checksums: [1, 2])
+    #expect(SequenceRecord(record.encoded().rawSpan) == record)
+    #expect(SegmentRecord(segment.encoded().rawSpan) == segment)
+    for encoded in [record.encoded(), segment.encoded()] {
+      for position in encoded.indices {
+        var flipped = encoded
+        flipped[position] ^= 0x10
+        #expect(SequenceRecord(flipped.rawSpan) == nil)
+        #expect(SegmentRecord(flipped.rawSpan) == nil)
+        let cut = Array(encoded.prefix(position))
+        #expect(SequenceRecord(cut.rawSpan) == nil)
+        #expect(SegmentRecord(cut.rawSpan) == nil)
+      }
+    }
+  }
+}

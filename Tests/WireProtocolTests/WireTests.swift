@@ -1,0 +1,450 @@
+import Drafting
+import Foundation
+import Testing
+
+@testable import WireProtocol
+
+@Suite struct WireTests {
+  let reader = RequestReader(limits: Limits())
+
+  func read(_ line: String, _ limits: Limits? = nil) -> RequestLine {
+    let reader = limits.map(RequestReader.init) ?? reader
+    let bytes = [UInt8](line.utf8)
+    return unsafe reader.read(bytes.span.bytes)
+  }
+
+  func error(_ line: String, _ limits: Limits? = nil) -> WireError? {
+    if case .one(.failure(let bad)) = read(line, limits) { return bad.error }
+    return nil
+  }
+
+  static func line(_ request: Request) -> String {
+    var writer = JSONWriter()
+    request.write(to: &writer)
+    return String(decoding: writer.bytes.dropLast(), as: UTF8.self)
+  }
+
+  static let steps: SessionStep = {
+    var steps = SessionStep()
+    steps.append(session: "s1", accept: [1, 2, Int32.max - 1])
+    steps.append(
+      session: "zwei \"\\\n\u{1}é😀", accept: [],
+      options: DraftOptions(
+        maxTokens: 7, maxFactor: 1.25, maxOffset: -2, minProbability: 0.5, tree: true))
+    return steps
+  }()
+
+  /// Every method, with everything that it may carry.
+  static let calls: [Call] = [
+    .serverInfo, .healthLive, .healthReady, .corpusList, .corpusStats(corpus: "c"),
+    .corpusCreate(CorpusCreate(corpus: "c", tokenizer: "t", depth: 32)),
+    .corpusDrop(CorpusDrop(corpus: "c")),
+    .sequenceInsert(
+      SequenceInsert(
+        corpus: "c",
+        sequences: [
+          SequenceInsert.Sequence(id: "a", tokens: [1, 0]), SequenceInsert.Sequence(tokens: [3]),
+        ], tokenizer: "t")),
+    .speculate(Speculate(corpus: "c", context: [5, 6, 7], options: DraftOptions(maxTokens: 4))),
+    .speculate(Speculate(corpus: "c", contexts: [[1], [2, 3]])),
+    .sessionOpen(
+      SessionOpen(
+        corpus: "c", session: "s", prompt: [9, 9], parent: "p", share: .close, ttlSeconds: 60)),
+    .sessionOpen(SessionOpen(corpus: "c", prompt: [])),
+    .sessionStep(steps), .sessionClose(SessionClose(session: "s", record: false)),
+  ]
+
+  @Test(arguments: calls) func requestsRoundTrip(call: Call) throws {
+    for id in [RequestID.number(-7), .string("ä\"x"), .null, nil] {
+      guard case .one(.success(let request)) = read(Self.line(Request(id: id, call: call))) else {
+        Issue.record("\(Self.line(Request(id: id, call: call)))")
+        return
+      }
+      #expect(request.call == call)
+      #expect(request.id == id)
+    }
+  }
+
+  /// Whatever is cut off, the rest is an error and no trap.
+  @Test func everyPrefixOfAMessageIsAnError() {
+    for call in Self.calls {
+      let line = [UInt8](Self.line(Request(id: .number(1), call: call)).utf8)
+      for length in 0..<line.count {
+        let prefix = Array(line.prefix(length))
+        guard case .one(.failure) = unsafe reader.read(prefix.span.bytes) else {
+          Issue.record("\(String(decoding: prefix, as: UTF8.self))")
+          return
+        }
+      }
+    }
+  }
+
+  // MARK: What is wrong is named
+
+  static let wrong: [(line: String, kind: WireError.Kind, says: String)] = [
+    ("", .parseError, "no JSON"), ("{", .parseError, "no JSON"),
+    ("{\"jsonrpc\":\"2.0\"}x", .parseError, "no JSON"),
+    ("{\"a\":\"\\ud800\"}", .parseError, "no JSON"),
+    ("[1e400]", .parseError, "no JSON"), ("7", .invalidRequest, "an object"),
+    ("[]", .invalidRequest, "empty"),
+    (String(repeating: "[", count: 100) + String(repeating: "]", count: 100), .parseError, "depth"),
+    ("{\"id\":1,\"method\":\"health.live\"}", .invalidRequest, "jsonrpc"),
+    ("{\"jsonrpc\":\"2.0\",\"id\":1}", .invalidRequest, "method"),
+    ("{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"health.live\"}", .invalidRequest, "id"),
+    ("{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"health.live\"}", .invalidRequest, "id"),
+    ("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"nope\"}", .methodNotFound, "nope"),
+    ("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":7}", .invalidRequest, "method"),
+    (
+      "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"health.live\",\"extra\":1}", .invalidRequest,
+      "extra"
+    ),
+    (
+      "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"health.live\",\"params\":[]}", .invalidParams,
+      "object"
+    ),
+    (params("health.live", "\"x\":1"), .invalidParams, "params.x"),
+    (params("speculate", "\"corpus\":\"c\""), .invalidParams, "params.context is missing"),
+    (params("speculate", "\"context\":[1]"), .invalidParams, "params.corpus is missing"),
+    (params("speculate", "\"corpus\":7,\"context\":[1]"), .invalidParams, "params.corpus is 7"),
+    (params("speculate", "\"corpus\":\"\",\"context\":[1]"), .invalidParams, "not empty"),
+    (params("speculate", "\"corpus\":\"c\",\"context\":[]"), .invalidParams, "at least one"),
+    (params("speculate", "\"corpus\":\"c\",\"context\":{}"), .invalidParams, "token ids"),
+    (
+      params("speculate", "\"corpus\":\"c\",\"context\":[1],\"contexts\":[[1]]"), .invalidParams,
+      "both"
+    ),
+    (
+      params("speculate", "\"corpus\":\"c\",\"context\":[1],\"context\":[1]"), .invalidParams,
+      "twice"
+    ),
+    (
+      params("speculate", "\"corpus\":\"c\",\"contexts\":[[1],[2,-3]]"), .invalidParams,
+      "params.contexts[1][1] is -3"
+    ),
+    (
+      params("session.step", "\"steps\":[{\"session\":\"s\",\"accept\":[1,\"x\"]}]"),
+      .invalidParams, "params.steps[0].accept[1] is a string"
+    ),
+    (
+      params("session.step", "\"steps\":[{\"session\":\"s\"}]"), .invalidParams,
+      "params.steps[0].accept is missing"
+    ),
+    (params("session.step", "\"steps\":[7]"), .invalidParams, "params.steps[0]"),
+    (params("session.step", "\"steps\":7"), .invalidParams, "params.steps is 7"),
+    (
+      params("session.step", "\"steps\":[{\"session\":\"s\",\"accept\":[],\"tree\":1}]"),
+      .invalidParams, "params.steps[0].tree is 1"
+    ),
+    (
+      params("session.open", "\"corpus\":\"c\",\"prompt\":[1],\"share\":\"all\""), .invalidParams,
+      "params.share"
+    ),
+    (
+      params("session.open", "\"corpus\":\"c\",\"prompt\":[1],\"ttl_s\":0"), .invalidParams,
+      "params.ttl_s is 0"
+    ),
+    (params("corpus.create", "\"corpus\":\"c\",\"depth\":1"), .invalidParams, "params.depth is 1"),
+    (
+      params("corpus.create", "\"corpus\":\"c\",\"retention\":{}"), .invalidParams,
+      "params.retention"
+    ),
+    (
+      params("corpus.create", "\"corpus\":\"c\",\"durability\":\"interval\""), .invalidParams,
+      "params.durability"
+    ),
+    (params("corpus.drop", "\"corpus\":\"c\",\"confirm\":\"d\""), .invalidParams, "confirm"),
+    (params("corpus.drop", "\"corpus\":\"c\""), .invalidParams, "params.confirm is missing"),
+    (
+      params("sequence.insert", "\"corpus\":\"c\",\"sequences\":[{\"tokens\":[]}]"),
+      .invalidParams, "params.sequences[0].tokens"
+    ),
+    (
+      params("sequence.insert", "\"corpus\":\"c\",\"sequences\":[{\"tokens\":[1],\"id\":7}]"),
+      .invalidParams, "params.sequences[0].id is 7"
+    ),
+  ]
+
+  static func params(_ method: String, _ members: String) -> String {
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\(method)\",\"params\":{\(members)}}"
+  }
+
+  @Test(arguments: wrong.indices) func whatIsWrongIsNamed(position: Int) {
+    let (line, kind, says) = Self.wrong[position]
+    guard let error = error(line) else {
+      Issue.record("no error for \(line)")
+      return
+    }
+    #expect(error.kind == kind, "\(line): \(error)")
+    #expect(error.message.contains(says), "\(line): \(error)")
+  }
+
+  @Test func tokenIDsHaveTheirRange() {
+    func context(_ token: String) -> String {
+      Self.params("speculate", "\"corpus\":\"c\",\"context\":[1,\(token)]")
+    }
+    for token in ["0", "2147483646", "-0"] { #expect(error(context(token)) == nil, "\(token)") }
+    for token in ["2147483647", "-1", "1.0", "1e3", "18446744073709551615", "null", "[1]"] {
+      #expect(error(context(token))?.kind == .invalidParams, "\(token)")
+    }
+  }
+
+  @Test func draftOptionsHaveTheirRange() {
+    func option(_ name: String, _ value: String) -> WireError? {
+      error(
+        Self.params("speculate", "\"corpus\":\"c\",\"context\":[1],\"\(name)\":\(value)"))
+    }
+    for (name, good, bad) in [
+      ("max_tokens", ["0", "1024"], ["-1", "1.5", "\"1\""]),
+      ("max_factor", ["0", "0.5", "1000000"], ["-0.1", "1000001", "null"]),
+      ("max_offset", ["-3", "2.5"], ["1e300", "true"]),
+      ("min_probability", ["0", "1", "0.1"], ["-0.01", "1.01"]),
+      ("tree", ["true", "false"], ["0"]), ("policy", ["\"suffixdecoding\""], ["\"other\"", "1"]),
+    ] {
+      for value in good { #expect(option(name, value) == nil, "\(name) \(value)") }
+      for value in bad {
+        #expect(option(name, value)?.kind == .invalidParams, "\(name) \(value)")
+      }
+    }
+    #expect(option("max_tokens", "1025")?.kind == .limitExceeded)
+  }
+
+  // MARK: Limits, at n and n + 1
+
+  @Test func limitsHoldExactly() {
+    var limits = Limits()
+    limits.batchRequestsMax = 2
+    limits.contextTokensMax = 3
+    limits.contextsMax = 2
+    limits.promptTokensMax = 3
+    limits.stepsMax = 2
+    limits.acceptTokensMax = 3
+    limits.sequencesMax = 2
+    limits.sequenceTokensMax = 3
+    limits.sessionNameBytesMax = 4
+    limits.sequenceIDBytesMax = 4
+    limits.tokenizerBytesMax = 4
+    let step = "{\"session\":\"s\",\"accept\":[]}"
+    let cases: [(limit: String, max: Int, line: (Int) -> String)] = [
+      (
+        "context_tokens", 3,
+        { Self.params("speculate", "\"corpus\":\"c\",\"context\":\(Self.array("1", $0))") }
+      ),
+      (
+        "contexts", 2,
+        { Self.params("speculate", "\"corpus\":\"c\",\"contexts\":\(Self.array("[1]", $0))") }
+      ),
+      (
+        "prompt_tokens", 3,
+        { Self.params("session.open", "\"corpus\":\"c\",\"prompt\":\(Self.array("1", $0))") }
+      ),
+      ("steps", 2, { Self.params("session.step", "\"steps\":\(Self.array(step, $0))") }),
+      (
+        "accept_tokens", 3,
+        {
+          Self.params(
+            "session.step", "\"steps\":[{\"session\":\"s\",\"accept\":\(Self.array("1", $0))}]")
+        }
+      ),
+      (
+        "sequences", 2,
+        {
+          Self.params(
+            "sequence.insert",
+            "\"corpus\":\"c\",\"sequences\":\(Self.array("{\"tokens\":[1]}", $0))")
+        }
+      ),
+      (
+        "sequence_tokens", 3,
+        {
+          Self.params(
+            "sequence.insert",
+            "\"corpus\":\"c\",\"sequences\":[{\"tokens\":\(Self.array("1", $0))}]")
+        }
+      ),
+      (
+        "session_name_bytes", 4,
+        { Self.params("session.close", "\"session\":\"\(String(repeating: "s", count: $0))\"") }
+      ),
+      (
+        "sequence_id_bytes", 4,
+        {
+          Self.params(
+            "sequence.insert",
+            "\"corpus\":\"c\",\"sequences\":[{\"id\":\"\(String(repeating: "i", count: $0))\","
+              + "\"tokens\":[1]}]")
+        }
+      ),
+      (
+        "tokenizer_bytes", 4,
+        {
+          Self.params(
+            "corpus.create",
+            "\"corpus\":\"c\",\"tokenizer\":\"\(String(repeating: "t", count: $0))\"")
+        }
+      ),
+    ]
+    for (limit, max, line) in cases {
+      #expect(error(line(max - 1), limits) == nil, "\(limit)")
+      #expect(error(line(max), limits) == nil, "\(limit)")
+      let error = error(line(max + 1), limits)
+      #expect(error?.kind == .limitExceeded, "\(limit)")
+      #expect(error?.details["limit"] == .text(limit))
+      #expect(error?.details["max"] == .number(max))
+      #expect(error?.details["got"] == .number(max + 1))
+    }
+    let live = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"health.live\"}"
+    guard case .batch(let two) = read(Self.array(live, 2), limits) else {
+      Issue.record("a batch of two is read")
+      return
+    }
+    #expect(two.count == 2)
+    #expect(error(Self.array(live, 3), limits)?.kind == .limitExceeded)
+    limits.lineBytesMax = live.utf8.count
+    #expect(error(live, limits) == nil)
+    #expect(error(live + " ", limits)?.kind == .limitExceeded)
+  }
+
+  static func array(_ element: String, _ count: Int) -> String {
+    "[" + Array(repeating: element, count: count).joined(separator: ",") + "]"
+  }
+
+  // MARK: Answers
+
+  func answer(_ write: (inout JSONWriter) -> Void, _ check: (ResultObject) -> Bool) throws -> Bool {
+    var writer = JSONWriter()
+    write(&writer)
+    var isRight = false
+    try unsafe ResponseReader(lineBytesMax: 1 << 20).read(writer.bytes.span.bytes) { id, result in
+      guard id == .number(3), case .success(let object) = result else { return }
+      isRight = check(object)
+    }
+    return isRight
+  }
+
+  @Test func resultsRoundTrip() throws {
+    func roundTrips<R: WireResult & Equatable>(_ result: R) throws -> Bool {
+      try answer({ $0.result(.number(3), result) }, { R(result: $0) == result })
+    }
+    var draft = Draft()
+    #expect(try roundTrips(draft))
+    draft.tokens = [5, 6, 7]
+    draft.parents = [-1, 0, 0]
+    draft.probs = [1, 0.33333334, 1e-20]
+    draft.counts = [9, 3, 1]
+    draft.score = 1.3333333333333333
+    draft.matchLength = 4
+    draft.source = .local
+    #expect(try roundTrips(draft))
+    #expect(try roundTrips(ServerInfo(version: "1", limits: ["x": 3], uptimeSeconds: 1.5)))
+    #expect(try roundTrips(Health(ok: false, awaited: ["a"])))
+    #expect(try roundTrips(CorpusDescription(corpus: "c", tokenizer: nil, depth: 3)))
+    let statistics = CorpusStatistics(
+      corpus: "c", tokenizer: "t", depth: 3, sequences: 1, tokens: 2, openTokens: 3,
+      bytesOnDisk: 4, bytesInMemory: 5, bytesPerToken: 4.5, segments: 6, sessions: 7, oldest: 0,
+      newest: nil)
+    #expect(try roundTrips(statistics))
+    #expect(try roundTrips(CorpusList(corpora: [statistics, statistics])))
+    #expect(try roundTrips(CorpusDropped(dropped: true)))
+    #expect(try roundTrips(Inserted(inserted: 1, duplicates: 2, tokens: 3, lastOrder: 4)))
+    #expect(try roundTrips(SessionOpened(session: "s", promptTokens: 1, reusedTokens: 0)))
+    #expect(try roundTrips(SessionClosed(recordedTokens: 1, order: nil)))
+    let list = DraftList(drafts: [.success(draft), .failure(.sessionNotFound("s"))])
+    #expect(
+      try answer(
+        { $0.result(.number(3), list) },
+        { DraftList(result: $0)?.drafts == list.drafts }))
+  }
+
+  /// A service that lies must not lead a worker out of the draft's arrays.
+  @Test func lyingDraftsAreRefused() throws {
+    for (tokens, parents) in [("[1,2]", "[-1,1]"), ("[1]", "[-2]"), ("[1]", "[]"), ("[-1]", "[-1]")]
+    {
+      let line =
+        "{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{\"tokens\":\(tokens),\"parents\":\(parents),"
+        + "\"probs\":[1,1],\"counts\":[1,1],\"score\":1,\"match_length\":1,\"source\":\"local\"}}"
+      let bytes = [UInt8](line.utf8)
+      var isRefused = false
+      try unsafe ResponseReader(lineBytesMax: 1 << 20).read(bytes.span.bytes) { _, result in
+        if case .success(let object) = result { isRefused = Draft(result: object) == nil }
+      }
+      #expect(isRefused, "\(line)")
+    }
+  }
+
+  @Test func errorsRoundTrip() throws {
+    for kind in WireError.Kind.allCases {
+      let error = WireError(
+        kind, "says \"so\"", ["a": .text("x"), "b": .number(-3), "c": .texts(["y", "z"])])
+      var writer = JSONWriter()
+      writer.error(.string("i"), error)
+      var read: WireError?
+      try unsafe ResponseReader(lineBytesMax: 1 << 16).read(writer.bytes.span.bytes) { _, result in
+        if case .failure(let error) = result { read = error }
+      }
+      #expect(read == error)
+    }
+  }
+
+  @Test func numbersAreWrittenShortestAndExact() {
+    func text(_ write: (inout JSONWriter) -> Void) -> String {
+      var writer = JSONWriter()
+      write(&writer)
+      return String(decoding: writer.bytes, as: UTF8.self)
+    }
+    #expect(text { $0.integer(Int.min) } == "-9223372036854775808")
+    #expect(text { $0.integer(UInt64.max) } == "18446744073709551615")
+    #expect(text { $0.number(Float(1)) } == "1")
+    #expect(text { $0.number(Float(0.1)) } == "0.1")
+    #expect(text { $0.number(3.0) } == "3")
+    #expect(text { $0.number(-0.5) } == "-0.5")
+  }
+
+  // MARK: Fuzzing, for a bounded time
+
+  /// Valid lines with bytes changed, cut, doubled and moved: any answer is right but a trap.
+  /// `REPRISE_FUZZ_SECONDS` prolongs it.
+  @Test func mutatedLinesNeverTrap() {
+    let seconds = Double(ProcessInfo.processInfo.environment["REPRISE_FUZZ_SECONDS"] ?? "") ?? 3
+    let deadline = ContinuousClock.now + .seconds(seconds)
+    var state: UInt64 = 42
+    func draw(_ bound: Int) -> Int {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return Int(state >> 33) % max(1, bound)
+    }
+    let seeds = Self.calls.map { [UInt8](Self.line(Request(id: .number(1), call: $0)).utf8) }
+    let spice = [UInt8]("{}[]\",:\\0123456789eE+-.truefalsn\u{0}\u{7F}é".utf8)
+    var lines = 0
+    var accepted = 0
+    repeat {
+      var line = seeds[draw(seeds.count)]
+      for _ in 0...draw(4) where !line.isEmpty {
+        let place = draw(line.count)
+        switch draw(5) {
+        case 0: line[place] = UInt8(draw(256))
+        case 1: line[place] = spice[draw(spice.count)]
+        case 2: line.remove(at: place)
+        case 3: line.insert(spice[draw(spice.count)], at: place)
+        default:
+          let end = min(line.count, place + draw(20))
+          line.insert(contentsOf: line[place..<end], at: draw(line.count))
+        }
+      }
+      switch unsafe reader.read(line.span.bytes) {
+      case .one(.success(let request)):
+        // What was understood can be said again, and means the same.
+        accepted += 1
+        let again = Self.line(request)
+        guard case .one(.success(let reread)) = read(again), reread.call == request.call else {
+          Issue.record("\(again)")
+          return
+        }
+      case .one(.failure(let bad)):
+        if bad.error.message.isEmpty { Issue.record("an error without words") }
+      case .batch: break
+      }
+      lines += 1
+    } while ContinuousClock.now < deadline
+    print("fuzzed \(lines) lines, \(accepted) of them valid")
+    #expect(lines > 1000 && accepted > 0)
+  }
+}
