@@ -84,7 +84,12 @@ let package = Package(
     .testTarget(name: "WireProtocolTests", dependencies: ["WireProtocol", "Drafting"], swiftSettings: rules),
     .testTarget(
       name: "TreeServiceTests",
-      dependencies: ["TreeService", "RepriseClient", "CorpusStore", "WireProtocol"],
+      dependencies: [
+        "CorpusStore", "Drafting", "RepriseClient", "TreeService", "WireProtocol",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ],
       swiftSettings: rules),
     .testTarget(
       name: "EndToEndTests",

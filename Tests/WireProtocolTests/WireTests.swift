@@ -87,7 +87,7 @@ import Testing
     ("{\"a\":\"\\ud800\"}", .parseError, "no JSON"),
     ("[1e400]", .parseError, "no JSON"), ("7", .invalidRequest, "an object"),
     ("[]", .invalidRequest, "empty"),
-    (String(repeating: "[", count: 100) + String(repeating: "]", count: 100), .parseError, "depth"),
+    (String(repeating: "[", count: 100) + String(repeating: "]", count: 100), .parseError, "deep"),
     ("{\"id\":1,\"method\":\"health.live\"}", .invalidRequest, "jsonrpc"),
     ("{\"jsonrpc\":\"2.0\",\"id\":1}", .invalidRequest, "method"),
     ("{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"health.live\"}", .invalidRequest, "id"),

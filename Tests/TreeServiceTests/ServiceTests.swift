@@ -1,0 +1,306 @@
+import CorpusStore
+import Drafting
+import Foundation
+import Glibc
+import Logging
+import RepriseClient
+import Testing
+import TreeService
+import WireProtocol
+
+/// The service over a real socket: what it answers, to whom, and what it does to those who behave
+/// badly.
+@Suite struct ServiceTests {
+  func sequence(_ tokens: [Int32], id: String? = nil) -> SequenceInsert.Sequence {
+    SequenceInsert.Sequence(id: id, tokens: tokens)
+  }
+
+  /// Runs `body` and stops the service whatever happens.
+  func withService(
+    _ change: (inout ServiceOptions) -> Void = { _ in },
+    _ body: (ServiceFixture) async throws -> Void
+  ) async throws {
+    let fixture = try await ServiceFixture(change)
+    do {
+      try await body(fixture)
+    } catch {
+      try await fixture.stop()
+      throw error
+    }
+    try await fixture.stop()
+  }
+
+  func kind(_ body: () async throws -> Void) async -> WireError.Kind? {
+    do {
+      try await body()
+      return nil
+    } catch ClientError.service(let error) {
+      return error.kind
+    } catch {
+      return nil
+    }
+  }
+
+  // MARK: The whole protocol
+
+  @Test func workersShareOneHistory() async throws {
+    try await withService { fixture in
+      let other = RepriseClient(.unixSocket(path: fixture.socket))
+      let first = try await fixture.client.openSession(corpus: "c", prompt: [1, 2])
+      let second = try await other.openSession(corpus: "c", prompt: [9])
+      _ = try await first.step(accepting: [5, 6, 7, 8])
+      // What one has accepted, the other drafts at once.
+      let draft = try await second.step(accepting: [5, 6])
+      #expect(draft.tokens == [7, 8])
+      #expect(draft.source == .shared && draft.matchLength == 2)
+      #expect(draft.probs == [0.5, 0.5], "its own output is an occurrence too")
+      let closed = try await first.close()
+      #expect(closed.recordedTokens == 4 && closed.order == 0)
+      #expect(try await second.close(record: false).order == nil)
+      #expect(try await fixture.client.speculate([5, 6], corpus: "c").probs == [1, 1])
+      let stats = try await other.stats(ofCorpus: "c")
+      #expect(stats.sequences == 1 && stats.tokens == 4 && stats.sessions == 0)
+      await other.close()
+    }
+  }
+
+  @Test func everyMethodAnswers() async throws {
+    try await withService { fixture in
+      let client = fixture.client
+      let info = try await client.serverInfo()
+      #expect(info.name == "reprise" && info.protocolVersion == 1)
+      #expect(info.limits["steps"] == Limits().stepsMax)
+      #expect(try await client.isLive().ok)
+      #expect(try await client.isReady().ok)
+      let made = try await client.createCorpus("d", tokenizer: "t", depth: 8)
+      #expect(made == CorpusDescription(corpus: "d", tokenizer: "t", depth: 8))
+      #expect(try await client.corpora().map(\.corpus) == ["c", "d"])
+      let inserted = try await client.insert(
+        [sequence([1, 2, 3], id: "a"), sequence([1, 2, 4])], into: "d", tokenizer: "t")
+      #expect(inserted.inserted == 2 && inserted.tokens == 6 && inserted.lastOrder == 1)
+      let drafts = try await client.speculate(contexts: [[2], [3], [1, 2]], corpus: "d")
+      #expect(try drafts.map { try $0.get().tokens } == [[3], [], [3]])
+      let tree = try await client.speculate(
+        [1, 2], corpus: "d", DraftOptions(minProbability: 0, tree: true))
+      #expect(tree.tokens == [3, 4] && tree.parents == [-1, -1])
+      #expect(try await client.dropCorpus("d").dropped)
+      #expect(try await client.corpora().map(\.corpus) == ["c"])
+    }
+  }
+
+  @Test func errorsHaveTheirKinds() async throws {
+    try await withService { fixture in
+      let client = fixture.client
+      #expect(
+        await kind { _ = try await client.speculate([1], corpus: "x") } == .corpusNotFound)
+      #expect(
+        await kind { _ = try await client.speculate([1], corpus: "../x") } == .corpusNotFound)
+      #expect(await kind { try await client.createCorpus("a/b") } == .invalidParams)
+      #expect(await kind { try await client.createCorpus("..") } == .invalidParams)
+      #expect(await kind { try await client.createCorpus("c", depth: 5) } == .corpusExists)
+      #expect(await kind { try await client.closeSession("x") } == .sessionNotFound)
+      try await client.insert([sequence([1], id: "a")], into: "c")
+      #expect(
+        await kind { try await client.insert([sequence([2], id: "a")], into: "c") } == .conflict)
+      #expect(
+        await kind { try await client.insert([sequence([2])], into: "c", tokenizer: "t") }
+          == .tokenizerMismatch)
+      // In a step, an error is its session's own.
+      let session = try await client.openSession(corpus: "c", prompt: [1], name: "mine")
+      #expect(
+        await kind { _ = try await client.openSession(corpus: "c", prompt: [], name: "mine") }
+          == .conflict)
+      var steps = SessionStep()
+      steps.append(session: "nobody", accept: [1])
+      steps.append(session: session.name, accept: [1])
+      let drafts = try await client.step(steps)
+      #expect(throws: WireError.sessionNotFound("nobody")) { try drafts[0].get() }
+      #expect(throws: Never.self) { try drafts[1].get() }
+      try await session.close()
+      #expect(await kind { _ = try await session.step() } == .sessionNotFound)
+    }
+  }
+
+  @Test func sessionsHaveABound() async throws {
+    try await withService { options in
+      options.limits.sessionsMax = 2
+    } _: { fixture in
+      let first = try await fixture.client.openSession(corpus: "c", prompt: [])
+      _ = try await fixture.client.openSession(corpus: "c", prompt: [])
+      #expect(
+        await kind { _ = try await fixture.client.openSession(corpus: "c", prompt: []) }
+          == .limitExceeded)
+      try await first.close()
+      _ = try await fixture.client.openSession(corpus: "c", prompt: [])
+    }
+  }
+
+  @Test func aTurnReusesItsParent() async throws {
+    try await withService { fixture in
+      let first = try await fixture.client.openSession(corpus: "c", prompt: [1, 2, 3], name: "t1")
+      _ = try await first.step(accepting: [4, 5])
+      try await first.close()
+      let next = try await fixture.client.openSession(
+        corpus: "c", prompt: [1, 2, 3, 4, 5, 6], parent: "t1")
+      #expect(next.opened.reusedTokens == 5 && next.opened.promptTokens == 6)
+      let stranger = try await fixture.client.openSession(
+        corpus: "c", prompt: [1, 2, 3, 4, 5, 6], parent: "unheard-of")
+      #expect(stranger.opened.reusedTokens == 0)
+    }
+  }
+
+  @Test func aSessionEndsWithItsLeaseAndIsRecorded() async throws {
+    try await withService { fixture in
+      let session = try await fixture.client.openSession(
+        corpus: "c", prompt: [], ttlSeconds: 1)
+      _ = try await session.step(accepting: [1, 2, 3])
+      // The lease is not renewed by looking at the corpus.
+      while try await fixture.client.stats(ofCorpus: "c").sequences == 0 {}
+      #expect(await kind { _ = try await session.step() } == .sessionNotFound)
+    }
+  }
+
+  @Test func whatIsOpenAtTheEndIsRecorded() async throws {
+    let fixture = try await ServiceFixture()
+    let session = try await fixture.client.openSession(corpus: "c", prompt: [1])
+    _ = try await session.step(accepting: [2, 3])
+    try await fixture.service.stop()
+    fixture.store.close()
+    let store = try Store(path: fixture.directory + "/store")
+    #expect(store.corpus(named: "c")?.stats().tokens == 2)
+    store.close()
+    try FileManager.default.removeItem(atPath: fixture.directory)
+  }
+
+  // MARK: Lines
+
+  static let live = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"health.live\"}"
+  static let liveAnswer = "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"ok\":true,\"awaited\":[]}}"
+
+  @Test func linesArePipelinedAndCutAnywhere() async throws {
+    try await withService { fixture in
+      let raw = try RawConnection(fixture.socket)
+      for _ in 0..<100 { raw.send(Self.live + "\n") }
+      for byte in Self.live.utf8 { raw.send(String(UnicodeScalar(byte))) }
+      raw.send("\n")
+      for _ in 0...100 { #expect(raw.line() == Self.liveAnswer) }
+      // A notification is carried out and not answered.
+      raw.send("{\"jsonrpc\":\"2.0\",\"method\":\"health.live\"}\n" + Self.live + "\n")
+      #expect(raw.line() == Self.liveAnswer)
+      // What was sent is answered, also when nothing more will be; what is no line is dropped.
+      raw.send(
+        """
+        {"jsonrpc":"2.0","id":1,"method":"sequence.insert","params":\
+        {"corpus":"c","sequences":[{"tokens":[1,2]}]}}\n{"jsonrpc":
+        """)
+      raw.endSending()
+      #expect(raw.line()?.contains("\"inserted\":1") == true)
+      #expect(raw.line() == nil)
+    }
+  }
+
+  @Test func aBatchIsAnsweredByOneArray() async throws {
+    try await withService { fixture in
+      let raw = try RawConnection(fixture.socket)
+      let insert =
+        "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"sequence.insert\",\"params\":"
+        + "{\"corpus\":\"c\",\"sequences\":[{\"tokens\":[1,2]}]}}"
+      let silent = "{\"jsonrpc\":\"2.0\",\"method\":\"health.live\"}"
+      raw.send("[\(insert),\(Self.live),7,\(silent)]\n")
+      let line = try #require(raw.line())
+      #expect(line.hasPrefix("[{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"inserted\":1"))
+      #expect(line.contains(Self.liveAnswer))
+      #expect(line.contains("-32600"))
+      #expect(line.hasSuffix("]"))
+      #expect(line.components(separatedBy: "\"jsonrpc\":\"2.0\"").count - 1 == 3)
+      // A batch of notifications has no answer at all.
+      raw.send("[\(silent),\(silent)]\n\(Self.live)\n")
+      #expect(raw.line() == Self.liveAnswer)
+    }
+  }
+
+  @Test func aLineWithoutEndIsCutOffAndOthersDoNotNotice() async throws {
+    try await withService { options in
+      options.limits.lineBytesMax = 10_000
+    } _: { fixture in
+      let raw = try RawConnection(fixture.socket)
+      raw.send(String(repeating: "x", count: 9_999) + "\n")
+      #expect(raw.line()?.contains("-32700") == true, "9,999 bytes are a line, if no JSON")
+      raw.send(String(repeating: " ", count: 10_000 - Self.live.utf8.count) + Self.live + "\n")
+      #expect(raw.line() == Self.liveAnswer)
+      raw.send(String(repeating: "x", count: 10_001) + "\n" + Self.live + "\n")
+      #expect(raw.line()?.contains("limit_exceeded") == true)
+      #expect(raw.line() == Self.liveAnswer, "a line that has an end is answered and forgotten")
+      raw.send(String(repeating: "x", count: 40_000))
+      #expect(raw.line()?.contains("limit_exceeded") == true)
+      #expect(raw.line() == nil)
+      #expect(try await fixture.client.isLive().ok)
+    }
+  }
+
+  @Test func aClientThatDoesNotReadStopsNobody() async throws {
+    try await withService { fixture in
+      let context = [Int32](0..<200)
+      try await fixture.client.insert([sequence(context + context)], into: "c")
+      let deaf = try RawConnection(fixture.socket)
+      let request =
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"speculate\",\"params\":"
+        + "{\"corpus\":\"c\",\"context\":\(context)}}\n"
+      // More than sockets buffer, from a thread of its own: it blocks when the service stops
+      // reading, until the connection is closed.
+      let sender = Thread { for _ in 0..<20_000 { deaf.send(request) } }
+      sender.start()
+      for _ in 0..<200 { #expect(try await fixture.client.isLive().ok) }
+      #expect(try await !fixture.client.speculate(context, corpus: "c").isEmpty)
+      // Taking in what was sent frees the sender.
+      while !sender.isFinished { _ = deaf.line() }
+      deaf.close()
+    }
+  }
+
+  // MARK: The socket
+
+  @Test func theSocketIsItsOwnersAndIsReplacedOnlyWhenStale() async throws {
+    let fixture = try await ServiceFixture()
+    var status = stat()
+    #expect(unsafe lstat(fixture.socket, &status) == 0)
+    #expect(status.st_mode & 0o777 == 0o600)
+    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    let second = try Store(path: fixture.directory + "/second")
+    func start(_ path: String) async -> TreeService.StartError? {
+      do {
+        let service = try await TreeService.start(
+          second, ServiceOptions(address: .unixSocket(path: path)), logger: logger)
+        try await service.stop()
+        return nil
+      } catch {
+        return error as? TreeService.StartError
+      }
+    }
+    #expect(await start(fixture.socket) == .alreadyServed(path: fixture.socket))
+    #expect(try await fixture.client.isLive().ok, "the live one goes on")
+    let file = fixture.directory + "/file"
+    try Data("x".utf8).write(to: URL(fileURLWithPath: file))
+    #expect(await start(file) == .notASocket(path: file))
+    #expect(FileManager.default.fileExists(atPath: file))
+    let long = fixture.directory + "/" + String(repeating: "x", count: 108)
+    #expect(await start(long) == .pathTooLong(path: long, bytesMax: 107))
+    // A socket that nobody answers on, as a crash leaves it.
+    let stale = fixture.directory + "/stale"
+    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: stale.utf8) }
+    let size = socklen_t(MemoryLayout<sockaddr_un>.size)
+    _ = unsafe withUnsafePointer(to: &address) {
+      unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        unsafe bind(descriptor, $0, size)
+      }
+    }
+    Glibc.close(descriptor)
+    #expect(FileManager.default.fileExists(atPath: stale))
+    #expect(await start(stale) == nil)
+    second.close()
+    try await fixture.stop()
+  }
+}
