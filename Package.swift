@@ -93,7 +93,7 @@ let package = Package(
       swiftSettings: rules),
     .testTarget(
       name: "EndToEndTests",
-      dependencies: ["RepriseClient", "WireProtocol", "Oracle", "reprise"],
+      dependencies: ["Oracle", "RepriseClient", "WireProtocol", "reprise"],
       swiftSettings: rules),
   ],
   cxxLanguageStandard: .cxx17

@@ -1,0 +1,126 @@
+import Foundation
+import RepriseClient
+import Testing
+import WireProtocol
+
+/// The command as people and scripts use it.
+@Suite(.serialized) struct CommandTests {
+  /// A day of repeated work, as JSONL: the same few answers to prompts that differ.
+  static let trace: String = (0..<60).map { record in
+    let answer = (0..<40).map { "\((record % 4) * 100 + $0)" }.joined(separator: ",")
+    return "{\"id\":\"r\(record)\",\"prompt\":[\(record),7,8],\"response\":[\(answer)]}"
+  }.joined(separator: "\n") + "\n"
+
+  func json(_ text: String) throws -> [String: Any] {
+    try #require(
+      try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+  }
+
+  @Test func replayTellsTheSameInProcessInAStoreAndOverASocket() throws {
+    let service = try ServiceProcess()
+    try service.start()
+    let arguments = ["replay", "--warm", "20", "--eval", "30", "--json"]
+    for tree in [[], ["--tree"]] {
+      let store = service.directory + "/replay-\(tree.count)"
+      let reports = try [
+        [], ["--store", store], ["--socket", service.socket, "--corpus", "r\(tree.count)"],
+      ].map { target in
+        let result = try run(arguments + tree + target + ["-"], input: Self.trace)
+        #expect(result.status == 0, "\(result.errors)")
+        return try json(result.output)
+      }
+      for name in [
+        "records", "output_tokens", "steps", "tokens_per_step", "accepted_per_step",
+        "drafted_per_step",
+      ] {
+        let values = reports.map { $0[name] as? Double }
+        #expect(values[0] != nil && values[0] == values[1] && values[0] == values[2], "\(name)")
+      }
+      #expect(reports[0]["records"] as? Int == 30)
+      #expect(reports[0]["output_tokens"] as? Int == 1200)
+      #expect((reports[0]["tokens_per_step"] as? Double ?? 0) > 5)
+      for (name, parts) in [
+        ("draft_us", ["mean", "p50", "p99"]), ("accept_us_per_step", ["mean", "p99"]),
+        ("history", ["tokens", "insert_us_per_token", "bytes", "bytes_per_token"]),
+      ] {
+        let members = try #require(reports[0][name] as? [String: Any])
+        for part in parts { #expect(members[part] is NSNumber, "\(name).\(part)") }
+      }
+      #expect(reports[0]["open_us_per_prompt_token"] is NSNumber)
+    }
+    #expect(service.end(SIGINT) == 0)
+  }
+
+  @Test func insertStatsAndSpeculateOverARestart() throws {
+    let service = try ServiceProcess()
+    try service.start()
+    let target = ["--socket", service.socket]
+    let inserted = try run(
+      ["insert", "--corpus", "demo", "--create", "--json", "-"] + target, input: Self.trace)
+    #expect(try json(inserted.output)["inserted"] as? Int == 60)
+    #expect(service.end(SIGTERM) == 0)
+    #expect(!FileManager.default.fileExists(atPath: service.socket))
+    try service.start()
+    // By its ids, the same file again changes nothing.
+    let again = try run(
+      ["insert", "--corpus", "demo", "--json", "-"] + target, input: Self.trace)
+    #expect(try json(again.output)["duplicates"] as? Int == 60)
+    let stats = try json(try run(["corpus", "stats", "demo", "--json"] + target).output)
+    #expect(stats["sequences"] as? Int == 60 && stats["tokens"] as? Int == 2400)
+    let draft = try json(
+      try run(["speculate", "--corpus", "demo", "--json", "--max-tokens", "3"] + target + [
+        "100", "101", "102",
+      ]).output)
+    #expect(draft["tokens"] as? [Int] == [103, 104, 105])
+    let drawn = try run(["speculate", "--corpus", "demo", "--tree"] + target + ["100", "101"])
+    #expect(drawn.output.contains("matched 2 of 2") && drawn.output.contains("102"))
+    let listed = try run(["corpus", "list"] + target)
+    #expect(listed.output.contains("demo"))
+    #expect(service.end(SIGTERM) == 0)
+    // At rest, the directory itself answers.
+    let atRest = try json(
+      try run(["corpus", "stats", "demo", "--json", "--store", service.store]).output)
+    #expect(atRest["tokens"] as? Int == 2400)
+    let dropped = try run(["corpus", "drop", "demo", "--confirm", "demo", "--store", service.store])
+    #expect(dropped.status == 0)
+    #expect(
+      try run(["corpus", "drop", "demo", "--confirm", "demo", "--store", service.store]).status == 1)
+  }
+
+  @Test func whatIsWrongIsSaidAndExitsWithAnError() throws {
+    let service = try ServiceProcess()
+    try service.start()
+    let other = service.directory + "/other"
+    try FileManager.default.createDirectory(atPath: other, withIntermediateDirectories: true)
+    try Data("x".utf8).write(to: URL(fileURLWithPath: other + "/file"))
+    let cases: [(arguments: [String], input: String, says: String)] = [
+      (["serve", "--store", service.store, "--socket", other + "/s"], "", "another process"),
+      (["serve", "--store", other, "--socket", other + "/s"], "", "not a Reprise store"),
+      (
+        ["serve", "--store", service.directory + "/new", "--socket", service.socket], "",
+        "answers on"
+      ),
+      (["serve", "--store", "x"], "", "--socket"),
+      (["serve", "--store", "x", "--port", "99999"], "", "--port is 99999"),
+      (["corpus", "list", "--socket", other + "/none"], "", "cannot be reached"),
+      (["corpus", "list", "--store", service.store], "", "another process"),
+      (["corpus", "create", "../x", "--socket", service.socket], "", "cannot name a corpus"),
+      (["corpus", "drop", "a", "--confirm", "b", "--socket", service.socket], "", "nothing was done"),
+      (["insert", "--corpus", "x", "--socket", service.socket, "-"], "{\"tokens\":[1]}", "no corpus"),
+      (
+        ["insert", "--corpus", "x", "--create", "--socket", service.socket, "-"], "\n{\"tokens\":[-1]}",
+        "line 2"
+      ),
+      (["insert", "--corpus", "x", "--create", "--socket", service.socket, "-"], "{}", "neither"),
+      (["replay", "--warm", "5", "-"], "{\"response\":[1]}", "fewer than --warm 5"),
+      (["replay", "--socket", "a", "--store", "b", "-"], "", "exclude"),
+      (["speculate", "--corpus", "x", "--min-probability", "2", "1"], "", "--min-probability is 2"),
+    ]
+    for (arguments, input, says) in cases {
+      let result = try run(arguments, input: input)
+      #expect(result.status != 0, "\(arguments)")
+      #expect(result.errors.contains(says), "\(arguments): \(result.errors)")
+    }
+    #expect(service.end(SIGTERM) == 0)
+  }
+}

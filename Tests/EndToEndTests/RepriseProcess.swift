@@ -1,0 +1,96 @@
+import Foundation
+import RepriseClient
+
+/// The binary that was built together with the tests.
+let repriseBinary: URL = {
+  var directory = URL(fileURLWithPath: CommandLine.arguments[0])
+  while directory.path != "/" {
+    directory.deleteLastPathComponent()
+    let candidate = directory.appendingPathComponent("reprise")
+    if FileManager.default.isExecutableFile(atPath: candidate.path) { return candidate }
+  }
+  fatalError("the reprise binary is not beside the tests")
+}()
+
+/// Runs a command to its end.
+func run(
+  _ arguments: [String], input: String = ""
+) throws -> (status: Int32, output: String, errors: String) {
+  let process = Process()
+  process.executableURL = repriseBinary
+  process.arguments = arguments
+  let (stdin, stdout, stderr) = (Pipe(), Pipe(), Pipe())
+  process.standardInput = stdin
+  process.standardOutput = stdout
+  process.standardError = stderr
+  try process.run()
+  // Small enough for the pipes: nothing here blocks.
+  stdin.fileHandleForWriting.write(Data(input.utf8))
+  try stdin.fileHandleForWriting.close()
+  let output = stdout.fileHandleForReading.readDataToEndOfFile()
+  let errors = stderr.fileHandleForReading.readDataToEndOfFile()
+  process.waitUntilExit()
+  return (
+    process.terminationStatus, String(decoding: output, as: UTF8.self),
+    String(decoding: errors, as: UTF8.self)
+  )
+}
+
+/// A `reprise serve` of its own, and where it is.
+final class ServiceProcess {
+  let directory: String
+  var store: String { directory + "/store" }
+  var socket: String { directory + "/s" }
+  private var process = Process()
+  /// Read to its end: nothing may block the service when it logs.
+  private var log = Pipe()
+
+  init() throws {
+    directory = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
+    try FileManager.default.createDirectory(
+      atPath: directory, withIntermediateDirectories: true)
+  }
+
+  deinit {
+    if process.isRunning { kill(process.processIdentifier, SIGKILL) }
+    try? FileManager.default.removeItem(atPath: directory)
+  }
+
+  /// Starts the service and waits until it says that it serves.
+  func start(_ arguments: [String] = []) throws {
+    process = Process()
+    log = Pipe()
+    process.executableURL = repriseBinary
+    process.arguments = ["serve", "--store", store, "--socket", socket] + arguments
+    process.standardError = log
+    process.standardOutput = FileHandle.nullDevice
+    try process.run()
+    var said = Data()
+    while !String(decoding: said, as: UTF8.self).contains(" serving") {
+      let more = log.fileHandleForReading.availableData
+      if more.isEmpty {
+        throw Failure(description: "no start: \(String(decoding: said, as: UTF8.self))")
+      }
+      said += more
+    }
+    log.fileHandleForReading.readabilityHandler = { handle in
+      if handle.availableData.isEmpty { handle.readabilityHandler = nil }
+    }
+  }
+
+  struct Failure: Error { let description: String }
+
+  /// Ends the service by a signal and returns its exit status, or the signal's number.
+  func end(_ signal: Int32) -> Int32 {
+    kill(process.processIdentifier, signal)
+    process.waitUntilExit()
+    log.fileHandleForReading.readabilityHandler = nil
+    return process.terminationStatus
+  }
+
+  func client() -> RepriseClient {
+    var configuration = RepriseClient.Configuration()
+    configuration.reconnectDelay = .milliseconds(1)
+    return RepriseClient(.unixSocket(path: socket), configuration: configuration)
+  }
+}
