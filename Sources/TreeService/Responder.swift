@@ -187,12 +187,8 @@ final class Responder: Sendable {
           ["id": .text(call.session ?? "")])
       }
     }
-    let share =
-      switch call.share {
-      case .live: SharePolicy.live
-      case .close: SharePolicy.close
-      case .never: SharePolicy.never
-      }
+    // Both have the wire's spelling.
+    let share = SharePolicy(rawValue: call.share.rawValue) ?? .live
     let parent = call.parent.flatMap(sessions.parked)
     let session = corpus.openSession(
       prompt: call.prompt, share: share,

@@ -47,7 +47,8 @@ protocol HistoryAccess: Sendable {
   func dropCorpus(_ name: String) async throws -> Bool
   func insert(_ sequences: [SequenceInsert.Sequence], into corpus: String) async throws -> Inserted
   func speculate(_ context: [Int32], corpus: String, _ options: DraftOptions) async throws -> Draft
-  func openSession(corpus: String, prompt: [Int32]) async throws -> any SessionAccess
+  func openSession(corpus: String, prompt: [Int32], share: SessionOpen.Share) async throws
+    -> any SessionAccess
   /// Ends the access; what was inserted is on disk.
   func close() async
 }
@@ -107,8 +108,11 @@ struct ServiceAccess: HistoryAccess {
     try await client.speculate(context, corpus: corpus, options)
   }
 
-  func openSession(corpus: String, prompt: [Int32]) async throws -> any SessionAccess {
-    ServiceSession(session: try await client.openSession(corpus: corpus, prompt: prompt))
+  func openSession(
+    corpus: String, prompt: [Int32], share: SessionOpen.Share
+  ) async throws -> any SessionAccess {
+    ServiceSession(
+      session: try await client.openSession(corpus: corpus, prompt: prompt, share: share))
   }
 
   func close() async { await client.close() }
@@ -187,8 +191,12 @@ struct StoreAccess: HistoryAccess {
     return draft
   }
 
-  func openSession(corpus: String, prompt: [Int32]) async throws -> any SessionAccess {
-    StoreSession(session: try self.corpus(corpus).openSession(prompt: prompt))
+  func openSession(
+    corpus: String, prompt: [Int32], share: SessionOpen.Share
+  ) async throws -> any SessionAccess {
+    StoreSession(
+      session: try self.corpus(corpus).openSession(
+        prompt: prompt, share: SharePolicy(rawValue: share.rawValue) ?? .live))
   }
 
   func close() async { store.close() }

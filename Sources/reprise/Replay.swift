@@ -25,6 +25,8 @@ struct Replay: AsyncParsableCommand {
   @Option(help: "Records that only become history.") var warm = 0
   @Option(help: "Records that are replayed; all that are left if not given.") var eval: Int?
   @OptionGroup var draft: DraftFlags
+  @Option(help: "How outputs join the history: live, close or never.")
+  var share = SessionOpen.Share.live
   @Flag(help: "Print the result as JSON.") var json = false
   @Argument(help: "JSONL file, or - for standard input.") var file: String
 
@@ -102,7 +104,8 @@ struct Replay: AsyncParsableCommand {
     _ record: TraceLine, _ access: any HistoryAccess, _ report: inout ReplayReport
   ) async throws {
     let start = ContinuousClock.now
-    let session = try await access.openSession(corpus: corpus, prompt: record.prompt)
+    let session = try await access.openSession(
+      corpus: corpus, prompt: record.prompt, share: share)
     report.openMicros += micros(since: start)
     report.promptTokens += record.prompt.count
     var draft = Draft()
@@ -139,6 +142,8 @@ struct Replay: AsyncParsableCommand {
     return accepted
   }
 }
+
+extension SessionOpen.Share: ExpressibleByArgument {}
 
 /// A directory that is gone when the command ends.
 private struct TemporaryStore {

@@ -18,5 +18,7 @@ struct Reprise: AsyncParsableCommand {
         xz -dc trace.jsonl.xz | reprise replay --warm 1000 --eval 200 -
       """,
     version: repriseVersion,
-    subcommands: [Serve.self, Insert.self, SpeculateCommand.self, CorpusCommand.self, Replay.self])
+    subcommands: [
+      Serve.self, Insert.self, SpeculateCommand.self, CorpusCommand.self, Replay.self, Sample.self,
+    ])
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Drafting
+import Foundation
 import WireProtocol
 
 /// The options of a draft, as every command that drafts takes them.
@@ -54,6 +55,8 @@ struct SpeculateCommand: AsyncParsableCommand {
   @Option(help: "Corpus to draft from.") var corpus: String
   @OptionGroup var draft: DraftFlags
   @Flag(help: "Print the draft as JSON, as the wire has it.") var json = false
+  @Option(help: "File of lines of token id, tab, text: draws the text beside each id.")
+  var vocabulary: String?
   @Argument(help: "The context: token ids, the newest last.") var context: [Int32]
 
   func validate() throws {
@@ -63,6 +66,7 @@ struct SpeculateCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
+    let words = try vocabulary.map(readVocabulary) ?? [:]
     let (context, corpus, options) = (context, corpus, draft.options)
     let draft = try await withHistory(history) {
       try await $0.speculate(context, corpus: corpus, options)
@@ -70,15 +74,33 @@ struct SpeculateCommand: AsyncParsableCommand {
     if json {
       printJSON { draft.write(to: &$0) }
     } else {
-      print(drawing(of: draft, after: context))
+      print(drawing(of: draft, after: context, words))
     }
   }
 }
 
+/// Reads texts of tokens; lines that are something else are passed over.
+private func readVocabulary(_ path: String) throws -> [Int32: String] {
+  guard let data = FileManager.default.contents(atPath: path) else {
+    throw ValidationError("cannot read \(path), expected lines of token id, tab, text")
+  }
+  var words: [Int32: String] = [:]
+  for line in String(decoding: data, as: UTF8.self).split(separator: "\n") {
+    let parts = line.split(separator: "\t", maxSplits: 1)
+    if parts.count == 2, let token = Int32(parts[0]) {
+      words[token] = String(parts[1])
+    }
+  }
+  return words
+}
+
 /// A draft as a drawing: each token with its probability and its count.
-func drawing(of draft: Draft, after context: [Int32]) -> String {
+func drawing(of draft: Draft, after context: [Int32], _ words: [Int32: String] = [:]) -> String {
+  func label(_ token: Int32) -> String { words[token].map { "\($0) ·\(token)" } ?? "\(token)" }
+
   if draft.isEmpty { return "nothing to propose: no token has followed this context often enough" }
-  let matched = context.suffix(draft.matchLength).map(String.init).joined(separator: " ")
+  let matched = context.suffix(draft.matchLength).map { words[$0] ?? String($0) }
+    .joined(separator: " ")
   var lines = [
     "matched \(draft.matchLength) of \(context.count) tokens in the \(draft.source.rawValue) "
       + "history, \(draft.count) drafted, score \(fixed(draft.score, 2))",
@@ -101,11 +123,11 @@ func drawing(of draft: Draft, after context: [Int32]) -> String {
     // A chain without branches goes straight down.
     let isOnly = (children[draft.parents[position]] ?? []).count == 1
     let mark = isOnly ? "╰ " : isLast ? "└─ " : "├─ "
-    let label = "\(prefix)\(mark)\(draft.tokens[position])"
-    let padding = String(repeating: " ", count: max(1, 44 - label.count))
+    let text = "\(prefix)\(mark)\(label(draft.tokens[position]))"
+    let padding = String(repeating: " ", count: max(1, 52 - text.count))
     let bar = String(repeating: "▪", count: Int((draft.probs[position] * 10).rounded()))
     lines.append(
-      "\(label)\(padding)\(fixed(Double(draft.probs[position]), 3))  "
+      "\(text)\(padding)\(fixed(Double(draft.probs[position]), 3))  "
         + "×\(draft.counts[position])  \(bar)")
     push(Int32(position), isOnly ? prefix : prefix + (isLast ? "   " : "│  "))
   }
