@@ -81,7 +81,8 @@ let package = Package(
     .testTarget(
       name: "CorpusStoreTests",
       dependencies: ["CorpusStore", "Drafting", "LMDB", "Oracle"], swiftSettings: rules),
-    .testTarget(name: "WireProtocolTests", dependencies: ["WireProtocol", "Drafting"], swiftSettings: rules),
+    .testTarget(
+      name: "WireProtocolTests", dependencies: ["WireProtocol", "Drafting"], swiftSettings: rules),
     .testTarget(
       name: "TreeServiceTests",
       dependencies: [

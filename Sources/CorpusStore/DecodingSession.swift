@@ -99,7 +99,9 @@ public final class DecodingSession: @unchecked Sendable {
         scratch.drafter.draft(
           from: history.indexes, matches: matches, options: options, into: &scratch.shared)
       }
-      if case .success = status, scratch.shared.score > draft.score { swap(&draft, &scratch.shared) }
+      if case .success = status, scratch.shared.score > draft.score {
+        swap(&draft, &scratch.shared)
+      }
       return status
     }
     try result.get()

@@ -184,8 +184,7 @@ final class RecordJob: WriteJob, @unchecked Sendable {
 
 /// A change that compaction makes. The closures run on the writer thread.
 final class CompactionJob: WriteJob {
-  private let change:
-    @Sendable (borrowing WriteTransaction, CorpusFile) throws(LMDBError) -> Void
+  private let change: @Sendable (borrowing WriteTransaction, CorpusFile) throws(LMDBError) -> Void
   private let committed: @Sendable () -> Void
   private let completion: @Sendable (StoreError?) -> Void
 
@@ -193,7 +192,8 @@ final class CompactionJob: WriteJob {
   let isCompaction = true
 
   init(
-    _ change: @escaping @Sendable (borrowing WriteTransaction, CorpusFile) throws(LMDBError) -> Void,
+    _ change:
+      @escaping @Sendable (borrowing WriteTransaction, CorpusFile) throws(LMDBError) -> Void,
     committed: @escaping @Sendable () -> Void = {},
     completion: @escaping @Sendable (StoreError?) -> Void
   ) {

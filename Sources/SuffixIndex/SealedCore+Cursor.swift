@@ -36,7 +36,8 @@ extension SealedCore {
     }
     // The pattern's own tokens, without the first, lead down from the link.
     let first =
-      1 + (cursor.edge == MatchCursor.noEdge
+      1
+      + (cursor.edge == MatchCursor.noEdge
         ? suffix(node(cursor.node).firstRank) : position(ofEdge: cursor.edge))
     var parent = node(cursor.node).link
     var depth = nodeDepth(parent)

@@ -13,7 +13,9 @@ struct SealedCore {
     UInt32(image.load(layout.nodeDepths, Int(node)))
   }
   @inline(__always) func text(at position: Int) -> Int32 { image.load(layout.text, position) }
-  @inline(__always) func suffix(_ rank: UInt32) -> Int { Int(image.load(layout.suffixes, Int(rank))) }
+  @inline(__always) func suffix(_ rank: UInt32) -> Int {
+    Int(image.load(layout.suffixes, Int(rank)))
+  }
 
   /// The token at `depth` of the suffix at `rank`, or the separator.
   @inline(__always) func token(ofRank rank: UInt32, at depth: UInt32) -> Int32 {
@@ -85,7 +87,8 @@ struct SealedCore {
   }
 
   /// The first rank of an interval whose suffix goes on at `depth` with `token` or a larger one.
-  private func firstRank(in record: SealedLayout.Node, at depth: UInt32, from token: Int32) -> UInt32
+  private func firstRank(in record: SealedLayout.Node, at depth: UInt32, from token: Int32)
+    -> UInt32
   {
     var (low, high) = (record.firstRank, record.firstRank &+ record.count)
     while low < high {

@@ -76,7 +76,7 @@ public final class SealedImageBuffer {
   }
 
   deinit {
-    for unsafe chunk in unsafe mutableChunks { unsafe chunk.deallocate() }
+    for chunk in unsafe mutableChunks.indices { unsafe mutableChunks[chunk].deallocate() }
     unsafe table.deallocate()
   }
 

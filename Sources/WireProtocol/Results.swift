@@ -235,7 +235,9 @@ public struct CorpusList: WireResult, Equatable {
     guard let list = result.member("corpora") else { return nil }
     corpora = []
     list.forEachElement { (_, value) in
-      if let corpus = CorpusStatistics(result: ResultObject(value: value)) { corpora.append(corpus) }
+      if let corpus = CorpusStatistics(result: ResultObject(value: value)) {
+        corpora.append(corpus)
+      }
     }
   }
 }

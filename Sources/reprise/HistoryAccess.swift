@@ -225,7 +225,8 @@ private final class StoreSession: SessionAccess {
   }
 
   func close() async throws {
-    try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+    try await withCheckedThrowingContinuation {
+      (continuation: CheckedContinuation<Void, any Error>) in
       session.close(record: true) { continuation.resume(with: $0.map { _ in }) }
     }
   }

@@ -10,7 +10,9 @@ final class LineInput {
   let byteCount: Int?
   private(set) var bytesRead = 0
   private(set) var lineNumber = 0
-  private var buffer = Data()
+  private var buffer: [UInt8] = []
+  /// Where the next line begins in the buffer.
+  private var start = 0
   private var hasEnded = false
 
   /// Longest line: a prompt and an output of a million tokens each.
@@ -47,16 +49,19 @@ final class LineInput {
   }
 
   private func nextLine() throws -> [UInt8]? {
+    var searched = start
     while true {
-      if let newline = buffer.firstIndex(of: UInt8(ascii: "\n")) {
-        let line = [UInt8](buffer[buffer.startIndex..<newline])
-        buffer.removeSubrange(buffer.startIndex...newline)
-        return line
+      if let newline = newline(from: searched) {
+        defer { start = newline + 1 }
+        return Array(buffer[start..<newline])
       }
+      // What was used is dropped once a chunk, not once a line.
+      buffer.removeSubrange(..<start)
+      searched = buffer.count
+      start = 0
       if hasEnded {
-        if buffer.isEmpty { return nil }
         defer { buffer.removeAll() }
-        return [UInt8](buffer)
+        return buffer.isEmpty ? nil : buffer
       }
       if buffer.count > Self.lineBytesMax {
         throw InputError(
@@ -65,7 +70,16 @@ final class LineInput {
       let chunk = try handle.read(upToCount: 1 << 20) ?? Data()
       if chunk.isEmpty { hasEnded = true }
       bytesRead += chunk.count
-      buffer.append(chunk)
+      buffer.append(contentsOf: chunk)
+    }
+  }
+
+  private func newline(from position: Int) -> Int? {
+    unsafe buffer.withUnsafeBytes { bytes in
+      guard let base = bytes.baseAddress else { return nil }
+      // SAFETY: the search stays inside the buffer.
+      let found = unsafe memchr(base + position, 0x0A, bytes.count - position)
+      return unsafe found.map { unsafe UnsafeRawPointer($0) - base }
     }
   }
 }

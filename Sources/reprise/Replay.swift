@@ -54,7 +54,8 @@ struct Replay: AsyncParsableCommand {
     }
   }
 
-  private func replay(_ input: LineInput, _ access: any HistoryAccess) async throws -> ReplayReport {
+  private func replay(_ input: LineInput, _ access: any HistoryAccess) async throws -> ReplayReport
+  {
     _ = try await access.createCorpus(corpus, tokenizer: nil, depth: 64)
     var report = ReplayReport()
     let reader = TraceLineReader(lineBytesMax: LineInput.lineBytesMax)

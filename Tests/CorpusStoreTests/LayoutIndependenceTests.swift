@@ -186,7 +186,8 @@ import Testing
     }
   }
 
-  @Test(arguments: [false, true]) func draftsAreTheOraclesWhateverTheLayout(background: Bool) throws {
+  @Test(arguments: [false, true]) func draftsAreTheOraclesWhateverTheLayout(background: Bool) throws
+  {
     var compared = 0
     for seed in UInt64(0)..<150 {
       var model = try Model(seed: seed, background: background)

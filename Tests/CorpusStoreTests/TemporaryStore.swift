@@ -6,7 +6,8 @@ final class TemporaryDirectory {
   let path: String
 
   init() {
-    path = FileManager.default.temporaryDirectory
+    path =
+      FileManager.default.temporaryDirectory
       .appendingPathComponent("reprise-test-\(UUID().uuidString)").path
   }
 

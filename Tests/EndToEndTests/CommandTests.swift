@@ -6,10 +6,11 @@ import WireProtocol
 /// The command as people and scripts use it.
 @Suite(.serialized) struct CommandTests {
   /// A day of repeated work, as JSONL: the same few answers to prompts that differ.
-  static let trace: String = (0..<60).map { record in
-    let answer = (0..<40).map { "\((record % 4) * 100 + $0)" }.joined(separator: ",")
-    return "{\"id\":\"r\(record)\",\"prompt\":[\(record),7,8],\"response\":[\(answer)]}"
-  }.joined(separator: "\n") + "\n"
+  static let trace: String =
+    (0..<60).map { record in
+      let answer = (0..<40).map { "\((record % 4) * 100 + $0)" }.joined(separator: ",")
+      return "{\"id\":\"r\(record)\",\"prompt\":[\(record),7,8],\"response\":[\(answer)]}"
+    }.joined(separator: "\n") + "\n"
 
   func json(_ text: String) throws -> [String: Any] {
     try #require(
@@ -68,9 +69,11 @@ import WireProtocol
     let stats = try json(try run(["corpus", "stats", "demo", "--json"] + target).output)
     #expect(stats["sequences"] as? Int == 60 && stats["tokens"] as? Int == 2400)
     let draft = try json(
-      try run(["speculate", "--corpus", "demo", "--json", "--max-tokens", "3"] + target + [
-        "100", "101", "102",
-      ]).output)
+      try run(
+        ["speculate", "--corpus", "demo", "--json", "--max-tokens", "3"] + target + [
+          "100", "101", "102",
+        ]
+      ).output)
     #expect(draft["tokens"] as? [Int] == [103, 104, 105])
     let drawn = try run(["speculate", "--corpus", "demo", "--tree"] + target + ["100", "101"])
     #expect(drawn.output.contains("matched 2 of 2") && drawn.output.contains("102"))
@@ -84,7 +87,8 @@ import WireProtocol
     let dropped = try run(["corpus", "drop", "demo", "--confirm", "demo", "--store", service.store])
     #expect(dropped.status == 0)
     #expect(
-      try run(["corpus", "drop", "demo", "--confirm", "demo", "--store", service.store]).status == 1)
+      try run(["corpus", "drop", "demo", "--confirm", "demo", "--store", service.store]).status == 1
+    )
   }
 
   @Test func whatIsWrongIsSaidAndExitsWithAnError() throws {
@@ -105,16 +109,25 @@ import WireProtocol
       (["corpus", "list", "--socket", other + "/none"], "", "cannot be reached"),
       (["corpus", "list", "--store", service.store], "", "another process"),
       (["corpus", "create", "../x", "--socket", service.socket], "", "cannot name a corpus"),
-      (["corpus", "drop", "a", "--confirm", "b", "--socket", service.socket], "", "nothing was done"),
-      (["insert", "--corpus", "x", "--socket", service.socket, "-"], "{\"tokens\":[1]}", "no corpus"),
       (
-        ["insert", "--corpus", "x", "--create", "--socket", service.socket, "-"], "\n{\"tokens\":[-1]}",
+        ["corpus", "drop", "a", "--confirm", "b", "--socket", service.socket], "",
+        "nothing was done"
+      ),
+      (
+        ["insert", "--corpus", "x", "--socket", service.socket, "-"], "{\"tokens\":[1]}",
+        "no corpus"
+      ),
+      (
+        ["insert", "--corpus", "x", "--create", "--socket", service.socket, "-"],
+        "\n{\"tokens\":[-1]}",
         "line 2"
       ),
       (["insert", "--corpus", "x", "--create", "--socket", service.socket, "-"], "{}", "neither"),
       (["replay", "--warm", "5", "-"], "{\"response\":[1]}", "fewer than --warm 5"),
       (["replay", "--socket", "a", "--store", "b", "-"], "", "exclude"),
-      (["speculate", "--corpus", "x", "--min-probability", "2", "1"], "", "--min-probability is 2"),
+      (
+        ["speculate", "--corpus", "x", "--min-probability", "2", "1"], "", "--min-probability is 2"
+      ),
     ]
     for (arguments, input, says) in cases {
       let result = try run(arguments, input: input)

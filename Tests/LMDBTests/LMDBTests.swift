@@ -154,7 +154,8 @@ import Testing
               let was = try transaction.delete(Key(bytes: key), in: fixture.database)
               #expect(was == (changed.removeValue(forKey: key) != nil), "seed \(seed)")
             } else {
-              let value = [UInt8](repeating: UInt8(generator.draw(256)), count: generator.draw(5000))
+              let value = [UInt8](
+                repeating: UInt8(generator.draw(256)), count: generator.draw(5000))
               try transaction.put(
                 Key(bytes: key), unsafe value.span.bytes, in: fixture.database)
               changed[key] = value

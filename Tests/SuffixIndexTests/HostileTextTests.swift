@@ -22,7 +22,9 @@ import Testing
       ("one token", [Int32](repeating: 7, count: length)),
       ("Fibonacci word", fibonacciWord(count: length)),
       ("two tokens in turn", (0..<length).map { Int32($0 % 2) }),
-      ("two tokens at random", (0..<length).map { _ in Int32.random(in: 0...1, using: &generator) }),
+      (
+        "two tokens at random", (0..<length).map { _ in Int32.random(in: 0...1, using: &generator) }
+      ),
       ("a page repeated", (0..<length).map { page[$0 % page.count] }),
       ("all different", (0..<length).map { Int32($0) }),
     ]

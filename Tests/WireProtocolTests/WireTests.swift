@@ -357,8 +357,9 @@ import Testing
 
   /// A service that lies must not lead a worker out of the draft's arrays.
   @Test func lyingDraftsAreRefused() throws {
-    for (tokens, parents) in [("[1,2]", "[-1,1]"), ("[1]", "[-2]"), ("[1]", "[]"), ("[-1]", "[-1]")]
-    {
+    for (tokens, parents) in [
+      ("[1,2]", "[-1,1]"), ("[1]", "[-2]"), ("[1]", "[]"), ("[-1]", "[-1]"),
+    ] {
       let line =
         "{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{\"tokens\":\(tokens),\"parents\":\(parents),"
         + "\"probs\":[1,1],\"counts\":[1,1],\"score\":1,\"match_length\":1,\"source\":\"local\"}}"
