@@ -196,8 +196,10 @@ public final class Corpus: @unchecked Sendable {
     }
   }
 
-  /// Seals everything that is finished, and merges until there is nothing to merge. For commands
-  /// and tests; must not be called while the store compacts in the background.
+  /// Seals everything that is finished, and merges until there is nothing to merge.
+  ///
+  /// For commands and tests: must not be called while the store compacts in the background, nor
+  /// beside inserts.
   public func compact() throws(StoreError) {
     precondition(compactor == nil, "the store compacts in the background")
     if lock.withLock({ _ in history.current.index.tokenCount > 0 }) { beginPart() }

@@ -14,6 +14,8 @@ public final class Store: @unchecked Sendable {
   private let compactor: Compactor?
   private let lockFile: Int32
   private let lock = Mutex(())
+  /// Held while a corpus is made or dropped, which waits for the disk.
+  private let changing = Mutex(())
   private var corporaByName: [String: Corpus] = [:]
 
   private static let format = "reprise store, format 1\n"
@@ -78,15 +80,16 @@ public final class Store: @unchecked Sendable {
     -> Corpus
   {
     guard Self.isCorpusName(name) else { throw .corpusName(name) }
-    let result: Result<Corpus, StoreError> = lock.withLock { _ in
-      if let corpus = corporaByName[name] {
+    // Only whoever makes or drops a corpus waits here, never a look-up.
+    let result: Result<Corpus, StoreError> = changing.withLock { _ in
+      if let corpus = corpus(named: name) {
         let differences = corpus.settings.differences(from: settings)
         return differences.isEmpty
           ? .success(corpus) : .failure(.corpusExists(name: name, differences: differences))
       }
       do throws(StoreError) {
         let corpus = try make(name, settings)
-        corporaByName[name] = corpus
+        lock.withLock { _ in corporaByName[name] = corpus }
         return .success(corpus)
       } catch {
         return .failure(error)
@@ -111,17 +114,29 @@ public final class Store: @unchecked Sendable {
   ///
   /// - Returns: Whether there was one.
   public func dropCorpus(named name: String) throws(StoreError) -> Bool {
-    guard let corpus = (lock.withLock { _ in corporaByName.removeValue(forKey: name) }) else {
-      return false
+    let result: Result<Bool, StoreError> = changing.withLock { _ in
+      guard let corpus = (lock.withLock { _ in corporaByName.removeValue(forKey: name) }) else {
+        return .success(false)
+      }
+      compactor?.remove(corpus)
+      corpus.close()
+      do throws(StoreError) {
+        try removeFiles(name)
+        return .success(true)
+      } catch {
+        return .failure(error)
+      }
     }
-    compactor?.remove(corpus)
-    corpus.close()
+    return try result.get()
+  }
+
+  /// Renamed first, so that a crash leaves either the whole corpus or none.
+  private func removeFiles(_ name: String) throws(StoreError) {
     let dropped = "\(path)/corpora/.dropped-\(name)"
     try Self.removeDirectory(dropped)
     try Self.check(unsafe rename("\(path)/corpora/\(name)", dropped) == 0, dropped)
     Self.syncDirectory("\(path)/corpora")
     try Self.removeDirectory(dropped)
-    return true
   }
 
   /// Writes what waits, ends all threads and lets go of the directory.

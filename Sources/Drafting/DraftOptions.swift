@@ -1,10 +1,10 @@
 /// What a caller asks of one draft. The defaults are those of SuffixDecoding (arXiv 2411.04975,
 /// section 4) as its published implementation sets them.
 public struct DraftOptions: Equatable, Sendable {
-  /// Most tokens that a draft may hold, whatever the match. 0 asks for no draft.
+  /// Most tokens that a draft may hold, whatever the match. 0 or more; 0 asks for no draft.
   public var maxTokens: Int
 
-  /// Tokens of budget for each token of match: a longer match earns a longer draft.
+  /// Tokens of budget for each token of match: a longer match earns a longer draft. 0 or more.
   public var maxFactor: Double
 
   /// Tokens of budget added to `maxFactor` × match length; may be negative.

@@ -60,6 +60,8 @@ public struct Drafter {
     from indexes: [AnyHistoryIndex], matches: [MatchCursor], options: DraftOptions,
     into draft: inout Draft
   ) {
+    precondition(
+      options.maxTokens >= 0 && options.maxFactor >= 0, "budgets do not fall with the match")
     draft.removeAll()
     guard let depth = indexes.first?.depth else { return }
     var length = 0
@@ -159,40 +161,37 @@ public struct Drafter {
     _ lengths: Class, peak: Int, _ indexes: [AnyHistoryIndex], _ options: DraftOptions,
     into draft: inout Draft
   ) {
-    let atPeak = growTree(lengths, peak, indexes, options, into: &draft)
+    let levelsAtPeak = growTree(lengths, peak, indexes, options, into: &draft)
     let budgetAtPeak = options.budget(matchLength: peak)
-    // Longer matches than the peak: the same tree if the budget is the same and the levels
-    // suffice, otherwise another one that has to be grown, unless it cannot be better.
+    // Shorter matches than the peak cannot gain by going deeper: a tree of B tokens has at most B
+    // levels, and if their budget exceeded the levels at the peak, the peak would be one of them.
+    // Longer matches: the same tree if the budget is the same and the levels suffice, otherwise
+    // another one that has to be grown, unless it cannot be better.
     for length in stride(from: lengths.top, to: peak, by: -1) {
-      if lengths.depth - length >= atPeak.levels,
+      if lengths.depth - length >= levelsAtPeak,
         options.budget(matchLength: length) == budgetAtPeak
       {
         if draft.matchLength == peak { draft.matchLength = length }
-        break
+        return
       }
       if Double(lengths.bound(length, options)) + Self.roundingMax >= draft.score {
         _ = growTree(lengths, length, indexes, options, into: &draft)
       }
     }
-    // Shorter matches have no larger budget, so they can gain only by going deeper.
-    if !atPeak.wasCutByDepth { return }
-    for length in stride(from: peak - 1, through: lengths.bottom, by: -1)
-    where Double(lengths.bound(length, options)) + Self.roundingMax > draft.score {
-      _ = growTree(lengths, length, indexes, options, into: &draft)
-    }
   }
 
+  /// Returns how many levels the tree has.
   private mutating func growTree(
     _ lengths: Class, _ length: Int, _ indexes: [AnyHistoryIndex], _ options: DraftOptions,
     into draft: inout Draft
-  ) -> TreeGrower.Extent {
+  ) -> Int {
     candidate.removeAll()
-    let extent = tree.grow(
+    let levels = tree.grow(
       from: lociByLength.list(lengths.list(length)), indexes,
       tokensMax: options.budget(matchLength: length), levelsMax: lengths.depth - length,
       probabilityMin: options.minProbability, into: &candidate)
     keepBetter(length, &draft)
-    return extent
+    return levels
   }
 
   private mutating func keepBetter(_ length: Int, _ draft: inout Draft) {

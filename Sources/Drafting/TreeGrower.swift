@@ -6,15 +6,6 @@ import SuffixIndex
 /// of each list that is not placed yet stands in the fringe, a binary heap: its later siblings
 /// are no more probable.
 struct TreeGrower {
-  /// How far a tree went.
-  struct Extent {
-    /// Levels of the deepest token; 0 for an empty tree.
-    var levels: Int
-    /// Whether a token stands on the last level that was allowed, so that a deeper limit might
-    /// have changed the tree.
-    var wasCutByDepth: Bool
-  }
-
   /// A list of children and how far it has been used.
   private struct FringeEntry {
     var probability: Double
@@ -46,17 +37,18 @@ struct TreeGrower {
 
   /// Appends up to `tokensMax` tokens, on at most `levelsMax` levels, to an empty draft.
   ///
+  /// - Returns: The levels of the deepest token; 0 for an empty tree.
   /// - Complexity: O(tokens · (indexes + log tokens)) index steps.
   mutating func grow(
     from start: ArraySlice<Drafter.Locus>, _ indexes: [AnyHistoryIndex], tokensMax: Int,
     levelsMax: Int, probabilityMin: Double, into draft: inout Draft
-  ) -> Extent {
+  ) -> Int {
     fringe.removeAll(keepingCapacity: true)
     children.removeAll(keepingCapacity: true)
     loci.removeAll()
     levels.removeAll(keepingCapacity: true)
-    var extent = Extent(levels: 0, wasCutByDepth: false)
-    if tokensMax == 0 { return extent }
+    var deepest = 0
+    if tokensMax == 0 { return deepest }
 
     for locus in start { loci.append(locus) }
     loci.endList()
@@ -70,8 +62,7 @@ struct TreeGrower {
       pushSibling(of: chosen, probabilityMin: probabilityMin)
       let level = chosen.parent < 0 ? 1 : levels[Int(chosen.parent)] + 1
       levels.append(level)
-      extent.levels = max(extent.levels, level)
-      if level == levelsMax { extent.wasCutByDepth = true }
+      deepest = max(deepest, level)
 
       for locus in loci.range(Int(chosen.parent) + 1) {
         let parent = loci[locus]
@@ -88,7 +79,7 @@ struct TreeGrower {
           tokensLeft: tokensMax - draft.count, indexes, probabilityMin: probabilityMin)
       }
     }
-    return extent
+    return deepest
   }
 
   /// Lists the children of a placed token (or of the match, −1) and puts the first on the fringe.

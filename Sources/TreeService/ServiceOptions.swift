@@ -24,7 +24,7 @@ public struct ServiceOptions: Sendable {
   public var sessionSeconds = 600
   /// Closed sessions whose index is kept for a turn that goes on from there, and tokens in them.
   public var parkedSessionsMax = 256
-  public var parkedTokensMax = 4 << 20
+  public var parkedTokensMax = 1 << 20
 
   public init(address: Address) {
     self.address = address

@@ -73,6 +73,8 @@ struct Serve: AsyncParsableCommand {
   func run() async throws {
     // Before anything else, so that a signal during the start is not lost either.
     let signals = TerminationSignals()
+    // A client that goes away in the middle of its answer is no reason to end.
+    signal(SIGPIPE, SIG_IGN)
     var logger = Logger(label: "reprise") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = Logger.Level(rawValue: logLevel) ?? .info
 

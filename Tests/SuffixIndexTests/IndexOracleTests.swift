@@ -62,6 +62,27 @@ import Testing
     }
   }
 
+  /// Nodes with so many children that slots of the hash collide, and a leaf may stand where a node
+  /// is looked for.
+  @Test func crowdedNodesEqualOracle() throws {
+    for alphabet: Int32 in [30, 90] {
+      var generator = SeededGenerator(seed: UInt64(alphabet))
+      let text = (0..<6000).map { _ in Int32.random(in: 0..<alphabet, using: &generator) }
+      let oracle = NGramOracle(depth: 3, sequences: [text])
+      let sealed = try SealedFixture([text], depth: 3)
+      let growing = grown([text], depth: 3)
+      growing.checkInvariants()
+      let context = generator.tokens(count: 50, alphabet: alphabet)
+      if let difference = firstDifference(
+        sealed.index.reader, oracle, context: context, alphabet: 5)
+        ?? firstDifference(growing.reader, oracle, context: context, alphabet: 5)
+      {
+        Issue.record("alphabet \(alphabet): \(difference)")
+        return
+      }
+    }
+  }
+
   @Test func removedSequencesLeaveNoTrace() {
     for seed in UInt64(0)..<500 {
       var generator = SeededGenerator(seed: seed)

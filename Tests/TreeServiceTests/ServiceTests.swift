@@ -240,18 +240,15 @@ import WireProtocol
 
   @Test func aClientThatDoesNotReadStopsNobody() async throws {
     try await withService { fixture in
-      let context = [Int32](0..<200)
-      try await fixture.client.insert([sequence(context + context)], into: "c")
       let deaf = try RawConnection(fixture.socket)
-      let request =
-        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"speculate\",\"params\":"
-        + "{\"corpus\":\"c\",\"context\":\(context)}}\n"
+      // Answers are ten times as long as the request.
+      let request = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"server.info\"}\n"
       // More than sockets buffer, from a thread of its own: it blocks when the service stops
       // reading, until the connection is closed.
-      let sender = Thread { for _ in 0..<20_000 { deaf.send(request) } }
+      let sender = Thread { for _ in 0..<40_000 { deaf.send(request) } }
       sender.start()
-      for _ in 0..<200 { #expect(try await fixture.client.isLive().ok) }
-      #expect(try await !fixture.client.speculate(context, corpus: "c").isEmpty)
+      for _ in 0..<2000 { #expect(try await fixture.client.isLive().ok) }
+      #expect(!sender.isFinished, "what is not answered must not be taken in without end")
       // Taking in what was sent frees the sender.
       while !sender.isFinished { _ = deaf.line() }
       deaf.close()

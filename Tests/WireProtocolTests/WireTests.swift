@@ -79,6 +79,23 @@ import Testing
     }
   }
 
+  /// In every object of every method.
+  @Test(arguments: calls) func unknownMembersAreNamed(call: Call) {
+    let line = Self.line(Request(id: .number(1), call: call))
+    // Behind the brace of `params`, and behind each one inside it.
+    var search = line.range(of: "\"params\":")!.upperBound
+    while let brace = line[search...].firstIndex(of: "{") {
+      var changed = line
+      let isEmpty = line[line.index(after: brace)] == "}"
+      changed.insert(
+        contentsOf: "\"surprise\":1" + (isEmpty ? "" : ","), at: changed.index(after: brace))
+      let error = error(changed)
+      #expect(
+        error?.kind == .invalidParams && error?.message.contains("surprise") == true, "\(changed)")
+      search = line.index(after: brace)
+    }
+  }
+
   // MARK: What is wrong is named
 
   static let wrong: [(line: String, kind: WireError.Kind, says: String)] = [
