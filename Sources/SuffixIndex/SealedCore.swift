@@ -57,23 +57,25 @@ struct SealedCore {
   }
 
   /// Looks for a child in the hash. A slot holds no key: a node proves itself by lying among the
-  /// parent's children, a leaf by lying in the parent's interval and by its token. A leaf further
-  /// down the same edge would pass as well, so a node is looked for first, to the end of the run.
+  /// parent's children, a leaf by lying in the parent's interval and by its token.
+  ///
+  /// A leaf further down the same edge would pass as well. But the builder enters a node's children
+  /// before those of any node below, and nodes before leaves, and a search meets only what was
+  /// entered before what it looks for; so what passes first is right.
   private func hashed(
     _ parent: UInt32, _ record: SealedLayout.Node, token: Int32, innerEnd: UInt32, leaves: Bool
   ) -> UInt32? {
     var slot = SealedLayout.slot(node: parent, token: token, slots: layout.hash.count)
-    var leaf: UInt32?
     // Bounded, so that a damaged hash without an empty slot ends the search as well.
     for _ in 0..<layout.hash.count {
       let entry = image.load(layout.hash, slot)
-      if entry == SealedLayout.emptySlot { return leaf }
+      if entry == SealedLayout.emptySlot { return nil }
       if Self.isLeaf(entry) {
         let rank = entry & ~SealedLayout.leafFlag
-        if leaves, leaf == nil, rank &- record.firstRank < record.count,
+        if leaves, rank &- record.firstRank < record.count,
           self.token(ofRank: rank, at: nodeDepth(parent)) == token
         {
-          leaf = entry
+          return entry
         }
       } else if entry >= record.firstChild, entry < innerEnd,
         image.load(layout.nodeTokens, Int(entry)) == token
@@ -83,7 +85,7 @@ struct SealedCore {
       slot += 1
       if slot == layout.hash.count { slot = 0 }
     }
-    return leaf
+    return nil
   }
 
   /// The first rank of an interval whose suffix goes on at `depth` with `token` or a larger one.

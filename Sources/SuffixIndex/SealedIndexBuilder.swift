@@ -88,6 +88,8 @@ public struct SealedIndexBuilder {
       }
       buffer.store(entry, layout.hash, slot)
     }
+    // Nodes above come before nodes below, and a node's inner children before its leaves: look-ups
+    // rest on this order.
     var inner: [UInt32] = []
     for parent in 0..<UInt32(layout.nodeTokens.count) {
       let record = core.node(parent)
