@@ -6,8 +6,8 @@ struct CorpusCommand: AsyncParsableCommand {
     commandName: "corpus", abstract: "List, make, look at and drop corpora.",
     discussion: """
       EXAMPLES
-        reprise corpus create qwen3-coder --tokenizer Qwen/Qwen3-Coder --socket /run/reprise.sock
-        reprise corpus list --socket /run/reprise.sock
+        reprise corpus create qwen3-coder --socket ./reprise.sock
+        reprise corpus list --socket ./reprise.sock
         reprise corpus stats qwen3-coder --json --store ./history
         reprise corpus drop qwen3-coder --confirm qwen3-coder --store ./history
       """,

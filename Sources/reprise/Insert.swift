@@ -6,13 +6,13 @@ struct Insert: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Add finished sequences from a JSONL file.",
     discussion: """
-      Each line is an object with "tokens" (or "response"), an array of token ids, and perhaps an
-      "id": a line whose id stands in the corpus already is passed over, so that an insert that was
+      Each line is an object with "tokens" (or "response"), an array of token ids, and perhaps an \
+      "id": a line whose id stands in the corpus already is passed over, so that an insert that was \
       cut off can be repeated. What is reported as inserted is on disk.
 
       EXAMPLES
-        reprise insert --corpus demo --socket /run/reprise.sock outputs.jsonl
-        xz -dc trace.jsonl.xz | reprise insert --corpus demo --create --store ./history -
+        reprise insert --corpus demo --socket ./reprise.sock outputs.jsonl
+        xz -dc t.jsonl.xz | reprise insert --corpus demo --create --store ./h -
       """)
 
   @OptionGroup var history: HistoryOptions

@@ -8,16 +8,16 @@ struct Replay: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Tell what speculation would have gained on a recorded trace.",
     discussion: """
-      Runs a trace as a model server would: opens a session with each prompt, asks for a draft,
-      verifies it against what was really written, accepts, and closes. Each line is an object with
-      "response" (or "tokens") and perhaps "prompt". The first --warm records only become history.
-      Runs in this process, over a store in a temporary directory, unless --socket or --store is
+      Runs a trace as a model server would: opens a session with each prompt, asks for a draft, \
+      verifies it against what was really written, accepts, and closes. Each line is an object with \
+      "response" (or "tokens") and perhaps "prompt". The first --warm records only become history. \
+      Runs in this process, over a store in a temporary directory, unless --socket or --store is \
       given. The numbers but for the times do not depend on where it runs.
 
       EXAMPLES
         xz -dc trace.jsonl.xz | reprise replay --warm 1000 --eval 200 -
         reprise replay --tree --json trace.jsonl
-        reprise replay --warm 500 --socket /run/reprise.sock --corpus demo trace.jsonl
+        reprise replay --socket ./reprise.sock --corpus demo trace.jsonl
       """)
 
   @OptionGroup var history: HistoryOptions

@@ -7,14 +7,15 @@ struct Reprise: AsyncParsableCommand {
     commandName: "reprise",
     abstract: "The store behind model-free speculative decoding.",
     discussion: """
-      Workers draft their next tokens from what all of them have written before. `serve` runs the
+      Workers draft their next tokens from what all of them have written before. `serve` runs the \
       store; the other commands talk to it through its socket, or use a store's directory at rest.
 
       EXAMPLES
-        reprise serve --store /var/lib/reprise --socket /run/reprise.sock
-        reprise corpus create qwen3-coder --socket /run/reprise.sock
-        xz -dc trace.jsonl.xz | reprise insert --corpus qwen3-coder --socket /run/reprise.sock -
-        reprise speculate --corpus qwen3-coder --socket /run/reprise.sock --tree 5 6 7
+        reprise serve --store ./history --socket ./reprise.sock
+        export REPRISE_SOCKET=./reprise.sock
+        reprise corpus create qwen3-coder
+        xz -dc trace.jsonl.xz | reprise insert --corpus qwen3-coder -
+        reprise speculate --corpus qwen3-coder --tree 5 6 7
         xz -dc trace.jsonl.xz | reprise replay --warm 1000 --eval 200 -
       """,
     version: repriseVersion,

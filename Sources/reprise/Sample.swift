@@ -5,8 +5,8 @@ struct Sample: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Write sample sequences that look like an agent's day.",
     discussion: """
-      Tool calls, SQL and code edits over a small world of customers, tables and files, as token
-      ids: made by this program from a seed, for trying things out without data of one's own. Two
+      Tool calls, SQL and code edits over a small world of customers, tables and files, as token \
+      ids: made by this program from a seed, for trying things out without data of one's own. Two \
       workers (--seed 1 and --seed 2) do different work in the same world.
 
       EXAMPLES

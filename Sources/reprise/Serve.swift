@@ -10,8 +10,8 @@ struct Serve: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Serve a store to workers.",
     discussion: """
-      Answers on a Unix socket that only its owner may use, or on a loopback port. SIGTERM and
-      SIGINT end it in good order: what was received is answered, open sessions are recorded, and
+      Answers on a Unix socket that only its owner may use, or on a loopback port. SIGTERM and \
+      SIGINT end it in good order: what was received is answered, open sessions are recorded, and \
       all is on disk when it exits with 0.
 
       EXAMPLES

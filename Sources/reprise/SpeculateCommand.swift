@@ -47,7 +47,7 @@ struct SpeculateCommand: AsyncParsableCommand {
     commandName: "speculate", abstract: "Draw what the history proposes after some tokens.",
     discussion: """
       EXAMPLES
-        reprise speculate --corpus demo --socket /run/reprise.sock --tree 101 7 7 42
+        reprise speculate --corpus demo --socket ./reprise.sock --tree 7 42
         reprise speculate --corpus demo --store ./history --json 101 7 7 42
       """)
 
