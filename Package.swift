@@ -28,10 +28,7 @@ let package = Package(
     .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     // simdjson is C++ without a C interface; this target gives it one of a dozen functions.
-    .target(
-      name: "CSIMDJSON",
-      cxxSettings: [.unsafeFlags(["-std=c++17"])],
-      linkerSettings: [.linkedLibrary("simdjson")]),
+    .target(name: "CSIMDJSON", linkerSettings: [.linkedLibrary("simdjson")]),
 
     // The layers, lowest first. Arrows point down only.
     .target(name: "LMDB", dependencies: ["CLMDB"], swiftSettings: rules),
@@ -97,5 +94,6 @@ let package = Package(
       dependencies: ["Oracle", "RepriseClient", "WireProtocol", "reprise"],
       swiftSettings: rules),
   ],
+  // What simdjson's headers need.
   cxxLanguageStandard: .cxx17
 )

@@ -2,7 +2,6 @@ import Drafting
 import Foundation
 import LMDB
 import SuffixIndex
-import Synchronization
 
 /// A named history: what it keeps is on disk, what it answers from is in memory and in the map.
 ///
@@ -19,7 +18,8 @@ public final class Corpus: @unchecked Sendable {
   let options: StoreOptions
   let writer: Writer
   private let compactor: Compactor?
-  private let lock = Mutex(())
+  // An NSLock because thread sanitizer sees it; it takes the standard library's Mutex for none.
+  private let lock = NSLock()
   private let history: LiveHistory
   private var damage: StoreError?
   private var isClosed = false
@@ -52,7 +52,7 @@ public final class Corpus: @unchecked Sendable {
   func withHistory(
     _ body: (LiveHistory) throws(StoreError) -> Void
   ) -> Result<Void, StoreError> {
-    lock.withLock { _ in
+    lock.withLock {
       if let damage { return .failure(damage) }
       if isClosed { return .failure(.closed(corpus: name)) }
       do throws(StoreError) {
@@ -97,7 +97,7 @@ public final class Corpus: @unchecked Sendable {
     _ sequences: [NewSequence],
     completion: @escaping @Sendable (Result<InsertReceipt, StoreError>) -> Void
   ) {
-    if let damage = (lock.withLock { _ in damage }) {
+    if let damage = (lock.withLock { damage }) {
       completion(.failure(damage))
       return
     }
@@ -122,36 +122,36 @@ public final class Corpus: @unchecked Sendable {
   /// Adds a committed sequence to the newest part. On the writer thread, as is all that follows.
   func add(_ tokens: [Int32], order: UInt64) {
     // Only this thread begins parts, so the part stays the newest.
-    let part = lock.withLock { _ in UncheckedBox(history.current) }.value
+    let part = lock.withLock { UncheckedBox(history.current) }.value
     var tail = GrowingIndex.Tail()
     var start = 0
     while start < tokens.count {
       let end = min(start + Self.tokensPerHold, tokens.count)
-      lock.withLock { _ in
+      lock.withLock {
         part.index.extend(&tail, by: tokens.span.extracting(start..<end))
       }
       start = end
     }
-    lock.withLock { _ in
+    lock.withLock {
       part.finished.append(order)
       part.finishedTokens += tokens.count
     }
   }
 
   func addOutput(of session: DecodingSession, _ output: [Int32], order: UInt64) {
-    lock.withLock { _ in session.didRecord(order: order, output, in: history) }
+    lock.withLock { session.didRecord(order: order, output, in: history) }
   }
 
   func renewView() {
     // Where no reader slot is free, the view that there is serves on.
     guard let transaction = try? file.beginReading() else { return }
-    let segments = lock.withLock { _ in UncheckedBox(history.segments) }.value
+    let segments = lock.withLock { UncheckedBox(history.segments) }.value
     let view = SegmentView(transaction, segments)
-    lock.withLock { _ in history.renew(view) }
+    lock.withLock { history.renew(view) }
   }
 
   func beginPartIfFull() {
-    let isFull = lock.withLock { _ in
+    let isFull = lock.withLock {
       history.current.index.tokenCount >= options.sealTokens
     }
     if isFull { beginPart() }
@@ -161,7 +161,7 @@ public final class Corpus: @unchecked Sendable {
     // Made outside of the lock: its memory is cleared, which takes a millisecond.
     let part = UncheckedBox(
       GrowingPart(depth: settings.depth, tokensExpected: options.sealTokens))
-    lock.withLock { _ in history.begin(part.value) }
+    lock.withLock { history.begin(part.value) }
     compactor?.add(self)
   }
 
@@ -169,7 +169,7 @@ public final class Corpus: @unchecked Sendable {
   /// because they would wait for ever; then the disk refuses them.
   var mustWaitForCompaction: Bool {
     guard compactor != nil else { return false }
-    return lock.withLock { _ in
+    return lock.withLock {
       !compactionFailed && history.parts.count > options.sealsWaitingMax + 1
     }
   }
@@ -183,11 +183,11 @@ public final class Corpus: @unchecked Sendable {
     do throws(StoreError) {
       var did = try sealOnePart()
       if !did { did = try mergeOnce() }
-      lock.withLock { _ in compactionFailed = false }
+      lock.withLock { compactionFailed = false }
       if did { writer.wake() }
       return did
     } catch {
-      lock.withLock { _ in
+      lock.withLock {
         compactionFailed = true
         if case .corrupt = error { damage = error }
       }
@@ -202,12 +202,12 @@ public final class Corpus: @unchecked Sendable {
   /// beside inserts.
   public func compact() throws(StoreError) {
     precondition(compactor == nil, "the store compacts in the background")
-    if lock.withLock({ _ in history.current.index.tokenCount > 0 }) { beginPart() }
+    if lock.withLock({ history.current.index.tokenCount > 0 }) { beginPart() }
     while try compactOnce() {}
   }
 
   private func sealOnePart() throws(StoreError) -> Bool {
-    let (part, stragglers) = lock.withLock { _ in
+    let (part, stragglers) = lock.withLock {
       let old = history.parts.dropLast()
       let part = old.first { $0.open.isEmpty }
       // Sessions that are still open when a second part is full are moved out of the first.
@@ -221,7 +221,7 @@ public final class Corpus: @unchecked Sendable {
   }
 
   private func mergeOnce() throws(StoreError) -> Bool {
-    guard let view = lock.withLock({ _ in history.view }),
+    guard let view = lock.withLock({ history.view }),
       let chosen = MergePolicy(sealTokens: options.sealTokens, fanIn: options.mergeFanIn)
         .choose(view.segments)
     else { return false }
@@ -230,7 +230,7 @@ public final class Corpus: @unchecked Sendable {
   }
 
   func takeSegmentNumber() -> UInt64 {
-    lock.withLock { _ in
+    lock.withLock {
       nextSegment += 1
       return nextSegment - 1
     }
@@ -241,7 +241,7 @@ public final class Corpus: @unchecked Sendable {
     throws(StoreError)
   {
     let transaction = try file.beginReading()
-    var segments = lock.withLock { _ in UncheckedBox(history.segments) }.value
+    var segments = lock.withLock { UncheckedBox(history.segments) }.value
     segments.removeAll { old.contains($0.number) }
     if let segment {
       segments.append(try LoadedCorpus.segment(segment, file, transaction))
@@ -249,17 +249,17 @@ public final class Corpus: @unchecked Sendable {
     }
     let view = SegmentView(transaction, segments)
     let boxed = UncheckedBox(part)
-    lock.withLock { _ in history.install(view, replacing: boxed.value) }
+    lock.withLock { history.install(view, replacing: boxed.value) }
   }
 
   /// Compares every chunk of every segment with its checksum; a damaged corpus answers no more.
   func verify() throws(StoreError) {
-    guard let view = lock.withLock({ _ in history.view }) else { return }
+    guard let view = lock.withLock({ history.view }) else { return }
     for segment in view.segments {
       do throws(StoreError) {
         try segment.verify(in: file, view.transaction)
       } catch {
-        lock.withLock { _ in damage = error }
+        lock.withLock { damage = error }
         throw error
       }
     }
@@ -269,12 +269,12 @@ public final class Corpus: @unchecked Sendable {
 
   /// Counts open sessions for `stats`.
   public func countSession(_ change: Int) {
-    lock.withLock { _ in sessions += change }
+    lock.withLock { sessions += change }
   }
 
   public func stats() -> CorpusStats {
     var stats = CorpusStats()
-    lock.withLock { _ in
+    lock.withLock {
       if isClosed { return }
       stats.bytesOnDisk = file.environment.usage().usedBytes
       for segment in history.segments {
@@ -300,7 +300,7 @@ public final class Corpus: @unchecked Sendable {
   /// Writes what waits, and ends the corpus's thread. Calls after it fail with `closed`.
   func close() {
     writer.stop()
-    lock.withLock { _ in
+    lock.withLock {
       if isClosed { return }
       isClosed = true
       history.close()

@@ -1,6 +1,6 @@
 import Drafting
+import Foundation
 import SuffixIndex
-import Synchronization
 
 /// Scratch memory for drafting: keep one per thread and pass it to every call, which then
 /// allocates nothing.
@@ -25,7 +25,7 @@ public final class DecodingSession: @unchecked Sendable {
   /// Tokens of the prompt that were indexed already, by the session that this one continues.
   public let reusedTokens: Int
 
-  private let lock = Mutex(())
+  private let lock = NSLock()
   private enum State { case open, closing, closed }
   private var state = State.open
   /// Prompt and output.
@@ -59,7 +59,7 @@ public final class DecodingSession: @unchecked Sendable {
 
   /// Gives the local history of a closed session to one whose prompt begins with all its tokens.
   private func handOver(to prompt: Span<Int32>) -> (local: LocalHistory, tokens: Int)? {
-    lock.withLock { _ in
+    lock.withLock {
       guard state == .closed, let local, context.count <= prompt.count else { return nil }
       for position in context.indices where context[position] != prompt[position] { return nil }
       self.local = nil
@@ -69,11 +69,11 @@ public final class DecodingSession: @unchecked Sendable {
 
   /// Memory in use.
   public var bytes: Int {
-    lock.withLock { _ in (local?.bytes ?? 0) + context.count * MemoryLayout<Int32>.stride }
+    lock.withLock { (local?.bytes ?? 0) + context.count * MemoryLayout<Int32>.stride }
   }
 
   /// Tokens of the output so far.
-  public var outputTokens: Int { lock.withLock { _ in context.count - promptTokens } }
+  public var outputTokens: Int { lock.withLock { context.count - promptTokens } }
 
   /// Takes the tokens that joined the output since the last step, and drafts what follows.
   ///
@@ -86,7 +86,7 @@ public final class DecodingSession: @unchecked Sendable {
     accepting accepted: Span<Int32>, _ options: DraftOptions, using scratch: inout DraftScratch,
     into draft: inout Draft
   ) throws(StoreError) {
-    let result: Result<Void, StoreError> = lock.withLock { _ in
+    let result: Result<Void, StoreError> = lock.withLock {
       guard state == .open, let local else {
         return .failure(.closed(corpus: corpus.name))
       }
@@ -159,7 +159,7 @@ public final class DecodingSession: @unchecked Sendable {
     completion: @escaping @Sendable (Result<RecordReceipt, StoreError>) -> Void
   ) {
     var answer: Result<RecordReceipt, StoreError>?
-    lock.withLock { _ in
+    lock.withLock {
       guard state == .open else {
         answer = .failure(.closed(corpus: corpus.name))
         return
@@ -195,7 +195,7 @@ public final class DecodingSession: @unchecked Sendable {
   }
 
   func didClose(recorded: Bool) {
-    lock.withLock { _ in
+    lock.withLock {
       if recorded { end() } else { state = .open }
     }
   }
@@ -208,7 +208,7 @@ public final class DecodingSession: @unchecked Sendable {
 
   /// Moves the open output to the newest part, so that an old one can be sealed.
   func moveToCurrentPart() {
-    lock.withLock { _ in
+    lock.withLock {
       guard state == .open, let old = part else { return }
       _ = corpus.withHistory { (history) throws(StoreError) in
         if old === history.current { return }

@@ -1,6 +1,5 @@
 import Foundation
 import Glibc
-import Synchronization
 
 /// A directory of corpora.
 ///
@@ -13,9 +12,9 @@ public final class Store: @unchecked Sendable {
   private let options: StoreOptions
   private let compactor: Compactor?
   private let lockFile: Int32
-  private let lock = Mutex(())
+  private let lock = NSLock()
   /// Held while a corpus is made or dropped, which waits for the disk.
-  private let changing = Mutex(())
+  private let changing = NSLock()
   private var corporaByName: [String: Corpus] = [:]
 
   private static let format = "reprise store, format 1\n"
@@ -50,12 +49,12 @@ public final class Store: @unchecked Sendable {
   // MARK: Corpora
 
   public func corpus(named name: String) -> Corpus? {
-    lock.withLock { _ in corporaByName[name] }
+    lock.withLock { corporaByName[name] }
   }
 
   /// All corpora, by name.
   public func corpora() -> [Corpus] {
-    lock.withLock { _ in corporaByName.values.sorted { $0.name < $1.name } }
+    lock.withLock { corporaByName.values.sorted { $0.name < $1.name } }
   }
 
   /// Whether a name may name a corpus: 1 to 64 ASCII letters, digits, '.', '_' or '-', not
@@ -81,7 +80,7 @@ public final class Store: @unchecked Sendable {
   {
     guard Self.isCorpusName(name) else { throw .corpusName(name) }
     // Only whoever makes or drops a corpus waits here, never a look-up.
-    let result: Result<Corpus, StoreError> = changing.withLock { _ in
+    let result: Result<Corpus, StoreError> = changing.withLock {
       if let corpus = corpus(named: name) {
         let differences = corpus.settings.differences(from: settings)
         return differences.isEmpty
@@ -89,7 +88,7 @@ public final class Store: @unchecked Sendable {
       }
       do throws(StoreError) {
         let corpus = try make(name, settings)
-        lock.withLock { _ in corporaByName[name] = corpus }
+        lock.withLock { corporaByName[name] = corpus }
         return .success(corpus)
       } catch {
         return .failure(error)
@@ -114,8 +113,8 @@ public final class Store: @unchecked Sendable {
   ///
   /// - Returns: Whether there was one.
   public func dropCorpus(named name: String) throws(StoreError) -> Bool {
-    let result: Result<Bool, StoreError> = changing.withLock { _ in
-      guard let corpus = (lock.withLock { _ in corporaByName.removeValue(forKey: name) }) else {
+    let result: Result<Bool, StoreError> = changing.withLock {
+      guard let corpus = (lock.withLock { corporaByName.removeValue(forKey: name) }) else {
         return .success(false)
       }
       compactor?.remove(corpus)
@@ -148,7 +147,7 @@ public final class Store: @unchecked Sendable {
   private func closeCorpora() {
     compactor?.stop()
     for corpus in corpora() { corpus.close() }
-    lock.withLock { _ in corporaByName.removeAll() }
+    lock.withLock { corporaByName.removeAll() }
   }
 
   // MARK: The directory

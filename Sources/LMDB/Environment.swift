@@ -1,6 +1,6 @@
 import CLMDB
+import Foundation
 import Glibc
-import Synchronization
 
 /// One LMDB file, mapped into memory.
 ///
@@ -16,8 +16,8 @@ import Synchronization
 /// `close`.
 @safe
 public final class Environment: @unchecked Sendable {
-  // @unchecked Sendable: an MDB_env may be used from any thread; `handle` never changes, and
-  // writers are serialised by LMDB's own lock.
+  // @unchecked Sendable: an MDB_env may be used from any thread; `handle` never changes, writers are
+  // serialised by LMDB's own lock, and `isClosed` is guarded by `lock`.
   let handle: OpaquePointer
   private let identity: FileIdentity
 
@@ -46,8 +46,12 @@ public final class Environment: @unchecked Sendable {
     let inode: UInt64
   }
 
-  private static let open = Mutex<Set<FileIdentity>>([])
-  private let isClosed = Mutex(false)
+  /// Guards `open` and each environment's `isClosed`. (An NSLock because thread sanitizer sees it; it
+  /// takes the standard library's Mutex for none.)
+  private static let lock = NSLock()
+  // SAFETY: guarded by `lock`.
+  private nonisolated(unsafe) static var open: Set<FileIdentity> = []
+  private var isClosed = false
 
   /// Opens or makes the environment in an existing directory, and frees the reader slots of
   /// processes that died.
@@ -57,7 +61,7 @@ public final class Environment: @unchecked Sendable {
       throw .inaccessible(path: path, errno: errno)
     }
     let identity = FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
-    guard Self.open.withLock({ $0.insert(identity).inserted }) else {
+    guard Self.lock.withLock({ unsafe Self.open.insert(identity).inserted }) else {
       throw .alreadyOpen(path: path)
     }
     var handle: OpaquePointer?
@@ -80,7 +84,7 @@ public final class Environment: @unchecked Sendable {
       self.identity = identity
     } catch {
       if let handle = unsafe handle { unsafe mdb_env_close(handle) }
-      _ = Self.open.withLock { $0.remove(identity) }
+      _ = Self.lock.withLock { unsafe Self.open.remove(identity) }
       throw error
     }
   }
@@ -92,16 +96,16 @@ public final class Environment: @unchecked Sendable {
   /// - Precondition: no transaction is open. (Whoever closes early has to know; `deinit` knows,
   ///   because transactions keep their environment alive.)
   public func close() {
-    isClosed.withLock { isClosed in
+    Self.lock.withLock {
       if isClosed { return }
       isClosed = true
       unsafe mdb_env_close(handle)
-      _ = Self.open.withLock { $0.remove(identity) }
+      unsafe Self.open.remove(identity)
     }
   }
 
   func checkOpen() throws(LMDBError) {
-    if isClosed.withLock({ $0 }) {
+    if Self.lock.withLock({ isClosed }) {
       throw .other(code: EINVAL, message: "the environment is closed")
     }
   }
