@@ -159,6 +159,7 @@ public final class DecodingSession: @unchecked Sendable {
     completion: @escaping @Sendable (Result<RecordReceipt, StoreError>) -> Void
   ) {
     var answer: Result<RecordReceipt, StoreError>?
+    var job: RecordJob?
     lock.withLock {
       guard state == .open else {
         answer = .failure(.closed(corpus: corpus.name))
@@ -167,7 +168,7 @@ public final class DecodingSession: @unchecked Sendable {
       let output = Array(context[promptTokens...])
       if record && share != .never && !output.isEmpty {
         state = .closing
-        corpus.write(RecordJob(self, output, completion))
+        job = RecordJob(self, output, completion)
         return
       }
       if let part {
@@ -179,6 +180,8 @@ public final class DecodingSession: @unchecked Sendable {
       end()
       answer = .success(RecordReceipt())
     }
+    // Without the lock: a job that is refused at once takes it again.
+    if let job { corpus.write(job) }
     if let answer { completion(answer) }
   }
 

@@ -114,6 +114,7 @@ final class Writer: @unchecked Sendable {
   private func commit(_ jobs: [any WriteJob], _ corpus: Corpus) {
     let ordersBefore = orders
     var written: [any WriteJob] = []
+    var refused: [any WriteJob] = []
     var failure: LMDBError?
     do throws(LMDBError) {
       let transaction = try WriteTransaction(file.environment)
@@ -123,7 +124,9 @@ final class Writer: @unchecked Sendable {
           written.append(job)
         } catch {
           switch error {
-          case .refused(let reason): job.didFail(reason, corpus)
+          case .refused(let reason):
+            refused.append(job)
+            job.didFail(reason, corpus)
           case .storage(let reason): throw reason
           }
         }
@@ -141,10 +144,11 @@ final class Writer: @unchecked Sendable {
       return
     }
     orders = ordersBefore
+    let unanswered = jobs.filter { job in !refused.contains { $0 === job } }
     if jobs.count == 1 {
-      jobs[0].didFail(file.error(failure), corpus)
+      for job in unanswered { job.didFail(file.error(failure), corpus) }
     } else {
-      for job in jobs { commit([job], corpus) }
+      for job in unanswered { commit([job], corpus) }
     }
   }
 }

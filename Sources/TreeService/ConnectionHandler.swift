@@ -145,9 +145,10 @@ final class ConnectionHandler: ChannelDuplexHandler {
       let ticket = Ticket(id: request.id, batch: batch, position: position)
       writer.beginResult(request.id ?? .null)
       do throws(WireError) {
-        switch try responder.respond(
-          to: request.call, &scratch, writer: &writer, completion: completion(ticket, context))
-        {
+        let answer = try responder.respond(to: request.call, &scratch, writer: &writer) {
+          completion(ticket, context)
+        }
+        switch answer {
         case .now:
           writer.endResult()
           finish(ticket, since: mark)

@@ -37,10 +37,11 @@ final class Responder: Sendable {
   /// - Parameters:
   ///   - scratch: The calling thread's.
   ///   - writer: Receives the members of the result when the answer is `now`.
-  ///   - completion: Called when it is `later`; may be called before this returns, on any thread.
+  ///   - completion: Makes what is called when it is `later`, perhaps before this returns, and on any
+  ///     thread. Calls that are answered at once make none.
   func respond(
     to call: Call, _ scratch: inout ConnectionScratch, writer: inout JSONWriter,
-    completion: @escaping Completion
+    completion: () -> Completion
   ) throws(WireError) -> Answer {
     switch call {
     case .sessionStep(let call): step(call, &scratch, &writer)
@@ -51,10 +52,10 @@ final class Responder: Sendable {
     case .corpusList: CorpusList(corpora: store.corpora().map(statistics)).write(to: &writer)
     case .corpusStats(let name): statistics(try corpus(name)).write(to: &writer)
     case .sequenceInsert(let call):
-      try insert(call, completion)
+      try insert(call, completion())
       return .later
     case .sessionClose(let call):
-      try close(call, completion)
+      try close(call, completion())
       return .later
     case .corpusCreate(let call):
       if store.corpora().count >= options.limits.corporaMax, store.corpus(named: call.corpus) == nil
@@ -62,6 +63,7 @@ final class Responder: Sendable {
         throw .limit(
           "corpora", max: options.limits.corporaMax, got: store.corpora().count + 1, "the store")
       }
+      let completion = completion()
       disk.run { [store, logger] in
         do throws(StoreError) {
           let settings = CorpusSettings(depth: call.depth, tokenizer: call.tokenizer)
@@ -79,6 +81,7 @@ final class Responder: Sendable {
       return .later
     case .corpusDrop(let call):
       let corpus = try corpus(call.corpus)
+      let completion = completion()
       disk.run { [store, sessions, logger] in
         do throws(StoreError) {
           let dropped = try store.dropCorpus(named: call.corpus)

@@ -207,4 +207,5 @@ final class Mutexed<Value: Sendable>: @unchecked Sendable {
   init(_ value: Value) { self.value = value }
   func set(_ value: Value) { lock.withLock { self.value = value } }
   func get() -> Value { lock.withLock { value } }
+  func change(_ body: (inout Value) -> Void) { lock.withLock { body(&value) } }
 }

@@ -1,5 +1,6 @@
 import Drafting
 import Foundation
+import LMDB
 import Testing
 
 @testable import CorpusStore
@@ -107,6 +108,60 @@ import Testing
     larger.close()
   }
 
+  /// Keeps the writer busy, so that what is enqueued meanwhile is committed together.
+  private final class BusyJob: WriteJob {
+    let tokenCount = 0
+    let isCompaction = true
+    let begun = DispatchSemaphore(value: 0)
+    let released = DispatchSemaphore(value: 0)
+
+    func write(
+      _ transaction: borrowing WriteTransaction, _ file: CorpusFile, _ orders: inout OrderCounter
+    ) throws(WriteFailure) {
+      begun.signal()
+      released.wait()
+    }
+    func didCommit(_ corpus: Corpus) {}
+    func didFail(_ error: StoreError, _ corpus: Corpus) {}
+  }
+
+  /// In one group: a conflict, an insert that is too large for the map, and two that are neither.
+  @Test func jobsOfOneGroupFailAlone() throws {
+    let directory = TemporaryDirectory()
+    var options = StoreOptions.tiny(sealTokens: 1 << 22)
+    options.mapBytes = 2 << 20
+    let store = try store(directory, options)
+    let corpus = try store.createCorpus(named: "c", CorpusSettings())
+    try corpus.insert([NewSequence(id: "a", tokens: [1])])
+    let busy = BusyJob()
+    corpus.write(busy)
+    busy.begun.wait()
+    let answers = Mutexed<[String: [Result<InsertReceipt, StoreError>]]>([:])
+    let done = DispatchSemaphore(value: 0)
+    func insert(_ name: String, _ sequence: NewSequence) {
+      corpus.insert([sequence]) { result in
+        answers.change { $0[name, default: []].append(result) }
+        done.signal()
+      }
+    }
+    insert("first", NewSequence(id: "b", tokens: [2]))
+    insert("conflict", NewSequence(id: "a", tokens: [9]))
+    insert("large", NewSequence(tokens: [Int32](repeating: 3, count: 1 << 19)))
+    insert("last", NewSequence(id: "c", tokens: [4]))
+    busy.released.signal()
+    for _ in 0..<4 { done.wait() }
+    store.close()
+    let found = answers.get()
+    #expect(found.values.allSatisfy { $0.count == 1 }, "each is answered once")
+    #expect(try found["first"]?[0].get().lastOrder == 1)
+    #expect(throws: StoreError.conflict(id: "a")) { try found["conflict"]![0].get() }
+    #expect(try found["last"]?[0].get().lastOrder == 2)
+    if case .failure(.full) = found["large"]![0] {
+    } else {
+      Issue.record("expected no room, got \(found["large"]![0])")
+    }
+  }
+
   // MARK: Corpora
 
   @Test func corporaAreFoundMadeAndDropped() throws {
@@ -134,6 +189,19 @@ import Testing
       try session.step(
         accepting: [Int32]().span, DraftOptions(), using: &scratch, into: &draft)
     }
+    // Closing such a session is an error as well, and no wait without end.
+    let shared = store.corpus(named: String(repeating: "x", count: 64))!
+    let open = shared.openSession(prompt: [1])
+    try open.step(accepting: [2].span, DraftOptions(), using: &scratch, into: &draft)
+    #expect(try store.dropCorpus(named: shared.name))
+    let closed = Mutexed<Result<RecordReceipt, StoreError>?>(nil)
+    let done = DispatchSemaphore(value: 0)
+    open.close(record: true) { result in
+      closed.set(result)
+      done.signal()
+    }
+    done.wait()
+    #expect(throws: StoreError.self) { try closed.get()!.get() }
     // The name is free, and nothing of the old corpus is left.
     let new = try store.createCorpus(named: "c", CorpusSettings())
     #expect(new.stats().tokens == 0)
