@@ -27,7 +27,7 @@ let package = Package(
     // C libraries, each wrapped by exactly one Swift module.
     .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
-    // simdjson is C++ without a C interface; this target gives it one of a dozen functions.
+    // simdjson is C++ without a C interface; this target gives it a small one.
     .target(name: "CSIMDJSON", linkerSettings: [.linkedLibrary("simdjson")]),
 
     // The layers, lowest first. Arrows point down only.
