@@ -140,6 +140,12 @@ public final class Corpus: @unchecked Sendable {
 
   func addOutput(of session: DecodingSession, _ output: [Int32], order: UInt64) {
     lock.withLock { session.didRecord(order: order, output, in: history) }
+    sessionDidLeave()
+  }
+
+  /// A session has ended: the part that it stood in may be free to be sealed now.
+  func sessionDidLeave() {
+    if lock.withLock({ history.parts.count > 1 }) { compactor?.add(self) }
   }
 
   func renewView() {
@@ -214,8 +220,12 @@ public final class Corpus: @unchecked Sendable {
       let stragglers = part == nil && old.count > 1 ? Array(old[0].open.values) : []
       return (UncheckedBox(part), UncheckedBox(stragglers))
     }
-    for session in stragglers.value { session.moveToCurrentPart() }
-    guard let part = part.value else { return !stragglers.value.isEmpty }
+    guard let part = part.value else {
+      // One that is just being closed stays where it is, and tells when it has left.
+      var moved = false
+      for session in stragglers.value where session.moveToCurrentPart() { moved = true }
+      return moved
+    }
     try Sealing(self, file).seal(part)
     return true
   }

@@ -181,7 +181,7 @@ public final class DecodingSession: @unchecked Sendable {
       answer = .success(RecordReceipt())
     }
     // Without the lock: a job that is refused at once takes it again.
-    if let job { corpus.write(job) }
+    if let job { corpus.write(job) } else { corpus.sessionDidLeave() }
     if let answer { completion(answer) }
   }
 
@@ -209,10 +209,12 @@ public final class DecodingSession: @unchecked Sendable {
     matches = []
   }
 
-  /// Moves the open output to the newest part, so that an old one can be sealed.
-  func moveToCurrentPart() {
+  /// Moves the open output to the newest part, so that an old one can be sealed. Returns whether it
+  /// was moved.
+  func moveToCurrentPart() -> Bool {
     lock.withLock {
-      guard state == .open, let old = part else { return }
+      guard state == .open, let old = part else { return false }
+      var moved = false
       _ = corpus.withHistory { (history) throws(StoreError) in
         if old === history.current { return }
         let output = Array(context[promptTokens...])
@@ -220,7 +222,9 @@ public final class DecodingSession: @unchecked Sendable {
         old.open[ObjectIdentifier(self)] = nil
         let part = begin(in: history)
         part.index.extend(&tail, by: output.span)
+        moved = true
       }
+      return moved
     }
   }
 }

@@ -8,8 +8,9 @@ import SuffixIndex
 protocol WriteJob: AnyObject, Sendable {
   /// Tokens that the job keeps in memory while it waits.
   var tokenCount: Int { get }
-  /// Compaction goes first: inserts may be waiting for it.
-  var isCompaction: Bool { get }
+  /// Whether the job may be held back until compaction has caught up. What compaction itself writes
+  /// may not, nor what ends a session: the part that is to be sealed may be waiting for it.
+  var canBeHeldBack: Bool { get }
 
   /// Makes the job's changes. An error of the job's own (a conflict) must be thrown before the
   /// first change; after another error the whole transaction is given up and the job may be
@@ -88,7 +89,7 @@ final class InsertJob: WriteJob, @unchecked Sendable {
   private var added: [(order: UInt64, sequence: Int)] = []
 
   let tokenCount: Int
-  let isCompaction = false
+  let canBeHeldBack = true
 
   init(
     _ sequences: [NewSequence],
@@ -150,7 +151,7 @@ final class RecordJob: WriteJob, @unchecked Sendable {
   private var order: UInt64 = 0
 
   var tokenCount: Int { output.count }
-  let isCompaction = false
+  let canBeHeldBack = false
 
   init(
     _ session: DecodingSession, _ output: [Int32],
@@ -189,7 +190,7 @@ final class CompactionJob: WriteJob {
   private let completion: @Sendable (StoreError?) -> Void
 
   let tokenCount = 0
-  let isCompaction = true
+  let canBeHeldBack = false
 
   init(
     _ change:

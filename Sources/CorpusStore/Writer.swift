@@ -14,7 +14,8 @@ final class Writer: @unchecked Sendable {
   private let tokensWaitingMax: Int
   private let condition = NSCondition()
   private var waiting: [any WriteJob] = []
-  private var compactions: [any WriteJob] = []
+  /// Jobs that cannot be held back.
+  private var urgent: [any WriteJob] = []
   private var tokensWaiting = 0
   private var isStopping = false
   private var hasStopped = false
@@ -46,8 +47,8 @@ final class Writer: @unchecked Sendable {
   func enqueue(_ job: any WriteJob) -> StoreError? {
     condition.withLock {
       if isStopping { return .closed(corpus: file.path) }
-      if job.isCompaction {
-        compactions.append(job)
+      if !job.canBeHeldBack {
+        urgent.append(job)
       } else {
         // A job that alone exceeds the bound is taken when nothing else waits.
         if tokensWaiting > 0 && tokensWaiting + job.tokenCount > tokensWaitingMax {
@@ -88,10 +89,8 @@ final class Writer: @unchecked Sendable {
   private func nextJobs(_ corpus: Corpus) -> [any WriteJob] {
     condition.withLock {
       while true {
-        if !compactions.isEmpty {
-          defer { compactions.removeAll() }
-          return compactions
-        }
+        var jobs = urgent
+        urgent.removeAll()
         if !waiting.isEmpty && (isStopping || !corpus.mustWaitForCompaction) {
           var count = 0
           var tokens = 0
@@ -99,12 +98,11 @@ final class Writer: @unchecked Sendable {
             tokens += waiting[count].tokenCount
             count += 1
           } while count < waiting.count && tokens < Self.tokensPerCommitMax
-          defer {
-            waiting.removeFirst(count)
-            tokensWaiting -= tokens
-          }
-          return Array(waiting.prefix(count))
+          jobs += waiting.prefix(count)
+          waiting.removeFirst(count)
+          tokensWaiting -= tokens
         }
+        if !jobs.isEmpty { return jobs }
         if isStopping && waiting.isEmpty { return [] }
         condition.wait()
       }

@@ -111,7 +111,7 @@ import Testing
   /// Keeps the writer busy, so that what is enqueued meanwhile is committed together.
   private final class BusyJob: WriteJob {
     let tokenCount = 0
-    let isCompaction = true
+    let canBeHeldBack = false
     let begun = DispatchSemaphore(value: 0)
     let released = DispatchSemaphore(value: 0)
 
@@ -160,6 +160,32 @@ import Testing
     } else {
       Issue.record("expected no room, got \(found["large"]![0])")
     }
+  }
+
+  /// What went wrong: a session that was being closed waited behind inserts that waited for
+  /// compaction, which waited for the session to leave its part. The store stood still. What ends a
+  /// session is no longer held back.
+  @Test func closingASessionNeverWaitsForCompaction() throws {
+    let directory = TemporaryDirectory()
+    let store = try store(directory, .tiny(sealTokens: 16, background: true))
+    let corpus = try store.createCorpus(named: "c", CorpusSettings(depth: 4))
+    var scratch = DraftScratch()
+    var draft = Draft()
+    for round in 0..<100 {
+      let session = corpus.openSession(prompt: [])
+      try session.step(
+        accepting: [1, 2, 3, Int32(round)].span, DraftOptions(), using: &scratch, into: &draft)
+      let done = DispatchSemaphore(value: 0)
+      for _ in 0..<6 {
+        corpus.insert([NewSequence(tokens: [Int32](repeating: 7, count: 20))]) { _ in
+          done.signal()
+        }
+      }
+      session.close(record: round % 3 > 0) { _ in done.signal() }
+      for _ in 0..<7 { done.wait() }
+    }
+    #expect(corpus.stats().sequences == 666)
+    store.close()
   }
 
   // MARK: Corpora
