@@ -67,6 +67,17 @@ let package = Package(
       ],
       swiftSettings: rules),
 
+    // Measures everything that docs/benchmarks.md tells; `tools/bench` runs it.
+    .executableTarget(
+      name: "reprise-bench",
+      dependencies: [
+        "CorpusStore", "Drafting", "RepriseClient", "SuffixIndex", "WireProtocol",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ],
+      swiftSettings: rules),
+
     // The oracle is a module of its own, so that every test suite is held to the same slow answer.
     .target(name: "Oracle", path: "Tests/Oracle", swiftSettings: rules),
     .testTarget(name: "LMDBTests", dependencies: ["LMDB"], swiftSettings: rules),

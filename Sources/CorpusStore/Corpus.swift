@@ -212,6 +212,8 @@ public final class Corpus: @unchecked Sendable {
     while try compactOnce() {}
   }
 
+  public func compactOnceForBench() throws(StoreError) -> Bool { try compactOnce() }
+
   private func sealOnePart() throws(StoreError) -> Bool {
     let (part, stragglers) = lock.withLock {
       let old = history.parts.dropLast()

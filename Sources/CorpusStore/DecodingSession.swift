@@ -97,7 +97,8 @@ public final class DecodingSession: @unchecked Sendable {
       let status = corpus.withHistory { (history) throws(StoreError) in
         follow(history, known: known)
         scratch.drafter.draft(
-          from: history.indexes, matches: matches, options: options, into: &scratch.shared)
+          from: history.indexes, matches: matches, options: options, betterThan: draft.score,
+          into: &scratch.shared)
       }
       if case .success = status, scratch.shared.score > draft.score {
         swap(&draft, &scratch.shared)

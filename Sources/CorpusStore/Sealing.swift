@@ -138,8 +138,8 @@ struct Sealing {
 
   @_lifetime(borrow bytes)
   private static func tableChunk(_ bytes: borrowing [UInt8], _ chunk: Int) -> RawSpan {
-    let start = chunk * SealedImage.chunkBytes
-    return bytes.rawSpan.extracting(start..<min(start + SealedImage.chunkBytes, bytes.count))
+    let start = chunk * SegmentRecord.tableChunkBytes
+    return bytes.rawSpan.extracting(start..<min(start + SegmentRecord.tableChunkBytes, bytes.count))
   }
 
   /// Has the writer commit a change, and waits for it.

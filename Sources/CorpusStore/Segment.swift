@@ -32,7 +32,7 @@ final class Segment {
         }
         guard let bytes = unsafe bytes, let base = bytes.baseAddress,
           bytes.count == record.byteCount(ofChunk: chunk),
-          Int(bitPattern: base) % 16 == 0 || bytes.count < 2048
+          Int(bitPattern: base) % 8 == 0
         else { throw .corrupt(what: "chunk \(chunk)", where: place) }
         unsafe (table + chunk).initialize(to: base)
       }

@@ -18,18 +18,18 @@ struct SegmentRecord: Equatable {
   var orders: ClosedRange<UInt64>
   var checksums: [UInt64]
 
-  static func chunkCount(_ bytes: Int) -> Int {
-    (bytes + SealedImage.chunkBytes - 1) / SealedImage.chunkBytes
-  }
+  /// Bytes of each chunk of the table but the last: as many as an image's chunk, so that all are
+  /// runs of one length to the database.
+  static let tableChunkBytes = SealedImage.byteCount(ofChunk: 0, of: .max)
 
-  var imageChunks: Int { Self.chunkCount(imageBytes) }
-  var tableChunks: Int { Self.chunkCount(tableBytes) }
+  var imageChunks: Int { SealedImage.chunkCount(imageBytes) }
+  var tableChunks: Int { (tableBytes + Self.tableChunkBytes - 1) / Self.tableChunkBytes }
 
   /// Bytes that chunk `chunk` has: the image's come first, then the table's.
   func byteCount(ofChunk chunk: Int) -> Int {
     chunk < imageChunks
-      ? min(SealedImage.chunkBytes, imageBytes - chunk * SealedImage.chunkBytes)
-      : min(SealedImage.chunkBytes, tableBytes - (chunk - imageChunks) * SealedImage.chunkBytes)
+      ? SealedImage.byteCount(ofChunk: chunk, of: imageBytes)
+      : min(Self.tableChunkBytes, tableBytes - (chunk - imageChunks) * Self.tableChunkBytes)
   }
 
   func encoded() -> [UInt8] {

@@ -32,12 +32,6 @@ import SuffixIndex
 /// A drafter is scratch memory: keep one per thread and draft with it again and again; it then
 /// allocates nothing.
 public struct Drafter {
-  /// A pattern in one of the indexes.
-  struct Locus {
-    var cursor: MatchCursor
-    var index: Int32
-  }
-
   /// The loci of the match, for each length that was visited, the longest first.
   private var lociByLength = LocusLists()
   private var path = PathWalker()
@@ -53,12 +47,14 @@ public struct Drafter {
   ///     kept alive by the caller.
   ///   - matches: For each index, the longest suffix of the context that it holds.
   ///   - options: What is asked.
+  ///   - scoreMin: Only a draft that scores more than this is wanted; mostly it is then known at
+  ///     once that there is none.
   ///   - draft: Receives the draft; empty when history has nothing to propose. Its `source` is
   ///     left to the caller.
   /// - Complexity: O(match length + drafted tokens) index steps for each index in the usual case.
   public mutating func draft(
     from indexes: [AnyHistoryIndex], matches: [MatchCursor], options: DraftOptions,
-    into draft: inout Draft
+    betterThan scoreMin: Double = 0, into draft: inout Draft
   ) {
     precondition(
       options.maxTokens >= 0 && options.maxFactor >= 0, "budgets do not fall with the match")
@@ -73,129 +69,141 @@ public struct Drafter {
       lociByLength.append(Locus(cursor: match, index: Int32(index)))
     }
     lociByLength.endList()
-    let longest = length
+    let search = Search(longest: length, depth: depth, options: options, scoreMin: scoreMin)
     while length > 0 {
-      // b is not falling in m and depth − m is at least 1 shorter than depth for all m.
-      let boundBelow = min(options.budget(matchLength: length), depth - 1)
-      if draft.score >= Double(boundBelow) { return }
-      let top = length
-      let bottom = findClass(below: top, longest: longest, indexes, matches)
-      consider(
-        Class(top: top, bottom: bottom, longest: longest, depth: depth), indexes, options,
-        into: &draft)
-      length = bottom - 1
+      if search.isOver(draft, below: length) { return }
+      length = consider(length, search, indexes, matches, into: &draft)
     }
   }
 
-  /// Lengths whose patterns stand at the same places.
-  private struct Class {
-    let top: Int
-    let bottom: Int
+  /// What stays the same during one search.
+  private struct Search {
     let longest: Int
     let depth: Int
+    let options: DraftOptions
+    let scoreMin: Double
 
     /// The most that a draft of this length can score.
-    func bound(_ length: Int, _ options: DraftOptions) -> Int {
+    func bound(_ length: Int) -> Int {
       min(options.budget(matchLength: length), depth - length)
     }
 
     /// Which list of loci is of this length.
     func list(_ length: Int) -> Int { longest - length }
+
+    /// What a draft has to exceed (or, by a longer match, to equal) to be kept.
+    func score(_ draft: Draft) -> Double { max(draft.score, scoreMin) }
+
+    /// Whether no length up to this one can do better.
+    func isOver(_ draft: Draft, below length: Int) -> Bool {
+      // b is not falling in m, and depth − m is at most depth − 1.
+      score(draft) >= Double(min(options.budget(matchLength: length), depth - 1))
+    }
   }
 
-  /// Records the loci of all lengths of the class of `top`, and those of the first length below
-  /// it; returns the shortest length in the class.
-  private mutating func findClass(
-    below top: Int, longest: Int, _ indexes: [AnyHistoryIndex], _ matches: [MatchCursor]
+  /// Drafts from a length and all below it that are of its class: lengths whose patterns stand at
+  /// the same places. Keeps the result if it is better than `draft`.
+  ///
+  /// - Returns: A length from which to go on, 0 when no shorter one can be better.
+  private mutating func consider(
+    _ top: Int, _ search: Search, _ indexes: [AnyHistoryIndex], _ matches: [MatchCursor],
+    into draft: inout Draft
   ) -> Int {
-    let occurrences = lociByLength.occurrences(longest - top)
+    var peak = top
+    var below: Int?
+    if top > 1 && search.bound(top - 1) > search.bound(top) {
+      // Shorter lengths of the class may go further, so they have to be known first.
+      let next = nextClass(below: top, search, indexes, matches, draft)
+      // The length that may go furthest; b rises with m and depth − m falls, so there is one peak.
+      // Lengths that cannot be better were perhaps not looked at.
+      let bottom = max(next + 1, search.longest + 1 - lociByLength.count)
+      while peak > bottom, search.bound(peak - 1) > search.bound(peak) { peak -= 1 }
+      below = next
+    }
+    let bound = search.bound(peak)
+    if bound > 0 && Double(bound) + Self.roundingMax > search.score(draft) {
+      if search.options.tree {
+        considerTrees(top, peak: peak, search, indexes, into: &draft)
+      } else {
+        candidate.removeAll()
+        path.walk(
+          from: search.list(peak), of: lociByLength, indexes, tokensMax: bound,
+          probabilityMin: search.options.minProbability, into: &candidate)
+        // All lengths that may go as far draft the same; the longest of them wins.
+        var length = top
+        while search.bound(length) < candidate.count { length -= 1 }
+        keepBetter(length, search, &draft)
+      }
+    }
+    return below ?? nextClass(below: top, search, indexes, matches, draft)
+  }
+
+  /// Records the loci of the lengths below `top`, down to the first that is of another class, and
+  /// returns that one; 0 when there is none, or when no shorter length can be better than `draft`.
+  private mutating func nextClass(
+    below top: Int, _ search: Search, _ indexes: [AnyHistoryIndex], _ matches: [MatchCursor],
+    _ draft: Draft
+  ) -> Int {
+    let occurrences = lociByLength.occurrences(search.list(top))
     var length = top
     while length > 1 {
       length -= 1
-      for locus in lociByLength.range(longest - length - 1) {
+      if search.isOver(draft, below: length) { return 0 }
+      for locus in lociByLength.range(search.list(length + 1)) {
         var shorter = lociByLength[locus]
         indexes[Int(shorter.index)].shorten(&shorter.cursor)
         lociByLength.append(shorter)
       }
-      for (index, match) in matches.enumerated() where Int(match.length) == length {
-        lociByLength.append(Locus(cursor: match, index: Int32(index)))
+      for index in matches.indices where Int(matches[index].length) == length {
+        lociByLength.append(Locus(cursor: matches[index], index: Int32(index)))
       }
       lociByLength.endList()
-      if lociByLength.occurrences(longest - length) != occurrences { return length + 1 }
+      if lociByLength.occurrences(search.list(length)) != occurrences { return length }
     }
-    return 1
-  }
-
-  /// Drafts from a class of lengths, and keeps the result if it is better than `draft`.
-  private mutating func consider(
-    _ lengths: Class, _ indexes: [AnyHistoryIndex], _ options: DraftOptions,
-    into draft: inout Draft
-  ) {
-    // The length that may go furthest; b rises with m and depth − m falls, so there is one peak.
-    var peak = lengths.top
-    while peak > lengths.bottom,
-      lengths.bound(peak - 1, options) > lengths.bound(peak, options)
-    {
-      peak -= 1
-    }
-    let bound = lengths.bound(peak, options)
-    if bound == 0 || Double(bound) + Self.roundingMax <= draft.score { return }
-    if options.tree {
-      considerTrees(lengths, peak: peak, indexes, options, into: &draft)
-      return
-    }
-    candidate.removeAll()
-    path.walk(
-      from: lociByLength.list(lengths.list(peak)), indexes, tokensMax: bound,
-      probabilityMin: options.minProbability, into: &candidate)
-    // All lengths that may go as far draft the same; the longest of them wins.
-    var length = lengths.top
-    while lengths.bound(length, options) < candidate.count { length -= 1 }
-    keepBetter(length, &draft)
+    return 0
   }
 
   /// Levels of a tree add up to 1 each; in floating point, to a little more at worst.
   private static let roundingMax = 1e-9
 
   private mutating func considerTrees(
-    _ lengths: Class, peak: Int, _ indexes: [AnyHistoryIndex], _ options: DraftOptions,
+    _ top: Int, peak: Int, _ search: Search, _ indexes: [AnyHistoryIndex],
     into draft: inout Draft
   ) {
-    let levelsAtPeak = growTree(lengths, peak, indexes, options, into: &draft)
-    let budgetAtPeak = options.budget(matchLength: peak)
+    let levelsAtPeak = growTree(peak, search, indexes, into: &draft)
+    let budgetAtPeak = search.options.budget(matchLength: peak)
     // Shorter matches than the peak cannot gain by going deeper: a tree of B tokens has at most B
     // levels, and if their budget exceeded the levels at the peak, the peak would be one of them.
     // Longer matches: the same tree if the budget is the same and the levels suffice, otherwise
     // another one that has to be grown, unless it cannot be better.
-    for length in stride(from: lengths.top, to: peak, by: -1) {
-      if lengths.depth - length >= levelsAtPeak,
-        options.budget(matchLength: length) == budgetAtPeak
+    for length in stride(from: top, to: peak, by: -1) {
+      if search.depth - length >= levelsAtPeak,
+        search.options.budget(matchLength: length) == budgetAtPeak
       {
         if draft.matchLength == peak { draft.matchLength = length }
         return
       }
-      if Double(lengths.bound(length, options)) + Self.roundingMax >= draft.score {
-        _ = growTree(lengths, length, indexes, options, into: &draft)
+      if Double(search.bound(length)) + Self.roundingMax >= search.score(draft) {
+        _ = growTree(length, search, indexes, into: &draft)
       }
     }
   }
 
   /// Returns how many levels the tree has.
   private mutating func growTree(
-    _ lengths: Class, _ length: Int, _ indexes: [AnyHistoryIndex], _ options: DraftOptions,
-    into draft: inout Draft
+    _ length: Int, _ search: Search, _ indexes: [AnyHistoryIndex], into draft: inout Draft
   ) -> Int {
     candidate.removeAll()
     let levels = tree.grow(
-      from: lociByLength.list(lengths.list(length)), indexes,
-      tokensMax: options.budget(matchLength: length), levelsMax: lengths.depth - length,
-      probabilityMin: options.minProbability, into: &candidate)
-    keepBetter(length, &draft)
+      from: search.list(length), of: lociByLength, indexes,
+      tokensMax: search.options.budget(matchLength: length), levelsMax: search.depth - length,
+      probabilityMin: search.options.minProbability, into: &candidate)
+    keepBetter(length, search, &draft)
     return levels
   }
 
-  private mutating func keepBetter(_ length: Int, _ draft: inout Draft) {
-    if candidate.isEmpty { return }
+  private mutating func keepBetter(_ length: Int, _ search: Search, _ draft: inout Draft) {
+    if candidate.isEmpty || candidate.score <= search.scoreMin { return }
     candidate.matchLength = length
     if candidate.score > draft.score
       || (candidate.score == draft.score && length > draft.matchLength)

@@ -2,8 +2,8 @@ import SuffixIndex
 
 /// Follows the most frequent child from token to token.
 struct PathWalker {
-  private var loci: [Drafter.Locus] = []
-  private var next: [Drafter.Locus] = []
+  private var loci: [Locus] = []
+  private var next: [Locus] = []
   private var children = CombinedChildren()
 
   /// Appends up to `tokensMax` tokens to an empty draft, as long as their probability is at least
@@ -11,15 +11,12 @@ struct PathWalker {
   ///
   /// - Complexity: O(tokens · indexes) index steps.
   mutating func walk(
-    from start: ArraySlice<Drafter.Locus>, _ indexes: [AnyHistoryIndex], tokensMax: Int,
+    from list: Int, of lists: LocusLists, _ indexes: [AnyHistoryIndex], tokensMax: Int,
     probabilityMin: Double, into draft: inout Draft
   ) {
     loci.removeAll(keepingCapacity: true)
-    var occurrences = 0
-    for locus in start {
-      loci.append(locus)
-      occurrences += Int(locus.cursor.count)
-    }
+    for locus in lists.range(list) { loci.append(lists[locus]) }
+    var occurrences = lists.occurrences(list)
     var probability = 1.0
     while draft.count < tokensMax {
       let needed = countMin(

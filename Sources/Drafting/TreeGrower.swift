@@ -29,9 +29,11 @@ struct TreeGrower {
 
   private var fringe: [FringeEntry] = []
   private var children: [CombinedChildren.Child] = []
+  /// Loci of all children, listed with them.
+  private var loci: [Locus] = []
   private var combined = CombinedChildren()
-  /// List 0 is the match; list i + 1 is placed token i.
-  private var loci = LocusLists()
+  /// The loci of the token whose children are being listed.
+  private var parent: [Locus] = []
   /// Level of each placed token; those that follow the context are on level 1.
   private var levels: [Int] = []
 
@@ -40,18 +42,18 @@ struct TreeGrower {
   /// - Returns: The levels of the deepest token; 0 for an empty tree.
   /// - Complexity: O(tokens · (indexes + log tokens)) index steps.
   mutating func grow(
-    from start: ArraySlice<Drafter.Locus>, _ indexes: [AnyHistoryIndex], tokensMax: Int,
+    from list: Int, of lists: LocusLists, _ indexes: [AnyHistoryIndex], tokensMax: Int,
     levelsMax: Int, probabilityMin: Double, into draft: inout Draft
   ) -> Int {
     fringe.removeAll(keepingCapacity: true)
     children.removeAll(keepingCapacity: true)
-    loci.removeAll()
+    loci.removeAll(keepingCapacity: true)
     levels.removeAll(keepingCapacity: true)
     var deepest = 0
     if tokensMax == 0 { return deepest }
 
-    for locus in start { loci.append(locus) }
-    loci.endList()
+    parent.removeAll(keepingCapacity: true)
+    for locus in lists.range(list) { parent.append(lists[locus]) }
     expand(
       -1, probability: 1, tokensLeft: tokensMax, indexes, probabilityMin: probabilityMin)
     while draft.count < tokensMax, let chosen = popFringe() {
@@ -63,17 +65,11 @@ struct TreeGrower {
       let level = chosen.parent < 0 ? 1 : levels[Int(chosen.parent)] + 1
       levels.append(level)
       deepest = max(deepest, level)
-
-      for locus in loci.range(Int(chosen.parent) + 1) {
-        let parent = loci[locus]
-        if level < levelsMax,
-          let cursor = indexes[Int(parent.index)].child(of: parent.cursor, token: child.token)
-        {
-          loci.append(Drafter.Locus(cursor: cursor, index: parent.index))
-        }
-      }
-      loci.endList()
       if level < levelsMax && draft.count < tokensMax {
+        parent.removeAll(keepingCapacity: true)
+        for locus in child.firstLocus..<(child.firstLocus + child.lociCount) {
+          parent.append(loci[Int(locus)])
+        }
         expand(
           Int32(draft.count - 1), probability: chosen.probability,
           tokensLeft: tokensMax - draft.count, indexes, probabilityMin: probabilityMin)
@@ -82,21 +78,22 @@ struct TreeGrower {
     return deepest
   }
 
-  /// Lists the children of a placed token (or of the match, −1) and puts the first on the fringe.
+  /// Lists the children of a placed token (or of the match, −1), whose loci stand in `parent`, and
+  /// puts the first on the fringe.
   private mutating func expand(
-    _ parent: Int32, probability: Double, tokensLeft: Int, _ indexes: [AnyHistoryIndex],
+    _ place: Int32, probability: Double, tokensLeft: Int, _ indexes: [AnyHistoryIndex],
     probabilityMin: Double
   ) {
-    let list = Int(parent) + 1
-    let occurrences = loci.occurrences(list)
+    var occurrences = 0
+    for position in parent.indices { occurrences += Int(parent[position].cursor.count) }
     let needed = countMin(
       occurrences: occurrences, probability: probability, probabilityMin: probabilityMin)
     let first = children.count
     combined.append(
-      of: loci.list(list), indexes, countMin: needed, limit: tokensLeft, to: &children)
+      of: parent, indexes, countMin: needed, limit: tokensLeft, to: &children, &loci)
     pushSibling(
       of: FringeEntry(
-        probability: 0, parent: parent, rank: -1, child: first - 1, end: children.count,
+        probability: 0, parent: place, rank: -1, child: first - 1, end: children.count,
         parentProbability: probability, parentOccurrences: occurrences),
       probabilityMin: probabilityMin)
   }

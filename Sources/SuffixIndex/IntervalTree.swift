@@ -34,6 +34,26 @@ struct IntervalTree {
   /// Children, of both kinds, of all nodes that are looked up through the hash.
   private(set) var hashedEdges = 0
 
+  /// How many bits of a count to keep in a node's record, so that all counts together take least,
+  /// and how many do not fit. Those stand in a table; their records say where, in the same bits.
+  var countBits: (bits: Int, large: Int) {
+    // How many counts have exactly so many bits.
+    var lengths = [Int](repeating: 0, count: 33)
+    for node in nodes { lengths[SealedLayout.bits(node.count)] += 1 }
+    let countBits = SealedLayout.bits(nodes[0].count)
+    var best = (bits: countBits, large: 0)
+    var large = 0
+    for bits in stride(from: countBits, through: 1, by: -1) {
+      if nodes.count * bits + large * countBits < nodes.count * best.bits + best.large * countBits,
+        large <= 1 << bits
+      {
+        best = (bits, large)
+      }
+      large += lengths[bits]
+    }
+    return best
+  }
+
   init(text: [Int32], suffixes: [UInt32], depth: Int) {
     var open: [UInt32] = []
     func opened(firstRank: Int, depth: Int) -> Node {

@@ -1,17 +1,19 @@
 /// Where a pattern stands in one index: the longest suffix of a context that the index holds, or
 /// that suffix extended by drafted tokens.
 ///
-/// A cursor is plain data (16 bytes) and means something only together with the index that made
+/// A cursor is plain data (24 bytes) and means something only together with the index that made
 /// it. Both kinds of index use the same type, so that code over several indexes can keep cursors
 /// side by side in one buffer:
 ///
-/// | field  | growing index                    | sealed index                                   |
-/// |--------|----------------------------------|------------------------------------------------|
-/// | node   | state of the suffix automaton    | deepest interval that is no deeper than length |
-/// | edge   | unused                           | the child below `node` that the pattern runs   |
-/// |        |                                  | into, or `noEdge` when it ends at `node`       |
-/// | length | tokens in the pattern            | tokens in the pattern                          |
-/// | count  | occurrences when last positioned | occurrences                                    |
+/// | field    | growing index                    | sealed index                                   |
+/// |----------|----------------------------------|------------------------------------------------|
+/// | node     | state of the suffix automaton    | deepest interval that is no deeper than length |
+/// | edge     | unused                           | the child below `node` that the pattern runs   |
+/// |          |                                  | into, `leafEdge`, or `noEdge` where it ends    |
+/// | length   | tokens in the pattern            | tokens in the pattern                          |
+/// | count    | occurrences when last positioned | occurrences                                    |
+/// | position | unused                           | on an edge: a place where the pattern stands   |
+/// | edgeEnd  | unused                           | on an edge: depth of the child                 |
 public struct MatchCursor: Equatable, Sendable, BitwiseCopyable {
   var node: UInt32
   var edge: UInt32
@@ -23,9 +25,20 @@ public struct MatchCursor: Equatable, Sendable, BitwiseCopyable {
   /// pattern this is no count of anything that is used.
   public internal(set) var count: UInt32
 
+  var position: UInt32 = 0
+  var edgeEnd: UInt32 = 0
+
   static let noEdge = UInt32.max
+  static let leafEdge = UInt32.max - 1
 
   @inlinable public var isEmpty: Bool { length == 0 }
+
+  /// Whether both stand for one pattern of one index. Of the places where a pattern stands any may
+  /// have been kept, unless there is only one.
+  public static func == (one: MatchCursor, other: MatchCursor) -> Bool {
+    one.node == other.node && one.edge == other.edge && one.length == other.length
+      && one.count == other.count && (one.edge != leafEdge || one.position == other.position)
+  }
 }
 
 /// A token that follows a pattern, and the pattern extended by it.

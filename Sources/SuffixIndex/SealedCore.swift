@@ -6,81 +6,107 @@ struct SealedCore {
 
   static let root: UInt32 = 0
 
-  @inline(__always) func node(_ node: UInt32) -> SealedLayout.Node {
-    image.load(layout.nodes, Int(node))
+  /// A child of a node: a node itself, or the one suffix that goes on with a token.
+  enum Edge {
+    case inner(UInt32)
+    /// A place where the suffix stands in the text.
+    case leaf(position: UInt32)
   }
-  @inline(__always) func nodeDepth(_ node: UInt32) -> UInt32 {
-    UInt32(image.load(layout.nodeDepths, Int(node)))
+
+  /// A node, decoded. What a caller does not use, the optimizer does not load.
+  struct Node {
+    var firstRank: UInt32
+    /// Occurrences of the node's pattern; at least 2, but in the root.
+    var count: UInt32
+    var link: UInt32
+    var firstChild: UInt32
+    /// First token of the edge that leads here.
+    var token: Int32
+    var depth: UInt32
+    var isHashed: Bool
   }
-  @inline(__always) func text(at position: Int) -> Int32 { image.load(layout.text, position) }
-  @inline(__always) func suffix(_ rank: UInt32) -> Int {
-    Int(image.load(layout.suffixes, Int(rank)))
+
+  @inline(__always) func node(_ node: UInt32) -> Node {
+    let record = image.record(layout.nodes, Int(node))
+    let count = record.load(layout.count)
+    return Node(
+      firstRank: record.load(layout.firstRank),
+      count: record.load(layout.isLarge) == 0
+        ? count : image.load(layout.largeCounts, Int(count), layout.largeCount),
+      link: record.load(layout.link), firstChild: record.load(layout.firstChild),
+      token: Int32(bitPattern: record.load(layout.token)) &- 1, depth: record.load(layout.depth),
+      isHashed: record.load(layout.isHashed) != 0)
+  }
+
+  /// The children of `parent` that are nodes.
+  @inline(__always)
+  func innerChildren(_ parent: UInt32, _ record: Node) -> Range<UInt32> {
+    let first = record.firstChild
+    return first..<max(first, node(parent + 1).firstChild)
+  }
+
+  @inline(__always) func text(at position: Int) -> Int32 {
+    Int32(bitPattern: image.load(layout.text, position, layout.textToken)) &- 1
+  }
+
+  @inline(__always) func suffix(_ rank: UInt32) -> UInt32 {
+    image.load(layout.suffixes, Int(rank), layout.suffixPosition)
   }
 
   /// The token at `depth` of the suffix at `rank`, or the separator.
   @inline(__always) func token(ofRank rank: UInt32, at depth: UInt32) -> Int32 {
-    text(at: suffix(rank) + Int(depth))
+    text(at: Int(suffix(rank)) + Int(depth))
   }
 
-  @inline(__always) static func isLeaf(_ edge: UInt32) -> Bool {
-    edge & SealedLayout.leafFlag != 0
-  }
-
-  /// One position in the text where the pattern that runs into `edge` stands.
-  @inline(__always) func position(ofEdge edge: UInt32) -> Int {
-    suffix(Self.isLeaf(edge) ? edge & ~SealedLayout.leafFlag : node(edge).firstRank)
-  }
+  // MARK: Children
 
   /// The child of `parent` that is a node and whose edge begins with `token`.
   @inline(__always)
-  func innerChild(of parent: UInt32, _ record: SealedLayout.Node, token: Int32) -> UInt32? {
-    let end = node(parent + 1).firstChild
-    if !record.isHashed {
-      for child in record.firstChild..<max(end, record.firstChild)
-      where image.load(layout.nodeTokens, Int(child)) == token { return child }
-      return nil
-    }
-    return hashed(parent, record, token: token, innerEnd: end, leaves: false)
-  }
-
-  /// The child of `parent` by `token`: a node, or a rank with the leaf flag.
-  @inline(__always)
-  func edge(from parent: UInt32, token: Int32) -> UInt32? {
-    let record = node(parent)
-    let end = node(parent + 1).firstChild
+  func innerChild(of parent: UInt32, _ record: Node, token: Int32) -> UInt32? {
+    let inner = innerChildren(parent, record)
     if record.isHashed {
-      return hashed(parent, record, token: token, innerEnd: end, leaves: true)
+      guard
+        case .inner(let child)? = hashed(parent, record, token: token, inner, leaves: false)
+      else { return nil }
+      return child
     }
-    for child in record.firstChild..<max(end, record.firstChild)
-    where image.load(layout.nodeTokens, Int(child)) == token { return child }
-    return leaf(in: record, at: nodeDepth(parent), token: token)
+    for child in inner where node(child).token == token { return child }
+    return nil
   }
 
-  /// Looks for a child in the hash. A slot holds no key: a node proves itself by lying among the
-  /// parent's children, a leaf by lying in the parent's interval and by its token.
+  /// The child of `parent` by `token`.
+  @inline(__always)
+  func edge(from parent: UInt32, _ record: Node, token: Int32) -> Edge? {
+    let inner = innerChildren(parent, record)
+    if record.isHashed { return hashed(parent, record, token: token, inner, leaves: true) }
+    for child in inner where node(child).token == token { return .inner(child) }
+    return leaf(of: parent, record, inner, token: token)
+  }
+
+  /// Looks for a child in the hash. A slot holds no key, only six bits of it: a node proves itself by
+  /// lying among the parent's children, a leaf by lying in the parent's interval and by its token.
   ///
   /// A leaf further down the same edge would pass as well. But the builder enters a node's children
   /// before those of any node below, and nodes before leaves, and a search meets only what was
   /// entered before what it looks for; so what passes first is right.
   private func hashed(
-    _ parent: UInt32, _ record: SealedLayout.Node, token: Int32, innerEnd: UInt32, leaves: Bool
-  ) -> UInt32? {
-    var slot = SealedLayout.slot(node: parent, token: token, slots: layout.hash.count)
+    _ parent: UInt32, _ record: Node, token: Int32, _ inner: Range<UInt32>, leaves: Bool
+  ) -> Edge? {
+    var (slot, fingerprint) = layout.slot(node: parent, token: token)
     // Bounded, so that a damaged hash without an empty slot ends the search as well.
     for _ in 0..<layout.hash.count {
-      let entry = image.load(layout.hash, slot)
-      if entry == SealedLayout.emptySlot { return nil }
-      if Self.isLeaf(entry) {
-        let rank = entry & ~SealedLayout.leafFlag
-        if leaves, rank &- record.firstRank < record.count,
-          self.token(ofRank: rank, at: nodeDepth(parent)) == token
-        {
-          return entry
+      let found = image.record(layout.hash, slot)
+      let entry = found.load(layout.entry)
+      if entry == 0 { return nil }
+      if found.load(layout.fingerprint) == fingerprint {
+        if found.load(layout.isLeaf) == 0 {
+          if inner.contains(entry - 1), node(entry - 1).token == token { return .inner(entry - 1) }
+        } else if leaves, (entry - 1) &- record.firstRank < record.count {
+          let position = suffix(entry - 1)
+          if text(at: Int(position) + Int(record.depth)) == token {
+            return .leaf(position: position)
+          }
         }
-      } else if entry >= record.firstChild, entry < innerEnd,
-        image.load(layout.nodeTokens, Int(entry)) == token
-      {
-        return entry
       }
       slot += 1
       if slot == layout.hash.count { slot = 0 }
@@ -88,44 +114,86 @@ struct SealedCore {
     return nil
   }
 
-  /// The first rank of an interval whose suffix goes on at `depth` with `token` or a larger one.
-  private func firstRank(in record: SealedLayout.Node, at depth: UInt32, from token: Int32)
-    -> UInt32
-  {
-    var (low, high) = (record.firstRank, record.firstRank &+ record.count)
+  /// The one suffix of an interval that goes on with `token`, which none of the few inner children
+  /// does. Ranks are in the order of tokens, so it can lie only between the inner children of the
+  /// next smaller and the next larger token: mostly there is no rank between them.
+  private func leaf(
+    of parent: UInt32, _ record: Node, _ inner: Range<UInt32>, token: Int32
+  ) -> Edge? {
+    let depth = record.depth
+    if depth >= self.depth { return nil }
+    var low = record.firstRank
+    var high = low &+ record.count
+    for child in inner {
+      let record = node(child)
+      let first = record.firstRank
+      if record.token < token {
+        low = max(low, first &+ record.count)
+      } else {
+        high = min(high, first)
+      }
+    }
     while low < high {
       let middle = low + (high - low) / 2
-      if self.token(ofRank: middle, at: depth) < token { low = middle + 1 } else { high = middle }
+      let position = suffix(middle)
+      let found = text(at: Int(position) + Int(depth))
+      if found == token { return .leaf(position: position) }
+      if found < token { low = middle + 1 } else { high = middle }
+    }
+    return nil
+  }
+
+  /// The leaves directly below a node, one after the other in the order of token.
+  struct Leaves {
+    let parent: UInt32
+    let record: Node
+    let inner: Range<UInt32>
+    var rank: UInt32
+  }
+
+  func leaves(of parent: UInt32, _ record: Node) -> Leaves {
+    var leaves = Leaves(
+      parent: parent, record: record, inner: innerChildren(parent, record), rank: record.firstRank)
+    if record.depth >= depth { leaves.rank = record.firstRank &+ record.count }
+    return leaves
+  }
+
+  /// - Complexity: O(1) look-ups on average over all children.
+  func next(_ leaves: inout Leaves) -> (token: Int32, position: UInt32)? {
+    let record = leaves.record
+    while leaves.rank < record.firstRank &+ record.count {
+      let rank = leaves.rank
+      let position = suffix(rank)
+      let token = text(at: Int(position) + Int(record.depth))
+      if token < 0 {
+        // Of the suffixes that end here there may be many; they come first.
+        leaves.rank = firstGoingOn(from: rank, record)
+      } else if let child = innerChild(leaves, token: token) {
+        let below = node(child)
+        leaves.rank = max(rank + 1, below.firstRank &+ below.count)
+      } else {
+        leaves.rank += 1
+        return (token, position)
+      }
+    }
+    return nil
+  }
+
+  /// The first rank of a node's interval whose suffix goes on behind the node's pattern.
+  private func firstGoingOn(from rank: UInt32, _ record: Node) -> UInt32 {
+    var (low, high) = (rank + 1, record.firstRank &+ record.count)
+    while low < high {
+      let middle = low + (high - low) / 2
+      if token(ofRank: middle, at: record.depth) < 0 { low = middle + 1 } else { high = middle }
     }
     return low
   }
 
-  /// The one suffix of an interval that goes on with `token`, which no inner child does.
-  private func leaf(in record: SealedLayout.Node, at depth: UInt32, token: Int32) -> UInt32? {
-    if depth >= self.depth { return nil }
-    let rank = firstRank(in: record, at: depth, from: token)
-    guard rank < record.firstRank &+ record.count, self.token(ofRank: rank, at: depth) == token
-    else { return nil }
-    return rank | SealedLayout.leafFlag
-  }
-
-  /// Calls `body` with the leaves directly below `parent`, in the order of token, until it
-  /// returns false.
-  ///
-  /// - Complexity: O(children of `parent`) look-ups.
-  func forEachLeaf(of parent: UInt32, _ body: (_ token: Int32, _ rank: UInt32) -> Bool) {
-    let record = node(parent)
-    let depth = nodeDepth(parent)
-    if depth >= self.depth { return }
-    var rank = firstRank(in: record, at: depth, from: 0)
-    while rank < record.firstRank &+ record.count {
-      let token = token(ofRank: rank, at: depth)
-      if let inner = innerChild(of: parent, record, token: token) {
-        rank = max(rank + 1, node(inner).firstRank &+ node(inner).count)
-      } else {
-        if !body(token, rank) { return }
-        rank += 1
-      }
-    }
+  /// The inner child whose interval begins where the leaves are, if there is one.
+  @inline(__always)
+  private func innerChild(_ leaves: Leaves, token: Int32) -> UInt32? {
+    if leaves.record.isHashed { return innerChild(of: leaves.parent, leaves.record, token: token) }
+    for child in leaves.inner where node(child).firstRank == leaves.rank { return child }
+    return nil
   }
 }

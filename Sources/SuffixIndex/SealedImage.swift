@@ -1,109 +1,115 @@
-/// The bytes of a sealed index, cut into chunks of one size that may lie anywhere in memory.
+/// The bytes of a sealed index, cut into chunks that may lie anywhere in memory.
 ///
 /// A database hands out large values best in runs of one fixed size, so an index is stored as
 /// chunks and used where they lie: a position in the image is (chunk, offset), one table look-up
-/// away. The table of a 100-million-token index is 16 KiB and stays in the first-level cache.
+/// away. The table of a 100-million-token index is 10 KiB and stays in the first-level cache.
 ///
-/// Chunks are `chunkBytes` long except the last. Every element of every array is aligned to its
-/// size, so none lies across two chunks. Integers are little-endian.
+/// The image is cut every `chunkBytes`. Each chunk but the last holds `overlapBytes` more: the
+/// first ones of the next chunk, once more, so that a record which begins in a chunk can be read to
+/// its end there. Integers are little-endian.
 @safe
 public struct SealedImage {
-  /// Bytes of every chunk but the last: 1 MiB.
-  public static let chunkBytes = 1 << chunkShift
+  /// How far apart chunks begin in the image: 1 MiB.
+  static let chunkBytes = 1 << chunkShift
   static let chunkShift = 20
+  /// At least a record and the word that its last field is read with. A database page more is taken
+  /// by a chunk's header anyway, so the overlap costs nothing.
+  static let overlapBytes = 32
 
   /// Base addresses of the chunks, in order.
   // SAFETY: whoever made the image keeps the table and the chunks alive and unchanged.
   let chunks: UnsafePointer<UnsafeRawPointer>
 
-  /// Bytes in all chunks together.
+  /// Bytes in the image, overlaps not counted twice.
   public let byteCount: Int
 
   /// - Parameters:
-  ///   - chunks: Base addresses of ⌈byteCount / chunkBytes⌉ chunks, each aligned to 16 bytes.
-  ///   - byteCount: Bytes in all.
-  // SAFETY (for callers): the table and the chunks must stay as they are while the image is used.
+  ///   - chunks: Base addresses of the chunks, each aligned to 8 bytes.
+  ///   - byteCount: Bytes in the image.
+  // SAFETY (for callers): there are `chunkCount(byteCount)` chunks of `byteCount(ofChunk:)` bytes
+  // each, and the table and they stay as they are while the image is used.
   @unsafe
   public init(chunks: UnsafePointer<UnsafeRawPointer>, byteCount: Int) {
     unsafe self.chunks = chunks
     self.byteCount = byteCount
   }
 
-  /// A run of equal elements inside the image.
-  struct Run<Element: BitwiseCopyable> {
-    let offset: Int
-    let count: Int
-
-    var end: Int { offset + count * MemoryLayout<Element>.stride }
+  /// How many chunks an image of so many bytes is cut into.
+  public static func chunkCount(_ byteCount: Int) -> Int {
+    (byteCount + chunkBytes - 1) >> chunkShift
   }
 
-  /// Reads one element.
+  /// Bytes of one chunk of an image of `byteCount` bytes, its overlap included.
+  public static func byteCount(ofChunk chunk: Int, of byteCount: Int) -> Int {
+    min(chunkBytes + overlapBytes, byteCount - chunk << chunkShift)
+  }
+
+  /// Equal records of any number of bits, one after the other.
+  struct Run {
+    /// Where it begins in the image.
+    let offset: Int
+    let count: Int
+    /// Bits of one record.
+    let bits: Int
+
+    var end: Int { offset + (count * bits + 7) / 8 }
+  }
+
+  /// Where a number stands in a record: at most 32 bits.
+  struct Field {
+    let shift: Int
+    let mask: UInt64
+    let bits: Int
+
+    init(shift: Int, bits: Int) {
+      self.shift = shift
+      self.bits = bits
+      mask = 1 << UInt64(bits) - 1
+    }
+
+    /// The largest value that the field holds.
+    var max: UInt32 { UInt32(truncatingIfNeeded: mask) }
+  }
+
+  /// A record where it lies.
+  @safe
+  struct Record {
+    // SAFETY: points into a chunk, with `overlapBytes` of it behind the record's first byte.
+    fileprivate let base: UnsafeRawPointer
+    fileprivate let bit: Int
+
+    @inline(__always)
+    func load(_ field: Field) -> UInt32 {
+      let bit = bit &+ field.shift
+      // SAFETY: a record has at most 8 × (overlapBytes − 8) bits (`SealedLayout` sees to it).
+      let word = unsafe base.loadUnaligned(fromByteOffset: bit &>> 3, as: UInt64.self)
+      return UInt32(truncatingIfNeeded: (word &>> UInt64(bit & 7)) & field.mask)
+    }
+  }
+
+  /// Finds a record.
   ///
   /// The index is checked in release builds too: it may come from the image itself, which came
   /// from disk, and a damaged image must not make the process read where it should not.
   @inline(__always)
-  func load<Element: BitwiseCopyable>(_ array: Run<Element>, _ index: Int) -> Element {
-    precondition(UInt(bitPattern: index) < UInt(bitPattern: array.count), "damaged sealed index")
-    let position = array.offset &+ index &* MemoryLayout<Element>.stride
+  func record(_ run: Run, _ index: Int) -> Record {
+    precondition(UInt(bitPattern: index) < UInt(bitPattern: run.count), "damaged sealed index")
+    let bit = index &* run.bits
+    let position = run.offset &+ (bit &>> 3)
+    // SAFETY: `SealedIndex.init` verified that the run ends inside the image.
     let chunk = unsafe chunks[position &>> Self.chunkShift]
-    // SAFETY: `SealedIndex.init` verified that the array ends inside the image.
-    return unsafe chunk.load(
-      fromByteOffset: position & (Self.chunkBytes &- 1), as: Element.self)
-  }
-}
-
-/// A sealed image in memory of its own: what a builder fills, chunk by chunk.
-@safe
-public final class SealedImageBuffer {
-  // SAFETY: both tables are allocated in `init` and freed in `deinit`; chunks never move.
-  private let table: UnsafeMutablePointer<UnsafeRawPointer>
-  private let mutableChunks: [UnsafeMutableRawPointer]
-  public let byteCount: Int
-
-  public init(byteCount: Int) {
-    self.byteCount = byteCount
-    let count = (byteCount + SealedImage.chunkBytes - 1) >> SealedImage.chunkShift
-    unsafe table = .allocate(capacity: max(count, 1))
-    unsafe mutableChunks = (0..<count).map { chunk in
-      let bytes = min(SealedImage.chunkBytes, byteCount - chunk << SealedImage.chunkShift)
-      let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 16)
-      unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
-      return unsafe memory
-    }
-    for chunk in 0..<count {
-      unsafe (table + chunk).initialize(to: UnsafeRawPointer(mutableChunks[chunk]))
-    }
-  }
-
-  deinit {
-    for chunk in unsafe mutableChunks.indices { unsafe mutableChunks[chunk].deallocate() }
-    unsafe table.deallocate()
-  }
-
-  /// The image, for as long as the buffer lives.
-  public var image: SealedImage {
-    unsafe SealedImage(chunks: table, byteCount: byteCount)
-  }
-
-  public var chunkCount: Int { unsafe mutableChunks.count }
-
-  /// The bytes of one chunk.
-  public func withChunk<Result, Failure: Error>(
-    _ chunk: Int, _ body: (RawSpan) throws(Failure) -> Result
-  ) throws(Failure) -> Result {
-    let bytes = min(SealedImage.chunkBytes, byteCount - chunk << SealedImage.chunkShift)
-    return try unsafe body(
-      RawSpan(_unsafeStart: UnsafeRawPointer(mutableChunks[chunk]), byteCount: bytes))
+    return unsafe Record(base: chunk + position & (Self.chunkBytes &- 1), bit: bit & 7)
   }
 
   @inline(__always)
-  func store<Element: BitwiseCopyable>(
-    _ value: Element, _ array: SealedImage.Run<Element>, _ index: Int
-  ) {
-    precondition(UInt(bitPattern: index) < UInt(bitPattern: array.count))
-    let position = array.offset &+ index &* MemoryLayout<Element>.stride
-    // SAFETY: the index was checked, and layouts end inside the image that they were made for.
-    unsafe mutableChunks[position &>> SealedImage.chunkShift].storeBytes(
-      of: value, toByteOffset: position & (SealedImage.chunkBytes &- 1), as: Element.self)
+  func load(_ run: Run, _ index: Int, _ field: Field) -> UInt32 {
+    record(run, index).load(field)
+  }
+
+  /// The first bytes of the image.
+  func loadHeader<Header: BitwiseCopyable>(_: Header.Type) -> Header? {
+    if byteCount < MemoryLayout<Header>.size { return nil }
+    // SAFETY: the first chunk has at least so many bytes.
+    return unsafe chunks[0].load(as: Header.self)
   }
 }

@@ -78,27 +78,24 @@ public final class SealedIndex {
   ///
   /// - Parameter image: Must stay as it is while the index is used.
   public init(_ image: SealedImage) throws(FormatError) {
-    let headerArray = SealedImage.Run<SealedLayout.Header>(offset: 0, count: 1)
-    guard image.byteCount >= SealedLayout.headerBytes else { throw .notASealedIndex }
-    let header = image.load(headerArray, 0)
-    guard header.magic == SealedLayout.magic else { throw .notASealedIndex }
+    guard image.byteCount >= SealedLayout.headerBytes,
+      let header = image.loadHeader(SealedLayout.Header.self), header.magic == SealedLayout.magic
+    else { throw .notASealedIndex }
     guard header.version == SealedLayout.version else {
       throw .version(found: Int(header.version), expected: Int(SealedLayout.version))
     }
-    let (text, sequences) = (Int(header.textTokens), Int(header.sequences))
-    guard GrowingIndex.depthRange.contains(Int(header.depth)), sequences <= text,
-      header.nodes > 0
+    guard GrowingIndex.depthRange.contains(Int(header.depth)),
+      header.sequences <= header.textTokens, header.nodes > 0, header.nodes < .max,
+      (1...32).contains(header.tokenBits), (1...32).contains(header.countBits)
     else { throw .notASealedIndex }
-    let layout = SealedLayout(
-      textTokens: text, sequences: sequences, nodes: Int(header.nodes),
-      hashSlots: Int(header.hashSlots))
+    let layout = SealedLayout(header)
     guard layout.byteCount == image.byteCount else {
       throw .size(bytes: image.byteCount, expectedBytes: layout.byteCount)
     }
     unsafe core = .allocate(capacity: 1)
     unsafe core.initialize(
       to: SealedCore(image: image, layout: layout, depth: Int(header.depth)))
-    sequenceCount = sequences
+    sequenceCount = Int(header.sequences)
   }
 
   deinit {

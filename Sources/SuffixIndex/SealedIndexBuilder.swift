@@ -42,106 +42,113 @@ public struct SealedIndexBuilder {
     let tree = IntervalTree(text: text, suffixes: suffixes, depth: depth)
     let order = tree.levelOrder(text: text, suffixes: suffixes)
 
-    let layout = SealedLayout(
-      textTokens: text.count, sequences: sequences, nodes: tree.count,
-      hashSlots: tree.hashedEdges == 0 ? 0 : tree.hashedEdges * 3 / 2 + 1)
+    let (countBits, largeCounts) = tree.countBits
+    let header = SealedLayout.Header(
+      magic: SealedLayout.magic, version: SealedLayout.version, depth: UInt32(depth),
+      textTokens: UInt32(text.count), sequences: UInt32(sequences), nodes: UInt32(tree.count),
+      hashSlots: UInt32(tree.hashedEdges == 0 ? 0 : tree.hashedEdges * 4 / 3 + 1),
+      largeCounts: UInt32(largeCounts),
+      // One more for the separator, which is 0 in the image.
+      tokenBits: UInt32(SealedLayout.bits(UInt32((text.max() ?? 0) + 1))),
+      countBits: UInt32(countBits))
+    let layout = SealedLayout(header)
     let buffer = SealedImageBuffer(byteCount: layout.byteCount)
-    buffer.store(
-      SealedLayout.Header(
-        magic: SealedLayout.magic, version: SealedLayout.version, depth: UInt32(depth),
-        textTokens: UInt32(text.count), sequences: UInt32(sequences), nodes: UInt32(tree.count),
-        hashSlots: UInt32(layout.hash.count)),
-      layout.header, 0)
-    for position in text.indices { buffer.store(text[position], layout.text, position) }
-    for rank in suffixes.indices { buffer.store(suffixes[rank], layout.suffixes, rank) }
+    buffer.storeHeader(header)
+    for position in text.indices {
+      buffer.store(UInt32(text[position] + 1), layout.text, position, layout.textToken)
+    }
+    for rank in suffixes.indices {
+      buffer.store(suffixes[rank], layout.suffixes, rank, layout.suffixPosition)
+    }
+    var large: UInt32 = 0
     for (new, old) in order.oldOfNew.enumerated() {
       let node = tree[Int(old)]
-      buffer.store(
-        SealedLayout.Node(
-          firstRank: node.firstRank, count: node.count,
-          linkAndFlag: tree.isHashed(Int(old)) ? SealedLayout.Node.hashedFlag : 0,
-          firstChild: order.firstChild[new]),
-        layout.nodes, new)
-      buffer.store(node.depth, layout.nodeDepths, new)
-      buffer.store(order.firstToken[new], layout.nodeTokens, new)
+      buffer.store(node.firstRank, layout.nodes, new, layout.firstRank)
+      if node.count <= layout.count.max {
+        buffer.store(node.count, layout.nodes, new, layout.count)
+      } else {
+        buffer.store(node.count, layout.largeCounts, Int(large), layout.largeCount)
+        buffer.store(large, layout.nodes, new, layout.count)
+        buffer.store(1, layout.nodes, new, layout.isLarge)
+        large += 1
+      }
+      buffer.store(order.firstChild[new], layout.nodes, new, layout.firstChild)
+      buffer.store(UInt32(order.firstToken[new] + 1), layout.nodes, new, layout.token)
+      buffer.store(UInt32(node.depth), layout.nodes, new, layout.depth)
+      buffer.store(tree.isHashed(Int(old)) ? 1 : 0, layout.nodes, new, layout.isHashed)
     }
-    buffer.store(
-      SealedLayout.Node(
-        firstRank: 0, count: 0, linkAndFlag: 0, firstChild: UInt32(tree.count)),
-      layout.nodes, tree.count)
-    for slot in 0..<layout.hash.count { buffer.store(SealedLayout.emptySlot, layout.hash, slot) }
+    buffer.store(UInt32(tree.count), layout.nodes, tree.count, layout.firstChild)
 
     let core = SealedCore(image: buffer.image, layout: layout, depth: depth)
-    Self.fillHash(buffer, layout, core)
-    Self.link(buffer, layout, core, parents: order.parent)
+    Self.fillHash(buffer, core)
+    Self.link(buffer, core, parents: order.parent)
     return buffer
   }
 
-  private static func fillHash(
-    _ buffer: SealedImageBuffer, _ layout: SealedLayout, _ core: SealedCore
-  ) {
-    func insert(_ entry: UInt32, parent: UInt32, token: Int32) {
-      var slot = SealedLayout.slot(node: parent, token: token, slots: layout.hash.count)
-      while core.image.load(layout.hash, slot) != SealedLayout.emptySlot {
+  private static func fillHash(_ buffer: SealedImageBuffer, _ core: SealedCore) {
+    let layout = core.layout
+    func insert(_ entry: UInt32, isLeaf: Bool, parent: UInt32, token: Int32) {
+      var (slot, fingerprint) = layout.slot(node: parent, token: token)
+      while core.image.load(layout.hash, slot, layout.entry) != 0 {
         slot += 1
         if slot == layout.hash.count { slot = 0 }
       }
-      buffer.store(entry, layout.hash, slot)
+      buffer.store(entry + 1, layout.hash, slot, layout.entry)
+      buffer.store(isLeaf ? 1 : 0, layout.hash, slot, layout.isLeaf)
+      buffer.store(fingerprint, layout.hash, slot, layout.fingerprint)
     }
     // Nodes above come before nodes below, and a node's inner children before its leaves: look-ups
     // rest on this order.
-    var inner: [UInt32] = []
-    for parent in 0..<UInt32(layout.nodeTokens.count) {
+    var intervals: [Range<UInt32>] = []
+    for parent in 0..<UInt32(layout.nodes.count - 1) {
       let record = core.node(parent)
       if !record.isHashed { continue }
-      inner.removeAll(keepingCapacity: true)
-      inner.append(contentsOf: record.firstChild..<core.node(parent + 1).firstChild)
-      for child in inner {
-        insert(child, parent: parent, token: core.image.load(layout.nodeTokens, Int(child)))
+      intervals.removeAll(keepingCapacity: true)
+      for child in core.innerChildren(parent, record) {
+        let below = core.node(child)
+        insert(child, isLeaf: false, parent: parent, token: below.token)
+        intervals.append(below.firstRank..<(below.firstRank + below.count))
       }
       // Leaves are the ranks that no inner child covers.
-      inner.sort { core.node($0).firstRank < core.node($1).firstRank }
-      let depth = core.nodeDepth(parent)
+      intervals.sort { $0.lowerBound < $1.lowerBound }
       var rank = record.firstRank
       func insertLeaves(upTo end: UInt32) {
         while rank < end {
-          let token = core.token(ofRank: rank, at: depth)
+          let token = core.token(ofRank: rank, at: record.depth)
           if token != SealedLayout.separator {
-            insert(rank | SealedLayout.leafFlag, parent: parent, token: token)
+            insert(rank, isLeaf: true, parent: parent, token: token)
           }
           rank += 1
         }
       }
-      for child in inner {
-        insertLeaves(upTo: core.node(child).firstRank)
-        rank = core.node(child).firstRank + core.node(child).count
+      for interval in intervals {
+        insertLeaves(upTo: interval.lowerBound)
+        rank = interval.upperBound
       }
       insertLeaves(upTo: record.firstRank + record.count)
     }
   }
 
   /// Parents come before children, so the parent's link is known and leads most of the way.
-  private static func link(
-    _ buffer: SealedImageBuffer, _ layout: SealedLayout, _ core: SealedCore,
-    parents: [UInt32]
-  ) {
-    for node in 1..<UInt32(max(1, layout.nodeTokens.count)) {
-      var record = core.node(node)
-      let depth = core.nodeDepth(node)
+  private static func link(_ buffer: SealedImageBuffer, _ core: SealedCore, parents: [UInt32]) {
+    let layout = core.layout
+    for node in 1..<UInt32(max(1, parents.count)) {
+      let record = core.node(node)
       // No cursor stands at full depth, and the suffix of such a pattern need not branch.
-      if depth >= core.depth { continue }
+      if record.depth >= core.depth { continue }
       let parent = parents[Int(node)]
       var target = parent == SealedCore.root ? parent : core.node(parent).link
-      let first = core.suffix(record.firstRank) + 1
-      while core.nodeDepth(target) < depth - 1 {
-        let token = core.text(at: first + Int(core.nodeDepth(target)))
-        guard
-          let child = core.innerChild(of: target, core.node(target), token: token)
-        else { preconditionFailure("the suffix of a branching pattern branches") }
+      let first = Int(core.suffix(record.firstRank)) + 1
+      var reached = core.node(target)
+      while reached.depth < record.depth - 1 {
+        let token = core.text(at: first + Int(reached.depth))
+        guard let child = core.innerChild(of: target, reached, token: token) else {
+          preconditionFailure("the suffix of a branching pattern branches")
+        }
         target = child
+        reached = core.node(target)
       }
-      record.linkAndFlag |= target
-      buffer.store(record, layout.nodes, Int(node))
+      buffer.store(target, layout.nodes, Int(node), layout.link)
     }
   }
 }

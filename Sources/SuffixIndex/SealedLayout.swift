@@ -1,24 +1,10 @@
-/// Where the arrays of a sealed index lie in its image. Described byte by byte in docs/storage.md.
+/// Where the arrays of a sealed index lie in its image, and how many bits their numbers have.
+/// Described bit by bit in docs/storage.md.
+///
+/// Every number has as many bits as the largest of its kind in this index needs: at 10 million
+/// tokens that saves a third, and what is smaller is also read faster.
 struct SealedLayout {
-  /// One interval of the suffix array: all suffixes that begin with one branching pattern.
-  struct Node: BitwiseCopyable {
-    /// First rank of the interval.
-    var firstRank: UInt32
-    /// Ranks in the interval: occurrences of the pattern. At least 2, but in the root.
-    var count: UInt32
-    /// Node of the pattern without its first token. Upper bit: `hashedFlag`.
-    var linkAndFlag: UInt32
-    /// First of the children that are nodes; they end where the next node's begin.
-    var firstChild: UInt32
-
-    /// Set where children, leaves among them, are found through the hash.
-    static let hashedFlag: UInt32 = 1 << 31
-
-    var link: UInt32 { linkAndFlag & ~Self.hashedFlag }
-    var isHashed: Bool { linkAndFlag & Self.hashedFlag != 0 }
-  }
-
-  /// The first bytes of an image.
+  /// The first bytes of an image. All else follows from it.
   struct Header: BitwiseCopyable {
     var magic: UInt64
     var version: UInt32
@@ -27,63 +13,131 @@ struct SealedLayout {
     var sequences: UInt32
     var nodes: UInt32
     var hashSlots: UInt32
+    /// Nodes whose count does not fit their record.
+    var largeCounts: UInt32
+    var tokenBits: UInt32
+    var countBits: UInt32
   }
 
   /// "RPRSEAL\n", read as a little-endian integer: no text file begins like it by chance.
   static let magic: UInt64 = 0x0A_4C_41_45_53_52_50_52
   static let version: UInt32 = 1
-  /// The header is padded to this, so that the arrays begin aligned.
+  /// The header is padded to this.
   static let headerBytes = 64
   /// An image has whole pages of this size.
   static let pageBytes = 4096
   /// Stands after each sequence in the text. Smaller than every token, so that a suffix that ends
-  /// sorts before those that go on.
+  /// sorts before those that go on. In the image all tokens are one larger, so that it is 0.
   static let separator: Int32 = -1
-  /// Upper bit of a hash entry or an edge that is a leaf; the other bits are its rank.
-  static let leafFlag: UInt32 = 1 << 31
-  static let emptySlot = UInt32.max
+  /// Bits of a token that a hash slot holds, so that a look-up that finds nothing reads no record
+  /// in 63 of 64 slots that it passes.
+  static let fingerprintBits = 6
+  private static let depthBits = 7
 
-  let header: SealedImage.Run<Header>
-  /// All sequences in order, each followed by a separator.
-  let text: SealedImage.Run<Int32>
+  /// Sequences in order, each followed by a separator.
+  let text: SealedImage.Run
+  let textToken: SealedImage.Field
+
   /// Positions in the text, in the order of the suffixes that begin there. Separators have none.
-  let suffixes: SealedImage.Run<UInt32>
-  /// The root, then level by level, the children of a node together and in the order of
+  let suffixes: SealedImage.Run
+  let suffixPosition: SealedImage.Field
+
+  /// The intervals of the suffix array, each of all suffixes that begin with one branching pattern:
+  /// the root, then level by level, the children of a node together and in the order of
   /// `ChildCursor.precedes`; and one more, whose `firstChild` ends the last node's children.
-  let nodes: SealedImage.Run<Node>
-  /// First token of the edge that leads to each node.
-  let nodeTokens: SealedImage.Run<Int32>
-  /// Tokens in each node's pattern.
-  let nodeDepths: SealedImage.Run<UInt8>
-  /// Children of nodes with many, by (node, token): a node, or a rank with `leafFlag`.
-  let hash: SealedImage.Run<UInt32>
+  let nodes: SealedImage.Run
+  /// First rank of the interval.
+  let firstRank: SealedImage.Field
+  /// Ranks in the interval, which are the occurrences of the pattern; or where in `largeCounts`
+  /// they stand.
+  let count: SealedImage.Field
+  /// 1 where the count does not fit.
+  let isLarge: SealedImage.Field
+  /// Node of the pattern without its first token.
+  let link: SealedImage.Field
+  /// First of the children that are nodes; they end where the next node's begin.
+  let firstChild: SealedImage.Field
+  /// First token of the edge that leads to the node.
+  let token: SealedImage.Field
+  /// Tokens in the pattern.
+  let depth: SealedImage.Field
+  /// 1 where children, leaves among them, are found through the hash.
+  let isHashed: SealedImage.Field
+
+  let largeCounts: SealedImage.Run
+  let largeCount: SealedImage.Field
+
+  /// Children of nodes with many, by (node, token).
+  let hash: SealedImage.Run
+  /// 0 for an empty slot; one more than a node or a rank.
+  let entry: SealedImage.Field
+  /// 1 where the entry is a rank.
+  let isLeaf: SealedImage.Field
+  let fingerprint: SealedImage.Field
+
   let byteCount: Int
 
-  init(textTokens: Int, sequences: Int, nodes nodeCount: Int, hashSlots: Int) {
-    var end = 0
-    func place<Element>(_ count: Int, _: Element.Type) -> SealedImage.Run<Element> {
-      let offset = (end + 15) & ~15
-      let array = SealedImage.Run<Element>(offset: offset, count: count)
-      end = array.end
-      return array
+  /// - Precondition: `header.tokenBits` and `countBits` are in 1...32.
+  init(_ header: Header) {
+    let ranks = Int(header.textTokens) - Int(header.sequences)
+    // One more than any rank, and the root's count.
+    let rankBits = Self.bits(UInt32(ranks))
+    let nodeBits = Self.bits(header.nodes)
+
+    var end = Self.headerBytes
+    var recordBits = 0
+    func field(_ bits: Int) -> SealedImage.Field {
+      recordBits += bits
+      return SealedImage.Field(shift: recordBits - bits, bits: bits)
     }
-    header = place(1, Header.self)
-    end = Self.headerBytes
-    text = place(textTokens, Int32.self)
-    suffixes = place(textTokens - sequences, UInt32.self)
-    nodes = place(nodeCount + 1, Node.self)
-    nodeTokens = place(nodeCount, Int32.self)
-    nodeDepths = place(nodeCount, UInt8.self)
-    hash = place(hashSlots, UInt32.self)
-    // Whole pages, so that a store never puts an image among small values, which it aligns less.
-    byteCount = (end + Self.pageBytes - 1) & ~(Self.pageBytes - 1)
+    func run(_ count: Int) -> SealedImage.Run {
+      let run = SealedImage.Run(offset: end, count: count, bits: recordBits)
+      // Words begin whole, so that small indexes have one line less to load.
+      end = (run.end + 7) & ~7
+      recordBits = 0
+      return run
+    }
+    textToken = field(Int(header.tokenBits))
+    text = run(Int(header.textTokens))
+
+    suffixPosition = field(Self.bits(header.textTokens))
+    suffixes = run(ranks)
+
+    token = field(Int(header.tokenBits))
+    firstRank = field(rankBits)
+    count = field(Int(header.countBits))
+    isLarge = field(1)
+    firstChild = field(nodeBits)
+    link = field(nodeBits)
+    depth = field(Self.depthBits)
+    isHashed = field(1)
+    nodes = run(Int(header.nodes) + 1)
+
+    largeCount = field(rankBits)
+    largeCounts = run(Int(header.largeCounts))
+
+    entry = field(max(nodeBits, rankBits))
+    isLeaf = field(1)
+    fingerprint = field(Self.fingerprintBits)
+    hash = run(Int(header.hashSlots))
+
+    // Whole pages, so that a store never puts an image among small values, which it aligns less;
+    // and room for the word that the last field is read with.
+    byteCount = (end + SealedImage.overlapBytes + Self.pageBytes - 1) & ~(Self.pageBytes - 1)
+    assert(nodes.bits <= 8 * (SealedImage.overlapBytes - 8), "a record outgrows the overlap")
   }
 
+  /// Bits that the numbers up to `value` need: at least 1.
+  static func bits(_ value: UInt32) -> Int { max(1, 32 - value.leadingZeroBitCount) }
+
+  /// Where the search for a child begins, and the bits that its slots are known by.
   @inline(__always)
-  static func slot(node: UInt32, token: Int32, slots: Int) -> Int {
+  func slot(node: UInt32, token: Int32) -> (slot: Int, fingerprint: UInt32) {
     let key = UInt64(node) << 32 | UInt64(UInt32(bitPattern: token))
-    let mixed = key &* 0x9E37_79B9_7F4A_7C15
+    var mixed = key &* 0x9E37_79B9_7F4A_7C15
+    mixed ^= mixed >> 29
     // The upper half of mixed × slots is a slot without a division and without a power of two.
-    return Int((mixed ^ mixed >> 29).multipliedFullWidth(by: UInt64(slots)).high)
+    let slot = Int(mixed.multipliedFullWidth(by: UInt64(hash.count)).high)
+    return (slot, UInt32(truncatingIfNeeded: mixed) & fingerprint.max)
   }
 }

@@ -1,0 +1,61 @@
+/// A sealed image in memory of its own: what a builder fills.
+@safe
+public final class SealedImageBuffer {
+  // SAFETY: both are allocated in `init` and freed in `deinit`.
+  private let bytes: UnsafeMutableRawPointer
+  private let table: UnsafeMutablePointer<UnsafeRawPointer>
+  public let byteCount: Int
+
+  /// All zeros.
+  init(byteCount: Int) {
+    self.byteCount = byteCount
+    unsafe bytes = .allocate(byteCount: byteCount, alignment: SealedLayout.pageBytes)
+    unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
+    let count = SealedImage.chunkCount(byteCount)
+    unsafe table = .allocate(capacity: max(count, 1))
+    for chunk in 0..<count {
+      unsafe (table + chunk).initialize(
+        to: UnsafeRawPointer(bytes + chunk << SealedImage.chunkShift))
+    }
+  }
+
+  deinit {
+    unsafe bytes.deallocate()
+    unsafe table.deallocate()
+  }
+
+  /// The image, for as long as the buffer lives.
+  public var image: SealedImage {
+    unsafe SealedImage(chunks: table, byteCount: byteCount)
+  }
+
+  public var chunkCount: Int { SealedImage.chunkCount(byteCount) }
+
+  /// The bytes of one chunk, its overlap included.
+  public func withChunk<Result, Failure: Error>(
+    _ chunk: Int, _ body: (RawSpan) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    let count = SealedImage.byteCount(ofChunk: chunk, of: byteCount)
+    return try unsafe body(
+      RawSpan(
+        _unsafeStart: UnsafeRawPointer(bytes + chunk << SealedImage.chunkShift), byteCount: count))
+  }
+
+  func storeHeader(_ header: some BitwiseCopyable) {
+    unsafe bytes.storeBytes(of: header, as: type(of: header))
+  }
+
+  /// Sets a field that is zero still.
+  @inline(__always)
+  func store(
+    _ value: UInt32, _ run: SealedImage.Run, _ index: Int, _ field: SealedImage.Field
+  ) {
+    precondition(UInt(bitPattern: index) < UInt(bitPattern: run.count))
+    assert(value <= field.max, "a value that does not fit its field")
+    let bit = index &* run.bits &+ field.shift
+    let place = unsafe bytes + run.offset + bit &>> 3
+    // SAFETY: the index was checked, and a layout ends at least a word before its image.
+    let word = unsafe place.loadUnaligned(as: UInt64.self) | UInt64(value) &<< UInt64(bit & 7)
+    unsafe place.storeBytes(of: word, as: UInt64.self)
+  }
+}

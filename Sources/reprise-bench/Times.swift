@@ -1,0 +1,33 @@
+import Foundation
+
+/// Nanoseconds of a monotonic clock. `clock_gettime` through the vDSO costs some 20 ns.
+@inline(__always)
+func nanoseconds() -> Int {
+  var time = timespec()
+  unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+  return time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
+/// Nanoseconds of CPU that the calling thread has used.
+func threadNanoseconds() -> Int {
+  var time = timespec()
+  unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+  return time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
+/// A sample of times in nanoseconds, summed up in microseconds.
+struct Times {
+  private(set) var sample: [Int] = []
+
+  mutating func add(_ nanoseconds: Int) { sample.append(nanoseconds) }
+
+  var count: Int { sample.count }
+  var mean: Double { Double(sample.reduce(0, +)) / Double(max(1, sample.count)) / 1000 }
+
+  /// The value that a fraction of the sample does not exceed, in microseconds.
+  func quantile(_ fraction: Double) -> Double {
+    let sorted = sample.sorted()
+    if sorted.isEmpty { return 0 }
+    return Double(sorted[min(sorted.count - 1, Int(fraction * Double(sorted.count)))]) / 1000
+  }
+}

@@ -1,0 +1,31 @@
+import Foundation
+import WireProtocol
+
+/// One record of a trace: what was asked, and what was written.
+typealias Record = TraceLine
+
+/// Reads the first records of a JSONL file.
+func readTrace(_ path: String, tokensMax: Int = .max) throws -> [Record] {
+  guard let file = unsafe fopen(path, "r") else { throw BenchError("cannot read \(path)") }
+  defer { unsafe fclose(file) }
+  let reader = TraceLineReader(lineBytesMax: 64 << 20)
+  var records: [Record] = []
+  var tokens = 0
+  var line: UnsafeMutablePointer<CChar>?
+  var capacity = 0
+  defer { unsafe free(line) }
+  while tokens < tokensMax {
+    let count = unsafe getline(&line, &capacity, file)
+    guard count > 0, let bytes = unsafe line else { break }
+    // SAFETY: getline gives `count` bytes at `bytes`.
+    let record = try reader.read(unsafe RawSpan(_unsafeStart: bytes, byteCount: count))
+    tokens += record.output.count
+    records.append(record)
+  }
+  return records
+}
+
+struct BenchError: Error, CustomStringConvertible {
+  let description: String
+  init(_ description: String) { self.description = description }
+}
