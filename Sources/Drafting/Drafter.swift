@@ -24,6 +24,8 @@ import SuffixIndex
 /// - *Bound.* No draft of length m scores more than min(b(m), depth − m): each token adds at most
 ///   1, and so does each level of a tree, and patterns end at `depth`. When the best score reaches
 ///   what all shorter lengths could score, the search ends. The longest match usually ends it.
+///   A draft that is being made is given up as soon as its last probability, times the tokens that
+///   may follow, cannot make it the best.
 ///
 /// The answer equals that of trying all lengths, which the tests do.
 ///
@@ -36,6 +38,7 @@ public struct Drafter {
   private var lociByLength = LocusLists()
   private var path = PathWalker()
   private var tree = TreeGrower()
+  private var outlineAtPeak = TreeGrower.Outline()
   private var candidate = Draft()
 
   public init() {}
@@ -128,7 +131,8 @@ public struct Drafter {
         candidate.removeAll()
         path.walk(
           from: search.list(peak), of: lociByLength, indexes, tokensMax: bound,
-          probabilityMin: search.options.minProbability, into: &candidate)
+          probabilityMin: search.options.minProbability,
+          scoreMin: search.score(draft) - Self.roundingMax, into: &candidate)
         // All lengths that may go as far draft the same; the longest of them wins.
         var length = top
         while search.bound(length) < candidate.count { length -= 1 }
@@ -170,36 +174,40 @@ public struct Drafter {
     _ top: Int, peak: Int, _ search: Search, _ indexes: [AnyHistoryIndex],
     into draft: inout Draft
   ) {
-    let levelsAtPeak = growTree(peak, search, indexes, into: &draft)
+    growTree(peak, search, indexes, into: &draft)
+    tree.takeOutline(&outlineAtPeak)
     let budgetAtPeak = search.options.budget(matchLength: peak)
     // Shorter matches than the peak cannot gain by going deeper: a tree of B tokens has at most B
     // levels, and if their budget exceeded the levels at the peak, the peak would be one of them.
-    // Longer matches: the same tree if the budget is the same and the levels suffice, otherwise
-    // another one that has to be grown, unless it cannot be better.
+    // Longer matches with the same budget: the same tree if the levels suffice. Otherwise it has
+    // to do without some of the tokens of the tree at the peak, and is no worse only where those
+    // that found no place there are as probable.
     for length in stride(from: top, to: peak, by: -1) {
-      if search.depth - length >= levelsAtPeak,
-        search.options.budget(matchLength: length) == budgetAtPeak
-      {
-        if draft.matchLength == peak { draft.matchLength = length }
-        return
+      let levels = search.depth - length
+      if search.options.budget(matchLength: length) == budgetAtPeak {
+        if outlineAtPeak.isGivenUp { return }
+        if levels >= outlineAtPeak.levels.count {
+          if draft.matchLength == peak { draft.matchLength = length }
+          return
+        }
+        if outlineAtPeak.levels[levels] > outlineAtPeak.unplaced + Self.roundingMax { continue }
       }
       if Double(search.bound(length)) + Self.roundingMax >= search.score(draft) {
-        _ = growTree(length, search, indexes, into: &draft)
+        growTree(length, search, indexes, into: &draft)
       }
     }
   }
 
-  /// Returns how many levels the tree has.
   private mutating func growTree(
     _ length: Int, _ search: Search, _ indexes: [AnyHistoryIndex], into draft: inout Draft
-  ) -> Int {
+  ) {
     candidate.removeAll()
-    let levels = tree.grow(
+    tree.grow(
       from: search.list(length), of: lociByLength, indexes,
       tokensMax: search.options.budget(matchLength: length), levelsMax: search.depth - length,
-      probabilityMin: search.options.minProbability, into: &candidate)
+      probabilityMin: search.options.minProbability,
+      scoreMin: search.score(draft) - Self.roundingMax, into: &candidate)
     keepBetter(length, search, &draft)
-    return levels
   }
 
   private mutating func keepBetter(_ length: Int, _ search: Search, _ draft: inout Draft) {

@@ -7,12 +7,12 @@ struct PathWalker {
   private var children = CombinedChildren()
 
   /// Appends up to `tokensMax` tokens to an empty draft, as long as their probability is at least
-  /// `probabilityMin`.
+  /// `probabilityMin` and the draft may still score `scoreMin`.
   ///
   /// - Complexity: O(tokens · indexes) index steps.
   mutating func walk(
     from list: Int, of lists: LocusLists, _ indexes: [AnyHistoryIndex], tokensMax: Int,
-    probabilityMin: Double, into draft: inout Draft
+    probabilityMin: Double, scoreMin: Double, into draft: inout Draft
   ) {
     loci.removeAll(keepingCapacity: true)
     for locus in lists.range(list) { loci.append(lists[locus]) }
@@ -26,6 +26,8 @@ struct PathWalker {
       else { return }
       probability *= Double(child.count) / Double(occurrences)
       if probability < probabilityMin { return }
+      // None of the tokens to come is more probable than this one.
+      if draft.score + probability * Double(tokensMax - draft.count) < scoreMin { return }
       draft.append(
         token: child.token, parent: Int32(draft.count - 1), probability: probability,
         count: child.count)

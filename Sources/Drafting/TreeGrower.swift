@@ -37,26 +37,48 @@ struct TreeGrower {
   /// Level of each placed token; those that follow the context are on level 1.
   private var levels: [Int] = []
 
-  /// Appends up to `tokensMax` tokens, on at most `levelsMax` levels, to an empty draft.
+  /// What is known of all trees over the same patterns once one of them is grown.
+  struct Outline {
+    /// The probability of the first token that was placed on each level, which is the largest there.
+    var levels: [Double] = []
+    /// The largest probability of a token that found no place; 0 when there is none.
+    var unplaced = 0.0
+    /// Whether the tree was given up, because it could not be better than another one.
+    var isGivenUp = false
+  }
+
+  private(set) var outline = Outline()
+
+  /// Exchanges the outline of the last tree for one whose storage is used for the next.
+  mutating func takeOutline(_ other: inout Outline) { swap(&outline, &other) }
+
+  /// Appends up to `tokensMax` tokens, on at most `levelsMax` levels, to an empty draft, as long as
+  /// it may still score `scoreMin`.
   ///
-  /// - Returns: The levels of the deepest token; 0 for an empty tree.
   /// - Complexity: O(tokens · (indexes + log tokens)) index steps.
   mutating func grow(
     from list: Int, of lists: LocusLists, _ indexes: [AnyHistoryIndex], tokensMax: Int,
-    levelsMax: Int, probabilityMin: Double, into draft: inout Draft
-  ) -> Int {
+    levelsMax: Int, probabilityMin: Double, scoreMin: Double, into draft: inout Draft
+  ) {
+    outline.levels.removeAll(keepingCapacity: true)
+    outline.unplaced = 0
+    outline.isGivenUp = false
     fringe.removeAll(keepingCapacity: true)
     children.removeAll(keepingCapacity: true)
     loci.removeAll(keepingCapacity: true)
     levels.removeAll(keepingCapacity: true)
-    var deepest = 0
-    if tokensMax == 0 { return deepest }
+    if tokensMax == 0 { return }
 
     parent.removeAll(keepingCapacity: true)
     for locus in lists.range(list) { parent.append(lists[locus]) }
     expand(
       -1, probability: 1, tokensLeft: tokensMax, indexes, probabilityMin: probabilityMin)
     while draft.count < tokensMax, let chosen = popFringe() {
+      // Tokens are placed by falling probability.
+      if draft.score + chosen.probability * Double(tokensMax - draft.count) < scoreMin {
+        outline.isGivenUp = true
+        return
+      }
       let child = children[chosen.child]
       draft.append(
         token: child.token, parent: chosen.parent, probability: chosen.probability,
@@ -64,7 +86,7 @@ struct TreeGrower {
       pushSibling(of: chosen, probabilityMin: probabilityMin)
       let level = chosen.parent < 0 ? 1 : levels[Int(chosen.parent)] + 1
       levels.append(level)
-      deepest = max(deepest, level)
+      if level > outline.levels.count { outline.levels.append(chosen.probability) }
       if level < levelsMax && draft.count < tokensMax {
         parent.removeAll(keepingCapacity: true)
         for locus in child.firstLocus..<(child.firstLocus + child.lociCount) {
@@ -75,7 +97,7 @@ struct TreeGrower {
           tokensLeft: tokensMax - draft.count, indexes, probabilityMin: probabilityMin)
       }
     }
-    return deepest
+    if let next = fringe.first { outline.unplaced = next.probability }
   }
 
   /// Lists the children of a placed token (or of the match, −1), whose loci stand in `parent`, and
