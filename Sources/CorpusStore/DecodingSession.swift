@@ -32,8 +32,10 @@ public final class DecodingSession: @unchecked Sendable {
   private var context: [Int32]
   private var local: LocalHistory?
 
-  /// The match of the context in each of the history's indexes, as of `generation`.
+  /// The match of the context in each of the history's indexes, as they were at `generation`.
   private var matches: [MatchCursor] = []
+  /// What those indexes were known by.
+  private var identities: [Int] = []
   private var generation = -1
   /// Where the output stands in the shared history, from its first token on.
   private var part: GrowingPart?
@@ -114,12 +116,12 @@ public final class DecodingSession: @unchecked Sendable {
   /// Matches are refreshed before anything is added: a match that is the longest one now stays so
   /// when its own continuation is added, because whatever is new ends in the new tokens.
   private func follow(_ history: LiveHistory, known: Int) {
-    let isCurrent = generation == history.generation
     let added = context.count - known
     // Beyond this, a new search looks at fewer tokens than following would.
-    let follows = isCurrent && added < corpus.settings.depth
+    let follows = added < corpus.settings.depth
     if follows {
       let before = context.span.extracting(0..<known)
+      if generation != history.generation { findNewIndexes(history, before) }
       for (position, index) in history.indexes.enumerated() {
         guard case .growing(let growing) = index else { break }
         growing.refresh(&matches[position], context: before)
@@ -136,8 +138,25 @@ public final class DecodingSession: @unchecked Sendable {
     } else {
       matches.removeAll(keepingCapacity: true)
       for index in history.indexes { matches.append(index.match(context.span)) }
+      identities = history.identities
       generation = history.generation
     }
+  }
+
+  /// Lines the matches up with the history's indexes again. Only in those that are new (sealing and
+  /// merging bring one at a time) the context is searched for.
+  private func findNewIndexes(_ history: LiveHistory, _ context: Span<Int32>) {
+    let known = matches
+    matches.removeAll()
+    for (position, index) in history.indexes.enumerated() {
+      if let old = identities.firstIndex(of: history.identities[position]) {
+        matches.append(known[old])
+      } else {
+        matches.append(index.match(context))
+      }
+    }
+    identities = history.identities
+    generation = history.generation
   }
 
   private func begin(in history: LiveHistory) -> GrowingPart {
@@ -208,6 +227,7 @@ public final class DecodingSession: @unchecked Sendable {
     state = .closed
     part = nil
     matches = []
+    identities = []
   }
 
   /// Moves the open output to the newest part, so that an old one can be sealed. Returns whether it

@@ -7,6 +7,9 @@ import SuffixIndex
 /// sequences are finished.
 final class GrowingPart {
   let index: GrowingIndex
+  /// Tells cursors into one part from those into another, and from those into this one before a
+  /// sequence was removed.
+  fileprivate(set) var identity = 0
   /// Committed sequences, by order number.
   var finished: [UInt64] = []
   var finishedTokens = 0
@@ -28,19 +31,31 @@ final class LiveHistory {
   var segments: [Segment] { view?.segments ?? [] }
   /// All indexes, in the order of `parts` and then of the view's segments.
   private(set) var indexes: [AnyHistoryIndex] = []
-  /// Changes when `indexes` change or counts fall. Cursors from another generation are worthless.
+  /// For each index, what its cursors are known by: a cursor is good as long as its index is listed
+  /// with the identity that it had.
+  private(set) var identities: [Int] = []
+  /// Changes when `indexes` or `identities` do.
   private(set) var generation = 0
+  private var identityNext = 0
 
   var current: GrowingPart { parts[parts.count - 1] }
 
   init(parts: [GrowingPart], view: SegmentView) {
     self.parts = parts
     self.view = view
+    for part in parts { giveIdentity(to: part) }
     listIndexes()
+  }
+
+  /// A new one, which no index ever had.
+  private func giveIdentity(to part: GrowingPart) {
+    identityNext += 1
+    part.identity = -identityNext
   }
 
   /// Begins a new part; the ones before can be sealed when their sequences are finished.
   func begin(_ part: GrowingPart) {
+    giveIdentity(to: part)
     parts.append(part)
     listIndexes()
   }
@@ -61,6 +76,7 @@ final class LiveHistory {
   func close() {
     parts = []
     indexes = []
+    identities = []
     view = nil
     generation += 1
   }
@@ -68,12 +84,15 @@ final class LiveHistory {
   /// Takes an open sequence out again, as if it had never been.
   func remove(_ tokens: Span<Int32>, from part: GrowingPart) {
     part.index.remove(tokens)
-    generation += 1
+    giveIdentity(to: part)
+    listIndexes()
   }
 
   private func listIndexes() {
     indexes = parts.map { .growing($0.index.reader) }
     indexes += segments.map { .sealed($0.index.reader) }
+    // Segment numbers are positive and never used again.
+    identities = parts.map(\.identity) + segments.map { Int($0.number) }
     generation += 1
   }
 }

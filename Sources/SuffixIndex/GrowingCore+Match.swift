@@ -97,17 +97,15 @@ extension GrowingCore {
     if children.count - first > limit { children.removeSubrange((first + limit)...) }
   }
 
-  func refresh(_ match: inout MatchCursor, context: Span<Int32>) {
+  /// Returns whether a longer match than the cursor's may have appeared. Otherwise the cursor is
+  /// up to date.
+  func refresh(_ match: inout MatchCursor, context: Span<Int32>) -> Bool {
     settle(&match.node, length: match.length)
-    if match.length > 0 && states[match.node].count == match.count { return }
+    if match.length > 0 && states[match.node].count == match.count { return false }
     match.count = states[match.node].count
     // One token longer on the left. If that pattern is absent, so is every longer one.
     let longer = Int(match.length) + 1
-    if longer > min(context.count, depth - 1) || !holds(context, last: longer) { return }
-    match = cursor(Self.root, 0)
-    for position in max(0, context.count - (depth - 1))..<context.count {
-      advance(&match, by: context[position])
-    }
+    return longer <= min(context.count, depth - 1) && holds(context, last: longer)
   }
 
   /// Whether the pattern of the context's last `length` tokens occurs.

@@ -170,6 +170,6 @@ extension GrowingIndex.Reader: HistoryIndex {
   ///
   /// - Parameter context: The tokens so far; the cursor matches a suffix of them.
   public func refresh(_ cursor: inout MatchCursor, context: Span<Int32>) {
-    unsafe core.pointee.refresh(&cursor, context: context)
+    if unsafe core.pointee.refresh(&cursor, context: context) { cursor = match(context) }
   }
 }

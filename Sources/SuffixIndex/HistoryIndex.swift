@@ -41,13 +41,21 @@ public protocol HistoryIndex {
 extension HistoryIndex {
   /// The longest suffix of `context` that the index holds, found without any earlier cursor.
   ///
-  /// - Complexity: O(depth) edge look-ups, however long the context is.
+  /// Most matches are short. So the search begins with the last few tokens, and with more of them
+  /// only where all of those are found.
+  ///
+  /// - Complexity: O(match length) edge look-ups, however long the context is.
   public func match(_ context: Span<Int32>) -> MatchCursor {
-    var cursor = start
-    for position in max(0, context.count - (depth - 1))..<context.count {
-      advance(&cursor, by: context[position])
+    let most = min(context.count, depth - 1)
+    var window = min(8, most)
+    while true {
+      var cursor = start
+      for position in (context.count - window)..<context.count {
+        advance(&cursor, by: context[position])
+      }
+      if cursor.length < window || window == most { return cursor }
+      window = min(window * 3, most)
     }
-    return cursor
   }
 }
 
