@@ -1,8 +1,49 @@
 import Foundation
 
-/// The one thread of a store that seals and merges, corpus by corpus, off the request path.
-final class Compactor: @unchecked Sendable {
+/// What is done to a corpus off the request path.
+enum Compaction: String, CaseIterable {
+  /// Growing parts become segments. Inserts wait for it, so nothing else may hold it up.
+  case sealing
+  /// Segments become fewer. A large one takes many seconds.
+  case merging
+}
+
+/// The threads of a store that compact its corpora, one for each kind of compaction.
+final class Compactor: Sendable {
+  private let sealer: CompactionThread
+  private let merger: CompactionThread
+
+  /// - Parameter report: Is told, in a sentence, of trouble.
+  init(report: @escaping @Sendable (String) -> Void) {
+    let merger = CompactionThread(.merging, report: report)
+    self.merger = merger
+    sealer = CompactionThread(.sealing, report: report) { merger.add($0) }
+  }
+
+  /// Has a corpus looked at soon.
+  func add(_ corpus: Corpus, verifying: Bool = false) {
+    sealer.add(corpus)
+    merger.add(corpus, verifying: verifying)
+  }
+
+  /// Forgets a corpus, and waits until it is no longer being worked on.
+  func remove(_ corpus: Corpus) {
+    sealer.remove(corpus)
+    merger.remove(corpus)
+  }
+
+  /// Ends the threads after the steps that they are doing.
+  func stop() {
+    sealer.stop()
+    merger.stop()
+  }
+}
+
+/// One thread that does one kind of compaction, corpus by corpus.
+private final class CompactionThread: @unchecked Sendable {
   // @unchecked Sendable: all that varies is guarded by `condition`.
+  private let kind: Compaction
+  private let didCompact: @Sendable (Corpus) -> Void
   private let condition = NSCondition()
   private var queue: [Task] = []
   private var current: Corpus?
@@ -19,10 +60,21 @@ final class Compactor: @unchecked Sendable {
 
   private static let secondsBeforeRetry = 5.0
 
-  init(report: @escaping @Sendable (String) -> Void) {
+  /// On Linux a thread has a niceness of its own: where cores are scarce, drafts come first.
+  private static let niceness: Int32 = 10
+
+  init(
+    _ kind: Compaction, report: @escaping @Sendable (String) -> Void,
+    didCompact: @escaping @Sendable (Corpus) -> Void = { _ in }
+  ) {
+    self.kind = kind
     self.report = report
-    let thread = Thread { [self] in run() }
-    thread.name = "reprise-compact"
+    self.didCompact = didCompact
+    let thread = Thread { [self] in
+      setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, Self.niceness)
+      run()
+    }
+    thread.name = "reprise-\(kind)"
     thread.start()
   }
 
@@ -62,7 +114,8 @@ final class Compactor: @unchecked Sendable {
       do throws(StoreError) {
         if task.verifying { try task.corpus.verify() }
         // One step at a time, so that corpora take turns.
-        if try task.corpus.compactOnce() {
+        if try task.corpus.compactOnce(kind) {
+          didCompact(task.corpus)
           again = Task(corpus: task.corpus, verifying: false, notBefore: Date())
         }
       } catch {
@@ -70,7 +123,7 @@ final class Compactor: @unchecked Sendable {
         case .closed: break
         case .corrupt: report("corpus \(task.corpus.name) is damaged: \(error)")
         default:
-          report("corpus \(task.corpus.name) could not be compacted: \(error)")
+          report("\(kind) corpus \(task.corpus.name) failed: \(error)")
           again = Task(
             corpus: task.corpus, verifying: false,
             notBefore: Date(timeIntervalSinceNow: Self.secondsBeforeRetry))

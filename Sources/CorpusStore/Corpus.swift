@@ -24,7 +24,8 @@ public final class Corpus: @unchecked Sendable {
   private var damage: StoreError?
   private var isClosed = false
   private var sessions = 0
-  private var compactionFailed = false
+  /// What failed when it was last tried.
+  private var failed: Set<Compaction> = []
   /// Segment numbers are never used again, so that what a crash left of one is not taken for
   /// another's.
   private var nextSegment: UInt64
@@ -171,12 +172,14 @@ public final class Corpus: @unchecked Sendable {
     compactor?.add(self)
   }
 
-  /// Whether so much waits to be sealed that inserts have to wait. They don't where sealing fails,
-  /// because they would wait for ever; then the disk refuses them.
+  /// Whether so much waits to be sealed or merged that inserts have to wait: for the sake of memory,
+  /// and of drafts, which look into every segment. They don't wait where that fails, because they
+  /// would wait for ever; then the disk refuses them.
   var mustWaitForCompaction: Bool {
     guard compactor != nil else { return false }
     return lock.withLock {
-      !compactionFailed && history.parts.count > options.sealsWaitingMax + 1
+      history.parts.count > options.sealsWaitingMax + 1 && !failed.contains(.sealing)
+        || history.segments.count > options.segmentsMax && !failed.contains(.merging)
     }
   }
 
@@ -184,17 +187,20 @@ public final class Corpus: @unchecked Sendable {
 
   /// Seals or merges once. Returns whether there was anything to do.
   ///
-  /// Called by one thread at a time: the compactor's, or a test's.
-  func compactOnce() throws(StoreError) -> Bool {
+  /// Each kind is called by one thread at a time: the compactor's, or a test's.
+  func compactOnce(_ kind: Compaction) throws(StoreError) -> Bool {
     do throws(StoreError) {
-      var did = try sealOnePart()
-      if !did { did = try mergeOnce() }
-      lock.withLock { compactionFailed = false }
+      let did =
+        switch kind {
+        case .sealing: try sealOnePart()
+        case .merging: try mergeOnce()
+        }
+      _ = lock.withLock { failed.remove(kind) }
       if did { writer.wake() }
       return did
     } catch {
       lock.withLock {
-        compactionFailed = true
+        failed.insert(kind)
         if case .corrupt = error { damage = error }
       }
       writer.wake()
@@ -209,10 +215,10 @@ public final class Corpus: @unchecked Sendable {
   public func compact() throws(StoreError) {
     precondition(compactor == nil, "the store compacts in the background")
     if lock.withLock({ history.current.index.tokenCount > 0 }) { beginPart() }
-    while try compactOnce() {}
+    while true {
+      if try !compactOnce(.sealing), try !compactOnce(.merging) { return }
+    }
   }
-
-  public func compactOnceForBench() throws(StoreError) -> Bool { try compactOnce() }
 
   private func sealOnePart() throws(StoreError) -> Bool {
     let (part, stragglers) = lock.withLock {
@@ -234,8 +240,7 @@ public final class Corpus: @unchecked Sendable {
 
   private func mergeOnce() throws(StoreError) -> Bool {
     guard let view = lock.withLock({ history.view }),
-      let chosen = MergePolicy(sealTokens: options.sealTokens, fanIn: options.mergeFanIn)
-        .choose(view.segments)
+      let chosen = MergePolicy(options).choose(view.segments)
     else { return false }
     try Sealing(self, file).merge(chosen, of: view)
     return true

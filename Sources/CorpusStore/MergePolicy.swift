@@ -1,17 +1,21 @@
-/// When segments are merged: as soon as `fanIn` of them are of one size class.
+/// When segments are merged: as soon as `mergeFanIn` of them are of one size class.
 ///
 /// Class 0 holds what sealing makes, class k up to fanIn^k times as much. So there are at most
-/// (fanIn − 1) · classes segments, and each token is rewritten once a class.
+/// (fanIn − 1) · classes segments (and those that are as large as merging makes them), and each
+/// token is rewritten at most once a class.
 struct MergePolicy {
-  let sealTokens: Int
-  let fanIn: Int
+  private let options: StoreOptions
+
+  init(_ options: StoreOptions) {
+    self.options = options
+  }
 
   func sizeClass(tokens: Int) -> Int {
     var sizeClass = 0
-    var bound = 2 * sealTokens
+    var bound = 2 * options.sealTokens
     while tokens >= bound {
       sizeClass += 1
-      bound *= fanIn
+      bound *= options.mergeFanIn
     }
     return sizeClass
   }
@@ -20,9 +24,13 @@ struct MergePolicy {
   func choose(_ segments: [Segment]) -> [Segment]? {
     let classes = Dictionary(grouping: segments) { sizeClass(tokens: $0.record.tokens) }
     for sizeClass in classes.keys.sorted() {
-      if let members = classes[sizeClass], members.count >= fanIn {
-        return Array(members.prefix(fanIn))
+      guard let members = classes[sizeClass], members.count >= options.mergeFanIn else { continue }
+      var tokens = 0
+      let chosen = members.prefix(options.mergeFanInMax).prefix { member in
+        tokens += member.record.tokens
+        return tokens <= options.mergeTokensMax
       }
+      if chosen.count >= options.mergeFanIn { return Array(chosen) }
     }
     return nil
   }

@@ -22,8 +22,11 @@ struct Sealing {
   /// Seals a part whose sequences are all finished.
   func seal(_ part: GrowingPart) throws(StoreError) {
     if part.finished.isEmpty {
-      try corpus.install(nil, replacing: [], part: part)
-      return
+      let (corpus, part) = (corpus, UncheckedBox(part))
+      // Views are installed by the writer thread alone.
+      return try commit({ _, _ in }) { () throws(StoreError) in
+        try corpus.install(nil, replacing: [], part: part.value)
+      }
     }
     let orders = part.finished.sorted()
     var builder = SealedIndexBuilder(
@@ -121,19 +124,12 @@ struct Sealing {
       first = chunks.upperBound
     }
     let encoded = record.encoded()
-    let installed = Awaited<StoreError?>()
     try commit { (transaction, file) throws(LMDBError) in
       try change(transaction)
       try transaction.put(Key(number), encoded.rawSpan, in: file.segments)
-    } committed: {
-      do throws(StoreError) {
-        try install(number)
-        installed.set(nil)
-      } catch {
-        installed.set(error)
-      }
+    } installing: { () throws(StoreError) in
+      try install(number)
     }
-    if let error = installed.wait() { throw error }
   }
 
   @_lifetime(borrow bytes)
@@ -142,15 +138,27 @@ struct Sealing {
     return bytes.rawSpan.extracting(start..<min(start + SegmentRecord.tableChunkBytes, bytes.count))
   }
 
-  /// Has the writer commit a change, and waits for it.
+  /// Has the writer commit a change and then bring memory up to date, and waits for both.
   private func commit(
     _ change:
       @escaping @Sendable (borrowing WriteTransaction, CorpusFile) throws(LMDBError) -> Void,
-    committed: @escaping @Sendable () -> Void = {}
+    installing install: @escaping @Sendable () throws(StoreError) -> Void = {}
   ) throws(StoreError) {
     let answer = Awaited<StoreError?>()
-    corpus.write(CompactionJob(change, committed: committed) { answer.set($0) })
+    let installed = Awaited<StoreError?>()
+    let job = CompactionJob(change) {
+      do throws(StoreError) {
+        try install()
+        installed.set(nil)
+      } catch {
+        installed.set(error)
+      }
+    } completion: {
+      answer.set($0)
+    }
+    corpus.write(job)
     if let error = answer.wait() { throw error }
+    if let error = installed.wait() { throw error }
   }
 }
 

@@ -8,10 +8,21 @@ public struct StoreOptions: Sendable {
   /// sealed. A restart adds at most two such amounts to memory again, at 0.3 µs a token.
   public var sealTokens = 1 << 18
 
-  /// So many segments of similar size are merged into one. Smaller: fewer segments to ask at each
-  /// draft; larger: less is rewritten. A token is rewritten log(history / sealTokens) / log(fan-in)
-  /// times.
+  /// When so many segments are of similar size they are merged into one. Smaller: fewer segments to
+  /// ask at each draft; larger: less is rewritten. A token is rewritten at most
+  /// log(history / sealTokens) / log(fan-in) times.
   public var mergeFanIn = 4
+
+  /// So many segments of similar size are merged at most: where they have piled up, wider merges
+  /// catch up with less rewriting.
+  public var mergeFanInMax = 16
+
+  /// Tokens in one merged segment at most. Merging takes up to 35 bytes of memory a token.
+  public var mergeTokensMax = 100_000_000
+
+  /// When a corpus has more segments, inserts wait for merging, because every draft asks them all.
+  /// More than steady work ever makes; a bulk load does.
+  public var segmentsMax = 48
 
   /// Growing indexes that wait to be sealed; when there are more, inserts wait.
   public var sealsWaitingMax = 4

@@ -21,11 +21,11 @@ while i < records.count && used < historyTokens {
   used += records[i].output.count
   i += 1
   if batch.count == 512 { try corpus.insert(batch); batch = []
-    while try corpus.compactOnceForBench() {}
+    do { try corpus.compact() }
   }
 }
 try corpus.insert(batch)
-while try corpus.compactOnceForBench() {}
+do { try corpus.compact() }
 print(corpus.stats())
 var scratch = DraftScratch()
 var draft = Draft()
