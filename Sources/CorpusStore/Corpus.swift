@@ -239,10 +239,19 @@ public final class Corpus: @unchecked Sendable {
   }
 
   private func mergeOnce() throws(StoreError) -> Bool {
+    let sealing = Sealing(self, file)
+    guard try mergeChosen(sealing) else { return false }
+    try sealing.releaseMerged()
+    return true
+  }
+
+  private func mergeChosen(_ sealing: Sealing) throws(StoreError) -> Bool {
     guard let view = lock.withLock({ history.view }),
       let chosen = MergePolicy(options).choose(view.segments)
     else { return false }
-    try Sealing(self, file).merge(chosen, of: view)
+    // The view keeps the old segments' bytes readable until they are merged.
+    try sealing.merge(chosen, of: view)
+    withExtendedLifetime(view) {}
     return true
   }
 
@@ -293,7 +302,7 @@ public final class Corpus: @unchecked Sendable {
     var stats = CorpusStats()
     lock.withLock {
       if isClosed { return }
-      stats.bytesOnDisk = file.environment.usage().usedBytes
+      stats.bytesOnDisk = file.environment.usage().diskBytes
       for segment in history.segments {
         stats.sequences += segment.record.sequences
         stats.tokens += segment.record.tokens

@@ -82,8 +82,21 @@ struct Sealing {
     } installing: { (number) throws(StoreError) in
       try corpus.install(number, replacing: old.map(\.number), part: nil)
     }
-    // The view keeps the old segments' bytes readable until here.
-    withExtendedLifetime(view) {}
+  }
+
+  /// Gives the disk back what merged segments took. Nobody may hold a view of them any more.
+  func releaseMerged() throws(StoreError) {
+    // What a commit frees is free for good after the next one.
+    try commit { (transaction, file) throws(LMDBError) in
+      var time: [UInt8] = []
+      time.append(secondsNow())
+      try transaction.put(Key("merged"), time.rawSpan, in: file.meta)
+    }
+    do throws(LMDBError) {
+      try file.environment.releaseFreePages()
+    } catch {
+      throw file.error(error)
+    }
   }
 
   private func store(

@@ -100,7 +100,7 @@ public struct CorpusStats: Equatable, Sendable {
   public var tokens = 0
   /// Tokens of open sessions that drafts may use but that are not on disk yet.
   public var openTokens = 0
-  /// Pages in use in the corpus's file.
+  /// What the corpus's file takes.
   public var bytesOnDisk = 0
   /// Growing indexes and their sequences; sealed indexes are counted on disk.
   public var bytesInMemory = 0

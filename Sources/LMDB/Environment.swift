@@ -112,8 +112,10 @@ public final class Environment: @unchecked Sendable {
 
   public struct Usage: Equatable, Sendable {
     public var mapBytes: Int
-    /// Bytes up to the last page that was ever used: what the file takes.
+    /// Bytes up to the last page that was ever used: how far the map is filled.
     public var usedBytes: Int
+    /// Bytes that the file takes on the disk.
+    public var diskBytes: Int
     /// Largest key, in bytes.
     public var keyBytesMax: Int
   }
@@ -124,9 +126,14 @@ public final class Environment: @unchecked Sendable {
     // SAFETY: both fill in the struct they are given, and cannot fail on an open environment.
     unsafe mdb_env_info(handle, &information)
     unsafe mdb_env_stat(handle, &statistics)
+    var descriptor: mdb_filehandle_t = 0
+    var status = stat()
+    unsafe mdb_env_get_fd(handle, &descriptor)
+    unsafe fstat(descriptor, &status)
     return Usage(
       mapBytes: unsafe information.me_mapsize,
       usedBytes: unsafe (information.me_last_pgno + 1) * Int(statistics.ms_psize),
+      diskBytes: Int(status.st_blocks) * 512,
       keyBytesMax: Int(unsafe mdb_env_get_maxkeysize(handle)))
   }
 }

@@ -46,6 +46,40 @@ import Testing
     }
   }
 
+  @Test func freePagesAreGivenBackOnlyWhenNobodySeesThem() throws {
+    let fixture = try Fixture(mapBytes: 64 << 20)
+    let large = [UInt8](repeating: 7, count: 1 << 20)
+    func diskBytes() -> Int { fixture.environment.usage().diskBytes }
+    for number in 0..<8 { try fixture.put(Key(UInt64(number)), large) }
+    let full = diskBytes()
+    do {
+      let reading = try ReadTransaction(fixture.environment)
+      for number in 0..<7 {
+        let transaction = try WriteTransaction(fixture.environment)
+        try transaction.delete(Key(UInt64(number)), in: fixture.database)
+        try transaction.commit()
+      }
+      try fixture.put(Key("x"), [1])
+      // The reader still sees all of them.
+      #expect(try fixture.environment.releaseFreePages() == 0)
+      for number in 0..<7 {
+        guard let value = try reading.get(Key(UInt64(number)), in: fixture.database) else {
+          Issue.record("value \(number) is gone")
+          return
+        }
+        #expect(bytes(value) == large)
+      }
+    }
+    // The last commit's own pages wait for the next one; "x" freed none of these.
+    #expect(try fixture.environment.releaseFreePages() >= 7 << 20)
+    #expect(diskBytes() < full / 4)
+    #expect(try fixture.get(Key(UInt64(7))) == large)
+    // The holes are used again.
+    for number in 10..<17 { try fixture.put(Key(UInt64(number)), large) }
+    for number in 10..<17 { #expect(try fixture.get(Key(UInt64(number))) == large) }
+    #expect(fixture.environment.usage().usedBytes < 16 << 20)
+  }
+
   @Test func whatIsCommittedIsThereAndWhatIsNotIsNot() throws {
     let fixture = try Fixture()
     try fixture.put(Key("a"), [1, 2])
