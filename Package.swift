@@ -67,11 +67,14 @@ let package = Package(
       ],
       swiftSettings: rules),
 
+    // Stands in for malloc in benchmarks and tests, and counts.
+    .target(name: "CAllocationCounter"),
     // Measures everything that docs/benchmarks.md tells; `tools/bench` runs it.
     .executableTarget(
       name: "reprise-bench",
       dependencies: [
-        "CorpusStore", "Drafting", "RepriseClient", "SuffixIndex", "WireProtocol",
+        "CAllocationCounter", "CorpusStore", "Drafting", "RepriseClient", "SuffixIndex",
+        "WireProtocol",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),

@@ -208,13 +208,15 @@ public final class Corpus: @unchecked Sendable {
     }
   }
 
-  /// Seals everything that is finished, and merges until there is nothing to merge.
+  /// Seals what is finished, and merges until there is nothing to merge.
   ///
   /// For commands and tests: must not be called while the store compacts in the background, nor
   /// beside inserts.
-  public func compact() throws(StoreError) {
+  ///
+  /// - Parameter newestToo: Whether the newest part is sealed although it is not full.
+  public func compact(newestToo: Bool = true) throws(StoreError) {
     precondition(compactor == nil, "the store compacts in the background")
-    if lock.withLock({ history.current.index.tokenCount > 0 }) { beginPart() }
+    if newestToo, lock.withLock({ history.current.index.tokenCount > 0 }) { beginPart() }
     while true {
       if try !compactOnce(.sealing), try !compactOnce(.merging) { return }
     }
@@ -321,6 +323,11 @@ public final class Corpus: @unchecked Sendable {
       stats.sessions = sessions
     }
     return stats
+  }
+
+  /// Tokens in each segment, oldest first.
+  public var segmentTokens: [Int] {
+    lock.withLock { history.segments.map(\.record.tokens) }
   }
 
   /// Writes what waits, and ends the corpus's thread. Calls after it fail with `closed`.

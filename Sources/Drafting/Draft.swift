@@ -50,6 +50,23 @@ public struct Draft: Equatable, Sendable {
     source = .shared
   }
 
+  /// How many drafted tokens a model accepts that goes on with `output`: the length of the path
+  /// in the draft that the output follows.
+  public func acceptedTokens(by output: ArraySlice<Int32>) -> Int {
+    var accepted = 0
+    var parent: Int32 = -1
+    for place in tokens.indices {
+      // Parents stand before their children, so one pass is enough.
+      let next = output.startIndex + accepted
+      if next == output.endIndex { break }
+      if parents[place] == parent && tokens[place] == output[next] {
+        parent = Int32(place)
+        accepted += 1
+      }
+    }
+    return accepted
+  }
+
   /// Adds a token below `parent`, which must already stand in the draft or be −1.
   @inlinable
   mutating func append(token: Int32, parent: Int32, probability: Double, count: Int) {

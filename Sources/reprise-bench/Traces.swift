@@ -2,7 +2,10 @@ import Foundation
 import WireProtocol
 
 /// One record of a trace: what was asked, and what was written.
-typealias Record = TraceLine
+struct Record {
+  let prompt: [Int32]
+  let output: [Int32]
+}
 
 /// Reads the first records of a JSONL file.
 func readTrace(_ path: String, tokensMax: Int = .max) throws -> [Record] {
@@ -18,9 +21,9 @@ func readTrace(_ path: String, tokensMax: Int = .max) throws -> [Record] {
     let count = unsafe getline(&line, &capacity, file)
     guard count > 0, let bytes = unsafe line else { break }
     // SAFETY: getline gives `count` bytes at `bytes`.
-    let record = try reader.read(unsafe RawSpan(_unsafeStart: bytes, byteCount: count))
-    tokens += record.output.count
-    records.append(record)
+    let read = try reader.read(unsafe RawSpan(_unsafeStart: bytes, byteCount: count))
+    tokens += read.output.count
+    records.append(Record(prompt: read.prompt, output: read.output))
   }
   return records
 }

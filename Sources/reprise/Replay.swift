@@ -115,7 +115,7 @@ struct Replay: AsyncParsableCommand {
     while position < record.output.count {
       let times = try await session.step(accepting: joined, self.draft.options, into: &draft)
       let rest = record.output[position...]
-      let accepted = acceptedTokens(of: draft, rest)
+      let accepted = draft.acceptedTokens(by: rest)
       // The model gives one token of its own behind those that it accepted.
       joined = Array(rest.prefix(accepted + 1))
       position += joined.count
@@ -125,22 +125,6 @@ struct Replay: AsyncParsableCommand {
     _ = try await session.step(
       accepting: joined, DraftOptions(maxTokens: 0), into: &draft)
     try await session.close()
-  }
-
-  /// How far the output follows the draft: the length of the path that a model would accept.
-  private func acceptedTokens(of draft: Draft, _ output: ArraySlice<Int32>) -> Int {
-    var accepted = 0
-    var parent: Int32 = -1
-    for position in 0..<draft.count {
-      // Parents stand before their children, so one pass is enough.
-      let next = output.startIndex + accepted
-      if next == output.endIndex { break }
-      if draft.parents[position] == parent && draft.tokens[position] == output[next] {
-        parent = Int32(position)
-        accepted += 1
-      }
-    }
-    return accepted
   }
 }
 

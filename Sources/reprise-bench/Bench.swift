@@ -1,0 +1,111 @@
+import ArgumentParser
+import Foundation
+
+@main
+struct RepriseBench: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "reprise-bench",
+    abstract: "Measure everything that docs/benchmarks.md tells.",
+    subcommands: [Run.self, Echo.self], defaultSubcommand: Run.self)
+}
+
+struct Run: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Run the benchmarks and print each figure beside its target.",
+    discussion: "Use tools/bench, which builds, unpacks the traces and compiles the yardsticks.")
+
+  @Option(help: "The reprise binary to measure.") var reprise: String
+  @Option(help: "Directory of unpacked traces, NAME.jsonl.") var traces: String
+  @Option(help: "The trace that is large; without it, what needs millions of tokens is left out.")
+  var large: String?
+  @Option(help: "Its last records, which are not in it.") var heldBack: String?
+  @Option(help: "Directory of the compiled yardsticks and their NAME.bin.") var yardstick: String?
+  @Option(help: "Directory for stores.") var work: String
+  @Option(help: "Commit that is measured.") var commit = "unknown"
+  @Option(help: "Write the figures here, as JSON.") var json: String?
+  @Option(help: "Draw latency and bytes a token against history here, as SVG.") var plot: String?
+  @Option(help: "Only benchmarks whose names begin like this; may be given again.")
+  var only: [String] = []
+
+  func run() async throws {
+    let setting = Setting(
+      reprise: reprise, traces: traces, large: large, heldBack: heldBack,
+      yardstick: yardstick, work: work)
+    var report = Report()
+    var plotted = Plot()
+    func wanted(_ name: String) -> Bool { only.isEmpty || only.contains { name.hasPrefix($0) } }
+
+    if wanted("index") { try IndexBenchmark(setting).run(&report) }
+    if wanted("prompts") { try PromptBenchmark(setting).run(&report) }
+    if setting.large != nil {
+      if wanted("load") { try LoadBenchmark(setting).run(&report) }
+      if wanted("drafts") { try DraftBenchmark(setting).run(&report, &plotted) }
+      if wanted("merging") { try MergingBenchmark(setting).run(&report) }
+      if wanted("socket") { try await SocketBenchmark(setting).run(&report) }
+      if wanted("start") { try StartBenchmark(setting).run(&report) }
+    }
+    if wanted("allocations") { try AllocationBenchmark(setting).run(&report) }
+
+    if let json {
+      let machine = [
+        "commit": commit, "cores": "\(ProcessInfo.processInfo.activeProcessorCount)",
+        "cpu": Self.processor, "date": ISO8601DateFormatter().string(from: Date()),
+        "memory_gib": "\(ProcessInfo.processInfo.physicalMemory >> 30)",
+      ]
+      try Data(report.json(machine: machine)).write(to: URL(fileURLWithPath: json))
+    }
+    if let plot, !plotted.isEmpty {
+      try Data(plotted.svg().utf8).write(to: URL(fileURLWithPath: plot))
+    }
+  }
+
+  private static var processor: String {
+    let lines = (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)) ?? ""
+    let line = lines.split(separator: "\n").first { $0.hasPrefix("model name") } ?? ""
+    return line.split(separator: ":").last.map { $0.trimmingCharacters(in: .whitespaces) } ?? ""
+  }
+}
+
+/// Where everything is.
+struct Setting {
+  let reprise: String
+  let traces: String
+  let large: String?
+  let heldBack: String?
+  let yardstick: String?
+  let work: String
+
+  /// Names of the traces, without the large one.
+  var traceNames: [String] {
+    let files = (try? FileManager.default.contentsOfDirectory(atPath: traces)) ?? []
+    return files.filter { $0.hasSuffix(".jsonl") }.map { String($0.dropLast(6)) }.sorted()
+  }
+
+  func records(_ name: String) throws -> [Record] { try readTrace("\(traces)/\(name).jsonl") }
+
+  /// Sizes of history that drafts are measured over; the last one is the whole large trace.
+  static let historySizes = [100_000, 300_000, 1_000_000, 3_000_000, 10_000_000]
+
+  /// A directory in which a benchmark may put a store; emptied.
+  func emptyStore(_ name: String) throws -> String {
+    let path = "\(work)/\(name)"
+    if FileManager.default.fileExists(atPath: path) {
+      try FileManager.default.removeItem(atPath: path)
+    }
+    return path
+  }
+
+  /// The whole large trace, as the load benchmark left it.
+  var wholeStore: String { "\(work)/whole" }
+  /// Ten million tokens of it, as the draft benchmark left it.
+  var tenMillionStore: String { "\(work)/history-10000000" }
+
+  func require(_ store: String, of benchmark: String) throws {
+    if !FileManager.default.fileExists(atPath: store) {
+      throw BenchError("\(store) is missing: run the benchmark \"\(benchmark)\" as well")
+    }
+  }
+}
+
+/// The middle of several rounds.
+func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }

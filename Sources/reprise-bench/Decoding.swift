@@ -1,0 +1,36 @@
+import CorpusStore
+import Drafting
+import Foundation
+
+/// Decodes recorded outputs as a model that writes just these would.
+struct Decoding {
+  var steps = Times()
+  var tokens = 0
+
+  /// Replays outputs through sessions in this process. One call a step accepts and drafts.
+  static func run(
+    _ records: ArraySlice<Record>, over corpus: Corpus, tree: Bool
+  ) throws -> Decoding {
+    var decoding = Decoding()
+    var scratch = DraftScratch()
+    var draft = Draft()
+    let options = DraftOptions(tree: tree)
+    for record in records {
+      let session = corpus.openSession(prompt: record.prompt, share: .close)
+      var position = 0
+      var joined = record.output[0..<0]
+      while position < record.output.count {
+        let start = nanoseconds()
+        try session.step(accepting: joined.span, options, using: &scratch, into: &draft)
+        decoding.steps.add(nanoseconds() - start)
+        let rest = record.output[position...]
+        joined = rest.prefix(draft.acceptedTokens(by: rest) + 1)
+        position += joined.count
+      }
+      decoding.tokens += record.output.count
+      // Not recorded, so that every round meets the same history.
+      session.close(record: false) { _ in }
+    }
+    return decoding
+  }
+}

@@ -1,0 +1,112 @@
+import CorpusStore
+import Foundation
+
+/// Drafts in this process from local and shared history, and advancing, against history size.
+struct DraftBenchmark {
+  private let setting: Setting
+  private static let evaluated = 200
+  private static let rounds = 3
+
+  /// A fifth of the published implementation's p50 and p99, from the measurements beside which
+  /// this project was begun; where those are a range, its upper end, with the lower one in words.
+  private static func targets(_ tokens: Int) -> (p50: Double, p99: Double) {
+    tokens <= 1_000_000 ? (20.0 / 5, 137.0 / 5) : (17.5 / 5, 67.0 / 5)
+  }
+
+  init(_ setting: Setting) { self.setting = setting }
+
+  func run(_ report: inout Report, _ plot: inout Plot) throws {
+    guard let large = setting.large else { return }
+    report.begin("Drafts in process: local and shared, advancing included, one call a step")
+    var pathAtOneMillion = 0.0
+    for size in Setting.historySizes {
+      let records = try readTrace(large, tokensMax: size + 400_000)
+      let (store, corpus, used) = try history(of: size, records)
+      let evaluated = records[used...].prefix(Self.evaluated)
+      let (targetP50, targetP99) = Self.targets(size)
+      for tree in [false, true] {
+        let (p50, p99) = try measure(evaluated, corpus, tree: tree)
+        let what = "\(millions(size)) M tokens, \(tree ? "tree" : "path")"
+        report.add("\(what): p50", p50, "µs", .atMost(targetP50))
+        report.add("\(what): p99", p99, "µs", .atMost(targetP99))
+        plot.addLatency(tokens: size, p50: p50, p99: p99, tree: tree)
+        if size == 1_000_000 && !tree { pathAtOneMillion = p50 }
+      }
+      let stats = corpus.stats()
+      plot.addBytes(tokens: size, bytes: stats.bytesPerToken)
+      report.add("\(millions(size)) M tokens: segments", Double(stats.segments), "")
+      report.add("\(millions(size)) M tokens: on disk and in memory", stats.bytesPerToken, "B a token")
+      store.close()
+    }
+    try whole(large, pathAtOneMillion, &report, &plot)
+  }
+
+  /// The whole large trace but its last records, which are replayed.
+  private func whole(
+    _ large: String, _ atOneMillion: Double, _ report: inout Report, _ plot: inout Plot
+  ) throws {
+    guard let heldBack = setting.heldBack else { return }
+    try setting.require(setting.wholeStore, of: "load")
+    let store = try Store(path: setting.wholeStore, options: Self.options)
+    defer { store.close() }
+    guard let corpus = store.corpus(named: "large") else { throw BenchError("no corpus") }
+    let stats = corpus.stats()
+    let evaluated = try readTrace(heldBack)[...].prefix(Self.evaluated)
+    for tree in [false, true] {
+      let (p50, p99) = try measure(evaluated, corpus, tree: tree)
+      let what = "\(millions(stats.tokens)) M tokens, \(tree ? "tree" : "path")"
+      if tree || atOneMillion == 0 {
+        report.add("\(what): p50", p50, "µs")
+      } else {
+        report.add("\(what): p50", p50, "µs", .atMost(2 * atOneMillion))
+      }
+      report.add("\(what): p99", p99, "µs")
+      plot.addLatency(tokens: stats.tokens, p50: p50, p99: p99, tree: tree)
+    }
+    plot.addBytes(tokens: stats.tokens, bytes: stats.bytesPerToken)
+    report.add("\(millions(stats.tokens)) M tokens: segments", Double(stats.segments), "")
+    report.add(
+      "\(millions(stats.tokens)) M tokens: on disk and in memory", stats.bytesPerToken,
+      "B a token", .atMost(20))
+  }
+
+  private static var options: StoreOptions {
+    var options = StoreOptions()
+    options.compactsInBackground = false
+    return options
+  }
+
+  private func measure(
+    _ records: ArraySlice<Record>, _ corpus: Corpus, tree: Bool
+  ) throws -> (p50: Double, p99: Double) {
+    var rounds: [Times] = []
+    for _ in 0..<Self.rounds {
+      rounds.append(try Decoding.run(records, over: corpus, tree: tree).steps)
+    }
+    return (median(rounds.map { $0.quantile(0.5) }), median(rounds.map { $0.quantile(0.99) }))
+  }
+
+  /// A store of the first records, compacted as far as it goes. Returns how many were used.
+  private func history(
+    of size: Int, _ records: [Record]
+  ) throws -> (Store, Corpus, used: Int) {
+    let store = try Store(
+      path: try setting.emptyStore("history-\(size)"), options: Self.options)
+    let corpus = try store.createCorpus(named: "large", CorpusSettings())
+    var used = 0
+    var tokens = 0
+    while used < records.count && tokens < size {
+      var batch: [NewSequence] = []
+      while used < records.count && tokens < size && batch.count < 512 {
+        batch.append(NewSequence(tokens: records[used].output))
+        tokens += records[used].output.count
+        used += 1
+      }
+      try corpus.insert(batch)
+    }
+    try corpus.compact(newestToo: false)
+    return (store, corpus, used)
+  }
+
+  private func millions(_ tokens: Int) -> String { Report.text(Double(tokens) / 1e6) }
+}

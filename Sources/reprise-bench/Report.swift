@@ -1,0 +1,119 @@
+import Foundation
+import WireProtocol
+
+/// One number that was measured, beside what it should be.
+struct Figure {
+  enum Target {
+    case atMost(Double)
+    case atLeast(Double)
+    /// Only to be known.
+    case none
+  }
+
+  let name: String
+  let value: Double
+  let unit: String
+  let target: Target
+
+  var isMet: Bool? {
+    switch target {
+    case .atMost(let bound): value <= bound
+    case .atLeast(let bound): value >= bound
+    case .none: nil
+    }
+  }
+}
+
+/// All figures of a run, printed as they come.
+struct Report {
+  private(set) var sections: [(title: String, figures: [Figure])] = []
+
+  mutating func begin(_ title: String) {
+    sections.append((title, []))
+    print("\n\(title)")
+  }
+
+  mutating func add(
+    _ name: String, _ value: Double, _ unit: String, _ target: Figure.Target = .none
+  ) {
+    let figure = Figure(name: name, value: value, unit: unit, target: target)
+    sections[sections.count - 1].figures.append(figure)
+    let mark = figure.isMet.map { $0 ? "✓" : "✗" } ?? " "
+    print(
+      "  " + name.padding(toLength: max(58, name.count), withPad: " ", startingAt: 0)
+        + Self.text(value).leftPadded(10) + " "
+        + unit.padding(toLength: max(16, unit.count), withPad: " ", startingAt: 0) + mark + " "
+        + Self.text(figure.target))
+    // Each as it comes, also into a pipe.
+    fflush(nil)
+  }
+
+  /// Three significant digits, without an exponent.
+  static func text(_ value: Double) -> String {
+    let magnitude = abs(value)
+    let digits = magnitude >= 100 || value == value.rounded() ? 0 : magnitude >= 10 ? 1 : 2
+    return String(format: "%.\(magnitude < 0.1 && value != 0 ? 3 : digits)f", value)
+  }
+
+  private static func text(_ target: Figure.Target) -> String {
+    switch target {
+    case .atMost(let bound): "at most \(text(bound))"
+    case .atLeast(let bound): "at least \(text(bound))"
+    case .none: ""
+    }
+  }
+
+  func json(machine: [String: String]) -> [UInt8] {
+    var writer = JSONWriter()
+    writer.beginObject()
+    writer.name("machine")
+    writer.beginObject()
+    for (name, value) in machine.sorted(by: { $0.key < $1.key }) {
+      writer.name(name)
+      writer.string(value)
+    }
+    writer.endObject()
+    writer.name("sections")
+    writer.beginArray()
+    for section in sections {
+      writer.beginObject()
+      writer.name("title")
+      writer.string(section.title)
+      writer.name("figures")
+      writer.beginArray()
+      for figure in section.figures { Self.write(figure, to: &writer) }
+      writer.endArray()
+      writer.endObject()
+    }
+    writer.endArray()
+    writer.endObject()
+    writer.endLine()
+    return writer.bytes
+  }
+
+  private static func write(_ figure: Figure, to writer: inout JSONWriter) {
+    writer.beginObject()
+    writer.name("name")
+    writer.string(figure.name)
+    writer.name("value")
+    writer.number(figure.value)
+    writer.name("unit")
+    writer.string(figure.unit)
+    switch figure.target {
+    case .atMost(let bound):
+      writer.name("at_most")
+      writer.number(bound)
+    case .atLeast(let bound):
+      writer.name("at_least")
+      writer.number(bound)
+    case .none: break
+    }
+    writer.endObject()
+  }
+}
+
+extension String {
+  fileprivate func leftPadded(_ width: Int) -> String {
+    String(repeating: " ", count: max(0, width - count)) + self
+  }
+}

@@ -1,0 +1,278 @@
+import Drafting
+import Foundation
+import RepriseClient
+import WireProtocol
+
+/// The service as workers meet it: both processes on this machine, a history of ten million tokens.
+struct SocketBenchmark {
+  private let setting: Setting
+  private let socket: String
+
+  private static let sessions = 64
+  private static let accepted = 3
+  private static let lines = 4000
+  private static let linesBefore = 500
+
+  init(_ setting: Setting) {
+    self.setting = setting
+    socket = "\(setting.work)/s"
+  }
+
+  func run(_ report: inout Report) async throws {
+    guard let large = setting.large else { return }
+    try setting.require(setting.tenMillionStore, of: "drafts")
+    report.begin("Through the socket: Unix socket, history of 10 M tokens, both ends on this machine")
+    // Outputs of which the history holds none: sessions write these.
+    let outputs = try readTrace(large, tokensMax: 12_000_000).suffix(2000).map(\.output)
+      .filter { $0.count > 200 }
+    let service = try ChildProcess.serving(
+      setting.reprise,
+      [
+        "serve", "--store", setting.tenMillionStore, "--socket", socket, "--log-level", "warning",
+      ], socket: socket)
+    defer { service.stop() }
+    let client = RepriseClient(.unixSocket(path: socket))
+    try await steps(client, outputs, tree: false, &report)
+    try await steps(client, outputs, tree: true, &report)
+    try await sustained(service, outputs, &report)
+    try speculate(outputs, &report)
+    try prompts(outputs, &report)
+    await client.close()
+  }
+
+  // MARK: Steps
+
+  /// Sessions that write recorded outputs, three tokens a step.
+  private final class Workers {
+    private let client: RepriseClient
+    private let outputs: [[Int32]]
+    private var sessions: [RepriseClient.Session] = []
+    private var output: [Int] = []
+    private var position: [Int] = []
+    private var next: Int
+
+    init(_ client: RepriseClient, _ outputs: [[Int32]], from first: Int) {
+      self.client = client
+      self.outputs = outputs
+      next = first
+    }
+
+    func open() async throws {
+      for _ in 0..<SocketBenchmark.sessions {
+        sessions.append(try await client.openSession(corpus: "large", prompt: []))
+        output.append(takeOutput())
+        position.append(0)
+      }
+    }
+
+    private func takeOutput() -> Int {
+      next += 1
+      return next % outputs.count
+    }
+
+    /// One line for all sessions. Those whose output has ended begin again as others, which is
+    /// not timed.
+    func step(_ options: DraftOptions) async throws -> (nanoseconds: Int, drafted: Int) {
+      var step = SessionStep()
+      for place in sessions.indices {
+        if position[place] + SocketBenchmark.accepted > outputs[output[place]].count {
+          try await sessions[place].close(record: false)
+          sessions[place] = try await client.openSession(corpus: "large", prompt: [])
+          output[place] = takeOutput()
+          position[place] = 0
+        }
+        let end = position[place] + SocketBenchmark.accepted
+        step.append(
+          session: sessions[place].name,
+          accept: Array(outputs[output[place]][position[place]..<end]), options: options)
+        position[place] = end
+      }
+      let start = nanoseconds()
+      let drafts = try await client.step(step)
+      let time = nanoseconds() - start
+      return (time, try drafts.reduce(0) { $0 + (try $1.get().count) })
+    }
+
+    func close() async throws {
+      for session in sessions { try await session.close(record: false) }
+    }
+  }
+
+  private func steps(
+    _ client: RepriseClient, _ outputs: [[Int32]], tree: Bool, _ report: inout Report
+  ) async throws {
+    let workers = Workers(client, outputs, from: 0)
+    try await workers.open()
+    let options = DraftOptions(tree: tree)
+    var times = Times()
+    var drafted = 0
+    for line in 0..<(Self.linesBefore + Self.lines) {
+      let (time, count) = try await workers.step(options)
+      if line < Self.linesBefore { continue }
+      times.add(time)
+      drafted += count
+    }
+    try await workers.close()
+    let what = "a step of 64 sessions, \(tree ? "tree" : "path")"
+    report.add("\(what): p50", times.quantile(0.5) / 1000, "ms", .atMost(0.6))
+    report.add("\(what): p99", times.quantile(0.99) / 1000, "ms", .atMost(1.5))
+    report.add(
+      "\(what): drafted", Double(drafted) / Double(Self.lines * Self.sessions), "a session")
+  }
+
+  /// Several workers at once, so that the service is never idle; what its CPU did for it.
+  private func sustained(
+    _ service: ChildProcess, _ outputs: [[Int32]], _ report: inout Report
+  ) async throws {
+    let clients = 4
+    let socket = socket
+    let cpuBefore = service.cpuSeconds(threads: ["NIO"])
+    let start = nanoseconds()
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for number in 0..<clients {
+        group.addTask {
+          let client = RepriseClient(.unixSocket(path: socket))
+          let workers = Workers(client, outputs, from: number * 500)
+          try await workers.open()
+          for _ in 0..<Self.lines { _ = try await workers.step(DraftOptions()) }
+          try await workers.close()
+          await client.close()
+        }
+      }
+      try await group.waitForAll()
+    }
+    let steps = Double(clients * Self.lines * Self.sessions)
+    report.add(
+      "session-steps a second of a core of the service",
+      steps / (service.cpuSeconds(threads: ["NIO"]) - cpuBefore), "a second", .atLeast(60_000))
+    report.add(
+      "session-steps a second, with the clients on the same two cores",
+      steps / (Double(nanoseconds() - start) / 1e9), "a second")
+  }
+
+  // MARK: Stateless drafts
+
+  /// One context of 64 tokens, beside an echo of lines of the same lengths.
+  private func speculate(_ outputs: [[Int32]], _ report: inout Report) throws {
+    guard let connection = LineSocket(socket) else { throw BenchError("no connection") }
+    var writer = JSONWriter()
+    let lines = outputs.prefix(500).map { output in
+      writer.removeAll()
+      Request(
+        id: .number(1),
+        call: .speculate(Speculate(corpus: "large", context: Array(output[100..<164])))
+      ).write(to: &writer)
+      return writer.bytes
+    }
+    let lengths = lines.map { connection.exchange($0).length }
+    let typical = lengths.sorted()[lengths.count / 2]
+
+    let echoSocket = "\(setting.work)/e"
+    let echo = try ChildProcess.serving(
+      CommandLine.arguments[0],
+      ["echo", "--socket", echoSocket, "--answer-bytes", "\(typical)"], socket: echoSocket)
+    defer { echo.stop() }
+    guard let other = LineSocket(echoSocket) else { throw BenchError("no echo") }
+    var (drafts, echoes) = (Times(), Times())
+    // By turns, so that a slow moment of the machine meets both.
+    for round in 0..<20 {
+      for line in lines {
+        let echoed = other.exchange(line).nanoseconds
+        let drafted = connection.exchange(line).nanoseconds
+        if round > 0 {
+          echoes.add(echoed)
+          drafts.add(drafted)
+        }
+      }
+    }
+    report.add("speculate, context of 64: p50", drafts.quantile(0.5), "µs")
+    report.add("speculate, context of 64: p99", drafts.quantile(0.99), "µs")
+    report.add("echo of \(lines[0].count) and \(typical) bytes: p50", echoes.quantile(0.5), "µs")
+    report.add(
+      "speculate to echo: p50", drafts.quantile(0.5) / echoes.quantile(0.5), "times", .atMost(1.3))
+  }
+
+  // MARK: Prompts
+
+  /// How much later a step is answered because another session is opened with 100,000 tokens.
+  private func prompts(_ outputs: [[Int32]], _ report: inout Report) throws {
+    // One event loop, so that both are on it.
+    let socket = "\(setting.work)/p"
+    let service = try ChildProcess.serving(
+      setting.reprise,
+      [
+        "serve", "--store", try setting.emptyStore("prompt"), "--socket", socket, "--threads", "1",
+        "--log-level", "warning",
+      ], socket: socket)
+    defer { service.stop() }
+    guard let stepping = LineSocket(socket), let opening = LineSocket(socket) else {
+      throw BenchError("no connection")
+    }
+    var writer = JSONWriter()
+    func line(_ call: Call) -> [UInt8] {
+      writer.removeAll()
+      Request(id: .number(1), call: call).write(to: &writer)
+      return writer.bytes
+    }
+    _ = stepping.exchange(line(.corpusCreate(CorpusCreate(corpus: "c"))))
+    _ = stepping.exchange(line(.sessionOpen(SessionOpen(corpus: "c", session: "a", prompt: []))))
+    var text: [Int32] = []
+    for output in outputs where text.count < 151_000 { text += output }
+
+    var step = SessionStep()
+    step.append(session: "a", accept: Array(text[..<3]))
+    let stepLine = line(.sessionStep(step))
+    var quiet = Times()
+    for _ in 0..<5000 { quiet.add(stepping.exchange(stepLine).nanoseconds) }
+
+    let prompt = Array(text[..<100_000])
+    var (busy, opens) = (Times(), Times())
+    for round in 0..<20 {
+      let openLine = line(
+        .sessionOpen(SessionOpen(corpus: "c", session: "o\(round)", prompt: prompt)))
+      let opened = Once()
+      let thread = Thread { opened.set(opening.exchange(openLine).nanoseconds) }
+      thread.start()
+      while opened.value == nil { busy.add(stepping.exchange(stepLine).nanoseconds) }
+      opens.add(opened.value ?? 0)
+      _ = stepping.exchange(line(.sessionClose(SessionClose(session: "o\(round)", record: false))))
+    }
+    report.add("opening 100,000 tokens: p50", opens.quantile(0.5) / 1000, "ms")
+    report.add("a step of another session, nothing else: p99", quiet.quantile(0.99) / 1000, "ms")
+    report.add("a step of another session meanwhile: p50", busy.quantile(0.5) / 1000, "ms")
+    report.add(
+      "a step of another session meanwhile: largest, above p50",
+      (busy.quantile(1) - quiet.quantile(0.5)) / 1000, "ms", .atMost(1))
+
+    // A turn of 500 tokens behind 50,000.
+    var turns = Times()
+    for round in 0..<20 {
+      let first = round * 1000
+      _ = stepping.exchange(
+        line(
+          .sessionOpen(
+            SessionOpen(
+              corpus: "c", session: "t\(round)", prompt: Array(text[first..<(first + 50_000)])))))
+      _ = stepping.exchange(line(.sessionClose(SessionClose(session: "t\(round)", record: false))))
+      let turn = line(
+        .sessionOpen(
+          SessionOpen(
+            corpus: "c", session: "u\(round)", prompt: Array(text[first..<(first + 50_500)]),
+            parent: "t\(round)")))
+      turns.add(stepping.exchange(turn).nanoseconds)
+      _ = stepping.exchange(line(.sessionClose(SessionClose(session: "u\(round)", record: false))))
+    }
+    report.add(
+      "a turn of 500 tokens after 50,000, its line of 300 KB included: p50",
+      turns.quantile(0.5) / 1000, "ms")
+  }
+
+  /// Set by one thread, seen by another.
+  private final class Once: @unchecked Sendable {
+    // @unchecked Sendable: guarded by `lock`.
+    private let lock = NSLock()
+    private var nanoseconds: Int?
+    var value: Int? { lock.withLock { nanoseconds } }
+    func set(_ value: Int) { lock.withLock { nanoseconds = value } }
+  }
+}
