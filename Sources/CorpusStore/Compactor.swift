@@ -71,10 +71,11 @@ private final class CompactionThread: @unchecked Sendable {
     self.report = report
     self.didCompact = didCompact
     let thread = Thread { [self] in
+      // Foundation's own name stays in Foundation; this one is what ps and top show.
+      FileHandle(forWritingAtPath: "/proc/thread-self/comm")?.write(Data("reprise-\(kind)".utf8))
       setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, Self.niceness)
       run()
     }
-    thread.name = "reprise-\(kind)"
     thread.start()
   }
 

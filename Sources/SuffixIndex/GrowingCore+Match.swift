@@ -1,6 +1,7 @@
 extension GrowingCore {
   private func cursor(_ state: UInt32, _ length: UInt32) -> MatchCursor {
-    MatchCursor(
+    assert(state == Self.root || length > states[states[state].link].length, "not its class")
+    return MatchCursor(
       node: state, edge: MatchCursor.noEdge, length: length, count: states[state].count)
   }
 
@@ -18,10 +19,8 @@ extension GrowingCore {
     while true {
       let edge = edge(from: state, by: token)
       if edge != Self.none && count(ofEdge: edge) > 0 {
-        state = edges[edge].target
-        length += 1
-        settle(&state, length: length)
-        match = cursor(state, length)
+        // All patterns of a state go on to one state, so there is nothing to settle.
+        match = cursor(edges[edge].target, length + 1)
         return
       }
       if state == Self.root {
@@ -48,9 +47,9 @@ extension GrowingCore {
   }
 
   private func childCursor(_ edge: UInt32, of match: MatchCursor) -> ChildCursor {
-    var state = edges[edge].target
-    settle(&state, length: match.length + 1)
-    return ChildCursor(token: edges[edge].token, cursor: cursor(state, match.length + 1))
+    // All patterns of a state go on to one state, so there is nothing to settle.
+    ChildCursor(
+      token: edges[edge].token, cursor: cursor(edges[edge].target, match.length + 1))
   }
 
   func firstChild(of match: MatchCursor) -> ChildCursor? {

@@ -1,3 +1,4 @@
+import CorpusStore
 import Drafting
 import Foundation
 import RepriseClient
@@ -10,8 +11,8 @@ struct SocketBenchmark {
 
   private static let sessions = 64
   private static let accepted = 3
-  private static let lines = 4000
-  private static let linesBefore = 500
+  private static let lines = 1500
+  private static let linesBefore = 100
 
   init(_ setting: Setting) {
     self.setting = setting
@@ -22,22 +23,87 @@ struct SocketBenchmark {
     guard let large = setting.large else { return }
     try setting.require(setting.tenMillionStore, of: "drafts")
     report.begin("Through the socket: Unix socket, history of 10 M tokens, both ends on this machine")
-    // Outputs of which the history holds none: sessions write these.
-    let outputs = try readTrace(large, tokensMax: 12_000_000).suffix(2000).map(\.output)
-      .filter { $0.count > 200 }
+    // What the history does not hold: sessions write these, each once, and they are recorded.
+    var outputs = Outputs(
+      try readTrace(large, tokensMax: 16_500_000).map(\.output), historyTokens: 10_100_000)
+    // Sessions add to the history, so it is a copy.
+    let store = try setting.emptyStore("served")
+    try FileManager.default.copyItem(atPath: setting.tenMillionStore, toPath: store)
+    try inProcess(store, outputs, &report)
     let service = try ChildProcess.serving(
       setting.reprise,
-      [
-        "serve", "--store", setting.tenMillionStore, "--socket", socket, "--log-level", "warning",
-      ], socket: socket)
+      ["serve", "--store", store, "--socket", socket, "--log-level", "warning"], socket: socket)
     defer { service.stop() }
     let client = RepriseClient(.unixSocket(path: socket))
-    try await steps(client, outputs, tree: false, &report)
-    try await steps(client, outputs, tree: true, &report)
-    try await sustained(service, outputs, &report)
-    try speculate(outputs, &report)
-    try prompts(outputs, &report)
+    try await steps(client, outputs.take(400_000), tree: false, &report)
+    try await steps(client, outputs.take(400_000), tree: true, &report)
+    try await sustained(service, &outputs, &report)
+    try speculate(outputs.take(200_000), &report)
+    try prompts(outputs.take(200_000), &report)
     await client.close()
+  }
+
+  /// Outputs that are handed out once.
+  private struct Outputs {
+    private var left: ArraySlice<[Int32]>
+
+    init(_ all: [[Int32]], historyTokens: Int) {
+      var tokens = 0
+      left = all.drop { output in
+        tokens += output.count
+        return tokens < historyTokens
+      }
+    }
+
+    mutating func take(_ tokens: Int) -> [[Int32]] {
+      var taken: [[Int32]] = []
+      var count = 0
+      while count < tokens, let output = left.popFirst() {
+        taken.append(output)
+        count += output.count
+      }
+      return taken
+    }
+  }
+
+  /// The same without service and socket: what the index work alone takes.
+  private func inProcess(
+    _ path: String, _ outputs: Outputs, _ report: inout Report
+  ) throws {
+    let store = try Store(path: path)
+    defer { store.close() }
+    guard let corpus = store.corpus(named: "large") else { throw BenchError("no corpus") }
+    var outputs = outputs
+    let texts = outputs.take(400_000).filter { $0.count > Self.accepted }
+    var scratch = DraftScratch()
+    var draft = Draft()
+    var times = Times()
+    var next = 0
+    var decoding: [(session: DecodingSession, text: Int, position: Int)] = []
+    func begin() -> (DecodingSession, Int, Int) {
+      next += 1
+      return (corpus.openSession(prompt: []), (next - 1) % texts.count, 0)
+    }
+    for _ in 0..<Self.sessions { decoding.append(begin()) }
+    for line in 0..<(Self.linesBefore + Self.lines) {
+      for place in decoding.indices
+      where decoding[place].position + Self.accepted > texts[decoding[place].text].count {
+        decoding[place].session.close(record: false) { _ in }
+        decoding[place] = begin()
+      }
+      let start = nanoseconds()
+      for place in decoding.indices {
+        let position = decoding[place].position
+        try decoding[place].session.step(
+          accepting: texts[decoding[place].text][position..<(position + Self.accepted)].span,
+          DraftOptions(), using: &scratch, into: &draft)
+        decoding[place].position += Self.accepted
+      }
+      if line >= Self.linesBefore { times.add(nanoseconds() - start) }
+    }
+    for session in decoding { session.session.close(record: false) { _ in } }
+    report.add("steps of 64 sessions, in process: p50", times.quantile(0.5) / 1000, "ms")
+    report.add("steps of 64 sessions, in process: p99", times.quantile(0.99) / 1000, "ms")
   }
 
   // MARK: Steps
@@ -49,12 +115,11 @@ struct SocketBenchmark {
     private var sessions: [RepriseClient.Session] = []
     private var output: [Int] = []
     private var position: [Int] = []
-    private var next: Int
+    private var next = 0
 
-    init(_ client: RepriseClient, _ outputs: [[Int32]], from first: Int) {
+    init(_ client: RepriseClient, _ outputs: [[Int32]]) {
       self.client = client
-      self.outputs = outputs
-      next = first
+      self.outputs = outputs.filter { $0.count > SocketBenchmark.accepted }
     }
 
     func open() async throws {
@@ -67,7 +132,7 @@ struct SocketBenchmark {
 
     private func takeOutput() -> Int {
       next += 1
-      return next % outputs.count
+      return (next - 1) % outputs.count
     }
 
     /// One line for all sessions. Those whose output has ended begin again as others, which is
@@ -76,7 +141,7 @@ struct SocketBenchmark {
       var step = SessionStep()
       for place in sessions.indices {
         if position[place] + SocketBenchmark.accepted > outputs[output[place]].count {
-          try await sessions[place].close(record: false)
+          try await sessions[place].close()
           sessions[place] = try await client.openSession(corpus: "large", prompt: [])
           output[place] = takeOutput()
           position[place] = 0
@@ -94,14 +159,14 @@ struct SocketBenchmark {
     }
 
     func close() async throws {
-      for session in sessions { try await session.close(record: false) }
+      for session in sessions { try await session.close() }
     }
   }
 
   private func steps(
     _ client: RepriseClient, _ outputs: [[Int32]], tree: Bool, _ report: inout Report
   ) async throws {
-    let workers = Workers(client, outputs, from: 0)
+    let workers = Workers(client, outputs)
     try await workers.open()
     let options = DraftOptions(tree: tree)
     var times = Times()
@@ -122,9 +187,10 @@ struct SocketBenchmark {
 
   /// Several workers at once, so that the service is never idle; what its CPU did for it.
   private func sustained(
-    _ service: ChildProcess, _ outputs: [[Int32]], _ report: inout Report
+    _ service: ChildProcess, _ outputs: inout Outputs, _ report: inout Report
   ) async throws {
     let clients = 4
+    let outputs = (0..<clients).map { _ in outputs.take(400_000) }
     let socket = socket
     let cpuBefore = service.cpuSeconds(threads: ["NIO"])
     let start = nanoseconds()
@@ -132,7 +198,7 @@ struct SocketBenchmark {
       for number in 0..<clients {
         group.addTask {
           let client = RepriseClient(.unixSocket(path: socket))
-          let workers = Workers(client, outputs, from: number * 500)
+          let workers = Workers(client, outputs[number])
           try await workers.open()
           for _ in 0..<Self.lines { _ = try await workers.step(DraftOptions()) }
           try await workers.close()
@@ -156,7 +222,7 @@ struct SocketBenchmark {
   private func speculate(_ outputs: [[Int32]], _ report: inout Report) throws {
     guard let connection = LineSocket(socket) else { throw BenchError("no connection") }
     var writer = JSONWriter()
-    let lines = outputs.prefix(500).map { output in
+    let lines = outputs.filter { $0.count > 164 }.prefix(500).map { output in
       writer.removeAll()
       Request(
         id: .number(1),
