@@ -1,5 +1,6 @@
 import CorpusStore
 import Drafting
+import Glibc
 import Logging
 import NIOCore
 import WireProtocol
@@ -13,7 +14,7 @@ struct ConnectionScratch {
 /// Cuts the bytes of one connection into lines and answers them.
 ///
 /// Requests are answered in the handler itself, without a hop to another thread, and flushed once a
-/// read; only those that wait for the disk are answered later. A client that does not read its
+/// read; only those that wait for the disk, and long ones, are answered later. A client that does not read its
 /// answers is not read from either, until it has.
 final class ConnectionHandler: ChannelDuplexHandler {
   typealias InboundIn = ByteBuffer
@@ -29,15 +30,21 @@ final class ConnectionHandler: ChannelDuplexHandler {
   /// How far `partial` has been searched for a newline.
   private var searched = 0
   private var isClosing = false
-  /// Answers that wait for the disk.
+  /// Answers that wait for the disk, or for something long to be done.
   private var answersAwaited = 0
+  /// Long lines that are being read.
+  private var longLines = 0
   private var inputHasEnded = false
   private var readIsWaiting = false
 
   /// Answers are handed to the channel in pieces of this size at the latest.
   private static let writeBytesMax = 1 << 16
-  /// Calls of one connection that may wait for the disk at once.
+  /// Calls of one connection that may be answered later at once.
   private static let answersAwaitedMax = 1024
+  /// Lines of more bytes are read by another thread: reading so many takes some 0.1 ms.
+  private static let lineBytesAtOnce = 1 << 16
+  /// Long lines of one connection that may wait for that, because they keep memory.
+  private static let longLinesMax = 2
 
   init(_ responder: Responder) {
     self.responder = responder
@@ -57,13 +64,10 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   private func answerLines(_ context: ChannelHandlerContext) {
     while !isClosing {
-      let view = partial.readableBytesView
-      let unsearched = view.dropFirst(searched)
-      guard let newline = unsearched.firstIndex(of: UInt8(ascii: "\n")) else {
-        searched = view.count
+      guard let length = partial.bytesBefore(UInt8(ascii: "\n"), from: searched) else {
+        searched = partial.readableBytes
         break
       }
-      let length = newline - view.startIndex
       searched = 0
       guard let line = partial.readSlice(length: length) else { break }
       partial.moveReaderIndex(forwardBy: 1)
@@ -115,10 +119,14 @@ final class ConnectionHandler: ChannelDuplexHandler {
   }
 
   private func answer(_ line: ByteBuffer, _ context: ChannelHandlerContext) {
-    let requests = unsafe line.withUnsafeReadableBytes { bytes in
-      // SAFETY: the span is used within the closure only.
-      unsafe reader.read(RawSpan(_unsafeBytes: bytes))
+    if line.readableBytes > Self.lineBytesAtOnce {
+      readLong(line, context)
+    } else {
+      answer(reader.read(line), context)
     }
+  }
+
+  private func answer(_ requests: RequestLine, _ context: ChannelHandlerContext) {
     switch requests {
     case .one(let request):
       answer(request, in: nil, 0, context)
@@ -129,6 +137,24 @@ final class ConnectionHandler: ChannelDuplexHandler {
       }
     }
     if writer.bytes.count > Self.writeBytesMax { flushWriter(context) }
+  }
+
+  /// Has a line read by another thread, and answers it when that has come back. Lines that come
+  /// after it are not held up, and may be answered before it.
+  private func readLong(_ line: ByteBuffer, _ context: ChannelHandlerContext) {
+    answersAwaited += 1
+    longLines += 1
+    let loop = context.eventLoop
+    let bound = NIOLoopBound((handler: self, context: context), eventLoop: loop)
+    responder.readLong(line) { requests in
+      loop.execute {
+        let (handler, context) = bound.value
+        handler.answersAwaited -= 1
+        handler.longLines -= 1
+        handler.answer(requests, context)
+        handler.answersLater(context)
+      }
+    }
   }
 
   private func answer(
@@ -206,6 +232,11 @@ final class ConnectionHandler: ChannelDuplexHandler {
     case .failure(let error): writer.error(ticket.id ?? .null, error)
     }
     finish(ticket, since: mark)
+    answersLater(context)
+  }
+
+  /// Sends what was answered outside of a read, and goes on with what waited for it.
+  private func answersLater(_ context: ChannelHandlerContext) {
     flushWriter(context)
     context.flush()
     if readIsWaiting { read(context: context) }
@@ -229,7 +260,9 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   func read(context: ChannelHandlerContext) {
     // A client that does not read its answers, or has a thousand inserts under way, waits.
-    readIsWaiting = !context.channel.isWritable || answersAwaited >= Self.answersAwaitedMax
+    readIsWaiting =
+      !context.channel.isWritable || answersAwaited >= Self.answersAwaitedMax
+      || longLines >= Self.longLinesMax
     if !readIsWaiting { context.read() }
   }
 
@@ -262,5 +295,18 @@ final class ConnectionHandler: ChannelDuplexHandler {
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     responder.logger.debug("connection failed", metadata: ["error": "\(error)"])
     context.close(promise: nil)
+  }
+}
+
+extension ByteBuffer {
+  /// How many readable bytes stand before the first one of a value, which is searched for from an
+  /// offset on; nil where there is none.
+  fileprivate func bytesBefore(_ byte: UInt8, from offset: Int) -> Int? {
+    unsafe withUnsafeReadableBytes { bytes in
+      guard offset < bytes.count, let base = bytes.baseAddress else { return nil }
+      // SAFETY: the search stays inside the readable bytes.
+      let found = unsafe memchr(base + offset, Int32(byte), bytes.count - offset)
+      return unsafe found.map { unsafe UnsafeRawPointer($0) - base }
+    }
   }
 }

@@ -5,7 +5,7 @@ import NIOCore
 import WireProtocol
 
 /// Carries calls out. What only reads memory is answered at once, by the caller's thread; what has
-/// to wait for the disk is answered through a completion.
+/// to wait for the disk, or is long, is answered through a completion.
 final class Responder: Sendable {
   let store: Store
   let sessions: SessionTable
@@ -13,13 +13,19 @@ final class Responder: Sendable {
   let logger: Logger
   private let started = NIODeadline.now()
   /// Runs the few calls that wait for the disk themselves: making and dropping corpora.
-  private let disk: DiskQueue
+  private let disk = WorkQueue()
+  /// Reads long lines and indexes long prompts.
+  private let long = WorkQueue(niceness: 10)
+  private let longLines: LongLineReader
 
-  init(_ store: Store, _ options: ServiceOptions, _ logger: Logger, disk: DiskQueue) {
+  /// Prompts of more tokens are indexed off the event loop: indexing so many takes some 0.2 ms.
+  private static let promptTokensAtOnce = 4096
+
+  init(_ store: Store, _ options: ServiceOptions, _ logger: Logger) {
     self.store = store
     self.options = options
     self.logger = logger
-    self.disk = disk
+    longLines = LongLineReader(reader: RequestReader(limits: options.limits))
     sessions = SessionTable(options)
   }
 
@@ -46,7 +52,19 @@ final class Responder: Sendable {
     switch call {
     case .sessionStep(let call): step(call, &scratch, &writer)
     case .speculate(let call): try speculate(call, &scratch, &writer)
-    case .sessionOpen(let call): try open(call).write(to: &writer)
+    case .sessionOpen(let call):
+      if call.prompt.count > Self.promptTokensAtOnce {
+        let completion = completion()
+        long.run { [self] in
+          do throws(WireError) {
+            completion(.success(try open(call)))
+          } catch {
+            completion(.failure(error))
+          }
+        }
+        return .later
+      }
+      try open(call).write(to: &writer)
     case .serverInfo: serverInfo.write(to: &writer)
     case .healthLive, .healthReady: Health(ok: true).write(to: &writer)
     case .corpusList: CorpusList(corpora: store.corpora().map(statistics)).write(to: &writer)
@@ -95,6 +113,13 @@ final class Responder: Sendable {
       return .later
     }
     return .now
+  }
+
+  /// Reads a line that would hold up an event loop.
+  ///
+  /// - Parameter completion: Is called on another thread.
+  func readLong(_ line: ByteBuffer, completion: @escaping @Sendable (RequestLine) -> Void) {
+    long.run { [longLines] in completion(longLines.reader.read(line)) }
   }
 
   // MARK: Corpora
@@ -296,6 +321,21 @@ extension WireError {
       self = .sessionNotFound(session)
     } else {
       self.init(error)
+    }
+  }
+}
+
+/// The reader of the queue for what is long.
+private struct LongLineReader: @unchecked Sendable {
+  // @unchecked Sendable: used by that queue's one thread alone.
+  let reader: RequestReader
+}
+
+extension RequestReader {
+  func read(_ line: ByteBuffer) -> RequestLine {
+    unsafe line.withUnsafeReadableBytes { bytes in
+      // SAFETY: the span is used within the closure only.
+      unsafe read(RawSpan(_unsafeBytes: bytes))
     }
   }
 }

@@ -48,7 +48,7 @@ public final class TreeService: Sendable {
   public static func start(
     _ store: Store, _ options: ServiceOptions, logger: Logger
   ) async throws -> TreeService {
-    let responder = Responder(store, options, logger, disk: DiskQueue())
+    let responder = Responder(store, options, logger)
     let group = MultiThreadedEventLoopGroup(numberOfThreads: options.threads)
     do {
       let connections = ConnectionSet()

@@ -1,11 +1,19 @@
+import Glibc
 import NIOConcurrencyHelpers
 import NIOPosix
 
-/// Runs the few calls that wait for the disk themselves, off the event loops.
-struct DiskQueue: Sendable {
+/// A thread for what would hold up an event loop, done one by one.
+struct WorkQueue: Sendable {
   private let pool = NIOThreadPool(numberOfThreads: 1)
 
-  init() { pool.start() }
+  /// - Parameter niceness: How much others come first where cores are scarce. (On Linux a thread has
+  ///   a niceness of its own.)
+  init(niceness: Int32 = 0) {
+    pool.start()
+    if niceness > 0 {
+      run { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, niceness) }
+    }
+  }
 
   func run(_ body: @escaping @Sendable () -> Void) {
     pool.submit { _ in body() }
