@@ -1,5 +1,11 @@
 import SuffixIndex
 
+/// A pattern in one of the indexes.
+struct Locus: BitwiseCopyable {
+  var cursor: MatchCursor
+  var index: Int32
+}
+
 /// Turns counts into drafts: SuffixDecoding (arXiv 2411.04975, section 4) over any number of
 /// indexes whose counts are added up.
 ///
@@ -34,8 +40,12 @@ import SuffixIndex
 /// A drafter is scratch memory: keep one per thread and draft with it again and again; it then
 /// allocates nothing.
 public struct Drafter {
-  /// The loci of the match, for each length that was visited, the longest first.
-  private var lociByLength = LocusLists()
+  /// The pattern that is drafted from, in each index that has it.
+  private var loci: [Locus] = []
+  /// For each of them the next shorter pattern that occurs more often there, if it is of use.
+  private var wider: [MatchCursor?] = []
+  /// A shorter pattern of the same class, and what is being put together.
+  private var shorter: [Locus] = []
   private var path = PathWalker()
   private var tree = TreeGrower()
   private var outlineAtPeak = TreeGrower.Outline()
@@ -67,12 +77,11 @@ public struct Drafter {
     for match in matches { length = max(length, Int(match.length)) }
     if length == 0 || options.maxTokens == 0 { return }
 
-    lociByLength.removeAll()
-    for (index, match) in matches.enumerated() where Int(match.length) == length {
-      lociByLength.append(Locus(cursor: match, index: Int32(index)))
+    loci.removeAll(keepingCapacity: true)
+    for index in matches.indices where Int(matches[index].length) == length {
+      loci.append(Locus(cursor: matches[index], index: Int32(index)))
     }
-    lociByLength.endList()
-    let search = Search(longest: length, depth: depth, options: options, scoreMin: scoreMin)
+    let search = Search(depth: depth, options: options, scoreMin: scoreMin)
     while length > 0 {
       if search.isOver(draft, below: length) { return }
       length = consider(length, search, indexes, matches, into: &draft)
@@ -81,7 +90,6 @@ public struct Drafter {
 
   /// What stays the same during one search.
   private struct Search {
-    let longest: Int
     let depth: Int
     let options: DraftOptions
     let scoreMin: Double
@@ -91,9 +99,6 @@ public struct Drafter {
       min(options.budget(matchLength: length), depth - length)
     }
 
-    /// Which list of loci is of this length.
-    func list(_ length: Int) -> Int { longest - length }
-
     /// What a draft has to exceed (or, by a longer match, to equal) to be kept.
     func score(_ draft: Draft) -> Double { max(draft.score, scoreMin) }
 
@@ -101,6 +106,13 @@ public struct Drafter {
     func isOver(_ draft: Draft, below length: Int) -> Bool {
       // b is not falling in m, and depth − m is at most depth − 1.
       score(draft) >= Double(min(options.budget(matchLength: length), depth - 1))
+    }
+
+    /// The shortest length below `top` that could do better; `top` when there is none.
+    func lengthMin(_ draft: Draft, below top: Int) -> Int {
+      var length = top
+      while length > 1 && !isOver(draft, below: length - 1) { length -= 1 }
+      return length
     }
   }
 
@@ -116,11 +128,12 @@ public struct Drafter {
     var below: Int?
     if top > 1 && search.bound(top - 1) > search.bound(top) {
       // Shorter lengths of the class may go further, so they have to be known first.
-      let next = nextClass(below: top, search, indexes, matches, draft)
+      let lengthMin = search.lengthMin(draft, below: top)
+      let next = nextClass(below: top, lengthMin: lengthMin, indexes, matches)
       // The length that may go furthest; b rises with m and depth − m falls, so there is one peak.
-      // Lengths that cannot be better were perhaps not looked at.
-      let bottom = max(next + 1, search.longest + 1 - lociByLength.count)
-      while peak > bottom, search.bound(peak - 1) > search.bound(peak) { peak -= 1 }
+      while peak > max(next + 1, lengthMin), search.bound(peak - 1) > search.bound(peak) {
+        peak -= 1
+      }
       below = next
     }
     let bound = search.bound(peak)
@@ -129,8 +142,9 @@ public struct Drafter {
         considerTrees(top, peak: peak, search, indexes, into: &draft)
       } else {
         candidate.removeAll()
+        takeSuffixes(of: peak, top, indexes)
         path.walk(
-          from: search.list(peak), of: lociByLength, indexes, tokensMax: bound,
+          from: shorter, indexes, tokensMax: bound,
           probabilityMin: search.options.minProbability,
           scoreMin: search.score(draft) - Self.roundingMax, into: &candidate)
         // All lengths that may go as far draft the same; the longest of them wins.
@@ -139,32 +153,64 @@ public struct Drafter {
         keepBetter(length, search, &draft)
       }
     }
-    return below ?? nextClass(below: top, search, indexes, matches, draft)
+    let next =
+      below
+      ?? nextClass(
+        below: top, lengthMin: search.lengthMin(draft, below: top), indexes, matches)
+    goOn(to: next, indexes, matches)
+    return next
   }
 
-  /// Records the loci of the lengths below `top`, down to the first that is of another class, and
-  /// returns that one; 0 when there is none, or when no shorter length can be better than `draft`.
-  private mutating func nextClass(
-    below top: Int, _ search: Search, _ indexes: [AnyHistoryIndex], _ matches: [MatchCursor],
-    _ draft: Draft
-  ) -> Int {
-    let occurrences = lociByLength.occurrences(search.list(top))
-    var length = top
-    while length > 1 {
-      length -= 1
-      if search.isOver(draft, below: length) { return 0 }
-      for locus in lociByLength.range(search.list(length + 1)) {
-        var shorter = lociByLength[locus]
-        indexes[Int(shorter.index)].shorten(&shorter.cursor)
-        lociByLength.append(shorter)
+  /// Puts the patterns of `length`, of the class of `top`, into `shorter`.
+  private mutating func takeSuffixes(of length: Int, _ top: Int, _ indexes: [AnyHistoryIndex]) {
+    shorter.removeAll(keepingCapacity: true)
+    for position in loci.indices {
+      var locus = loci[position]
+      if length < top {
+        locus.cursor = indexes[Int(locus.index)].suffix(of: locus.cursor, length: UInt32(length))
       }
-      for index in matches.indices where Int(matches[index].length) == length {
-        lociByLength.append(Locus(cursor: matches[index], index: Int32(index)))
-      }
-      lociByLength.endList()
-      if lociByLength.occurrences(search.list(length)) != occurrences { return length }
+      shorter.append(locus)
     }
-    return 0
+  }
+
+  /// The longest length below `top` at which the context occurs more often, in any of the indexes;
+  /// 0 when that is shorter than `lengthMin`. Fills `wider`.
+  private mutating func nextClass(
+    below top: Int, lengthMin: Int, _ indexes: [AnyHistoryIndex], _ matches: [MatchCursor]
+  ) -> Int {
+    wider.removeAll(keepingCapacity: true)
+    if lengthMin >= top { return 0 }
+    var length = 0
+    for index in matches.indices {
+      let match = Int(matches[index].length)
+      if match < top && match >= lengthMin { length = max(length, match) }
+    }
+    for position in loci.indices {
+      // What is shorter than another index's next pattern is of no use yet.
+      let next = indexes[Int(loci[position].index)].widened(
+        loci[position].cursor, lengthMin: UInt32(max(lengthMin, length)))
+      wider.append(next)
+      if let next { length = max(length, Int(next.length)) }
+    }
+    return length
+  }
+
+  /// Makes `loci` those of the next class, as `nextClass` has found it.
+  private mutating func goOn(
+    to length: Int, _ indexes: [AnyHistoryIndex], _ matches: [MatchCursor]
+  ) {
+    if length == 0 { return }
+    for position in loci.indices {
+      if let next = wider[position], Int(next.length) == length {
+        loci[position].cursor = next
+      } else {
+        loci[position].cursor = indexes[Int(loci[position].index)].suffix(
+          of: loci[position].cursor, length: UInt32(length))
+      }
+    }
+    for index in matches.indices where Int(matches[index].length) == length {
+      loci.append(Locus(cursor: matches[index], index: Int32(index)))
+    }
   }
 
   /// Levels of a tree add up to 1 each; in floating point, to a little more at worst.
@@ -174,7 +220,7 @@ public struct Drafter {
     _ top: Int, peak: Int, _ search: Search, _ indexes: [AnyHistoryIndex],
     into draft: inout Draft
   ) {
-    growTree(peak, search, indexes, into: &draft)
+    growTree(peak, of: top, search, indexes, into: &draft)
     tree.takeOutline(&outlineAtPeak)
     let budgetAtPeak = search.options.budget(matchLength: peak)
     // Shorter matches than the peak cannot gain by going deeper: a tree of B tokens has at most B
@@ -193,17 +239,19 @@ public struct Drafter {
         if outlineAtPeak.levels[levels] > outlineAtPeak.unplaced + Self.roundingMax { continue }
       }
       if Double(search.bound(length)) + Self.roundingMax >= search.score(draft) {
-        growTree(length, search, indexes, into: &draft)
+        growTree(length, of: top, search, indexes, into: &draft)
       }
     }
   }
 
   private mutating func growTree(
-    _ length: Int, _ search: Search, _ indexes: [AnyHistoryIndex], into draft: inout Draft
+    _ length: Int, of top: Int, _ search: Search, _ indexes: [AnyHistoryIndex],
+    into draft: inout Draft
   ) {
     candidate.removeAll()
+    takeSuffixes(of: length, top, indexes)
     tree.grow(
-      from: search.list(length), of: lociByLength, indexes,
+      from: shorter, indexes,
       tokensMax: search.options.budget(matchLength: length), levelsMax: search.depth - length,
       probabilityMin: search.options.minProbability,
       scoreMin: search.score(draft) - Self.roundingMax, into: &candidate)

@@ -11,12 +11,15 @@ struct PathWalker {
   ///
   /// - Complexity: O(tokens · indexes) index steps.
   mutating func walk(
-    from list: Int, of lists: LocusLists, _ indexes: [AnyHistoryIndex], tokensMax: Int,
+    from start: [Locus], _ indexes: [AnyHistoryIndex], tokensMax: Int,
     probabilityMin: Double, scoreMin: Double, into draft: inout Draft
   ) {
     loci.removeAll(keepingCapacity: true)
-    for locus in lists.range(list) { loci.append(lists[locus]) }
-    var occurrences = lists.occurrences(list)
+    var occurrences = 0
+    for position in start.indices {
+      loci.append(start[position])
+      occurrences += Int(start[position].cursor.count)
+    }
     var probability = 1.0
     while draft.count < tokensMax {
       let needed = countMin(

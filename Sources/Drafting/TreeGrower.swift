@@ -57,7 +57,7 @@ struct TreeGrower {
   ///
   /// - Complexity: O(tokens · (indexes + log tokens)) index steps.
   mutating func grow(
-    from list: Int, of lists: LocusLists, _ indexes: [AnyHistoryIndex], tokensMax: Int,
+    from start: [Locus], _ indexes: [AnyHistoryIndex], tokensMax: Int,
     levelsMax: Int, probabilityMin: Double, scoreMin: Double, into draft: inout Draft
   ) {
     outline.levels.removeAll(keepingCapacity: true)
@@ -70,7 +70,7 @@ struct TreeGrower {
     if tokensMax == 0 { return }
 
     parent.removeAll(keepingCapacity: true)
-    for locus in lists.range(list) { parent.append(lists[locus]) }
+    for position in start.indices { parent.append(start[position]) }
     expand(
       -1, probability: 1, tokensLeft: tokensMax, indexes, probabilityMin: probabilityMin)
     while draft.count < tokensMax, let chosen = popFringe() {

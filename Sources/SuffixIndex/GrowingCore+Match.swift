@@ -39,6 +39,22 @@ extension GrowingCore {
     match = cursor(state, length)
   }
 
+  func suffix(of match: MatchCursor, length: UInt32) -> MatchCursor {
+    var state = match.node
+    settle(&state, length: length)
+    return cursor(state, length)
+  }
+
+  func widened(_ match: MatchCursor, lengthMin: UInt32) -> MatchCursor? {
+    var state = match.node
+    while true {
+      // All patterns of a state occur equally often.
+      state = states[state].link
+      if state == Self.root || states[state].length < lengthMin { return nil }
+      if states[state].count != match.count { return cursor(state, states[state].length) }
+    }
+  }
+
   func child(of match: MatchCursor, token: Int32) -> MatchCursor? {
     assert(match.length < depth, "no continuation of a pattern of full depth is counted")
     let edge = edge(from: match.node, by: token)

@@ -146,6 +146,14 @@ extension GrowingIndex.Reader: HistoryIndex {
     unsafe core.pointee.shorten(&cursor)
   }
 
+  public func suffix(of cursor: MatchCursor, length: UInt32) -> MatchCursor {
+    unsafe core.pointee.suffix(of: cursor, length: length)
+  }
+
+  public func widened(_ cursor: MatchCursor, lengthMin: UInt32) -> MatchCursor? {
+    unsafe core.pointee.widened(cursor, lengthMin: lengthMin)
+  }
+
   public func child(of cursor: MatchCursor, token: Int32) -> MatchCursor? {
     unsafe core.pointee.child(of: cursor, token: token)
   }

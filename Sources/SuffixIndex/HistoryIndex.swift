@@ -23,6 +23,16 @@ public protocol HistoryIndex {
   /// - Complexity: growing O(1); sealed amortized O(1) edge look-ups along one context.
   func shorten(_ cursor: inout MatchCursor)
 
+  /// The last `length` tokens of a pattern, which are known to occur as often as the pattern.
+  func suffix(of cursor: MatchCursor, length: UInt32) -> MatchCursor
+
+  /// The longest suffix of a pattern that occurs more often than the pattern; `nil` when that has
+  /// fewer than `lengthMin` tokens (1 or more).
+  ///
+  /// - Complexity: growing O(1) as a rule; sealed O(1) for a pattern that occurs once (but for a
+  ///   byte for each token that is dropped), otherwise that of shortening so far.
+  func widened(_ cursor: MatchCursor, lengthMin: UInt32) -> MatchCursor?
+
   /// The pattern followed by `token`, or `nil` where that never occurs. The pattern must be
   /// shorter than `depth`.
   func child(of cursor: MatchCursor, token: Int32) -> MatchCursor?
@@ -92,6 +102,20 @@ public enum AnyHistoryIndex: HistoryIndex {
     switch self {
     case .growing(let index): index.shorten(&cursor)
     case .sealed(let index): index.shorten(&cursor)
+    }
+  }
+
+  public func suffix(of cursor: MatchCursor, length: UInt32) -> MatchCursor {
+    switch self {
+    case .growing(let index): index.suffix(of: cursor, length: length)
+    case .sealed(let index): index.suffix(of: cursor, length: length)
+    }
+  }
+
+  public func widened(_ cursor: MatchCursor, lengthMin: UInt32) -> MatchCursor? {
+    switch self {
+    case .growing(let index): index.widened(cursor, lengthMin: lengthMin)
+    case .sealed(let index): index.widened(cursor, lengthMin: lengthMin)
     }
   }
 

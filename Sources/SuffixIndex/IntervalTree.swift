@@ -34,6 +34,9 @@ struct IntervalTree {
   /// Children, of both kinds, of all nodes that are looked up through the hash.
   private(set) var hashedEdges = 0
 
+  /// For each place in the text, how many of the tokens that begin there occur elsewhere too.
+  private(set) var repeated: [UInt8]
+
   /// How many bits of a count to keep in a node's record, so that all counts together take least,
   /// and how many do not fit. Those stand in a table; their records say where, in the same bits.
   var countBits: (bits: Int, large: Int) {
@@ -55,6 +58,7 @@ struct IntervalTree {
   }
 
   init(text: [Int32], suffixes: [UInt32], depth: Int) {
+    repeated = [UInt8](repeating: 0, count: text.count)
     var open: [UInt32] = []
     func opened(firstRank: Int, depth: Int) -> Node {
       Node(
@@ -75,6 +79,7 @@ struct IntervalTree {
       }
       let home = Int(open[open.count - 1])
       let leafDepth = Int(nodes[home].depth)
+      repeated[Int(suffixes[rank])] = UInt8(leafDepth)
       if leafDepth < depth && text[Int(suffixes[rank]) + leafDepth] >= 0 {
         nodes[home].children += 1
       }

@@ -13,7 +13,8 @@
 /// | length   | tokens in the pattern            | tokens in the pattern                          |
 /// | count    | occurrences when last positioned | occurrences                                    |
 /// | position | unused                           | on an edge: a place where the pattern stands   |
-/// | edgeEnd  | unused                           | on an edge: depth of the child                 |
+/// | edgeEnd  | unused                           | on an edge: depth of the child; on a leaf's    |
+/// |          |                                  | edge: tokens dropped since `node` was right    |
 public struct MatchCursor: Equatable, Sendable, BitwiseCopyable {
   var node: UInt32
   var edge: UInt32
@@ -36,8 +37,8 @@ public struct MatchCursor: Equatable, Sendable, BitwiseCopyable {
   /// Whether both stand for one pattern of one index. Of the places where a pattern stands any may
   /// have been kept, unless there is only one.
   public static func == (one: MatchCursor, other: MatchCursor) -> Bool {
-    one.node == other.node && one.edge == other.edge && one.length == other.length
-      && one.count == other.count && (one.edge != leafEdge || one.position == other.position)
+    one.edge == other.edge && one.length == other.length && one.count == other.count
+      && (one.edge == leafEdge ? one.position == other.position : one.node == other.node)
   }
 }
 

@@ -11,8 +11,7 @@ extension SealedCore {
     switch edge {
     case .leaf(let position):
       return MatchCursor(
-        node: parent, edge: MatchCursor.leafEdge, length: length, count: 1, position: position,
-        edgeEnd: .max)
+        node: parent, edge: MatchCursor.leafEdge, length: length, count: 1, position: position)
     case .inner(let child):
       let record = node(child)
       let depth = record.depth
@@ -32,7 +31,7 @@ extension SealedCore {
   private func further(_ cursor: MatchCursor) -> MatchCursor {
     var next = cursor
     next.length += 1
-    if next.length == cursor.edgeEnd {
+    if cursor.edge != MatchCursor.leafEdge && next.length == cursor.edgeEnd {
       next.node = cursor.edge
       next.edge = MatchCursor.noEdge
     }
@@ -59,43 +58,97 @@ extension SealedCore {
     let length = cursor.length - 1
     if length == 0 {
       cursor = start
-      return
-    }
-    var parent = node(cursor.node).link
-    var record = node(parent)
-    if cursor.edge == MatchCursor.noEdge {
+    } else if cursor.edge == MatchCursor.noEdge {
       // The suffix of a branching pattern branches, so the link leads all the way.
+      let link = node(cursor.node).link
       cursor = MatchCursor(
-        node: parent, edge: MatchCursor.noEdge, length: length, count: record.count)
-      return
+        node: link, edge: MatchCursor.noEdge, length: length, count: node(link).count)
+    } else if cursor.edge == MatchCursor.leafEdge {
+      let position = cursor.position + 1
+      if length > repeated(at: position) {
+        cursor = leaf(cursor, to: length)
+      } else {
+        cursor = located(cursor, to: length)
+      }
+    } else {
+      // The pattern's own tokens, without the first, lead down from the link.
+      cursor = descended(
+        from: node(cursor.node).link, position: cursor.position + 1, length: length)
     }
-    // The pattern's own tokens, without the first, lead down from the link.
-    let position = cursor.position + 1
+  }
+
+  /// The last `length` tokens of a pattern that occurs once, which occur once as well.
+  private func leaf(_ cursor: MatchCursor, to length: UInt32) -> MatchCursor {
+    var shorter = cursor
+    shorter.position += cursor.length - length
+    // The node is left where it is, with how far it is behind.
+    shorter.edgeEnd += cursor.length - length
+    shorter.length = length
+    return shorter
+  }
+
+  /// The last `length` tokens of a pattern that occurs once, which occur more often.
+  private func located(_ cursor: MatchCursor, to length: UInt32) -> MatchCursor {
+    let shorter = leaf(cursor, to: length)
+    var parent = cursor.node
+    if shorter.edgeEnd <= Self.linksMax {
+      for _ in 0..<shorter.edgeEnd { parent = node(parent).link }
+    } else {
+      parent = Self.root
+    }
+    return descended(from: parent, position: shorter.position, length: length)
+  }
+
+  /// Up to so many links are followed; from there it is nearer from the root.
+  private static let linksMax = 6
+
+  /// The pattern of `length` tokens at a position, which is known to occur more than once, and of
+  /// which the pattern of `start` is a prefix.
+  private func descended(from start: UInt32, position: UInt32, length: UInt32) -> MatchCursor {
+    var parent = start
+    var record = node(parent)
     while record.depth < length {
       let token = text(at: Int(position) + Int(record.depth))
-      guard let edge = edge(from: parent, record, token: token) else {
+      guard let child = innerChild(of: parent, record, token: token) else {
         preconditionFailure("damaged sealed index: a suffix of a pattern is missing")
       }
-      switch edge {
-      case .leaf:
-        cursor = MatchCursor(
-          node: parent, edge: MatchCursor.leafEdge, length: length, count: 1, position: position,
-          edgeEnd: .max)
-        return
-      case .inner(let child):
-        let below = node(child)
-        if below.depth > length {
-          cursor = MatchCursor(
-            node: parent, edge: child, length: length, count: below.count,
-            position: position, edgeEnd: below.depth)
-          return
-        }
-        parent = child
-        record = below
+      let below = node(child)
+      if below.depth > length {
+        return MatchCursor(
+          node: parent, edge: child, length: length, count: below.count, position: position,
+          edgeEnd: below.depth)
       }
+      precondition(below.depth > record.depth, "damaged sealed index: a child is no deeper")
+      parent = child
+      record = below
     }
-    cursor = MatchCursor(
+    return MatchCursor(
       node: parent, edge: MatchCursor.noEdge, length: length, count: record.count)
+  }
+
+  func suffix(of cursor: MatchCursor, length: UInt32) -> MatchCursor {
+    if cursor.edge == MatchCursor.leafEdge { return leaf(cursor, to: length) }
+    var shorter = cursor
+    while shorter.length > length { shorten(&shorter) }
+    return shorter
+  }
+
+  func widened(_ cursor: MatchCursor, lengthMin: UInt32) -> MatchCursor? {
+    if cursor.edge == MatchCursor.leafEdge {
+      var (position, length) = (cursor.position + 1, cursor.length - 1)
+      while length >= lengthMin {
+        if length <= repeated(at: position) { return located(cursor, to: length) }
+        position += 1
+        length -= 1
+      }
+      return nil
+    }
+    var shorter = cursor
+    while shorter.length > lengthMin {
+      shorten(&shorter)
+      if shorter.count != cursor.count { return shorter }
+    }
+    return nil
   }
 
   func advance(_ cursor: inout MatchCursor, by token: Int32) {
@@ -107,7 +160,12 @@ extension SealedCore {
         return
       }
       if cursor.isEmpty { return }
-      shorten(&cursor)
+      if cursor.edge == MatchCursor.leafEdge {
+        // What occurs at the same place goes on alike.
+        cursor = widened(cursor, lengthMin: 1) ?? start
+      } else {
+        shorten(&cursor)
+      }
     }
   }
 

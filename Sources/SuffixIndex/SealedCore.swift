@@ -49,6 +49,11 @@ struct SealedCore {
     Int32(bitPattern: image.load(layout.text, position, layout.textToken)) &- 1
   }
 
+  /// How many of the tokens from a position on occur elsewhere too.
+  @inline(__always) func repeated(at position: UInt32) -> UInt32 {
+    image.load(layout.text, Int(position), layout.repeated)
+  }
+
   @inline(__always) func suffix(_ rank: UInt32) -> UInt32 {
     image.load(layout.suffixes, Int(rank), layout.suffixPosition)
   }

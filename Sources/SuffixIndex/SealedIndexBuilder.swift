@@ -56,6 +56,7 @@ public struct SealedIndexBuilder {
     buffer.storeHeader(header)
     for position in text.indices {
       buffer.store(UInt32(text[position] + 1), layout.text, position, layout.textToken)
+      buffer.store(UInt32(tree.repeated[position]), layout.text, position, layout.repeated)
     }
     for rank in suffixes.indices {
       buffer.store(suffixes[rank], layout.suffixes, rank, layout.suffixPosition)

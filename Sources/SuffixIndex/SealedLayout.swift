@@ -37,6 +37,9 @@ struct SealedLayout {
   /// Sequences in order, each followed by a separator.
   let text: SealedImage.Run
   let textToken: SealedImage.Field
+  /// How many of the tokens that begin here occur elsewhere too: a longer pattern that begins here
+  /// occurs once. So whoever follows a long match need not look further than the text.
+  let repeated: SealedImage.Field
 
   /// Positions in the text, in the order of the suffixes that begin there. Separators have none.
   let suffixes: SealedImage.Run
@@ -98,6 +101,7 @@ struct SealedLayout {
       return run
     }
     textToken = field(Int(header.tokenBits))
+    repeated = field(Self.depthBits)
     text = run(Int(header.textTokens))
 
     suffixPosition = field(Self.bits(header.textTokens))
