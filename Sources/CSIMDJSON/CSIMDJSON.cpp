@@ -135,15 +135,47 @@ bool csj_object_next(csj_value object_value, csj_value *position, const char **n
   return true;
 }
 
-size_t csj_array_copy_tokens(csj_value value, int32_t *tokens, size_t capacity) {
+template <typename Element, typename Read>
+static size_t copy_array(csj_value value, Element *elements, size_t capacity, Read read) {
   dom::array array;
   if (unwrap<dom::element>(value).get_array().get(array) != SUCCESS) return 0;
   size_t copied = 0;
   for (dom::element element : array) {
-    int64_t token;
-    if (copied == capacity || !element.is_int64()) break;
-    if (element.get_int64().get(token) != SUCCESS || token < 0 || token >= INT32_MAX) break;
-    tokens[copied++] = static_cast<int32_t>(token);
+    if (copied == capacity || !read(element, elements[copied])) break;
+    copied++;
   }
   return copied;
+}
+
+template <typename Integer>
+static size_t copy_integers(csj_value value, Integer *integers, size_t capacity, int64_t least,
+                            int64_t most) {
+  return copy_array(value, integers, capacity, [=](dom::element element, Integer &integer) {
+    int64_t read;
+    // A real number would be converted.
+    if (!element.is_int64() || element.get_int64().get(read) != SUCCESS) return false;
+    integer = static_cast<Integer>(read);
+    return least <= read && read <= most;
+  });
+}
+
+size_t csj_array_copy_tokens(csj_value value, int32_t *tokens, size_t capacity) {
+  return copy_integers(value, tokens, capacity, 0, INT32_MAX - 1);
+}
+
+size_t csj_array_copy_int32(csj_value value, int32_t *integers, size_t capacity) {
+  return copy_integers(value, integers, capacity, INT32_MIN, INT32_MAX);
+}
+
+size_t csj_array_copy_int64(csj_value value, int64_t *integers, size_t capacity) {
+  return copy_integers(value, integers, capacity, INT64_MIN, INT64_MAX);
+}
+
+size_t csj_array_copy_float(csj_value value, float *numbers, size_t capacity) {
+  return copy_array(value, numbers, capacity, [](dom::element element, float &number) {
+    double read;
+    if (element.get_double().get(read) != SUCCESS) return false;
+    number = static_cast<float>(read);
+    return true;
+  });
 }

@@ -18,8 +18,7 @@ public final class Corpus: @unchecked Sendable {
   let options: StoreOptions
   let writer: Writer
   private let compactor: Compactor?
-  // An NSLock because thread sanitizer sees it; it takes the standard library's Mutex for none.
-  private let lock = NSLock()
+  private let lock = AdaptiveLock()
   private let history: LiveHistory
   private var damage: StoreError?
   private var isClosed = false

@@ -75,8 +75,8 @@ final class Link: @unchecked Sendable {
       if pending[id] == nil { return }
       writer.removeAll()
       Request(id: .number(id), call: call).write(to: &writer)
-      var buffer = channel.allocator.buffer(capacity: writer.bytes.count)
-      buffer.writeBytes(writer.bytes)
+      var buffer = channel.allocator.buffer(capacity: writer.count)
+      unsafe writer.withBytes { _ = unsafe buffer.writeBytes($0) }
       channel.writeAndFlush(buffer, promise: nil)
     }
   }

@@ -136,7 +136,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         answer(request, in: batch, position, context)
       }
     }
-    if writer.bytes.count > Self.writeBytesMax { flushWriter(context) }
+    if writer.count > Self.writeBytesMax { flushWriter(context) }
   }
 
   /// Has a line read by another thread, and answers it when that has come back. Lines that come
@@ -244,9 +244,9 @@ final class ConnectionHandler: ChannelDuplexHandler {
   }
 
   private func flushWriter(_ context: ChannelHandlerContext) {
-    if writer.bytes.isEmpty { return }
-    var buffer = context.channel.allocator.buffer(capacity: writer.bytes.count)
-    buffer.writeBytes(writer.bytes)
+    if writer.count == 0 { return }
+    var buffer = context.channel.allocator.buffer(capacity: writer.count)
+    unsafe writer.withBytes { _ = unsafe buffer.writeBytes($0) }
     writer.removeAll()
     context.write(wrapOutboundOut(buffer), promise: nil)
   }

@@ -5,10 +5,18 @@ import WireProtocol
 
 /// All open sessions by name, their leases, and the closed ones whose index may be taken over.
 final class SessionTable: Sendable {
-  private struct Entry {
+  /// An object, so that a step renews the lease where it finds the session, with one look-up.
+  private final class Entry: @unchecked Sendable {
+    // @unchecked Sendable: `ends` is guarded by the table's lock.
     let session: DecodingSession
     let leaseSeconds: Int
     var ends: NIODeadline
+
+    init(_ session: DecodingSession, leaseSeconds: Int) {
+      self.session = session
+      self.leaseSeconds = leaseSeconds
+      ends = .now() + .seconds(Int64(leaseSeconds))
+    }
   }
 
   private struct State {
@@ -58,8 +66,7 @@ final class SessionTable: Sendable {
     session.corpus.countSession(1)
     state.withLockedValue { state in
       state.opening.remove(name)
-      state.open[name] = Entry(
-        session: session, leaseSeconds: leaseSeconds, ends: .now() + .seconds(Int64(leaseSeconds)))
+      state.open[name] = Entry(session, leaseSeconds: leaseSeconds)
     }
   }
 
@@ -67,7 +74,7 @@ final class SessionTable: Sendable {
   func use(_ name: String, now: NIODeadline) -> DecodingSession? {
     state.withLockedValue { state in
       guard let entry = state.open[name] else { return nil }
-      state.open[name]?.ends = now + .seconds(Int64(entry.leaseSeconds))
+      entry.ends = now + .seconds(Int64(entry.leaseSeconds))
       return entry.session
     }
   }

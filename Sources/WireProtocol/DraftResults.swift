@@ -28,17 +28,9 @@ extension Draft: WireResult {
       switch name {
       case "tokens":
         if value.appendTokens(to: &tokens) == value.count { isWhole += 1 }
-      case "parents":
-        value.forEachElement { (_, value) in
-          parents.append(Int32(truncatingIfNeeded: value.integer))
-        }
-        isWhole += 1
-      case "probs":
-        value.forEachElement { (_, value) in probs.append(Float(value.double)) }
-        isWhole += 1
-      case "counts":
-        value.forEachElement { (_, value) in counts.append(Int(value.integer)) }
-        isWhole += 1
+      case "parents": if value.appendIntegers(to: &parents) == value.count { isWhole += 1 }
+      case "probs": if value.appendNumbers(to: &probs) == value.count { isWhole += 1 }
+      case "counts": if value.appendIntegers(to: &counts) == value.count { isWhole += 1 }
       case "score":
         score = value.double
         isWhole += 1

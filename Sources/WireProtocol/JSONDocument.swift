@@ -128,15 +128,41 @@ struct JSONValue {
   /// Appends the elements of an array of token ids. Returns how many were appended: fewer than
   /// `count` means that the next one is no integer in 0 ..< 2^31 − 1.
   func appendTokens(to tokens: inout [Int32]) -> Int {
-    let count = count
-    let start = tokens.count
-    tokens.append(contentsOf: repeatElement(0, count: count))
-    // SAFETY: the buffer has room for `count` tokens behind `start`.
-    let copied = unsafe tokens.withUnsafeMutableBufferPointer { buffer in
-      guard let base = buffer.baseAddress else { return 0 }
-      return unsafe csj_array_copy_tokens(reference, base + start, count)
+    unsafe append(to: &tokens, zero: 0) { unsafe csj_array_copy_tokens(reference, $0, $1) }
+  }
+
+  /// Appends the elements of an array of integers; returns how many there were, as above.
+  func appendIntegers(to integers: inout [Int32]) -> Int {
+    unsafe append(to: &integers, zero: 0) { unsafe csj_array_copy_int32(reference, $0, $1) }
+  }
+
+  /// Appends the elements of an array of integers; returns how many there were, as above.
+  func appendIntegers(to integers: inout [Int]) -> Int {
+    unsafe append(to: &integers, zero: 0) { base, count in
+      unsafe base.withMemoryRebound(to: Int64.self, capacity: count) {
+        unsafe csj_array_copy_int64(reference, $0, count)
+      }
     }
-    tokens.removeLast(count - copied)
+  }
+
+  /// Appends the elements of an array of numbers; returns how many there were, as above.
+  func appendNumbers(to numbers: inout [Float]) -> Int {
+    unsafe append(to: &numbers, zero: 0) { unsafe csj_array_copy_float(reference, $0, $1) }
+  }
+
+  private func append<Element>(
+    to elements: inout [Element], zero: Element,
+    _ copy: (UnsafeMutablePointer<Element>, Int) -> Int
+  ) -> Int {
+    let count = count
+    let start = elements.count
+    elements.append(contentsOf: repeatElement(zero, count: count))
+    // SAFETY: the buffer has room for `count` elements behind `start`.
+    let copied = unsafe elements.withUnsafeMutableBufferPointer { buffer in
+      guard let base = buffer.baseAddress else { return 0 }
+      return unsafe copy(base + start, count)
+    }
+    elements.removeLast(count - copied)
     return copied
   }
 }

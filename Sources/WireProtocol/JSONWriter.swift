@@ -2,17 +2,38 @@
 ///
 /// Commas are the writer's business: it puts one before an element or a member that is not the
 /// first. Balanced braces are the caller's.
-public struct JSONWriter {
-  public private(set) var bytes: [UInt8] = []
+@safe
+public struct JSONWriter: ~Copyable {
+  // SAFETY: allocated in `init` and `grow`, freed in `deinit`; holds `count` of `capacity` bytes, and
+  // whatever writes reserves first.
+  private var base: UnsafeMutablePointer<UInt8>
+  private var capacity: Int
+  /// Bytes that were written.
+  public private(set) var count = 0
   /// Whether the next element or member is the first of its array or object.
   private var isFirst = true
+  /// The last probability that was written, and where. Along a path they are often the same, and
+  /// copying a dozen bytes is ten times as fast as finding them again.
+  private var lastFloat: Float = .nan
+  private var lastFloatBytes = 0..<0
 
-  public init() {}
-
-  public mutating func removeAll() {
-    bytes.removeAll(keepingCapacity: true)
-    isFirst = true
+  public init() {
+    capacity = 4096
+    unsafe base = .allocate(capacity: capacity)
   }
+
+  deinit { unsafe base.deallocate() }
+
+  /// What was written, as a copy.
+  public var bytes: [UInt8] {
+    unsafe Array(UnsafeBufferPointer(start: base, count: count))
+  }
+
+  public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+    unsafe body(UnsafeRawBufferPointer(start: base, count: count))
+  }
+
+  public mutating func removeAll() { rollBack(to: Mark(count: 0, isFirst: true)) }
 
   /// A place in what was written, to return to.
   public struct Mark {
@@ -20,40 +41,85 @@ public struct JSONWriter {
     fileprivate let isFirst: Bool
   }
 
-  public var mark: Mark { Mark(count: bytes.count, isFirst: isFirst) }
+  public var mark: Mark { Mark(count: count, isFirst: isFirst) }
 
   /// Forgets what was written since the mark.
   public mutating func rollBack(to mark: Mark) {
-    bytes.removeLast(bytes.count - mark.count)
+    count = mark.count
     isFirst = mark.isFirst
+    lastFloat = .nan
   }
 
   /// Takes out what was written since the mark.
   public mutating func take(since mark: Mark) -> [UInt8] {
-    let taken = Array(bytes[mark.count...])
+    let taken = unsafe Array(
+      UnsafeBufferPointer(start: base + mark.count, count: count - mark.count))
     rollBack(to: mark)
     return taken
+  }
+
+  // MARK: Bytes
+
+  @inline(__always)
+  private mutating func reserve(_ bytes: Int) {
+    if capacity &- count < bytes { grow(bytes) }
+  }
+
+  @inline(never)
+  private mutating func grow(_ bytes: Int) {
+    capacity = max(capacity * 2, count + bytes)
+    let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
+    unsafe larger.initialize(from: base, count: count)
+    unsafe base.deallocate()
+    unsafe base = larger
+  }
+
+  /// Adds a byte for which room is reserved.
+  @inline(__always)
+  private mutating func put(_ byte: UInt8) {
+    unsafe base[count] = byte
+    count &+= 1
+  }
+
+  private mutating func append(_ bytes: UnsafeBufferPointer<UInt8>) {
+    guard let start = bytes.baseAddress else { return }
+    reserve(bytes.count)
+    unsafe (base + count).update(from: start, count: bytes.count)
+    count += bytes.count
+  }
+
+  private mutating func append(_ text: StaticString) {
+    unsafe append(UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+  }
+
+  private mutating func append(_ text: String) {
+    var text = text
+    text.withUTF8 { unsafe append($0) }
   }
 
   /// Writes a value that is JSON already.
   public mutating func json(_ value: [UInt8]) {
     separate()
-    bytes.append(contentsOf: value)
+    unsafe value.withUnsafeBufferPointer { unsafe append($0) }
   }
 
+  @inline(__always)
   private mutating func separate() {
-    if !isFirst { bytes.append(UInt8(ascii: ",")) }
+    reserve(1)
+    if !isFirst { put(UInt8(ascii: ",")) }
     isFirst = false
   }
 
   private mutating func open(_ byte: UInt8) {
     separate()
-    bytes.append(byte)
+    reserve(1)
+    put(byte)
     isFirst = true
   }
 
   private mutating func close(_ byte: UInt8) {
-    bytes.append(byte)
+    reserve(1)
+    put(byte)
     isFirst = false
   }
 
@@ -64,67 +130,95 @@ public struct JSONWriter {
 
   /// Ends a message: one line each.
   public mutating func endLine() {
-    bytes.append(UInt8(ascii: "\n"))
+    reserve(1)
+    put(UInt8(ascii: "\n"))
     isFirst = true
   }
 
-  /// Writes the name of a member; its value comes next.
-  public mutating func name(_ name: String) {
-    string(name)
-    bytes.append(UInt8(ascii: ":"))
+  /// Writes the name of a member, which has nothing to be escaped; its value comes next.
+  public mutating func name(_ name: StaticString) {
+    separate()
+    reserve(name.utf8CodeUnitCount + 3)
+    put(UInt8(ascii: "\""))
+    append(name)
+    put(UInt8(ascii: "\""))
+    put(UInt8(ascii: ":"))
+    isFirst = true
+  }
+
+  /// Writes the name of a member that is not known before; its value comes next.
+  public mutating func name(of member: String) {
+    string(member)
+    reserve(1)
+    put(UInt8(ascii: ":"))
     isFirst = true
   }
 
   public mutating func string(_ text: String) {
     separate()
-    bytes.append(UInt8(ascii: "\""))
-    for byte in text.utf8 {
-      switch byte {
-      case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-        bytes.append(UInt8(ascii: "\\"))
-        bytes.append(byte)
-      case UInt8(ascii: "\n"): bytes.append(contentsOf: "\\n".utf8)
-      case 0..<0x20:
-        bytes.append(contentsOf: "\\u00".utf8)
-        bytes.append(Self.hexDigits[Int(byte >> 4)])
-        bytes.append(Self.hexDigits[Int(byte & 15)])
-      default: bytes.append(byte)
-      }
+    var text = text
+    text.withUTF8 { bytes in
+      // Six for each at most, and the quotes.
+      reserve(bytes.count * 6 + 2)
+      put(UInt8(ascii: "\""))
+      for unsafe byte in unsafe bytes { escape(byte) }
+      put(UInt8(ascii: "\""))
     }
-    bytes.append(UInt8(ascii: "\""))
   }
 
-  private static let hexDigits = [UInt8]("0123456789abcdef".utf8)
+  @inline(__always)
+  private mutating func escape(_ byte: UInt8) {
+    switch byte {
+    case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+      put(UInt8(ascii: "\\"))
+      put(byte)
+    case UInt8(ascii: "\n"): append("\\n" as StaticString)
+    case 0..<0x20:
+      append("\\u00" as StaticString)
+      put(Self.hexDigit(byte >> 4))
+      put(Self.hexDigit(byte & 15))
+    default: put(byte)
+    }
+  }
+
+  private static func hexDigit(_ value: UInt8) -> UInt8 {
+    value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
+  }
 
   public mutating func bool(_ value: Bool) {
     separate()
-    bytes.append(contentsOf: (value ? "true" : "false").utf8)
+    append(value ? "true" : "false" as StaticString)
   }
 
   public mutating func null() {
     separate()
-    bytes.append(contentsOf: "null".utf8)
+    append("null" as StaticString)
   }
 
-  public mutating func integer(_ value: some FixedWidthInteger) {
+  public mutating func integer(_ value: some BinaryInteger) {
     separate()
-    digits(value)
+    digits(UInt64(value.magnitude), isNegative: value < 0)
   }
 
-  private mutating func digits(_ value: some FixedWidthInteger) {
-    var rest = UInt64(value.magnitude)
-    if value < 0 { bytes.append(UInt8(ascii: "-")) }
-    let start = bytes.count
-    repeat {
-      bytes.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10))
-      rest /= 10
-    } while rest > 0
-    var (low, high) = (start, bytes.count - 1)
-    while low < high {
-      bytes.swapAt(low, high)
-      low += 1
-      high -= 1
+  @inline(__always)
+  private mutating func digits(_ magnitude: UInt64, isNegative: Bool) {
+    // A sign and twenty digits.
+    reserve(21)
+    if isNegative { put(UInt8(ascii: "-")) }
+    var rest = magnitude
+    var length = 1
+    var bound: UInt64 = 10
+    while length < 20 && rest >= bound {
+      length += 1
+      bound = length < 20 ? bound &* 10 : .max
     }
+    var place = count &+ length &- 1
+    while place >= count {
+      unsafe base[place] = UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest % 10)
+      rest /= 10
+      place &-= 1
+    }
+    count &+= length
   }
 
   /// The shortest decimal that reads back as the same number.
@@ -134,9 +228,9 @@ public struct JSONWriter {
     precondition(value.isFinite, "JSON has no \(value)")
     separate()
     if value == value.rounded() && abs(value) < 1e15 {
-      digits(Int64(value))
+      digits(UInt64(abs(value)), isNegative: value < 0)
     } else {
-      bytes.append(contentsOf: value.description.utf8)
+      append(value.description)
     }
   }
 
@@ -144,15 +238,27 @@ public struct JSONWriter {
     precondition(value.isFinite, "JSON has no \(value)")
     separate()
     if value == 1 {
-      bytes.append(UInt8(ascii: "1"))
+      reserve(1)
+      put(UInt8(ascii: "1"))
+    } else if value == lastFloat {
+      reserve(lastFloatBytes.count)
+      unsafe (base + count).update(
+        from: base + lastFloatBytes.lowerBound, count: lastFloatBytes.count)
+      count += lastFloatBytes.count
     } else {
-      bytes.append(contentsOf: value.description.utf8)
+      let start = count
+      append(value.description)
+      lastFloat = value
+      lastFloatBytes = start..<count
     }
   }
 
-  public mutating func integers(_ values: some Sequence<some FixedWidthInteger>) {
+  public mutating func integers(_ values: some Collection<some BinaryInteger>) {
     beginArray()
-    for value in values { integer(value) }
+    for value in values {
+      separate()
+      digits(UInt64(value.magnitude), isNegative: value < 0)
+    }
     endArray()
   }
 }

@@ -56,7 +56,7 @@ public struct ServerInfo: WireResult, Equatable {
     writer.name("limits")
     writer.beginObject()
     for (name, value) in limits.sorted(by: { $0.key < $1.key }) {
-      writer.name(name)
+      writer.name(of: name)
       writer.integer(value)
     }
     writer.endObject()
@@ -183,13 +183,13 @@ public struct CorpusStatistics: WireResult, Equatable {
       ("bytes_on_disk", bytesOnDisk), ("bytes_in_memory", bytesInMemory),
       ("segments", segments), ("sessions", sessions),
     ] {
-      writer.name(name)
+      writer.name(of: name)
       writer.integer(value)
     }
     writer.name("bytes_per_token")
     writer.number(bytesPerToken)
     for (name, order) in [("oldest", oldest), ("newest", newest)] {
-      writer.name(name)
+      writer.name(of: name)
       if let order { writer.integer(order) } else { writer.null() }
     }
   }

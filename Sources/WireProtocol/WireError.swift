@@ -94,7 +94,7 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
     writer.name("kind")
     writer.string(kind.rawValue)
     for (name, detail) in details.sorted(by: { $0.key < $1.key }) {
-      writer.name(name)
+      writer.name(of: name)
       switch detail {
       case .text(let text): writer.string(text)
       case .number(let number): writer.integer(number)

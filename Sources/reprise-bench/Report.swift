@@ -69,7 +69,7 @@ struct Report {
     writer.name("machine")
     writer.beginObject()
     for (name, value) in machine.sorted(by: { $0.key < $1.key }) {
-      writer.name(name)
+      writer.name(of: name)
       writer.string(value)
     }
     writer.endObject()

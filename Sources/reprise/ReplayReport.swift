@@ -42,14 +42,14 @@ struct ReplayReport {
     for (name, value) in [
       ("records", records), ("output_tokens", outputTokens), ("steps", steps),
     ] {
-      writer.name(name)
+      writer.name(of: name)
       writer.integer(value)
     }
     for (name, value) in [
       ("tokens_per_step", tokensPerStep), ("accepted_per_step", perStep(acceptedTokens)),
       ("drafted_per_step", perStep(draftedTokens)),
     ] {
-      writer.name(name)
+      writer.name(of: name)
       writer.number(value)
     }
     writer.name("draft_us")
@@ -76,7 +76,7 @@ struct ReplayReport {
   private static func write(_ times: Times?, _ figures: [Figure], to writer: inout JSONWriter) {
     writer.beginObject()
     for figure in figures {
-      writer.name(figure.rawValue)
+      writer.name(of: figure.rawValue)
       guard let times else {
         writer.null()
         continue

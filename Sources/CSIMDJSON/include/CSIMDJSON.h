@@ -58,6 +58,11 @@ bool csj_object_next(csj_value object, csj_value *position, const char **name, s
 // has means that the next one is something else.
 size_t csj_array_copy_tokens(csj_value array, int32_t *tokens, size_t capacity);
 
+// The same for any integers that fit, and for any numbers.
+size_t csj_array_copy_int32(csj_value array, int32_t *integers, size_t capacity);
+size_t csj_array_copy_int64(csj_value array, int64_t *integers, size_t capacity);
+size_t csj_array_copy_float(csj_value array, float *numbers, size_t capacity);
+
 #ifdef __cplusplus
 }
 #endif
