@@ -1,3 +1,4 @@
+import CBackground
 import Foundation
 
 /// What is done to a corpus off the request path.
@@ -60,9 +61,6 @@ private final class CompactionThread: @unchecked Sendable {
 
   private static let secondsBeforeRetry = 5.0
 
-  /// On Linux a thread has a niceness of its own: where cores are scarce, drafts come first.
-  private static let niceness: Int32 = 10
-
   init(
     _ kind: Compaction, report: @escaping @Sendable (String) -> Void,
     didCompact: @escaping @Sendable (Corpus) -> Void = { _ in }
@@ -71,9 +69,8 @@ private final class CompactionThread: @unchecked Sendable {
     self.report = report
     self.didCompact = didCompact
     let thread = Thread { [self] in
-      // Foundation's own name stays in Foundation; this one is what ps and top show.
-      FileHandle(forWritingAtPath: "/proc/thread-self/comm")?.write(Data("reprise-\(kind)".utf8))
-      setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, Self.niceness)
+      // Where cores are scarce, drafts come first.
+      unsafe run_in_background("reprise-\(kind)")
       run()
     }
     thread.start()

@@ -41,6 +41,9 @@ public final class DecodingSession: @unchecked Sendable {
   private var part: GrowingPart?
   private var tail = GrowingIndex.Tail()
 
+  /// So many tokens are indexed in some 0.1 ms.
+  private static let tokensPerTurn = 2048
+
   /// Indexes the prompt. Takes no lock of the corpus.
   init(
     _ corpus: Corpus, prompt: consuming [Int32], share: SharePolicy,
@@ -54,7 +57,15 @@ public final class DecodingSession: @unchecked Sendable {
       inherited?.local
       ?? LocalHistory(depth: corpus.settings.depth, tokensExpected: prompt.count + prompt.count / 4)
     reusedTokens = inherited?.tokens ?? 0
-    history.append(prompt.span.extracting(reusedTokens..<prompt.count))
+    var indexed = reusedTokens
+    while indexed < prompt.count {
+      let end = min(indexed + Self.tokensPerTurn, prompt.count)
+      history.append(prompt.span.extracting(indexed..<end))
+      indexed = end
+      // Without this, a thread that was woken may wait for this one until the kernel's next tick,
+      // which is 4 ms away.
+      if indexed < prompt.count { sched_yield() }
+    }
     local = history
     context = prompt
   }

@@ -15,7 +15,7 @@ final class Responder: Sendable {
   /// Runs the few calls that wait for the disk themselves: making and dropping corpora.
   private let disk = WorkQueue()
   /// Reads long lines and indexes long prompts.
-  private let long = WorkQueue(niceness: 10)
+  private let long = WorkQueue(background: "reprise-prompts")
   private let longLines: LongLineReader
 
   /// Prompts of more tokens are indexed off the event loop: indexing so many takes some 0.2 ms.

@@ -1,4 +1,4 @@
-import Glibc
+import CBackground
 import NIOConcurrencyHelpers
 import NIOPosix
 
@@ -6,13 +6,10 @@ import NIOPosix
 struct WorkQueue: Sendable {
   private let pool = NIOThreadPool(numberOfThreads: 1)
 
-  /// - Parameter niceness: How much others come first where cores are scarce. (On Linux a thread has
-  ///   a niceness of its own.)
-  init(niceness: Int32 = 0) {
+  /// - Parameter background: A name for the thread, if others are to come before it.
+  init(background: String? = nil) {
     pool.start()
-    if niceness > 0 {
-      run { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, niceness) }
-    }
+    if let background { run { unsafe run_in_background(background) } }
   }
 
   func run(_ body: @escaping @Sendable () -> Void) {

@@ -6,7 +6,7 @@ struct RepriseBench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "reprise-bench",
     abstract: "Measure everything that docs/benchmarks.md tells.",
-    subcommands: [Run.self, Echo.self], defaultSubcommand: Run.self)
+    subcommands: [Run.self, Echo.self, Exchange.self], defaultSubcommand: Run.self)
 }
 
 struct Run: AsyncParsableCommand {

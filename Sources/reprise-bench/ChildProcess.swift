@@ -7,19 +7,21 @@ final class ChildProcess {
   var isRunning: Bool { process.isRunning }
 
   /// Starts a program. What it says on standard error is shown, on standard output is not.
-  init(_ program: String, _ arguments: [String]) throws {
-    process.executableURL = URL(fileURLWithPath: program)
-    process.arguments = arguments
+  ///
+  /// - Parameter core: The one core that it is kept to.
+  init(_ program: String, _ arguments: [String], core: Int? = nil) throws {
+    process.executableURL = URL(fileURLWithPath: core == nil ? program : "/usr/bin/taskset")
+    process.arguments = (core.map { ["-c", "\($0)", program] } ?? []) + arguments
     process.standardOutput = FileHandle.nullDevice
     try process.run()
   }
 
   /// Starts `reprise serve` or an echo, and waits until its socket is there.
-  static func serving(_ program: String, _ arguments: [String], socket: String) throws
-    -> ChildProcess
-  {
+  static func serving(
+    _ program: String, _ arguments: [String], socket: String, core: Int? = nil
+  ) throws -> ChildProcess {
     unsafe unlink(socket)
-    let child = try ChildProcess(program, arguments)
+    let child = try ChildProcess(program, arguments, core: core)
     while !FileManager.default.fileExists(atPath: socket) {
       guard child.isRunning else { throw BenchError("\(program) did not start") }
       usleep(1000)
