@@ -1,5 +1,6 @@
 #include "CSIMDJSON.h"
 
+#include <charconv>
 #include <cstring>
 #include <new>
 #include <simdjson.h>
@@ -179,3 +180,11 @@ size_t csj_array_copy_float(csj_value value, float *numbers, size_t capacity) {
     return true;
   });
 }
+
+template <typename Number> static size_t write_number(Number number, uint8_t *text) {
+  auto *first = reinterpret_cast<char *>(text);
+  return std::to_chars(first, first + csj_number_bytes_max, number).ptr - first;
+}
+
+size_t csj_write_float(float number, uint8_t *text) { return write_number(number, text); }
+size_t csj_write_double(double number, uint8_t *text) { return write_number(number, text); }

@@ -41,6 +41,9 @@ public final class DecodingSession: @unchecked Sendable {
   private var part: GrowingPart?
   private var tail = GrowingIndex.Tail()
 
+  /// Room is set aside for an output of so many tokens. Memory is taken only as it comes.
+  private static let outputTokensExpected = 1024
+
   /// So many tokens are indexed in some 0.1 ms.
   private static let tokensPerTurn = 2048
 
@@ -55,7 +58,9 @@ public final class DecodingSession: @unchecked Sendable {
     let inherited = parent?.handOver(to: prompt.span)
     let history =
       inherited?.local
-      ?? LocalHistory(depth: corpus.settings.depth, tokensExpected: prompt.count + prompt.count / 4)
+      ?? LocalHistory(
+        depth: corpus.settings.depth,
+        tokensExpected: prompt.count + prompt.count / 4 + Self.outputTokensExpected)
     reusedTokens = inherited?.tokens ?? 0
     var indexed = reusedTokens
     while indexed < prompt.count {
@@ -68,6 +73,7 @@ public final class DecodingSession: @unchecked Sendable {
     }
     local = history
     context = prompt
+    context.reserveCapacity(context.count + Self.outputTokensExpected)
   }
 
   /// Gives the local history of a closed session to one whose prompt begins with all its tokens.

@@ -85,6 +85,22 @@ extension GrowingCore {
     return count(ofEdge: best) == 0 ? nil : childCursor(best, of: match)
   }
 
+  private static func precedes(_ child: ChildCursor, _ other: ChildCursor) -> Bool {
+    ChildCursor.precedes(
+      count: Int(child.count), token: child.token, Int(other.count), other.token)
+  }
+
+  /// By insertion, which takes no memory.
+  private static func sortFew(_ children: inout [ChildCursor], from first: Int) {
+    for next in children.indices.dropFirst(first + 1) {
+      var place = next
+      while place > first && precedes(children[place], children[place - 1]) {
+        children.swapAt(place, place - 1)
+        place -= 1
+      }
+    }
+  }
+
   func appendChildren(
     of match: MatchCursor, countMin: Int, limit: Int, to children: inout [ChildCursor]
   ) {
@@ -106,8 +122,10 @@ extension GrowingCore {
       if count(ofEdge: edge) >= countMin { children.append(childCursor(edge, of: match)) }
       edge = edges[edge].next
     }
-    children[first...].sort {
-      ChildCursor.precedes(count: Int($0.count), token: $0.token, Int($1.count), $1.token)
+    if children.count - first <= Self.scanDegreeMax {
+      Self.sortFew(&children, from: first)
+    } else {
+      children[first...].sort(by: Self.precedes)
     }
     if children.count - first > limit { children.removeSubrange((first + limit)...) }
   }

@@ -6,9 +6,11 @@ import NIOCore
 import WireProtocol
 
 /// One connection's buffers.
-struct ConnectionScratch {
+package struct ConnectionScratch {
   var drafting = DraftScratch()
   var draft = Draft()
+
+  package init() {}
 }
 
 /// Cuts the bytes of one connection into lines and answers them.

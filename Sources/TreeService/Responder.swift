@@ -6,7 +6,7 @@ import WireProtocol
 
 /// Carries calls out. What only reads memory is answered at once, by the caller's thread; what has
 /// to wait for the disk, or is long, is answered through a completion.
-final class Responder: Sendable {
+package final class Responder: Sendable {
   let store: Store
   let sessions: SessionTable
   let options: ServiceOptions
@@ -21,7 +21,7 @@ final class Responder: Sendable {
   /// Prompts of more tokens are indexed off the event loop: indexing so many takes some 0.2 ms.
   private static let promptTokensAtOnce = 4096
 
-  init(_ store: Store, _ options: ServiceOptions, _ logger: Logger) {
+  package init(_ store: Store, _ options: ServiceOptions, _ logger: Logger) {
     self.store = store
     self.options = options
     self.logger = logger
@@ -30,9 +30,9 @@ final class Responder: Sendable {
   }
 
   /// What an answer to be given later will be.
-  typealias Completion = @Sendable (Result<any WireResult, WireError>) -> Void
+  package typealias Completion = @Sendable (Result<any WireResult, WireError>) -> Void
 
-  enum Answer {
+  package enum Answer {
     /// Written between `beginResult` and `endResult`.
     case now
     case later
@@ -45,7 +45,7 @@ final class Responder: Sendable {
   ///   - writer: Receives the members of the result when the answer is `now`.
   ///   - completion: Makes what is called when it is `later`, perhaps before this returns, and on any
   ///     thread. Calls that are answered at once make none.
-  func respond(
+  package func respond(
     to call: Call, _ scratch: inout ConnectionScratch, writer: inout JSONWriter,
     completion: () -> Completion
   ) throws(WireError) -> Answer {

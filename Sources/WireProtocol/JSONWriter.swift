@@ -1,3 +1,5 @@
+import CSIMDJSON
+
 /// Writes JSON as bytes into a buffer that is kept from message to message.
 ///
 /// Commas are the writer's business: it puts one before an element or a member that is not the
@@ -90,11 +92,6 @@ public struct JSONWriter: ~Copyable {
 
   private mutating func append(_ text: StaticString) {
     unsafe append(UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
-  }
-
-  private mutating func append(_ text: String) {
-    var text = text
-    text.withUTF8 { unsafe append($0) }
   }
 
   /// Writes a value that is JSON already.
@@ -230,9 +227,12 @@ public struct JSONWriter: ~Copyable {
     if value == value.rounded() && abs(value) < 1e15 {
       digits(UInt64(abs(value)), isNegative: value < 0)
     } else {
-      append(value.description)
+      reserve(Self.numberBytesMax)
+      unsafe count += csj_write_double(value, base + count)
     }
   }
+
+  private static let numberBytesMax = Int(csj_number_bytes_max)
 
   public mutating func number(_ value: Float) {
     precondition(value.isFinite, "JSON has no \(value)")
@@ -247,7 +247,8 @@ public struct JSONWriter: ~Copyable {
       count += lastFloatBytes.count
     } else {
       let start = count
-      append(value.description)
+      reserve(Self.numberBytesMax)
+      unsafe count += csj_write_float(value, base + count)
       lastFloat = value
       lastFloatBytes = start..<count
     }

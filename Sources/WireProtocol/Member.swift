@@ -130,9 +130,10 @@ extension JSONValue {
 
 /// What a method cannot do without.
 func required<Value>(
-  _ value: Value?, _ name: StaticString, in object: String = "params"
+  _ value: Value?, _ name: StaticString, in object: @autoclosure () -> String = "params"
 ) throws(WireError) -> Value {
   if let value { return value }
+  let object = object()
   throw WireError(
     .invalidParams, "\(object).\(name) is missing",
     ["member": .text("\(object).\(name)")])

@@ -125,9 +125,11 @@ public struct SessionStep: Equatable, Sendable {
     if count > limits.stepsMax {
       throw .limit("steps", max: limits.stepsMax, got: count, "\(member.place)")
     }
-    steps.reserveCapacity(count)
     var tokens: [Int32] = []
     var steps: [Step] = []
+    steps.reserveCapacity(count)
+    // A few tokens a step, as a rule.
+    tokens.reserveCapacity(count * 4)
     try member.value.forEachElement { (position, value) throws(WireError) in
       guard value.kind == .object else {
         throw WireError(
@@ -149,11 +151,11 @@ public struct SessionStep: Equatable, Sendable {
         default: try options.read(name, member, limits)
         }
       }
-      let place = "params.steps[\(position)]"
       steps.append(
         Step(
-          session: try required(session, "session", in: place),
-          accept: try required(accept, "accept", in: place), options: options.options))
+          session: try required(session, "session", in: "params.steps[\(position)]"),
+          accept: try required(accept, "accept", in: "params.steps[\(position)]"),
+          options: options.options))
     }
     self.steps = steps
     self.tokens = tokens

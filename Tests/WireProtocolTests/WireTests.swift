@@ -415,6 +415,24 @@ import Testing
     #expect(text { $0.number(Float(0.1)) } == "0.1")
     #expect(text { $0.number(3.0) } == "3")
     #expect(text { $0.number(-0.5) } == "-0.5")
+    // Equal numbers are copied, also after the buffer has grown, and never from what was taken back.
+    let third = Float(1) / 3
+    let many = text { writer in
+      writer.beginArray()
+      for _ in 0..<2000 { writer.number(third) }
+      writer.endArray()
+    }
+    #expect(many == "[" + Array(repeating: "0.33333334", count: 2000).joined(separator: ",") + "]")
+    let back = text { writer in
+      writer.beginArray()
+      let mark = writer.mark
+      writer.number(third)
+      writer.rollBack(to: mark)
+      writer.integer(7)
+      writer.number(third)
+      writer.endArray()
+    }
+    #expect(back == "[7,0.33333334]")
   }
 
   // MARK: Fuzzing, for a bounded time

@@ -63,6 +63,13 @@ size_t csj_array_copy_int32(csj_value array, int32_t *integers, size_t capacity)
 size_t csj_array_copy_int64(csj_value array, int64_t *integers, size_t capacity);
 size_t csj_array_copy_float(csj_value array, float *numbers, size_t capacity);
 
+// Writes a finite number as the shortest decimal that reads back as the same; returns its length,
+// which is at most csj_number_bytes_max. (Not simdjson's but the C++ library's, which allocates
+// nothing.)
+enum { csj_number_bytes_max = 32 };
+size_t csj_write_float(float number, uint8_t *text);
+size_t csj_write_double(double number, uint8_t *text);
+
 #ifdef __cplusplus
 }
 #endif
