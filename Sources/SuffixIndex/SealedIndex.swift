@@ -23,16 +23,18 @@
 /// a hash (nodes with many).
 ///
 /// A cursor is (node, edge, length). It goes down by one token; where that fails it drops the
-/// first token along the node's suffix link and comes down again by whole edges.
+/// first token along the node's suffix link and comes down again by whole edges. A pattern that
+/// occurs once needs none of that: each place in the text says how many of its tokens occur elsewhere
+/// too, so as long as the pattern is longer, dropping its first token is a step in the text.
 ///
 /// Abouelhoda, Kurtz, Ohlebusch: "Replacing suffix trees with enhanced suffix arrays", 2004. It
-/// leaves the paper in three things: the depth is bounded, children are in order of count, and
-/// links are stored for branching patterns only.
+/// leaves the paper in four things: the depth is bounded, children are in order of count, links are
+/// stored for branching patterns only, and the text tells what is unique.
 ///
 /// ## Where it lies
 ///
-/// All arrays are flat integers in one `SealedImage`; the bytes on disk are the index, and nothing
-/// is decoded at open.
+/// All arrays are runs of packed records in one `SealedImage` (see `SealedLayout`); the bytes on disk
+/// are the index, and nothing is decoded at open.
 @safe
 public final class SealedIndex {
   public enum FormatError: Error, Equatable, CustomStringConvertible {

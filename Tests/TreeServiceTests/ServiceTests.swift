@@ -199,6 +199,51 @@ import WireProtocol
     }
   }
 
+  /// Long lines and prompts go another way. They are answered like all others, malformed ones too,
+  /// and what is sent behind them need not wait for them.
+  @Test func longLinesAreAnsweredLikeAllOthers() async throws {
+    try await withService { fixture in
+      let raw = try RawConnection(fixture.socket)
+      func open(_ id: Int, _ prompt: [Int32], _ more: String = "") -> String {
+        let tokens = prompt.map(String.init).joined(separator: ",")
+        return "{\"jsonrpc\":\"2.0\",\"id\":\(id),\"method\":\"session.open\",\"params\":"
+          + "{\"corpus\":\"c\",\"session\":\"s\(id)\",\"prompt\":[\(tokens)]\(more)}}\n"
+      }
+      // More of them than may wait at once, one of a long prompt in a short line, two that are wrong.
+      let prompt = (0..<30_000).map { Int32($0 % 1000) }
+      for id in 0..<5 { raw.send(open(id, prompt)) }
+      raw.send(open(5, Array(prompt.prefix(5000))))
+      raw.send(open(6, prompt, ",\"colour\":1"))
+      raw.send(open(7, prompt).dropLast(3) + "\n")
+      raw.send(Self.live + "\n")
+      var answers: [String] = []
+      for _ in 0..<9 { answers.append(try #require(raw.line())) }
+      for id in 0..<6 {
+        let tokens = id == 5 ? 5000 : 30_000
+        #expect(
+          answers.contains {
+            $0.contains("\"id\":\(id),") && $0.contains("\"prompt_tokens\":\(tokens)")
+          })
+      }
+      #expect(answers.contains { $0.contains("\"id\":6,") && $0.contains("colour") })
+      #expect(answers.contains { $0.contains("\"id\":null,") && $0.contains("-32700") })
+      #expect(answers.contains(Self.liveAnswer))
+      // The sessions are there, and draft from their long prompts.
+      for id in 0..<6 {
+        var step = SessionStep()
+        step.append(session: "s\(id)", accept: [41, 42, 43])
+        let draft = try await fixture.client.step(step)[0].get()
+        #expect(draft.tokens.first == 44)
+        #expect(draft.source == .local)
+      }
+      // A long line is answered although nothing more will be sent.
+      raw.send(open(8, prompt))
+      raw.endSending()
+      #expect(raw.line()?.contains("\"id\":8,") == true)
+      #expect(raw.line() == nil)
+    }
+  }
+
   @Test func aBatchIsAnsweredByOneArray() async throws {
     try await withService { fixture in
       let raw = try RawConnection(fixture.socket)
