@@ -99,7 +99,8 @@ let package = Package(
     .testTarget(
       name: "TreeServiceTests",
       dependencies: [
-        "CAllocationCounter", "CorpusStore", "Drafting", "RepriseClient", "TreeService", "WireProtocol",
+        "CAllocationCounter", "CorpusStore", "Drafting", "RepriseClient", "TreeService",
+        "WireProtocol",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),

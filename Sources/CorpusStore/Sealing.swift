@@ -24,7 +24,8 @@ struct Sealing {
     if part.finished.isEmpty {
       let (corpus, part) = (corpus, UncheckedBox(part))
       // Views are installed by the writer thread alone.
-      return try commit({ _, _ in }) { () throws(StoreError) in
+      return try commit { _, _ in
+      } installing: { () throws(StoreError) in
         try corpus.install(nil, replacing: [], part: part.value)
       }
     }

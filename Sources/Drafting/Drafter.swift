@@ -110,9 +110,13 @@ public struct Drafter {
 
     /// The shortest length below `top` that could do better; `top` when there is none.
     func lengthMin(_ draft: Draft, below top: Int) -> Int {
-      var length = top
-      while length > 1 && !isOver(draft, below: length - 1) { length -= 1 }
-      return length
+      // Budgets do not fall with the length.
+      var (low, high) = (1, top)
+      while low < high {
+        let middle = (low + high) / 2
+        if isOver(draft, below: middle) { low = middle + 1 } else { high = middle }
+      }
+      return low
     }
   }
 
@@ -236,7 +240,8 @@ public struct Drafter {
           if draft.matchLength == peak { draft.matchLength = length }
           return
         }
-        if outlineAtPeak.levels[levels] > outlineAtPeak.unplaced + Self.roundingMax { continue }
+        let unplaced = outlineAtPeak.unplaced(onFirst: levels)
+        if outlineAtPeak.levels[levels] > unplaced + Self.roundingMax { continue }
       }
       if Double(search.bound(length)) + Self.roundingMax >= search.score(draft) {
         growTree(length, of: top, search, indexes, into: &draft)

@@ -41,10 +41,18 @@ struct TreeGrower {
   struct Outline {
     /// The probability of the first token that was placed on each level, which is the largest there.
     var levels: [Double] = []
-    /// The largest probability of a token that found no place; 0 when there is none.
+    /// The largest probability of a token that was listed and found no place; 0 when there is none.
     var unplaced = 0.0
+    /// The token that was placed last. Its children were not listed, where there was no room left.
+    var lastProbability = 0.0
+    var lastLevel = 0
     /// Whether the tree was given up, because it could not be better than another one.
     var isGivenUp = false
+
+    /// No token on the first `count` levels that found no place is more probable than this.
+    func unplaced(onFirst count: Int) -> Double {
+      lastLevel < count ? max(unplaced, lastProbability) : unplaced
+    }
   }
 
   private(set) var outline = Outline()
@@ -62,6 +70,7 @@ struct TreeGrower {
   ) {
     outline.levels.removeAll(keepingCapacity: true)
     outline.unplaced = 0
+    outline.lastProbability = 0
     outline.isGivenUp = false
     fringe.removeAll(keepingCapacity: true)
     children.removeAll(keepingCapacity: true)
@@ -71,9 +80,10 @@ struct TreeGrower {
 
     parent.removeAll(keepingCapacity: true)
     for position in start.indices { parent.append(start[position]) }
-    expand(
+    var next = expand(
       -1, probability: 1, tokensLeft: tokensMax, indexes, probabilityMin: probabilityMin)
-    while draft.count < tokensMax, let chosen = popFringe() {
+    while draft.count < tokensMax, let chosen = next ?? popFringe() {
+      next = nil
       // Tokens are placed by falling probability.
       if draft.score + chosen.probability * Double(tokensMax - draft.count) < scoreMin {
         outline.isGivenUp = true
@@ -83,29 +93,38 @@ struct TreeGrower {
       draft.append(
         token: child.token, parent: chosen.parent, probability: chosen.probability,
         count: child.count)
-      pushSibling(of: chosen, probabilityMin: probabilityMin)
+      if let sibling = sibling(of: chosen, probabilityMin: probabilityMin) { push(sibling) }
       let level = chosen.parent < 0 ? 1 : levels[Int(chosen.parent)] + 1
       levels.append(level)
       if level > outline.levels.count { outline.levels.append(chosen.probability) }
+      outline.lastProbability = chosen.probability
+      outline.lastLevel = level
       if level < levelsMax && draft.count < tokensMax {
         parent.removeAll(keepingCapacity: true)
         for locus in child.firstLocus..<(child.firstLocus + child.lociCount) {
           parent.append(loci[Int(locus)])
         }
-        expand(
+        next = expand(
           Int32(draft.count - 1), probability: chosen.probability,
           tokensLeft: tokensMax - draft.count, indexes, probabilityMin: probabilityMin)
+        // Along a path it is the next one, and need not go through the fringe.
+        if let first = next, let other = fringe.first, !first.precedes(other) {
+          push(first)
+          next = nil
+        }
       }
     }
+    // What was to be placed next, had there been room.
+    if let next { push(next) }
     if let next = fringe.first { outline.unplaced = next.probability }
   }
 
   /// Lists the children of a placed token (or of the match, −1), whose loci stand in `parent`, and
-  /// puts the first on the fringe.
+  /// returns the first, if it is probable enough.
   private mutating func expand(
     _ place: Int32, probability: Double, tokensLeft: Int, _ indexes: [AnyHistoryIndex],
     probabilityMin: Double
-  ) {
+  ) -> FringeEntry? {
     var occurrences = 0
     for position in parent.indices { occurrences += Int(parent[position].cursor.count) }
     let needed = countMin(
@@ -113,24 +132,27 @@ struct TreeGrower {
     let first = children.count
     combined.append(
       of: parent, indexes, countMin: needed, limit: tokensLeft, to: &children, &loci)
-    pushSibling(
+    return sibling(
       of: FringeEntry(
         probability: 0, parent: place, rank: -1, child: first - 1, end: children.count,
         parentProbability: probability, parentOccurrences: occurrences),
       probabilityMin: probabilityMin)
   }
 
-  /// Puts the next child of the same list on the fringe, if it is probable enough.
-  private mutating func pushSibling(of entry: FringeEntry, probabilityMin: Double) {
+  /// The next child of the same list, if it is probable enough.
+  private func sibling(of entry: FringeEntry, probabilityMin: Double) -> FringeEntry? {
     var next = entry
     next.child += 1
     next.rank += 1
-    if next.child == next.end { return }
+    if next.child == next.end { return nil }
     next.probability =
       entry.parentProbability
       * (Double(children[next.child].count) / Double(entry.parentOccurrences))
-    if next.probability < probabilityMin { return }
-    fringe.append(next)
+    return next.probability < probabilityMin ? nil : next
+  }
+
+  private mutating func push(_ entry: FringeEntry) {
+    fringe.append(entry)
     var place = fringe.count - 1
     while place > 0, fringe[place].precedes(fringe[(place - 1) / 2]) {
       fringe.swapAt(place, (place - 1) / 2)

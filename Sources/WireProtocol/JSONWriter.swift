@@ -158,7 +158,7 @@ public struct JSONWriter: ~Copyable {
       // Six for each at most, and the quotes.
       reserve(bytes.count * 6 + 2)
       put(UInt8(ascii: "\""))
-      for unsafe byte in unsafe bytes { escape(byte) }
+      for position in bytes.indices { unsafe escape(bytes[position]) }
       put(UInt8(ascii: "\""))
     }
   }

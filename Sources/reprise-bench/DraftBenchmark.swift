@@ -35,7 +35,8 @@ struct DraftBenchmark {
       let stats = corpus.stats()
       plot.addBytes(tokens: size, bytes: stats.bytesPerToken)
       report.add("\(millions(size)) M tokens: segments", Double(stats.segments), "")
-      report.add("\(millions(size)) M tokens: on disk and in memory", stats.bytesPerToken, "B a token")
+      report.add(
+        "\(millions(size)) M tokens: on disk and in memory", stats.bytesPerToken, "B a token")
       store.close()
     }
     try whole(large, pathAtOneMillion, &report, &plot)

@@ -78,7 +78,8 @@ struct LoadBenchmark {
     try withCorpus(path) { $0.segmentTokens.max() ?? 0 }
   }
 
-  private func withCorpus<Result>(_ path: String, _ body: (Corpus) throws -> Result) throws -> Result
+  private func withCorpus<Result>(_ path: String, _ body: (Corpus) throws -> Result) throws
+    -> Result
   {
     var options = StoreOptions()
     options.compactsInBackground = false

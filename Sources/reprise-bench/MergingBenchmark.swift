@@ -10,7 +10,8 @@ struct MergingBenchmark {
 
   func run(_ report: inout Report) throws {
     guard let large = setting.large else { return }
-    report.begin("Drafts during merging: one session's steps through the socket, as fast as they go")
+    report.begin(
+      "Drafts during merging: one session's steps through the socket, as fast as they go")
     let store = try setting.emptyStore("merging")
     // A fifth of the trace: merges of some seconds.
     let part = "\(setting.work)/part.jsonl"

@@ -55,7 +55,9 @@ struct Plot {
     let xs = points.map { log10($0.x) }
     guard let xMin = xs.min(), let xMax = xs.max(), xMax > xMin else { return "" }
     let yMax = Self.roundUp(points.map(\.y).max() ?? 1)
-    func x(_ tokens: Double) -> Double { left + (log10(tokens) - xMin) / (xMax - xMin) * Self.width }
+    func x(_ tokens: Double) -> Double {
+      left + (log10(tokens) - xMin) / (xMax - xMin) * Self.width
+    }
     func y(_ value: Double) -> Double { Self.top + Self.height * (1 - value / yMax) }
     func text(_ x: Double, _ y: Double, _ anchor: String, _ text: String, _ colour: String = "#333")
       -> String

@@ -22,7 +22,8 @@ struct SocketBenchmark {
   func run(_ report: inout Report) async throws {
     guard let large = setting.large else { return }
     try setting.require(setting.tenMillionStore, of: "drafts")
-    report.begin("Through the socket: Unix socket, history of 10 M tokens, both ends on this machine")
+    report.begin(
+      "Through the socket: Unix socket, history of 10 M tokens, both ends on this machine")
     // What the history does not hold: sessions write these, each once, and they are recorded.
     var outputs = Outputs(
       try readTrace(large, tokensMax: 16_500_000).map(\.output), historyTokens: 10_100_000)

@@ -11,9 +11,10 @@ struct StartBenchmark {
     try setting.require(setting.wholeStore, of: "load")
     report.begin("Start over the whole large trace")
     let socket = "\(setting.work)/s"
-    let line = [UInt8](
-      #"{"jsonrpc":"2.0","id":1,"method":"speculate","params":{"corpus":"large","context":[1376,1462,1051]}}"#
-        .utf8) + [10]
+    let line =
+      [UInt8](
+        #"{"jsonrpc":"2.0","id":1,"method":"speculate","params":{"corpus":"large","context":[1376,1462,1051]}}"#
+          .utf8) + [10]
     var fromExec: [Double] = []
     var fromAccept: [Double] = []
     for _ in 0..<Self.rounds {
