@@ -293,6 +293,32 @@ import Testing
     try self.store(directory).close()
   }
 
+  // MARK: Sessions
+
+  /// One session's text is taken out and another's put in between two steps of a third, so that the
+  /// count that the third one watches is what it was.
+  @Test func aRemovalIsSeenAlthoughTheCountIsAsBefore() throws {
+    let directory = TemporaryDirectory()
+    let store = try store(directory)
+    defer { store.close() }
+    let corpus = try store.createCorpus(named: "c", CorpusSettings())
+    var scratch = DraftScratch()
+    var draft = Draft()
+    func step(_ session: DecodingSession, _ tokens: [Int32]) throws {
+      try session.step(accepting: tokens.span, DraftOptions(), using: &scratch, into: &draft)
+    }
+    let writer = corpus.openSession(prompt: [])
+    try step(writer, [7, 2, 3, 5])
+    let reader = corpus.openSession(prompt: [8, 2, 3], share: .never)
+    try step(reader, [])
+    #expect(draft.matchLength == 2 && draft.tokens == [5])
+    writer.close(record: false) { _ in }
+    let other = corpus.openSession(prompt: [])
+    try step(other, [8, 2, 3, 4])
+    try step(reader, [])
+    #expect(draft.matchLength == 3 && draft.tokens == [4])
+  }
+
   // MARK: Damage
 
   @Test func damageIsFoundAndNamed() throws {

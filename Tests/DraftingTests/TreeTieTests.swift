@@ -1,0 +1,67 @@
+import Drafting
+import Oracle
+import SuffixIndex
+import Testing
+
+/// Trees of one class of match lengths that score the same although they differ: a longer match may
+/// go less deep, and wins where it finds tokens as probable elsewhere.
+@Suite struct TreeTieTests {
+  /// So many sequences that go on from a pattern, each with its own continuation.
+  private func draftEqualsNaive(
+    _ pattern: [Int32], _ continuations: [(count: Int, tokens: [Int32])], depth: Int,
+    maxTokens: Int
+  ) throws -> Draft {
+    var other: Int32 = 1000
+    let sequences = continuations.flatMap { continuation in
+      (0..<continuation.count).map { _ in
+        other += 1
+        // What follows in the end is different each time.
+        return pattern + continuation.tokens + [other]
+      }
+    }
+    let oracle = NGramOracle(depth: depth, sequences: sequences)
+    var naive = NaiveDrafter()
+    naive.tree = true
+    naive.maxTokens = maxTokens
+    naive.maxFactor = 8
+    naive.minProbability = 0.15
+    let options = DraftOptions(
+      maxTokens: maxTokens, maxFactor: 8, minProbability: 0.15, tree: true)
+    let growing = GrowingIndex(depth: depth)
+    for sequence in sequences {
+      var tail = GrowingIndex.Tail()
+      growing.extend(&tail, by: sequence.span)
+    }
+    var drafter = Drafter()
+    var draft = Draft()
+    drafter.draft(
+      from: [.growing(growing.reader)], matches: [growing.reader.match(pattern.span)],
+      options: options, into: &draft)
+    #expect(draft.equals(naive.draft(from: oracle, context: pattern)), "\(draft)")
+    withExtendedLifetime(growing) {}
+    return draft
+  }
+
+  @Test func aShallowerTreeThatTiesGoesToTheLongerMatch() throws {
+    // 30 follows on the third level as often as 40 on the second; there is room for one of them.
+    let draft = try draftEqualsNaive(
+      [1, 2, 3, 4],
+      [(2, [10, 20, 30]), (3, [10, 20]), (1, [10]), (2, [11, 40]), (2, [11])],
+      depth: 6, maxTokens: 4)
+    #expect(draft.matchLength == 4)
+    #expect(draft.tokens == [10, 20, 11, 40])
+  }
+
+  @Test func whatWasNotListedForWantOfRoomMayTieToo() throws {
+    // 60 follows 40 every time, so it is as probable as 50, but was never listed.
+    let draft = try draftEqualsNaive(
+      [1, 2, 3, 4, 5, 6],
+      [
+        (4, [10, 20, 30, 50]), (5, [10, 20, 30]), (1, [10, 20]), (2, [10]), (4, [11, 40, 60]),
+        (4, [11]),
+      ],
+      depth: 9, maxTokens: 6)
+    #expect(draft.matchLength == 6)
+    #expect(draft.tokens == [10, 20, 30, 11, 40, 60])
+  }
+}
