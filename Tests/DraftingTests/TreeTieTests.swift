@@ -4,7 +4,8 @@ import SuffixIndex
 import Testing
 
 /// Trees of one class of match lengths that score the same although they differ: a longer match may
-/// go less deep, and wins where it finds tokens as probable elsewhere.
+/// go less deep, and wins where it finds tokens as probable elsewhere. (Counts are halves of each
+/// other, so that probabilities are equal to the last bit.)
 @Suite struct TreeTieTests {
   /// So many sequences that go on from a pattern, each with its own continuation.
   private func draftEqualsNaive(
@@ -24,9 +25,9 @@ import Testing
     naive.tree = true
     naive.maxTokens = maxTokens
     naive.maxFactor = 8
-    naive.minProbability = 0.15
+    naive.minProbability = 0.1
     let options = DraftOptions(
-      maxTokens: maxTokens, maxFactor: 8, minProbability: 0.15, tree: true)
+      maxTokens: maxTokens, maxFactor: 8, minProbability: 0.1, tree: true)
     let growing = GrowingIndex(depth: depth)
     for sequence in sequences {
       var tail = GrowingIndex.Tail()
@@ -46,7 +47,7 @@ import Testing
     // 30 follows on the third level as often as 40 on the second; there is room for one of them.
     let draft = try draftEqualsNaive(
       [1, 2, 3, 4],
-      [(2, [10, 20, 30]), (3, [10, 20]), (1, [10]), (2, [11, 40]), (2, [11])],
+      [(2, [10, 20, 30]), (6, [10, 20]), (2, [11, 40]), (2, [11]), (4, [])],
       depth: 6, maxTokens: 4)
     #expect(draft.matchLength == 4)
     #expect(draft.tokens == [10, 20, 11, 40])
@@ -57,8 +58,7 @@ import Testing
     let draft = try draftEqualsNaive(
       [1, 2, 3, 4, 5, 6],
       [
-        (4, [10, 20, 30, 50]), (5, [10, 20, 30]), (1, [10, 20]), (2, [10]), (4, [11, 40, 60]),
-        (4, [11]),
+        (4, [10, 20, 30, 50]), (12, [10, 20, 30]), (4, [11, 40, 60]), (4, [11]), (8, []),
       ],
       depth: 9, maxTokens: 6)
     #expect(draft.matchLength == 6)
