@@ -7,8 +7,8 @@ struct DraftBenchmark {
   private static let evaluated = 200
   private static let rounds = 3
 
-  /// A fifth of the published implementation's p50 and p99, from the measurements beside which
-  /// this project was begun; where those are a range, its upper end, with the lower one in words.
+  /// A fifth of the published implementation's p50 and p99, from the measurements that this project
+  /// was begun with; where those are a range, of its upper end.
   private static func targets(_ tokens: Int) -> (p50: Double, p99: Double) {
     tokens <= 1_000_000 ? (20.0 / 5, 137.0 / 5) : (17.5 / 5, 67.0 / 5)
   }
