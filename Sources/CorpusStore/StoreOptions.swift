@@ -17,7 +17,7 @@ public struct StoreOptions: Sendable {
   /// catch up with less rewriting.
   public var mergeFanInMax = 16
 
-  /// Tokens in one merged segment at most. Merging takes up to 35 bytes of memory a token.
+  /// Tokens in one merged segment at most. Merging takes up to 40 bytes of memory a token.
   public var mergeTokensMax = 100_000_000
 
   /// When a corpus has more segments, inserts wait for merging, because every draft asks them all.

@@ -1,6 +1,6 @@
 /// Builds a sealed index from finished sequences.
 ///
-/// Peak memory is about 36 bytes a token, the finished image among it. Time is near linear on any
+/// Peak memory is about 37 bytes a token, the finished image among it. Time is near linear on any
 /// text: sorting is O(n · depth + n log n), the tree is one pass over the sorted suffixes, and each
 /// suffix link is found from the parent's link by whole edges.
 public struct SealedIndexBuilder {

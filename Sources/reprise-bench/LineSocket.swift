@@ -1,4 +1,12 @@
 import Foundation
+import WireProtocol
+
+/// A request as the line that is sent.
+func requestLine(_ call: Call) -> [UInt8] {
+  var writer = JSONWriter()
+  Request(id: .number(1), call: call).write(to: &writer)
+  return writer.bytes
+}
 
 /// A blocking connection that exchanges lines: the least that a client can be.
 final class LineSocket: @unchecked Sendable {

@@ -26,19 +26,14 @@ struct MergingBenchmark {
       socket: socket)
     defer { service.stop() }
     guard let connection = LineSocket(socket) else { throw BenchError("no connection") }
-    var writer = JSONWriter()
-    func line(_ call: Call) -> [UInt8] {
-      writer.removeAll()
-      Request(id: .number(1), call: call).write(to: &writer)
-      return writer.bytes
-    }
     _ = connection.exchange(
-      line(.sessionOpen(SessionOpen(corpus: "large", session: "a", prompt: [], share: .never))))
+      requestLine(
+        .sessionOpen(SessionOpen(corpus: "large", session: "a", prompt: [], share: .never))))
     let steps = lines.prefix(200).flatMap { record in
       stride(from: 0, to: record.output.count - 3, by: 3).map { start in
         var step = SessionStep()
         step.append(session: "a", accept: Array(record.output[start..<(start + 3)]))
-        return line(.sessionStep(step))
+        return requestLine(.sessionStep(step))
       }
     }
     var (merging, quiet) = (Times(), Times())

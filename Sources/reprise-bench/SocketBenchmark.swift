@@ -225,14 +225,8 @@ struct SocketBenchmark {
   private func speculate(
     _ store: String, _ outputs: [[Int32]], _ report: inout Report
   ) throws {
-    var writer = JSONWriter()
     let lines = outputs.filter { $0.count > 164 }.prefix(500).map { output in
-      writer.removeAll()
-      Request(
-        id: .number(1),
-        call: .speculate(Speculate(corpus: "large", context: Array(output[100..<164])))
-      ).write(to: &writer)
-      return writer.bytes
+      requestLine(.speculate(Speculate(corpus: "large", context: Array(output[100..<164]))))
     }
     let file = "\(setting.work)/lines"
     try Data(lines.joined()).write(to: URL(fileURLWithPath: file))
@@ -292,34 +286,30 @@ struct SocketBenchmark {
     guard let stepping = LineSocket(socket), let opening = LineSocket(socket) else {
       throw BenchError("no connection")
     }
-    var writer = JSONWriter()
-    func line(_ call: Call) -> [UInt8] {
-      writer.removeAll()
-      Request(id: .number(1), call: call).write(to: &writer)
-      return writer.bytes
-    }
-    _ = stepping.exchange(line(.corpusCreate(CorpusCreate(corpus: "c"))))
-    _ = stepping.exchange(line(.sessionOpen(SessionOpen(corpus: "c", session: "a", prompt: []))))
+    _ = stepping.exchange(requestLine(.corpusCreate(CorpusCreate(corpus: "c"))))
+    _ = stepping.exchange(
+      requestLine(.sessionOpen(SessionOpen(corpus: "c", session: "a", prompt: []))))
     var text: [Int32] = []
     for output in outputs where text.count < 151_000 { text += output }
 
     var step = SessionStep()
     step.append(session: "a", accept: Array(text[..<3]))
-    let stepLine = line(.sessionStep(step))
+    let stepLine = requestLine(.sessionStep(step))
     var quiet = Times()
     for _ in 0..<5000 { quiet.add(stepping.exchange(stepLine).nanoseconds) }
 
     let prompt = Array(text[..<100_000])
     var (busy, opens) = (Times(), Times())
     for round in 0..<20 {
-      let openLine = line(
+      let openLine = requestLine(
         .sessionOpen(SessionOpen(corpus: "c", session: "o\(round)", prompt: prompt)))
       let opened = Once()
       let thread = Thread { opened.set(opening.exchange(openLine).nanoseconds) }
       thread.start()
       while opened.value == nil { busy.add(stepping.exchange(stepLine).nanoseconds) }
       opens.add(opened.value ?? 0)
-      _ = stepping.exchange(line(.sessionClose(SessionClose(session: "o\(round)", record: false))))
+      _ = stepping.exchange(
+        requestLine(.sessionClose(SessionClose(session: "o\(round)", record: false))))
     }
     report.add("opening 100,000 tokens: p50", opens.quantile(0.5) / 1000, "ms")
     report.add("a step of another session, nothing else: p99", quiet.quantile(0.99) / 1000, "ms")
@@ -336,18 +326,20 @@ struct SocketBenchmark {
     for round in 0..<20 {
       let first = round * 1000
       _ = stepping.exchange(
-        line(
+        requestLine(
           .sessionOpen(
             SessionOpen(
               corpus: "c", session: "t\(round)", prompt: Array(text[first..<(first + 50_000)])))))
-      _ = stepping.exchange(line(.sessionClose(SessionClose(session: "t\(round)", record: false))))
-      let turn = line(
+      _ = stepping.exchange(
+        requestLine(.sessionClose(SessionClose(session: "t\(round)", record: false))))
+      let turn = requestLine(
         .sessionOpen(
           SessionOpen(
             corpus: "c", session: "u\(round)", prompt: Array(text[first..<(first + 50_500)]),
             parent: "t\(round)")))
       turns.add(stepping.exchange(turn).nanoseconds)
-      _ = stepping.exchange(line(.sessionClose(SessionClose(session: "u\(round)", record: false))))
+      _ = stepping.exchange(
+        requestLine(.sessionClose(SessionClose(session: "u\(round)", record: false))))
     }
     report.add(
       "a turn of 500 tokens after 50,000, its line of 300 KB included: p50",
