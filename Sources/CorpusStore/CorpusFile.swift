@@ -139,6 +139,7 @@ extension StoreError {
       let usage = environment?.usage()
       self = .full(usedBytes: usage?.usedBytes ?? 0, maxBytes: usage?.mapBytes ?? 0)
     case .damaged: self = .corrupt(what: "the database", where: path)
+    case .damagedPage: self = .corrupt(what: error.description, where: path)
     case .inaccessible(let path, _): self = .inaccessible(path: path, reason: error.description)
     case .alreadyOpen(let path): self = .inUse(path: path)
     case .versionMismatch, .readersFull, .inputOutput, .other:

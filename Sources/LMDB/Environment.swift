@@ -12,6 +12,9 @@ import Glibc
 /// be opened twice in a process, because closing one would drop the other's file locks. The last is
 /// checked here.
 ///
+/// LMDB trusts the pages of its file. Opening checks the meta pages, so that any bytes can be opened;
+/// before a file of doubtful origin is read or written, `checkPages` must pass.
+///
 /// Transactions keep their environment alive, and it closes when the last reference goes, or by
 /// `close`.
 @safe
@@ -30,14 +33,20 @@ public final class Environment: @unchecked Sendable {
     public var readersMax: Int
     /// Permission bits of files that are made.
     public var fileMode: UInt32
+    /// Whether transactions may only read. Another process may then have the environment open and
+    /// write; its lock file is used, and must be writable. A read transaction that begins after the
+    /// file has outgrown `mapBytes` throws, so this is best what the writer has.
+    public var isReadOnly: Bool
 
     public init(
-      mapBytes: Int, databasesMax: Int = 8, readersMax: Int = 126, fileMode: UInt32 = 0o600
+      mapBytes: Int, databasesMax: Int = 8, readersMax: Int = 126, fileMode: UInt32 = 0o600,
+      isReadOnly: Bool = false
     ) {
       self.mapBytes = mapBytes
       self.databasesMax = databasesMax
       self.readersMax = readersMax
       self.fileMode = fileMode
+      self.isReadOnly = isReadOnly
     }
   }
 
@@ -55,7 +64,29 @@ public final class Environment: @unchecked Sendable {
 
   /// Opens or makes the environment in an existing directory, and frees the reader slots of
   /// processes that died.
-  public init(directory path: String, options: Options) throws(LMDBError) {
+  ///
+  /// - Throws: `damagedPage` or `versionMismatch` where LMDB could not have left such meta pages,
+  ///   `inaccessible`, `alreadyOpen`.
+  public convenience init(directory path: String, options: Options) throws(LMDBError) {
+    try self.init(
+      path, dataPath: "\(path)/data.mdb", options,
+      flags: options.isReadOnly ? UInt32(MDB_RDONLY) : 0)
+  }
+
+  /// Opens a single file for reading, such as `copyCompacted` wrote. Nobody may write to it
+  /// meanwhile: there is no lock file. Other bytes may follow LMDB's last page.
+  ///
+  /// The map is made as large as the file, if `mapBytes` is less.
+  ///
+  /// - Throws: As `init(directory:options:)`.
+  public convenience init(readingFile path: String, options: Options) throws(LMDBError) {
+    try self.init(
+      path, dataPath: path, options, flags: UInt32(MDB_RDONLY | MDB_NOSUBDIR | MDB_NOLOCK))
+  }
+
+  private init(_ path: String, dataPath: String, _ options: Options, flags: UInt32)
+    throws(LMDBError)
+  {
     var status = stat()
     guard unsafe stat(path, &status) == 0 else {
       throw .inaccessible(path: path, errno: errno)
@@ -66,15 +97,17 @@ public final class Environment: @unchecked Sendable {
     }
     var handle: OpaquePointer?
     do throws(LMDBError) {
+      let fileBytes = try Self.checkMetaPages(
+        dataPath, mayBeMissing: flags & UInt32(MDB_RDONLY) == 0)
       try check(unsafe mdb_env_create(&handle))
       guard let created = unsafe handle else { throw .other(code: ENOMEM, message: "no handle") }
-      try check(unsafe mdb_env_set_mapsize(created, options.mapBytes))
+      try check(unsafe mdb_env_set_mapsize(created, max(options.mapBytes, fileBytes)))
       try check(unsafe mdb_env_set_maxdbs(created, UInt32(options.databasesMax)))
       try check(unsafe mdb_env_set_maxreaders(created, UInt32(options.readersMax)))
       // NOTLS: a reader slot belongs to its transaction, not to a thread. NORDAHEAD: queries touch
       // pages at random, and the map may be larger than memory.
       let code = unsafe mdb_env_open(
-        created, path, UInt32(MDB_NOTLS | MDB_NORDAHEAD), mode_t(options.fileMode))
+        created, path, UInt32(MDB_NOTLS | MDB_NORDAHEAD) | flags, mode_t(options.fileMode))
       if [ENOENT, EACCES, EPERM, EROFS, ENOTDIR, EISDIR].contains(code) {
         throw .inaccessible(path: path, errno: code)
       }
@@ -87,6 +120,41 @@ public final class Environment: @unchecked Sendable {
       _ = Self.lock.withLock { unsafe Self.open.remove(identity) }
       throw error
     }
+  }
+
+  /// Refuses a data file whose meta pages LMDB must not see: it would divide by their page size and
+  /// map what they say.
+  ///
+  /// - Returns: Bytes of the file, 0 for one that LMDB is going to make.
+  private static func checkMetaPages(_ path: String, mayBeMissing: Bool) throws(LMDBError) -> Int {
+    let descriptor = unsafe Glibc.open(path, O_RDONLY | O_CLOEXEC)
+    if descriptor < 0 {
+      if errno == ENOENT && mayBeMissing { return 0 }
+      throw .inaccessible(path: path, errno: errno)
+    }
+    // No lock is lost: LMDB's are on the lock file.
+    defer { _ = Glibc.close(descriptor) }
+    let file = DataFile(descriptor: descriptor)
+    let fileBytes = try file.byteCount()
+    if fileBytes == 0 && mayBeMissing { return 0 }
+    _ = try MetaPage.newest(in: file)
+    return fileBytes
+  }
+
+  /// The data file, for as long as the environment is open.
+  var dataFile: DataFile {
+    var descriptor: mdb_filehandle_t = 0
+    // SAFETY: it cannot fail on an open environment.
+    unsafe mdb_env_get_fd(handle, &descriptor)
+    return DataFile(descriptor: descriptor)
+  }
+
+  /// Bytes of a page.
+  var pageBytes: Int {
+    var statistics = MDB_stat()
+    // SAFETY: it fills in the struct, and cannot fail on an open environment.
+    unsafe mdb_env_stat(handle, &statistics)
+    return Int(statistics.ms_psize)
   }
 
   deinit { close() }

@@ -1,12 +1,14 @@
 import CLMDB
 import Glibc
 
+/// LMDB keeps the pages of what was deleted for later use, so a file that was merged once is half
+/// free pages. They stay LMDB's here, as holes in the file, which read as zeros and take their place
+/// again when they are written.
 extension Environment {
+  /// Shorter runs of free pages are not made holes, because they are soon used again.
+  public static let holePagesMin = 16
+
   /// Gives back to the file system what runs of free pages take on the disk and in the page cache.
-  ///
-  /// LMDB keeps the pages of what was deleted for later use, so a file that was merged once is half
-  /// free pages. They stay LMDB's here, as holes in the file, which read as zeros and take their
-  /// place again when they are written.
   ///
   /// Only pages that LMDB itself would use for the next write are given back: those that were freed
   /// before the last commit and before any transaction that is being read. So what the last commit
@@ -14,60 +16,107 @@ extension Environment {
   ///
   /// Waits for the writer, and holds it up for about a microsecond a page.
   ///
-  /// - Parameter runPagesMin: Shorter runs are left, because they are soon used again.
+  /// - Parameter runPagesMin: Shorter runs are left.
   /// - Returns: Bytes in the runs, those among them that were holes before included. 0 where the file
   ///   system knows no holes.
   @discardableResult
-  public func releaseFreePages(runPagesMin: Int = 16) throws(LMDBError) -> Int {
+  public func releaseFreePages(runPagesMin: Int = Environment.holePagesMin) throws(LMDBError) -> Int
+  {
     // Holds writers off, so that no free page is being used again.
     let writing = try WriteTransaction(self)
-    let released = try punchFreeRuns(runPagesMin: runPagesMin)
+    let reading = try ReadTransaction(self)
+    let runs = try freePages(reading).runs
+    let released = try punchHoles(runs, runPagesMin: runPagesMin)
     _ = consume writing
     return released
   }
 
-  private func punchFreeRuns(runPagesMin: Int) throws(LMDBError) -> Int {
+  /// Overwrites with zeros every byte of the file that is no live data, so that what was deleted can
+  /// be read nowhere in it: the pages that LMDB keeps for later use, those past the last one and
+  /// those that it lost, and in the pages that are in use what lies between their nodes, behind their
+  /// values and in room for numbers of free pages. There LMDB leaves what it moved or replaced, and
+  /// what else its buffers held before. Then syncs, and makes long runs of free pages holes.
+  ///
+  /// The caller commits what it deletes before. What stays: keys that were deleted may go on as
+  /// separators in branch pages. And LMDB's buffers of this environment may hold deleted bytes still,
+  /// which a later commit may write into gaps again; where that matters, the environment is closed
+  /// and opened anew after the commit and before this call.
+  ///
+  /// A crash at any moment does no harm: no byte that means something is written to, in the state
+  /// of the last transaction. File systems that write copies (Btrfs, ZFS), and disks that spread
+  /// wear, may keep old blocks out of reach.
+  ///
+  /// Waits for the writer and holds it up. The structure is checked first; on a damaged file nothing
+  /// is written.
+  ///
+  /// - Returns: Whether everything was overwritten: false while a read transaction is open that began
+  ///   before the last commit and pages are kept for it.
+  /// - Throws: `damagedPage`, `inputOutput`, `diskFull`.
+  /// - Complexity: O(pages of the file that are no holes) reads; writes what is not zero.
+  @discardableResult
+  public func overwriteUnused() throws(LMDBError) -> Bool {
+    // Holds writers off, so that no free page is being used again.
+    let writing = try WriteTransaction(self)
     let reading = try ReadTransaction(self)
-    var pages = try freePages(reading)
-    pages.sort()
+    let (file, pageBytes) = (dataFile, pageBytes)
+    let meta = try MetaPage.of(
+      transaction: reading.transactionID, in: file, pageBytes: pageBytes)
+    guard let meta else { throw .damaged }
+    var check = try PageCheck(file, meta, collectingUnused: oldestRead())
+    try check.run()
+    guard let unused = check.unused else { throw .damaged }
 
-    var statistics = MDB_stat()
-    var descriptor: mdb_filehandle_t = 0
-    // SAFETY: neither can fail on an open environment.
-    unsafe mdb_env_stat(handle, &statistics)
-    unsafe mdb_env_get_fd(handle, &descriptor)
-    let pageBytes = Int(statistics.ms_psize)
+    let (buffer, zeros) = (PageBuffer(byteCount: 1 << 16), PageBuffer(byteCount: 1 << 16))
+    // What the last transaction freed is overwritten too, though LMDB would spare it: its meta page
+    // is on the disk, written synchronously, so nothing goes back to the state before.
+    let runs = unused.pages.runs
+    for run in runs {
+      try file.overwrite(
+        (run.lowerBound * pageBytes)..<(run.upperBound * pageBytes), buffer, zeros)
+    }
+    // Gaps are in pages that are in use, perhaps by readers at this moment. Nobody reads a gap, and
+    // the rest of the page is not written, so this is as safe in a crash as it is beside readers.
+    for gap in unused.gaps { try file.overwrite(gap, buffer, zeros) }
+    let end = try file.byteCount()
+    let used = (meta.lastPage + 1) * pageBytes
+    if used < end { try file.overwrite(used..<end, buffer, zeros) }
+    guard fdatasync(file.descriptor) == 0 else { throw .inputOutput }
+    try punchHoles(runs, runPagesMin: Self.holePagesMin)
+    _ = consume writing
+    return unused.pinnedPages == 0
+  }
+
+  /// Makes holes of runs of pages, and returns their bytes.
+  @discardableResult
+  private func punchHoles(_ runs: [Range<Int>], runPagesMin: Int) throws(LMDBError) -> Int {
+    let (file, pageBytes) = (dataFile, pageBytes)
     var released = 0
-    var first = 0
-    while first < pages.count {
-      var end = first + 1
-      while end < pages.count && pages[end] == pages[end - 1] + 1 { end += 1 }
-      if end - first >= runPagesMin {
-        let bytes = (end - first) * pageBytes
-        if clmdb_punch_hole(descriptor, pages[first] * pageBytes, bytes) != 0 {
-          if errno == EOPNOTSUPP || errno == ENOSYS { return 0 }
-          throw .inputOutput
-        }
-        released += bytes
+    for run in runs where run.count >= runPagesMin {
+      let bytes = run.count * pageBytes
+      if clmdb_punch_hole(file.descriptor, run.lowerBound * pageBytes, bytes) != 0 {
+        if errno == EOPNOTSUPP || errno == ENOSYS { return 0 }
+        throw .inputOutput
       }
-      first = end
+      released += bytes
     }
     return released
   }
 
   /// The pages that nobody can see any more.
-  private func freePages(_ transaction: borrowing ReadTransaction) throws(LMDBError) -> [Int] {
+  private func freePages(_ transaction: borrowing ReadTransaction) throws(LMDBError) -> PageSet {
     let oldest = oldestRead()
-    var pages: [Int] = []
+    var pages = PageSet(bound: usage().usedBytes / pageBytes)
     // Table 0 is LMDB's own: transaction → how many pages it freed, and which.
     try transaction.forEach(in: Database(identifier: 0)) { key, value in
-      let freedBy = unsafe key.unsafeLoadUnaligned(as: UInt.self)
+      let freedBy = unsafe key.unsafeLoadUnaligned(as: Int.self)
       if freedBy >= oldest { return false }
       let count = unsafe value.unsafeLoadUnaligned(as: Int.self)
-      for page in 1...max(1, count) where page <= count {
-        pages.append(
-          unsafe value.unsafeLoadUnaligned(
-            fromByteOffset: page * MemoryLayout<Int>.size, as: Int.self))
+      // Nothing is given back by a damaged list.
+      guard count >= 0 && count < value.byteCount / MemoryLayout<Int>.size else { return false }
+      for index in 1...max(1, count) where index <= count {
+        let page = unsafe value.unsafeLoadUnaligned(
+          fromByteOffset: index * MemoryLayout<Int>.size, as: Int.self)
+        if page >= PageFormat.metaPages && page < pages.bound { _ = pages.insert(page) }
       }
       return true
     }
@@ -75,8 +124,8 @@ extension Environment {
   }
 
   /// The oldest transaction that is being read. The caller has one itself, so there is one.
-  private func oldestRead() -> UInt {
-    var oldest = UInt.max
+  private func oldestRead() -> Int {
+    var oldest = Int.max
     unsafe withUnsafeMutablePointer(to: &oldest) { oldest in
       // Each line is process, thread and transaction; "-" for a slot without a transaction.
       _ = unsafe mdb_reader_list(
@@ -84,8 +133,8 @@ extension Environment {
         { line, context in
           guard let line = unsafe line, let context = unsafe context else { return 0 }
           let words = unsafe String(cString: line).split(whereSeparator: \.isWhitespace)
-          if words.count == 3, let transaction = UInt(words[2]) {
-            let oldest = unsafe context.assumingMemoryBound(to: UInt.self)
+          if words.count == 3, let transaction = Int(words[2]) {
+            let oldest = unsafe context.assumingMemoryBound(to: Int.self)
             unsafe oldest.pointee = unsafe min(oldest.pointee, transaction)
           }
           return 0

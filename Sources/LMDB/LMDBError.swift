@@ -13,6 +13,9 @@ public enum LMDBError: Error, Equatable, Sendable, CustomStringConvertible {
   case inputOutput
   /// The file is no LMDB environment, or its pages are not what they must be.
   case damaged
+  /// A page of the file is not what it must be: the file was damaged after it was written. `table` is
+  /// the named table that the page belongs to, nil for LMDB's own. Take a copy that is whole.
+  case damagedPage(page: Int, table: String?, reason: String)
   /// The file was written by another version of LMDB.
   case versionMismatch
   /// Missing, or not permitted to this user, or a read-only file system.
@@ -43,6 +46,8 @@ public enum LMDBError: Error, Equatable, Sendable, CustomStringConvertible {
     case .diskFull: "the disk is full"
     case .inputOutput: "the disk failed to read or write"
     case .damaged: "the file is no LMDB environment, or is damaged"
+    case .damagedPage(let page, let table, let reason):
+      "page \(page)\(table.map { " of table \($0)" } ?? ""): \(reason)"
     case .versionMismatch: "the file was written by another version of LMDB"
     case .inaccessible(let path, let errno):
       // SAFETY: strerror returns a C string for every number.

@@ -20,7 +20,9 @@ public struct ReadTransaction: ~Copyable, Transaction, @unchecked Sendable {
   // @unchecked Sendable: with MDB_NOTLS a read transaction belongs to whoever holds the value,
   // and a value that cannot be copied is held by one.
   @unsafe public let unsafeHandle: OpaquePointer
-  private let environment: Environment
+  let environment: Environment
+  /// How the file's pages are used, for a transaction that began with `checkingPages(of:)`.
+  public private(set) var pageCounts: PageCounts?
 
   public init(_ environment: Environment) throws(LMDBError) {
     try environment.checkOpen()
@@ -29,6 +31,32 @@ public struct ReadTransaction: ~Copyable, Transaction, @unchecked Sendable {
     guard let begun = unsafe handle else { throw .other(code: ENOMEM, message: "no handle") }
     unsafe unsafeHandle = begun
     self.environment = environment
+  }
+
+  /// Begins, and checks every page that the transaction can see before LMDB reads any of them. What
+  /// passes can be read without harm, whoever made the file; `PageCheck` says what is checked.
+  ///
+  /// Others may read and write meanwhile. What large values hold is not read.
+  ///
+  /// - Throws: `damagedPage` for the first fault that is found.
+  /// - Complexity: O(pages of trees) page reads, and one of 16 bytes for each large value.
+  public static func checkingPages(of environment: Environment) throws(LMDBError)
+    -> ReadTransaction
+  {
+    // The roots stand in a meta page that the next transaction but one overwrites. Where that came
+    // between, a later transaction does as well.
+    for _ in 0..<100 {
+      var transaction = try ReadTransaction(environment)
+      let meta = try MetaPage.of(
+        transaction: transaction.transactionID, in: environment.dataFile,
+        pageBytes: environment.pageBytes)
+      guard let meta else { continue }
+      var check = try PageCheck(environment.dataFile, meta)
+      try check.run()
+      transaction.pageCounts = check.counts
+      return transaction
+    }
+    throw .other(code: EAGAIN, message: "a hundred read transactions were overtaken by commits")
   }
 
   deinit { unsafe mdb_txn_abort(unsafeHandle) }
@@ -113,6 +141,10 @@ public struct WriteTransaction: ~Copyable, Transaction {
 }
 
 extension Transaction where Self: ~Copyable {
+  /// The number of the transaction whose state is read; while writing, of the transaction itself.
+  /// Commits number them without gaps, from 1.
+  public var transactionID: Int { unsafe mdb_txn_id(unsafeHandle) }
+
   /// The named database, or nil where it was never made.
   public func database(_ name: String) throws(LMDBError) -> Database? {
     var identifier = MDB_dbi()

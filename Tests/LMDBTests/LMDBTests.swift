@@ -164,7 +164,10 @@ import Testing
     #expect(throws: LMDBError.self) { _ = try ReadTransaction(fixture.environment) }
     try Data(repeating: 0x5A, count: 1 << 16)
       .write(to: URL(fileURLWithPath: "\(fixture.path)/data.mdb"))
-    #expect(throws: LMDBError.damaged) {
+    #expect(
+      throws: LMDBError.damagedPage(
+        page: 0, table: nil, reason: "expected LMDB's mark beefc0de, found 5a5a5a5a")
+    ) {
       _ = try Environment(directory: fixture.path, options: options)
     }
     // What could not be opened is not left registered.

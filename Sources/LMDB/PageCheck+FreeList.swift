@@ -1,0 +1,62 @@
+extension PageCheck {
+  /// Checks one entry of the tree of free pages: how many pages a transaction freed, and which.
+  ///
+  /// - Parameter value: Where it stands in the file.
+  /// - Returns: How many of its bytes mean something.
+  mutating func checkFreeList(
+    transaction: UInt64, _ value: Range<Int>, _ damaged: (String) -> LMDBError
+  ) throws(LMDBError) -> Int {
+    guard transaction >= 1 && transaction <= UInt64(meta.transaction) else {
+      throw damaged(
+        "free pages of transaction \(transaction), where the last one is \(meta.transaction)")
+    }
+    guard value.count >= 8 && value.count & 7 == 0 else {
+      throw damaged(
+        "free pages of transaction \(transaction): \(value.count) bytes are no list of numbers")
+    }
+    var (previous, left, listed) = (UInt64.max, 0, 0)
+    var offset = value.lowerBound
+    while offset < value.upperBound {
+      // The buffer has whole numbers, and the value too.
+      let count = min(listBuffer.byteCount, value.upperBound - offset)
+      guard try file.read(count, at: offset, into: listBuffer) == count else {
+        throw damaged("the file ends within the list of free pages")
+      }
+      var place = 0
+      if offset == value.lowerBound {
+        let pages = listBuffer.uint64(at: 0)
+        guard pages < UInt64(value.count / 8) else {
+          throw damaged(
+            "free pages of transaction \(transaction): \(pages) in \(value.count) bytes")
+        }
+        left = Int(pages)
+        listed = 8 * (1 + left)
+        place = 8
+      }
+      while place < count && left > 0 {
+        let number = listBuffer.uint64(at: place)
+        guard number < previous else {
+          throw damaged("free pages of transaction \(transaction): the numbers do not fall")
+        }
+        guard number >= UInt64(PageFormat.metaPages), number <= UInt64(meta.lastPage) else {
+          throw damaged(
+            "free pages of transaction \(transaction): expected pages up to \(meta.lastPage), "
+              + "found \(number)")
+        }
+        let page = Int(number)
+        guard free.insert(page) else { throw damaged("page \(page) is free twice") }
+        // The file may end before it.
+        guard page >= used.bound || !used.contains(page) else {
+          throw damaged("page \(page) is in use, and in the list of free pages")
+        }
+        unused?.addFree(page, freedBy: Int(transaction))
+        previous = number
+        place += 8
+        left -= 1
+      }
+      if left == 0 { break }
+      offset += count
+    }
+    return listed
+  }
+}

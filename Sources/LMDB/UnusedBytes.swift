@@ -1,0 +1,44 @@
+/// Collects the bytes of a file that hold no live data, while its pages are checked.
+struct UnusedBytes {
+  /// The oldest transaction that is being read.
+  let oldestRead: Int
+  /// Whole pages that nobody can see.
+  private(set) var pages: PageSet
+  /// Parts of pages that are in use, as offsets in the file.
+  private(set) var gaps: [Range<Int>] = []
+  /// Pages that an old read transaction can see.
+  private(set) var pinnedPages = 0
+
+  init(oldestRead: Int, pagesBound: Int) {
+    self.oldestRead = oldestRead
+    pages = PageSet(bound: pagesBound)
+  }
+
+  mutating func add(_ range: Range<Int>, of level: PageCheck.Level) {
+    if level.buffer.isZero(range) { return }
+    let start = level.page * level.buffer.byteCount
+    gaps.append((start + range.lowerBound)..<(start + range.upperBound))
+  }
+
+  mutating func add(_ range: Range<Int>) {
+    if !range.isEmpty { gaps.append(range) }
+  }
+
+  /// A page that transaction `freedBy` was the first not to use.
+  mutating func addFree(_ page: Int, freedBy: Int) {
+    if freedBy > oldestRead {
+      pinnedPages += 1
+    } else if page < pages.bound {
+      _ = pages.insert(page)
+    }
+  }
+
+  /// Pages that are neither used nor free. Which transaction was the last to use them is not known,
+  /// so while any but the last one is being read they count as seen.
+  mutating func addLeaked(used: PageSet, free: PageSet, lastTransaction: Int) {
+    for page in PageFormat.metaPages..<max(PageFormat.metaPages, pages.bound)
+    where !used.contains(page) && !free.contains(page) {
+      addFree(page, freedBy: lastTransaction)
+    }
+  }
+}
