@@ -11,7 +11,7 @@ import Testing
     let data = try Data(contentsOf: URL(fileURLWithPath: directory.dataPath))
     var found = 0
     unsafe data.withUnsafeBytes { data in
-      guard let start = unsafe data.baseAddress else { return }
+      guard let start = data.baseAddress else { return }
       for part in stride(from: 0, to: 64, by: 16) {
         let wanted = [UInt8](pattern[part..<(part + 16)])
         var offset = 0
