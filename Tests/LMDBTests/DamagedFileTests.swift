@@ -23,7 +23,7 @@ import Testing
           Key(number), unsafe [UInt8](repeating: 1, count: Int(number)).span.bytes, in: small)
       }
       let deep = try transaction.createDatabase("table1")
-      for number: UInt8 in 0..<5 {
+      for number: UInt8 in 0..<3 {
         try transaction.put(
           Key(bytes: [UInt8](repeating: number, count: 100)),
           unsafe [UInt8](repeating: number, count: 1500).span.bytes, in: deep)
@@ -37,7 +37,7 @@ import Testing
       for number: UInt64 in 5..<10 { try transaction.delete(Key(number), in: small) }
     }
     let counts = try environment.checkPages()
-    #expect(counts.treePages >= 7 && counts.valuePages == 2 && counts.freePages > 0)
+    #expect(counts.treePages >= 6 && counts.valuePages == 2 && counts.freePages > 0)
     environment.close()
     return try directory.data()
   }
@@ -47,7 +47,9 @@ import Testing
   }
 
   /// Opens the directory's file, checks it and, if it passes, reads all of it and writes to it.
-  private static func visit(_ directory: ScratchDirectory, _ what: String) -> Outcome {
+  private static func visit(
+    _ directory: ScratchDirectory, _ what: String, rewrites: Int = 2
+  ) -> Outcome {
     do throws(LMDBError) {
       let environment = try Environment(
         directory: directory.path, options: Environment.Options(mapBytes: 1 << 20))
@@ -61,7 +63,7 @@ import Testing
         return .refused
       }
       do throws(LMDBError) {
-        try rewrite(environment)
+        for pass in 0..<rewrites { try rewrite(environment, pass) }
       } catch {
         // A last page that is too high leaves no room in the map, which is no harm.
         if error != .mapFull { Issue.record("\(what), in writing: \(error)") }
@@ -82,25 +84,23 @@ import Testing
     }
   }
 
-  /// Changes each table: adds, removes, and adds what takes pages of its own.
-  private static func rewrite(_ environment: Environment) throws(LMDBError) {
-    for pass in 0..<2 {
-      let transaction = try WriteTransaction(environment)
-      for number in 0..<3 {
-        let table = try transaction.createDatabase("table\(number)")
-        var first: [UInt8]?
-        try transaction.forEach(in: table) { key, _ in
-          first = bytes(key)
-          return false
-        }
-        if let first { try transaction.delete(Key(bytes: first), in: table) }
-        let added = Key(bytes: [UInt8](repeating: UInt8(40 * pass + number), count: 300))
-        try transaction.put(
-          added, unsafe [UInt8](repeating: 3, count: 1700 + 3000 * number).span.bytes, in: table)
-        if pass == 1 { try transaction.delete(added, in: table) }
+  /// Changes each table: removes, adds what takes pages of its own, and removes that again.
+  private static func rewrite(_ environment: Environment, _ pass: Int) throws(LMDBError) {
+    let transaction = try WriteTransaction(environment)
+    for number in 0..<3 {
+      let table = try transaction.createDatabase("table\(number)")
+      var first: [UInt8]?
+      try transaction.forEach(in: table) { key, _ in
+        first = bytes(key)
+        return false
       }
-      try transaction.commit()
+      if let first { try transaction.delete(Key(bytes: first), in: table) }
+      let added = Key(bytes: [UInt8](repeating: UInt8(40 * pass + number), count: 300))
+      try transaction.put(
+        added, unsafe [UInt8](repeating: 3, count: 1700 + 3000 * number).span.bytes, in: table)
+      if number == 1 { try transaction.delete(added, in: table) }
     }
+    try transaction.commit()
   }
 
   @Test(arguments: [0xFF, 0x01, 0x80])
@@ -117,7 +117,7 @@ import Testing
       defer { close(descriptor) }
       var byte = sample[offset] ^ UInt8(pattern)
       unsafe pwrite(descriptor, &byte, 1, offset)
-      switch Self.visit(directory, "byte \(offset) xor \(pattern)") {
+      switch Self.visit(directory, "byte \(offset) xor \(pattern)", rewrites: 1) {
       case .refused:
         byte = sample[offset]
         unsafe pwrite(descriptor, &byte, 1, offset)
