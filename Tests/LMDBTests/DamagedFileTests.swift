@@ -7,7 +7,7 @@ import Testing
 @Suite struct DamagedFileTests {
   /// A small file with all there is: tables of one page and of two levels, an empty one, large
   /// values, free pages in and out of a gap, keys of all sizes.
-  private static func sample() throws -> [UInt8] {
+  static func sample() throws -> [UInt8] {
     let directory = try ScratchDirectory()
     let environment = try Environment(
       directory: directory.path, options: Environment.Options(mapBytes: 1 << 20))
@@ -32,10 +32,15 @@ import Testing
         Key("large"), unsafe [UInt8](repeating: 9, count: 6000).span.bytes, in: deep)
       _ = try transaction.createDatabase("table2")
     }
-    try change { transaction in
-      guard let small = try transaction.database("table0") else { return }
-      for number: UInt64 in 5..<10 { try transaction.delete(Key(number), in: small) }
+    // While this is open, what each commit frees stays in a list of its own.
+    let reading = try ReadTransaction(environment)
+    for first: UInt64 in [5, 12] {
+      try change { transaction in
+        guard let small = try transaction.database("table0") else { return }
+        for number in first..<(first + 5) { try transaction.delete(Key(number), in: small) }
+      }
     }
+    _ = consume reading
     let counts = try environment.checkPages()
     #expect(counts.treePages >= 6 && counts.valuePages == 2 && counts.freePages > 0)
     environment.close()
