@@ -80,10 +80,11 @@ extension GrowingCore {
     return split
   }
 
-  /// Takes one sequence out of every count along the same walk that added it.
-  mutating func remove(_ tokens: Span<Int32>) {
-    var tail = GrowingIndex.Tail()
-    for position in tokens.indices {
+  /// Takes the last tokens of one sequence out of every count along the same walk that added them.
+  mutating func removeLast(_ count: Int, of tokens: Span<Int32>) {
+    let first = tokens.count - count
+    var tail = tail(of: tokens, at: first)
+    for position in first..<tokens.count {
       let token = tokens[position]
       if tail.length >= depth { tail.length = UInt32(depth - 1) }
       settle(&tail.state, length: tail.length)
@@ -104,7 +105,20 @@ extension GrowingCore {
         parent = states[parent].link
       }
     }
-    tokenCount -= tokens.count
+    tokenCount -= count
     removals += 1
+  }
+
+  /// The tail of the sequence that stood before the token at `position` was added.
+  private func tail(of tokens: Span<Int32>, at position: Int) -> GrowingIndex.Tail {
+    var tail = GrowingIndex.Tail()
+    // A tail that is extended has at most depth − 1 tokens.
+    for position in max(0, position - (depth - 1))..<position {
+      let known = edge(from: tail.state, by: tokens[position])
+      precondition(known != Self.none, "only a sequence that was added can be removed")
+      // All patterns of a state go on to one state, so there is nothing to settle.
+      tail = GrowingIndex.Tail(state: edges[known].target, length: tail.length + 1)
+    }
+    return tail
   }
 }

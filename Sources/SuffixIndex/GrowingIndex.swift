@@ -92,7 +92,8 @@ public final class GrowingIndex {
   /// counted, because it takes none.
   public var bytes: Int { unsafe core.pointee.bytesUsed }
 
-  /// How many sequences were removed. While it stands still, counts only grow.
+  /// How many times something was removed, each piece of a sequence that is removed in pieces being
+  /// one. While it stands still, counts only grow.
   public var removals: Int { unsafe core.pointee.removals }
 
   /// Adds one token to the sequence that `tail` is the end of.
@@ -115,7 +116,33 @@ public final class GrowingIndex {
   ///
   /// - Precondition: exactly these tokens were added as one sequence.
   public func remove(_ tokens: Span<Int32>) {
-    unsafe core.pointee.remove(tokens)
+    removeLast(tokens.count, of: tokens)
+  }
+
+  /// Takes the last tokens of a sequence out of every count again, as if they had not been added yet.
+  ///
+  /// So a long sequence is removed in pieces, from its end to its beginning, and others may read and
+  /// write between them: what stands there meanwhile is a shorter sequence, so counts are those of
+  /// a history at every moment. (From the beginning they would not be: a pattern would be gone and
+  /// its continuation still there.)
+  ///
+  ///     var left = tokens.count
+  ///     while left > 0 {
+  ///       let piece = min(left, 256)
+  ///       lock.withLock { index.removeLast(piece, of: tokens.span.extracting(first: left)) }
+  ///       left -= piece
+  ///     }
+  ///
+  /// The tail of the sequence means nothing afterwards.
+  ///
+  /// - Parameters:
+  ///   - count: How many tokens to remove; at most all.
+  ///   - tokens: The sequence from its first token to the last that stands in the index.
+  /// - Precondition: exactly these tokens were added as one sequence and not removed.
+  /// - Complexity: that of adding so many tokens, and `depth` edge look-ups.
+  public func removeLast(_ count: Int, of tokens: Span<Int32>) {
+    precondition(count >= 0 && count <= tokens.count, "no more can be removed than is there")
+    unsafe core.pointee.removeLast(count, of: tokens)
   }
 
   /// The match of a context that ends where the sequence of `tail` ends.

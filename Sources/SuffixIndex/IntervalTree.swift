@@ -39,10 +39,15 @@ struct IntervalTree {
 
   /// How many bits of a count to keep in a node's record, so that all counts together take least,
   /// and how many do not fit. Those stand in a table; their records say where, in the same bits.
-  var countBits: (bits: Int, large: Int) {
+  func countBits(
+    _ meter: inout WorkMeter
+  ) throws(SealedIndexBuilder.Cancelled) -> (bits: Int, large: Int) {
     // How many counts have exactly so many bits.
     var lengths = [Int](repeating: 0, count: 33)
-    for node in nodes { lengths[SealedLayout.bits(node.count)] += 1 }
+    for batch in Batches(nodes.indices) {
+      try meter.check()
+      for node in batch { lengths[SealedLayout.bits(nodes[node].count)] += 1 }
+    }
     let countBits = SealedLayout.bits(nodes[0].count)
     var best = (bits: countBits, large: 0)
     var large = 0
@@ -57,18 +62,22 @@ struct IntervalTree {
     return best
   }
 
-  init(text: [Int32], suffixes: [UInt32], depth: Int) {
-    repeated = [UInt8](repeating: 0, count: text.count)
+  init(
+    text: [Int32], suffixes: [UInt32], depth: Int, _ meter: inout WorkMeter
+  ) throws(SealedIndexBuilder.Cancelled) {
+    repeated = try meter.zeros(text.count)
     var open: [UInt32] = []
     func opened(firstRank: Int, depth: Int) -> Node {
       Node(
         firstRank: UInt32(firstRank), count: 0, depth: UInt8(depth), lastChild: Self.none,
         olderSibling: Self.none, children: 0)
     }
-    nodes.reserveCapacity(suffixes.count / 2 + 1)
+    // As many as there can be, so that no long copy is made; pages that stay untouched cost nothing.
+    nodes.reserveCapacity(suffixes.count + 1)
     nodes.append(opened(firstRank: 0, depth: 0))
     open.append(0)
     for rank in suffixes.indices {
+      try meter.spend(2)
       let common =
         rank + 1 == suffixes.count
         ? 0
@@ -97,8 +106,11 @@ struct IntervalTree {
       }
     }
     nodes[0].count = UInt32(suffixes.count)
-    for node in nodes where node.children > Self.scannedChildrenMax {
-      hashedEdges += Int(node.children)
+    for batch in Batches(nodes.indices) {
+      try meter.check()
+      for node in batch where nodes[node].children > Self.scannedChildrenMax {
+        hashedEdges += Int(nodes[node].children)
+      }
     }
   }
 
@@ -117,7 +129,9 @@ struct IntervalTree {
 
   /// Numbers the nodes level by level, with the children of each together and in the order of
   /// `ChildCursor.precedes`.
-  func levelOrder(text: [Int32], suffixes: [UInt32]) -> LevelOrder {
+  func levelOrder(
+    text: [Int32], suffixes: [UInt32], _ meter: inout WorkMeter
+  ) throws(SealedIndexBuilder.Cancelled) -> LevelOrder {
     var order = LevelOrder(oldOfNew: [0], firstChild: [], parent: [0], firstToken: [0])
     order.oldOfNew.reserveCapacity(nodes.count)
     order.firstChild.reserveCapacity(nodes.count)
@@ -134,10 +148,12 @@ struct IntervalTree {
         let token = text[Int(suffixes[Int(record.firstRank)]) + Int(node.depth)]
         children.append((record.count, token, child))
         child = record.olderSibling
+        try meter.spend(2)
       }
-      children.sort {
+      try meter.sort(&children) {
         ChildCursor.precedes(count: Int($0.count), token: $0.token, Int($1.count), $1.token)
       }
+      try meter.spend(1)
       order.firstChild.append(UInt32(order.oldOfNew.count))
       for child in children {
         order.oldOfNew.append(child.node)

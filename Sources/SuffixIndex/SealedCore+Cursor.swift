@@ -15,14 +15,29 @@ extension SealedCore {
     case .inner(let child):
       let record = node(child)
       let depth = record.depth
-      if depth == length {
-        return MatchCursor(
-          node: child, edge: MatchCursor.noEdge, length: length, count: record.count)
-      }
+      if depth <= length { return self.cursor(at: child, record, length: length) }
       return MatchCursor(
-        node: parent, edge: child, length: length, count: record.count,
+        node: parent, edge: child, length: length, count: occurrences(record),
         position: suffix(record.firstRank), edgeEnd: depth)
     }
+  }
+
+  /// The cursor at a node, whose pattern has `length` tokens.
+  @inline(__always)
+  private func cursor(at node: UInt32, _ record: Node, length: UInt32) -> MatchCursor {
+    if record.depth != length { mark.set() }
+    return MatchCursor(
+      node: node, edge: MatchCursor.noEdge, length: length, count: occurrences(record))
+  }
+
+  /// What a node's pattern occurs; never 0, by which a probability could not be divided.
+  @inline(__always)
+  private func occurrences(_ record: Node) -> UInt32 {
+    if record.count < 2 {
+      mark.set()
+      return 1
+    }
+    return record.count
   }
 
   /// One token further down the edge that a cursor stands on. Nothing has to be looked up: all of
@@ -61,10 +76,9 @@ extension SealedCore {
     } else if cursor.edge == MatchCursor.noEdge {
       // The suffix of a branching pattern branches, so the link leads all the way.
       let link = node(cursor.node).link
-      cursor = MatchCursor(
-        node: link, edge: MatchCursor.noEdge, length: length, count: node(link).count)
+      cursor = self.cursor(at: link, node(link), length: length)
     } else if cursor.edge == MatchCursor.leafEdge {
-      let position = cursor.position + 1
+      let position = cursor.position &+ 1
       if length > repeated(at: position) {
         cursor = leaf(cursor, to: length)
       } else {
@@ -73,16 +87,16 @@ extension SealedCore {
     } else {
       // The pattern's own tokens, without the first, lead down from the link.
       cursor = descended(
-        from: node(cursor.node).link, position: cursor.position + 1, length: length)
+        from: node(cursor.node).link, position: cursor.position &+ 1, length: length)
     }
   }
 
   /// The last `length` tokens of a pattern that occurs once, which occur once as well.
   private func leaf(_ cursor: MatchCursor, to length: UInt32) -> MatchCursor {
     var shorter = cursor
-    shorter.position += cursor.length - length
+    shorter.position &+= cursor.length - length
     // The node is left where it is, with how far it is behind.
-    shorter.edgeEnd += cursor.length - length
+    shorter.edgeEnd &+= cursor.length - length
     shorter.length = length
     return shorter
   }
@@ -100,7 +114,7 @@ extension SealedCore {
   }
 
   /// Up to so many links are followed; from there it is nearer from the root.
-  private static let linksMax = 6
+  private static let linksMax: UInt32 = 6
 
   /// The pattern of `length` tokens at a position, which is known to occur more than once, and of
   /// which the pattern of `start` is a prefix.
@@ -110,20 +124,28 @@ extension SealedCore {
     while record.depth < length {
       let token = text(at: Int(position) + Int(record.depth))
       guard let child = innerChild(of: parent, record, token: token) else {
-        preconditionFailure("damaged sealed index: a suffix of a pattern is missing")
+        return lost(position: position, length: length)
       }
       let below = node(child)
       if below.depth > length {
         return MatchCursor(
-          node: parent, edge: child, length: length, count: below.count, position: position,
-          edgeEnd: below.depth)
+          node: parent, edge: child, length: length, count: occurrences(below),
+          position: position, edgeEnd: below.depth)
       }
-      precondition(below.depth > record.depth, "damaged sealed index: a child is no deeper")
+      if below.depth <= record.depth { return lost(position: position, length: length) }
       parent = child
       record = below
     }
+    return cursor(at: parent, record, length: length)
+  }
+
+  /// Stands in for a pattern that must be in the tree and is not: what the text says from there.
+  @inline(never)
+  private func lost(position: UInt32, length: UInt32) -> MatchCursor {
+    mark.set()
     return MatchCursor(
-      node: parent, edge: MatchCursor.noEdge, length: length, count: record.count)
+      node: Self.root, edge: MatchCursor.leafEdge, length: length, count: 1, position: position,
+      edgeEnd: Self.linksMax + 1)
   }
 
   func suffix(of cursor: MatchCursor, length: UInt32) -> MatchCursor {
@@ -135,10 +157,10 @@ extension SealedCore {
 
   func widened(_ cursor: MatchCursor, lengthMin: UInt32) -> MatchCursor? {
     if cursor.edge == MatchCursor.leafEdge {
-      var (position, length) = (cursor.position + 1, cursor.length - 1)
+      var (position, length) = (cursor.position &+ 1, cursor.length - 1)
       while length >= lengthMin {
         if length <= repeated(at: position) { return located(cursor, to: length) }
-        position += 1
+        position &+= 1
         length -= 1
       }
       return nil
@@ -193,8 +215,13 @@ extension SealedCore {
     }
     var left = limit
     let record = node(cursor.node)
+    // Children occur no more often in all than their parent, so a damaged list ends as well.
+    var occurrencesLeft = Int(record.count)
     for inner in innerChildren(cursor.node, record) {
-      if left == 0 || node(inner).count < countMin { return }
+      let count = Int(node(inner).count)
+      if left == 0 || count < countMin { return }
+      occurrencesLeft -= max(count, 2)
+      if occurrencesLeft < 0 { return mark.set() }
       children.append(innerChild(inner, of: cursor))
       left -= 1
     }

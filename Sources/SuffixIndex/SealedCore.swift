@@ -1,8 +1,15 @@
 /// The arrays of a sealed index and the look-ups that everything else is made of.
+///
+/// The bytes may be any: they may have been damaged since they were written. So every index is
+/// checked where it is used, every loop is bounded by something that the bytes can't change much,
+/// and numbers are added with wrap-around. What no builder writes sets the mark, and is answered
+/// with anything that keeps to the types: at least one occurrence, tokens from −1 up, lengths as
+/// they were asked for.
 struct SealedCore {
   let image: SealedImage
   let layout: SealedLayout
   let depth: Int
+  let mark: DamageMark.Reference
 
   static let root: UInt32 = 0
 
@@ -26,36 +33,55 @@ struct SealedCore {
     var isHashed: Bool
   }
 
+  @inline(__always)
+  func record(_ run: SealedImage.Run, _ index: Int) -> SealedImage.Record {
+    image.record(run, index, mark)
+  }
+
+  @inline(__always)
+  func load(_ run: SealedImage.Run, _ index: Int, _ field: SealedImage.Field) -> UInt32 {
+    record(run, index).load(field)
+  }
+
   @inline(__always) func node(_ node: UInt32) -> Node {
-    let record = image.record(layout.nodes, Int(node))
+    let record = record(layout.nodes, Int(node))
     let count = record.load(layout.count)
     return Node(
       firstRank: record.load(layout.firstRank),
       count: record.load(layout.isLarge) == 0
-        ? count : image.load(layout.largeCounts, Int(count), layout.largeCount),
+        ? count : load(layout.largeCounts, Int(count), layout.largeCount),
       link: record.load(layout.link), firstChild: record.load(layout.firstChild),
       token: Int32(bitPattern: record.load(layout.token)) &- 1, depth: record.load(layout.depth),
       isHashed: record.load(layout.isHashed) != 0)
   }
 
-  /// The children of `parent` that are nodes.
+  /// The children of `parent` that are nodes: no more than a node has that is not hashed.
   @inline(__always)
   func innerChildren(_ parent: UInt32, _ record: Node) -> Range<UInt32> {
     let first = record.firstChild
-    return first..<max(first, node(parent + 1).firstChild)
+    // Nodes are numbered in 31 bits, so an end before the first child makes a large difference.
+    let count = node(parent &+ 1).firstChild &- first
+    let countMax =
+      record.isHashed
+      ? UInt32(truncatingIfNeeded: layout.nodes.count) : UInt32(IntervalTree.scannedChildrenMax)
+    if count > countMax {
+      mark.set()
+      return first..<first
+    }
+    return first..<(first &+ count)
   }
 
   @inline(__always) func text(at position: Int) -> Int32 {
-    Int32(bitPattern: image.load(layout.text, position, layout.textToken)) &- 1
+    Int32(bitPattern: load(layout.text, position, layout.textToken)) &- 1
   }
 
   /// How many of the tokens from a position on occur elsewhere too.
   @inline(__always) func repeated(at position: UInt32) -> UInt32 {
-    image.load(layout.text, Int(position), layout.repeated)
+    load(layout.text, Int(position), layout.repeated)
   }
 
   @inline(__always) func suffix(_ rank: UInt32) -> UInt32 {
-    image.load(layout.suffixes, Int(rank), layout.suffixPosition)
+    load(layout.suffixes, Int(rank), layout.suffixPosition)
   }
 
   /// The token at `depth` of the suffix at `rank`, or the separator.
@@ -94,13 +120,14 @@ struct SealedCore {
   /// A leaf further down the same edge would pass as well. But the builder enters a node's children
   /// before those of any node below, and nodes before leaves, and a search meets only what was
   /// entered before what it looks for; so what passes first is right.
+  ///
+  /// - Complexity: O(1) on average, `probesMax` slots at worst.
   private func hashed(
     _ parent: UInt32, _ record: Node, token: Int32, _ inner: Range<UInt32>, leaves: Bool
   ) -> Edge? {
     var (slot, fingerprint) = layout.slot(node: parent, token: token)
-    // Bounded, so that a damaged hash without an empty slot ends the search as well.
-    for _ in 0..<layout.hash.count {
-      let found = image.record(layout.hash, slot)
+    for _ in 0..<SealedLayout.probesMax {
+      let found = self.record(layout.hash, slot)
       let entry = found.load(layout.entry)
       if entry == 0 { return nil }
       if found.load(layout.fingerprint) == fingerprint {
@@ -116,6 +143,8 @@ struct SealedCore {
       slot += 1
       if slot == layout.hash.count { slot = 0 }
     }
+    // No builder leaves so many slots without an empty one.
+    mark.set()
     return nil
   }
 
@@ -154,6 +183,8 @@ struct SealedCore {
     let record: Node
     let inner: Range<UInt32>
     var rank: UInt32
+    /// The token that was met last. They rise, so a damaged interval ends with the vocabulary.
+    var token = Int32.min
   }
 
   func leaves(of parent: UInt32, _ record: Node) -> Leaves {
@@ -170,6 +201,11 @@ struct SealedCore {
       let rank = leaves.rank
       let position = suffix(rank)
       let token = text(at: Int(position) + Int(record.depth))
+      if token <= leaves.token {
+        mark.set()
+        return nil
+      }
+      leaves.token = token
       if token < 0 {
         // Of the suffixes that end here there may be many; they come first.
         leaves.rank = firstGoingOn(from: rank, record)

@@ -53,6 +53,9 @@ public struct SealedImage {
     let bits: Int
 
     var end: Int { offset + (count * bits + 7) / 8 }
+
+    @inline(__always)
+    func holds(_ index: Int) -> Bool { UInt(bitPattern: index) < UInt(bitPattern: count) }
   }
 
   /// Where a number stands in a record: at most 32 bits.
@@ -87,23 +90,49 @@ public struct SealedImage {
     }
   }
 
-  /// Finds a record.
+  /// Finds a record of a run that lies inside the image.
   ///
-  /// The index is checked in release builds too: it may come from the image itself, which came
-  /// from disk, and a damaged image must not make the process read where it should not.
+  /// - Precondition: The run holds the index, or the index is 0. An empty run has room for what is
+  ///   read at 0 as well, because `overlapBytes` follow the last run.
   @inline(__always)
   func record(_ run: Run, _ index: Int) -> Record {
-    precondition(UInt(bitPattern: index) < UInt(bitPattern: run.count), "damaged sealed index")
+    assert(index == 0 || run.holds(index), "an index outside its run")
     let bit = index &* run.bits
     let position = run.offset &+ (bit &>> 3)
-    // SAFETY: `SealedIndex.init` verified that the run ends inside the image.
+    // SAFETY: `SealedIndex.init` verified that the run ends `overlapBytes` before the image.
     let chunk = unsafe chunks[position &>> Self.chunkShift]
     return unsafe Record(base: chunk + position & (Self.chunkBytes &- 1), bit: bit & 7)
   }
 
+  /// Finds a record, wherever the index comes from: from the image itself, which came from disk.
+  /// For an index outside the run it finds the first record, and sets the mark.
   @inline(__always)
-  func load(_ run: Run, _ index: Int, _ field: Field) -> UInt32 {
-    record(run, index).load(field)
+  func record(_ run: Run, _ index: Int, _ mark: DamageMark.Reference) -> Record {
+    if run.holds(index) { return record(run, index) }
+    mark.set()
+    return record(run, 0)
+  }
+
+  /// One byte of the image, for checks.
+  ///
+  /// - Precondition: `position` is in `0..<byteCount`.
+  func byte(at position: Int) -> UInt8 {
+    precondition(position >= 0 && position < byteCount, "a position outside the image")
+    // SAFETY: the position was checked.
+    return unsafe chunks[position >> Self.chunkShift].load(
+      fromByteOffset: position & (Self.chunkBytes - 1), as: UInt8.self)
+  }
+
+  /// The bytes of one chunk, its overlap included.
+  ///
+  /// - Precondition: `chunk` is in `0..<chunkCount(byteCount)`.
+  @_lifetime(borrow self)
+  func bytes(ofChunk chunk: Int) -> RawSpan {
+    precondition(chunk >= 0 && chunk < Self.chunkCount(byteCount), "a chunk outside the image")
+    // SAFETY: the chunk was checked, and has so many bytes.
+    let span = unsafe RawSpan(
+      _unsafeStart: chunks[chunk], byteCount: Self.byteCount(ofChunk: chunk, of: byteCount))
+    return unsafe _overrideLifetime(span, borrowing: self)
   }
 
   /// The first bytes of the image.

@@ -6,17 +6,30 @@ public final class SealedImageBuffer {
   private let table: UnsafeMutablePointer<UnsafeRawPointer>
   public let byteCount: Int
 
-  /// All zeros.
-  init(byteCount: Int) {
+  /// Tokens in the text, the ends of sequences among them. Together with `tokenBits` this is what
+  /// reading the text alone takes; see `SealedText`.
+  public let textTokens: Int
+  /// Bits of a token in the text.
+  public let tokenBits: Int
+
+  /// All zeros but the header.
+  init(
+    _ header: SealedLayout.Header, byteCount: Int, _ meter: borrowing WorkMeter
+  ) throws(SealedIndexBuilder.Cancelled) {
     self.byteCount = byteCount
+    textTokens = Int(header.textTokens)
+    tokenBits = Int(header.tokenBits)
     unsafe bytes = .allocate(byteCount: byteCount, alignment: SealedLayout.pageBytes)
-    unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
     let count = SealedImage.chunkCount(byteCount)
     unsafe table = .allocate(capacity: max(count, 1))
     for chunk in 0..<count {
-      unsafe (table + chunk).initialize(
-        to: UnsafeRawPointer(bytes + chunk << SealedImage.chunkShift))
+      try meter.check()
+      let start = chunk << SealedImage.chunkShift
+      unsafe (bytes + start).initializeMemory(
+        as: UInt8.self, repeating: 0, count: min(SealedImage.chunkBytes, byteCount - start))
+      unsafe (table + chunk).initialize(to: UnsafeRawPointer(bytes + start))
     }
+    unsafe bytes.storeBytes(of: header, as: SealedLayout.Header.self)
   }
 
   deinit {
@@ -39,10 +52,6 @@ public final class SealedImageBuffer {
     return try unsafe body(
       RawSpan(
         _unsafeStart: UnsafeRawPointer(bytes + chunk << SealedImage.chunkShift), byteCount: count))
-  }
-
-  func storeHeader(_ header: some BitwiseCopyable) {
-    unsafe bytes.storeBytes(of: header, as: type(of: header))
   }
 
   /// Sets a field that is zero still.

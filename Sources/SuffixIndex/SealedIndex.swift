@@ -35,6 +35,13 @@
 ///
 /// All arrays are runs of packed records in one `SealedImage` (see `SealedLayout`); the bytes on disk
 /// are the index, and nothing is decoded at open.
+///
+/// ## Damage
+///
+/// Bytes that lie on disk for years may be damaged. An index whose header fits its size answers
+/// whatever its other bytes are, in bounded time and without reading elsewhere; where it meets what
+/// no builder writes it sets its `DamageMark`. What it answers then means nothing, and wrong numbers
+/// that could be right are answered without a mark: only `checkStructure` looks at all of them.
 @safe
 public final class SealedIndex {
   public enum FormatError: Error, Equatable, CustomStringConvertible {
@@ -75,29 +82,38 @@ public final class SealedIndex {
   public var tokenCount: Int { unsafe core.pointee.layout.suffixes.count }
   public let sequenceCount: Int
   public var byteCount: Int { unsafe core.pointee.layout.byteCount }
+  /// Tokens in the text, the ends of sequences among them.
+  public var textTokens: Int { unsafe core.pointee.layout.text.count }
+  /// Bits of a token in the text.
+  public var tokenBits: Int { unsafe core.pointee.layout.textToken.bits }
+
+  /// Set when the index meets bytes that no builder writes.
+  public let mark: DamageMark
 
   /// Opens an index where it lies. Reads the header alone.
   ///
-  /// - Parameter image: Must stay as it is while the index is used.
-  public init(_ image: SealedImage) throws(FormatError) {
+  /// - Parameters:
+  ///   - image: Must stay as it is while the index is used.
+  ///   - mark: What to set when damage is met; may be shared with other indexes.
+  public init(_ image: SealedImage, mark: DamageMark = DamageMark()) throws(FormatError) {
     guard image.byteCount >= SealedLayout.headerBytes,
       let header = image.loadHeader(SealedLayout.Header.self), header.magic == SealedLayout.magic
     else { throw .notASealedIndex }
     guard header.version == SealedLayout.version else {
       throw .version(found: Int(header.version), expected: Int(SealedLayout.version))
     }
-    guard GrowingIndex.depthRange.contains(Int(header.depth)),
-      header.sequences <= header.textTokens, header.nodes > 0, header.nodes < .max,
-      (1...32).contains(header.tokenBits), (1...32).contains(header.countBits)
-    else { throw .notASealedIndex }
+    guard header.isPlausible else { throw .notASealedIndex }
     let layout = SealedLayout(header)
     guard layout.byteCount == image.byteCount else {
       throw .size(bytes: image.byteCount, expectedBytes: layout.byteCount)
     }
     unsafe core = .allocate(capacity: 1)
     unsafe core.initialize(
-      to: SealedCore(image: image, layout: layout, depth: Int(header.depth)))
+      to: SealedCore(
+        image: image, layout: layout, depth: Int(header.depth),
+        mark: DamageMark.Reference(mark)))
     sequenceCount = Int(header.sequences)
+    self.mark = mark
   }
 
   deinit {
@@ -111,18 +127,18 @@ public final class SealedIndex {
   /// - Complexity: O(tokens). Allocates one buffer.
   public func forEachSequence(_ body: (_ index: Int, _ tokens: Span<Int32>) throws -> Void) rethrows
   {
-    var tokens: [Int32] = []
-    var sequence = 0
-    for position in unsafe 0..<core.pointee.layout.text.count {
-      let token = unsafe core.pointee.text(at: position)
-      if token == SealedLayout.separator {
-        try body(sequence, tokens.span)
-        sequence += 1
-        tokens.removeAll(keepingCapacity: true)
-      } else {
-        tokens.append(token)
-      }
+    let text = unsafe SealedText(core.pointee)
+    try text.forEachSequence { index, tokens in
+      try body(index, tokens)
+      return true
     }
+  }
+
+  /// Runs `body` with the core; for what stands in other files.
+  func withCore<Result, Failure: Error>(
+    _ body: (borrowing SealedCore) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try unsafe body(core.pointee)
   }
 }
 

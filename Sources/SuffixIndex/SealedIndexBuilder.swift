@@ -6,6 +6,7 @@
 public struct SealedIndexBuilder {
   private let depth: Int
   private var text: [Int32] = []
+  private var tokenMax = SealedLayout.separator
   private var sequences = 0
 
   /// Most tokens that one index may hold, separators included: ranks and positions share their 32
@@ -29,40 +30,94 @@ public struct SealedIndexBuilder {
       text.count + tokens.count < Self.textTokensMax,
       "a sealed index holds at most \(Self.textTokensMax) tokens")
     for position in tokens.indices {
-      precondition(tokens[position] >= 0, "token ids are not negative")
-      text.append(tokens[position])
+      let token = tokens[position]
+      precondition(token >= 0 && token < .max, "token ids are in 0..<2^31 - 1")
+      text.append(token)
+      tokenMax = max(tokenMax, token)
     }
     text.append(SealedLayout.separator)
     sequences += 1
   }
 
-  public consuming func build() -> SealedImageBuffer {
-    var suffixes = [UInt32](repeating: 0, count: text.count - sequences)
-    SuffixSort.sort(text: text, suffixes: &suffixes, depth: depth)
-    let tree = IntervalTree(text: text, suffixes: suffixes, depth: depth)
-    let order = tree.levelOrder(text: text, suffixes: suffixes)
+  /// Thrown by `build` when the index is not wanted any more. Nothing was built.
+  public struct Cancelled: Error, Equatable, CustomStringConvertible {
+    public var description: String { "building the index was cancelled" }
+  }
 
-    let (countBits, largeCounts) = tree.countBits
-    let header = SealedLayout.Header(
+  /// Builds the index.
+  ///
+  /// The same sequences give the same bytes, whenever and wherever they are built.
+  public consuming func build() -> SealedImageBuffer {
+    do throws(Cancelled) {
+      return try build { false }
+    } catch {
+      preconditionFailure("nobody cancelled")
+    }
+  }
+
+  /// Builds the index, unless it is cancelled.
+  ///
+  /// - Parameter isCancelled: Whether the index is not wanted any more. Asked on the caller's thread,
+  ///   every few milliseconds.
+  /// - Throws: `Cancelled` soon after `isCancelled` has returned `true`.
+  public consuming func build(
+    isCancelled: @escaping () -> Bool
+  ) throws(Cancelled) -> SealedImageBuffer {
+    var meter = WorkMeter(isCancelled)
+    var suffixes: [UInt32] = try meter.zeros(text.count - sequences)
+    try SuffixSort.sort(text: text, suffixes: &suffixes, depth: depth, &meter)
+    let tree = try IntervalTree(text: text, suffixes: suffixes, depth: depth, &meter)
+    let order = try tree.levelOrder(text: text, suffixes: suffixes, &meter)
+
+    let (countBits, largeCounts) = try tree.countBits(&meter)
+    var header = SealedLayout.Header(
       magic: SealedLayout.magic, version: SealedLayout.version, depth: UInt32(depth),
       textTokens: UInt32(text.count), sequences: UInt32(sequences), nodes: UInt32(tree.count),
-      hashSlots: UInt32(tree.hashedEdges == 0 ? 0 : tree.hashedEdges * 4 / 3 + 1),
+      hashSlots: UInt32(SealedLayout.hashSlots(edges: tree.hashedEdges)),
       largeCounts: UInt32(largeCounts),
       // One more for the separator, which is 0 in the image.
-      tokenBits: UInt32(SealedLayout.bits(UInt32((text.max() ?? 0) + 1))),
+      tokenBits: UInt32(SealedLayout.bits(UInt32(tokenMax + 1))),
       countBits: UInt32(countBits))
-    let layout = SealedLayout(header)
-    let buffer = SealedImageBuffer(byteCount: layout.byteCount)
-    buffer.storeHeader(header)
-    for position in text.indices {
-      buffer.store(UInt32(text[position] + 1), layout.text, position, layout.textToken)
-      buffer.store(UInt32(tree.repeated[position]), layout.text, position, layout.repeated)
+    // Only a crowd of children whose keys were chosen to collide takes a second round: all other
+    // keys spread (see `probesMax`).
+    while true {
+      let layout = SealedLayout(header)
+      let buffer = try SealedImageBuffer(header, byteCount: layout.byteCount, meter)
+      // Nothing that a builder writes is damaged; checked below.
+      let mark = DamageMark()
+      defer { withExtendedLifetime(mark) {} }
+      let core = SealedCore(
+        image: buffer.image, layout: layout, depth: depth, mark: .init(mark))
+      try store(suffixes, tree, order, in: buffer, layout, &meter)
+      if try Self.fillHash(buffer, core, &meter) {
+        try Self.link(buffer, core, parents: order.parent, &meter)
+        precondition(!mark.isSet, "a built image is whole")
+        return buffer
+      }
+      header.hashSlots *= 2
     }
-    for rank in suffixes.indices {
-      buffer.store(suffixes[rank], layout.suffixes, rank, layout.suffixPosition)
+  }
+
+  private borrowing func store(
+    _ suffixes: [UInt32], _ tree: IntervalTree, _ order: IntervalTree.LevelOrder,
+    in buffer: SealedImageBuffer, _ layout: SealedLayout, _ meter: inout WorkMeter
+  ) throws(Cancelled) {
+    for batch in Batches(text.indices) {
+      try meter.check()
+      for position in batch {
+        buffer.store(UInt32(text[position] + 1), layout.text, position, layout.textToken)
+        buffer.store(UInt32(tree.repeated[position]), layout.text, position, layout.repeated)
+      }
+    }
+    for batch in Batches(suffixes.indices) {
+      try meter.check()
+      for rank in batch {
+        buffer.store(suffixes[rank], layout.suffixes, rank, layout.suffixPosition)
+      }
     }
     var large: UInt32 = 0
     for (new, old) in order.oldOfNew.enumerated() {
+      try meter.spend(1)
       let node = tree[Int(old)]
       buffer.store(node.firstRank, layout.nodes, new, layout.firstRank)
       if node.count <= layout.count.max {
@@ -79,21 +134,24 @@ public struct SealedIndexBuilder {
       buffer.store(tree.isHashed(Int(old)) ? 1 : 0, layout.nodes, new, layout.isHashed)
     }
     buffer.store(UInt32(tree.count), layout.nodes, tree.count, layout.firstChild)
-
-    let core = SealedCore(image: buffer.image, layout: layout, depth: depth)
-    Self.fillHash(buffer, core)
-    Self.link(buffer, core, parents: order.parent)
-    return buffer
   }
 
-  private static func fillHash(_ buffer: SealedImageBuffer, _ core: SealedCore) {
+  /// Returns whether every search ends within `probesMax` slots.
+  private static func fillHash(
+    _ buffer: SealedImageBuffer, _ core: SealedCore, _ meter: inout WorkMeter
+  ) throws(Cancelled) -> Bool {
     let layout = core.layout
+    var probesMost = 0
     func insert(_ entry: UInt32, isLeaf: Bool, parent: UInt32, token: Int32) {
       var (slot, fingerprint) = layout.slot(node: parent, token: token)
-      while core.image.load(layout.hash, slot, layout.entry) != 0 {
+      var probes = 1
+      while probes < SealedLayout.probesMax && core.load(layout.hash, slot, layout.entry) != 0 {
         slot += 1
         if slot == layout.hash.count { slot = 0 }
+        probes += 1
       }
+      probesMost = max(probesMost, probes)
+      if probes == SealedLayout.probesMax { return }
       buffer.store(entry + 1, layout.hash, slot, layout.entry)
       buffer.store(isLeaf ? 1 : 0, layout.hash, slot, layout.isLeaf)
       buffer.store(fingerprint, layout.hash, slot, layout.fingerprint)
@@ -103,38 +161,59 @@ public struct SealedIndexBuilder {
     var intervals: [Range<UInt32>] = []
     for parent in 0..<UInt32(layout.nodes.count - 1) {
       let record = core.node(parent)
+      try meter.spend(1)
       if !record.isHashed { continue }
       intervals.removeAll(keepingCapacity: true)
       for child in core.innerChildren(parent, record) {
         let below = core.node(child)
         insert(child, isLeaf: false, parent: parent, token: below.token)
         intervals.append(below.firstRank..<(below.firstRank + below.count))
+        try meter.spend(2)
       }
       // Leaves are the ranks that no inner child covers.
-      intervals.sort { $0.lowerBound < $1.lowerBound }
+      try meter.sort(&intervals) { $0.lowerBound < $1.lowerBound }
+      intervals.append((record.firstRank + record.count)..<UInt32.max)
       var rank = record.firstRank
-      func insertLeaves(upTo end: UInt32) {
-        while rank < end {
+      for interval in intervals {
+        while rank < interval.lowerBound {
           let token = core.token(ofRank: rank, at: record.depth)
           if token != SealedLayout.separator {
             insert(rank, isLeaf: true, parent: parent, token: token)
           }
           rank += 1
+          try meter.spend(2)
         }
-      }
-      for interval in intervals {
-        insertLeaves(upTo: interval.lowerBound)
         rank = interval.upperBound
       }
-      insertLeaves(upTo: record.firstRank + record.count)
+      if probesMost == SealedLayout.probesMax { return false }
     }
+    return try hasShortRuns(core, &meter)
+  }
+
+  /// Whether an empty slot comes soon wherever a search begins, also one that finds nothing.
+  private static func hasShortRuns(
+    _ core: SealedCore, _ meter: inout WorkMeter
+  ) throws(Cancelled) -> Bool {
+    let hash = core.layout.hash
+    var taken = 0
+    // Once around, and on to where a run that goes over the end has ended.
+    for slot in 0..<(hash.count + min(hash.count, SealedLayout.probesMax)) {
+      try meter.spend(1)
+      let place = slot < hash.count ? slot : slot - hash.count
+      taken = core.load(hash, place, core.layout.entry) == 0 ? 0 : taken + 1
+      if taken == SealedLayout.probesMax { return false }
+    }
+    return true
   }
 
   /// Parents come before children, so the parent's link is known and leads most of the way.
-  private static func link(_ buffer: SealedImageBuffer, _ core: SealedCore, parents: [UInt32]) {
+  private static func link(
+    _ buffer: SealedImageBuffer, _ core: SealedCore, parents: [UInt32], _ meter: inout WorkMeter
+  ) throws(Cancelled) {
     let layout = core.layout
     for node in 1..<UInt32(max(1, parents.count)) {
       let record = core.node(node)
+      try meter.spend(2)
       // No cursor stands at full depth, and the suffix of such a pattern need not branch.
       if record.depth >= core.depth { continue }
       let parent = parents[Int(node)]

@@ -17,6 +17,23 @@ struct SealedLayout {
     var largeCounts: UInt32
     var tokenBits: UInt32
     var countBits: UInt32
+
+    /// Whether a builder may have written such sizes. Within them all arithmetic on positions and
+    /// ranks stays inside its types, whatever the records say.
+    var isPlausible: Bool {
+      guard textTokens <= SealedIndexBuilder.textTokensMax, sequences <= textTokens else {
+        return false
+      }
+      let ranks = Int(textTokens) - Int(sequences)
+      return GrowingIndex.depthRange.contains(Int(depth))
+        // An interval ends between two ranks, or is the root's.
+        && (1...max(1, ranks)).contains(Int(nodes)) && largeCounts <= nodes
+        // A node is one node's child and a rank is one node's leaf; a table is a third larger,
+        // and twice that where children crowd (see `SealedIndexBuilder`).
+        && Int(hashSlots) <= SealedLayout.hashSlotsMax(ranks: ranks)
+        && SealedLayout.fieldBitsRange.contains(Int(tokenBits))
+        && SealedLayout.fieldBitsRange.contains(Int(countBits))
+    }
   }
 
   /// "RPRSEAL\n", read as a little-endian integer: no text file begins like it by chance.
@@ -33,6 +50,20 @@ struct SealedLayout {
   /// in 63 of 64 slots that it passes.
   static let fingerprintBits = 6
   private static let depthBits = 7
+  /// Bits of a token and of a count. 31 keep a token, less one, in an `Int32` that is −1 or more.
+  static let fieldBitsRange = 1...31
+
+  /// A look-up in the hash ends after so many slots. The builder sees to it that an empty one comes
+  /// sooner; in a table of 300 million slots filled at random the longest run has some 500.
+  static let probesMax = 1024
+
+  /// How many slots a hash is given for so many children, at first.
+  static func hashSlots(edges: Int) -> Int { edges == 0 ? 0 : edges * 4 / 3 + 1 }
+
+  /// The most slots that a hash may have.
+  static func hashSlotsMax(ranks: Int) -> Int {
+    min(4 * hashSlots(edges: 2 * ranks), Int(UInt32.max))
+  }
 
   /// Sequences in order, each followed by a separator.
   let text: SealedImage.Run
@@ -80,8 +111,14 @@ struct SealedLayout {
 
   let byteCount: Int
 
-  /// - Precondition: `header.tokenBits` and `countBits` are in 1...32.
+  /// The run of text tokens alone, which comes first.
+  static func textRun(tokens: Int, tokenBits: Int) -> SealedImage.Run {
+    SealedImage.Run(offset: headerBytes, count: tokens, bits: tokenBits + depthBits)
+  }
+
+  /// - Precondition: The header is plausible.
   init(_ header: Header) {
+    precondition(header.isPlausible, "a layout is made of sizes that were checked")
     let ranks = Int(header.textTokens) - Int(header.sequences)
     // One more than any rank, and the root's count.
     let rankBits = Self.bits(UInt32(ranks))
@@ -103,6 +140,9 @@ struct SealedLayout {
     textToken = field(Int(header.tokenBits))
     repeated = field(Self.depthBits)
     text = run(Int(header.textTokens))
+    assert(
+      text.end == Self.textRun(tokens: text.count, tokenBits: textToken.bits).end,
+      "a text can be read alone")
 
     suffixPosition = field(Self.bits(header.textTokens))
     suffixes = run(ranks)

@@ -37,23 +37,26 @@ struct SuffixSort {
   ///   - text: Tokens (not negative) and separators; the last one is a separator, or the text is
   ///     empty.
   ///   - suffixes: As long as `text` has tokens that are no separators.
-  static func sort(text: [Int32], suffixes: inout [UInt32], depth: Int) {
+  static func sort(
+    text: [Int32], suffixes: inout [UInt32], depth: Int, _ meter: inout WorkMeter
+  ) throws(SealedIndexBuilder.Cancelled) {
     precondition(text.last.map { $0 < 0 } ?? true, "a text ends with a separator")
     let isSmall = suffixes.count < radixTokensMin
     let groups =
       isSmall
       ? listPositions(text: text, suffixes: &suffixes)
-      : radixSort(text: text, suffixes: &suffixes)
+      : try radixSort(text: text, suffixes: &suffixes, meter)
     let agreed = isSmall ? 0 : 1
-    unsafe text.withUnsafeBufferPointer { text in
-      unsafe suffixes.withUnsafeMutableBufferPointer { suffixes in
+    try unsafe text.withUnsafeBufferPointer { text throws(SealedIndexBuilder.Cancelled) in
+      try unsafe suffixes.withUnsafeMutableBufferPointer {
+        suffixes throws(SealedIndexBuilder.Cancelled) in
         guard let textBase = text.baseAddress, let base = suffixes.baseAddress else {
           return
         }
         var sorter = unsafe SuffixSort(text: textBase, suffixes: base, depth: depth)
         var low = 0
         for high in groups {
-          sorter.sort(Group(low: low, high: high, agreed: agreed))
+          try sorter.sort(Group(low: low, high: high, agreed: agreed), &meter)
           low = high
         }
       }
@@ -80,12 +83,17 @@ struct SuffixSort {
 
   /// Sorts positions by first token, in two passes over 16-bit digits, and returns the ends of the
   /// groups of more than one suffix that begin alike, together with the ends of what lies between.
-  private static func radixSort(text: [Int32], suffixes: inout [UInt32]) -> [Int] {
+  private static func radixSort(
+    text: [Int32], suffixes: inout [UInt32], _ meter: borrowing WorkMeter
+  ) throws(SealedIndexBuilder.Cancelled) -> [Int] {
     var low = [Int](repeating: 0, count: 1 << 16)
     var high = [Int](repeating: 0, count: 1 << 15)
-    for token in text where token >= 0 {
-      low[Int(token) & 0xFFFF] += 1
-      high[Int(token) >> 16] += 1
+    for batch in Batches(text.indices) {
+      try meter.check()
+      for position in batch where text[position] >= 0 {
+        low[Int(text[position]) & 0xFFFF] += 1
+        high[Int(text[position]) >> 16] += 1
+      }
     }
     func startsFromCounts(_ counts: inout [Int]) {
       var start = 0
@@ -97,23 +105,32 @@ struct SuffixSort {
     }
     startsFromCounts(&low)
     startsFromCounts(&high)
-    var byLow = [UInt32](repeating: 0, count: suffixes.count)
-    for position in text.indices where text[position] >= 0 {
-      let digit = Int(text[position]) & 0xFFFF
-      byLow[low[digit]] = UInt32(position)
-      low[digit] += 1
+    var byLow: [UInt32] = try meter.zeros(suffixes.count)
+    for batch in Batches(text.indices) {
+      try meter.check()
+      for position in batch where text[position] >= 0 {
+        let digit = Int(text[position]) & 0xFFFF
+        byLow[low[digit]] = UInt32(position)
+        low[digit] += 1
+      }
     }
-    for position in byLow {
-      let digit = Int(text[Int(position)]) >> 16
-      suffixes[high[digit]] = position
-      high[digit] += 1
+    for batch in Batches(byLow.indices) {
+      try meter.check()
+      for place in batch {
+        let digit = Int(text[Int(byLow[place])]) >> 16
+        suffixes[high[digit]] = byLow[place]
+        high[digit] += 1
+      }
     }
     var ends: [Int] = []
-    for rank in suffixes.indices
-    where rank + 1 == suffixes.count
-      || text[Int(suffixes[rank])] != text[Int(suffixes[rank + 1])]
-    {
-      ends.append(rank + 1)
+    for batch in Batches(suffixes.indices) {
+      try meter.check()
+      for rank in batch
+      where rank + 1 == suffixes.count
+        || text[Int(suffixes[rank])] != text[Int(suffixes[rank + 1])]
+      {
+        ends.append(rank + 1)
+      }
     }
     return ends
   }
@@ -132,12 +149,15 @@ struct SuffixSort {
     unsafe suffixes[other] = suffix
   }
 
-  private mutating func sort(_ group: Group) {
+  private mutating func sort(
+    _ group: Group, _ meter: inout WorkMeter
+  ) throws(SealedIndexBuilder.Cancelled) {
     var groups = [group]
     while let group = groups.popLast() {
       let (low, high, agreed) = (group.low, group.high, group.agreed)
       if high - low < 2 || agreed >= depth { continue }
       if high - low <= Self.insertionMax {
+        try meter.spend(4 * (high - low))
         insertionSort(group)
         continue
       }
@@ -145,16 +165,21 @@ struct SuffixSort {
       // Smaller | equal | not looked at | larger
       var (equal, next, larger) = (low, low, high)
       while next < larger {
-        let token = token(next, agreed)
-        if token == pivot {
-          next += 1
-        } else if token < pivot {
-          exchange(equal, next)
-          equal += 1
-          next += 1
-        } else {
-          larger -= 1
-          exchange(next, larger)
+        // Each step takes one from between `next` and `larger`.
+        let steps = min(larger - next, WorkMeter.batchUnits)
+        try meter.spend(steps)
+        for _ in 0..<steps {
+          let token = token(next, agreed)
+          if token == pivot {
+            next += 1
+          } else if token < pivot {
+            exchange(equal, next)
+            equal += 1
+            next += 1
+          } else {
+            larger -= 1
+            exchange(next, larger)
+          }
         }
       }
       groups.append(Group(low: low, high: equal, agreed: agreed))
