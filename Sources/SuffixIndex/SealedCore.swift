@@ -14,7 +14,7 @@ struct SealedCore {
   static let root: UInt32 = 0
 
   /// A child of a node: a node itself, or the one suffix that goes on with a token.
-  enum Edge {
+  enum Edge: Equatable {
     case inner(UInt32)
     /// A place where the suffix stands in the text.
     case leaf(position: UInt32)
