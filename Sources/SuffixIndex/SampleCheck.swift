@@ -34,7 +34,8 @@ struct SampleCheck {
     if length == 0 {
       throw .damaged(.text(position), problem: "is the end of a sequence, and has a rank")
     }
-    let count = rank(behind: position, length, orEqual: true)
+    let count =
+      rank(behind: position, length, orEqual: true)
       - rank(behind: position, length, orEqual: false)
     if count != Int(cursor.count) {
       throw .damaged(

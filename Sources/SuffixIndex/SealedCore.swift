@@ -55,20 +55,23 @@ struct SealedCore {
       isHashed: record.load(layout.isHashed) != 0)
   }
 
-  /// The children of `parent` that are nodes: no more than a node has that is not hashed.
+  /// The children of `parent` that are nodes: all behind it, and few where they are not hashed.
   @inline(__always)
   func innerChildren(_ parent: UInt32, _ record: Node) -> Range<UInt32> {
     let first = record.firstChild
-    // Nodes are numbered in 31 bits, so an end before the first child makes a large difference.
-    let count = node(parent &+ 1).firstChild &- first
-    let countMax =
-      record.isHashed
-      ? UInt32(truncatingIfNeeded: layout.nodes.count) : UInt32(IntervalTree.scannedChildrenMax)
-    if count > countMax {
+    let end = node(parent &+ 1).firstChild
+    // Nodes are numbered in 31 bits, so an end before the first child makes a large difference. A
+    // first child that is no child catches pages of zeros.
+    let isSound =
+      first > parent
+      && (record.isHashed
+        ? first <= end && end < UInt32(truncatingIfNeeded: layout.nodes.count)
+        : end &- first <= UInt32(IntervalTree.scannedChildrenMax))
+    if !isSound {
       mark.set()
       return first..<first
     }
-    return first..<(first &+ count)
+    return first..<end
   }
 
   @inline(__always) func text(at position: Int) -> Int32 {

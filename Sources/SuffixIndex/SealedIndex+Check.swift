@@ -129,14 +129,16 @@ extension RawSpan {
     var offset = 0
     while offset + 8 <= byteCount {
       // SAFETY: both have so many bytes; a comparison that fails is looked at byte by byte.
-      let same = unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self)
+      let same =
+        unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self)
         == other.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self)
       if !same { break }
       offset += 8
     }
     while offset < byteCount {
       // SAFETY: as above.
-      let same = unsafe unsafeLoad(fromByteOffset: offset, as: UInt8.self)
+      let same =
+        unsafe unsafeLoad(fromByteOffset: offset, as: UInt8.self)
         == other.unsafeLoad(fromByteOffset: offset, as: UInt8.self)
       if !same { return offset }
       offset += 1

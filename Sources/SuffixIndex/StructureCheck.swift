@@ -68,7 +68,8 @@ struct StructureCheck: ~Copyable {
       let (before, after) = (image.bytes(ofChunk: chunk - 1), image.bytes(ofChunk: chunk))
       for offset in SealedImage.chunkBytes..<before.byteCount {
         // SAFETY: the overlap is as long as the chunk before says, and no longer than the next.
-        let same = unsafe before.unsafeLoad(fromByteOffset: offset, as: UInt8.self)
+        let same =
+          unsafe before.unsafeLoad(fromByteOffset: offset, as: UInt8.self)
           == after.unsafeLoad(fromByteOffset: offset - SealedImage.chunkBytes, as: UInt8.self)
         try require(same, .chunkOverlap(chunk - 1), "is not the beginning of the next")
       }

@@ -57,7 +57,8 @@ import Testing
       let damaged = try SealedIndex(copy.image, mark: mark)
       let growing = GrowingIndex(depth: depth)
       var tail = GrowingIndex.Tail()
-      growing.extend(&tail, by: sequences[0].span)
+      let first = sequences[0]
+      growing.extend(&tail, by: first.span)
       var indexes: [AnyHistoryIndex] = [.sealed(damaged.reader), .growing(growing.reader)]
       if Bool.random(using: &generator) { indexes.removeLast() }
       let context =

@@ -12,14 +12,16 @@ final class ImageCopy {
 
   init(_ buffer: SealedImageBuffer) {
     byteCount = buffer.byteCount
-    unsafe chunks = (0..<buffer.chunkCount).map { chunk in
+    var chunks: [UnsafeMutableRawBufferPointer] = unsafe []
+    for chunk in 0..<buffer.chunkCount {
+      let count = buffer.withChunk(chunk) { $0.byteCount }
+      let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 16)
       buffer.withChunk(chunk) { span in
-        let copy = UnsafeMutableRawBufferPointer.allocate(
-          byteCount: span.byteCount, alignment: 16)
         unsafe span.withUnsafeBytes { unsafe copy.copyMemory(from: $0) }
-        return unsafe copy
       }
+      unsafe chunks.append(copy)
     }
+    unsafe self.chunks = chunks
     unsafe table = .allocate(capacity: buffer.chunkCount)
     for chunk in unsafe chunks.indices {
       unsafe (table + chunk).initialize(to: UnsafeRawPointer(chunks[chunk].baseAddress!))
@@ -27,7 +29,7 @@ final class ImageCopy {
   }
 
   deinit {
-    for unsafe chunk in unsafe chunks { unsafe chunk.deallocate() }
+    for unsafechunk in unsafe chunks { unsafe chunk.deallocate() }
     unsafe table.deallocate()
   }
 
