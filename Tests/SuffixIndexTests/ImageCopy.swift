@@ -29,7 +29,7 @@ final class ImageCopy {
   }
 
   deinit {
-    for unsafechunk in unsafe chunks { unsafe chunk.deallocate() }
+    for chunk in unsafe chunks.indices { unsafe chunks[chunk].deallocate() }
     unsafe table.deallocate()
   }
 
