@@ -166,6 +166,35 @@ import Testing
     }
   }
 
+  /// Records that each might stand there, and not in this order.
+  @Test(arguments: ImageShape.allCases)
+  func exchangedRecordsAreNoticedOrAnswered(shape: ImageShape) throws {
+    let copy = ImageCopy(shape.build())
+    let layout = try SealedIndex(copy.image).withCore { $0.layout }
+    var generator = SeededGenerator(seed: 2)
+    var passed = 0
+    func exchange(_ run: SealedImage.Run, _ record: Int, _ other: Int) {
+      for bit in 0..<run.bits {
+        let (one, two) = (
+          8 * run.offset + record * run.bits + bit, 8 * run.offset + other * run.bits + bit
+        )
+        (copy[bit: one], copy[bit: two]) = (copy[bit: two], copy[bit: one])
+      }
+    }
+    for run in [layout.text, layout.suffixes, layout.nodes, layout.largeCounts, layout.hash] {
+      for record in 0..<max(0, run.count - 1) {
+        for other in [record + 1, Int.random(in: 0..<run.count, using: &generator)] {
+          exchange(run, record, other)
+          if let wrong = judge(copy, shape, using: &generator, passed: &passed) {
+            Issue.record("\(shape), records \(record), \(other) at \(run.offset): \(wrong)")
+            return
+          }
+          exchange(run, record, other)
+        }
+      }
+    }
+  }
+
   /// Any header is refused, or one that can be answered from.
   @Test(arguments: ImageShape.allCases) func anyHeaderIsRefusedOrAnswered(shape: ImageShape) {
     let copy = ImageCopy(shape.build())
@@ -222,6 +251,40 @@ import Testing
       #expect(index.mark.isSet || fill == 0x55)
       #expect(throws: SealedIndex.CheckError.self) { try index.checkStructure() }
     }
+  }
+
+  /// What bounds the lists of a node is noticed where a node goes beyond it.
+  @Test func aNodeWithMoreThanItCanHaveIsNoticed() throws {
+    let buffer = ImageShape.wide.build()
+    let layout = try SealedIndex(buffer.image).withCore { $0.layout }
+    func isMarked(
+      _ value: UInt32, _ node: Int, _ field: SealedImage.Field,
+      by read: (SealedIndex.Reader) -> Void
+    ) throws -> Bool {
+      let copy = ImageCopy(buffer)
+      let bit = 8 * layout.nodes.offset + node * layout.nodes.bits + field.shift
+      for place in 0..<field.bits { copy[bit: bit + place] = value >> UInt32(place) & 1 == 1 }
+      let index = try SealedIndex(copy.image)
+      read(index.reader)
+      return withExtendedLifetime(copy) { index.mark.isSet }
+    }
+    func list(_ pattern: [Int32]) -> (SealedIndex.Reader) -> Void {
+      { reader in
+        let match = pattern.reduce(into: reader.start) { cursor, token in
+          cursor = reader.child(of: cursor, token: token) ?? cursor
+        }
+        var children: [ChildCursor] = []
+        reader.appendChildren(of: match, countMin: 1, limit: .max, to: &children)
+      }
+    }
+    let root = try SealedIndex(buffer.image).withCore { $0.node(0) }
+    #expect(try !isMarked(root.firstChild, 0, layout.firstChild, by: list([])))
+    // As many nodes as the root has children are more than are looked at one by one.
+    #expect(try isMarked(0, 0, layout.isHashed, by: list([])))
+    // Children that occur more often than their parent.
+    #expect(try isMarked(3, 0, layout.count, by: list([])))
+    // Children that are no nodes behind it.
+    #expect(try isMarked(0, 0, layout.firstChild, by: list([])))
   }
 
   /// The ends of chunks repeat what follows, and are read.

@@ -43,6 +43,15 @@ final class ImageCopy {
     set { unsafe chunks[chunk][byte] = newValue }
   }
 
+  /// A bit of the first chunk.
+  subscript(bit bit: Int) -> Bool {
+    get { self[bit / 8] >> UInt8(bit % 8) & 1 == 1 }
+    set {
+      let mask: UInt8 = 1 << UInt8(bit % 8)
+      self[bit / 8] = newValue ? self[bit / 8] | mask : self[bit / 8] & ~mask
+    }
+  }
+
   /// A u32 of the header.
   subscript(word offset: Int) -> UInt32 {
     get { unsafe chunks[0].loadUnaligned(fromByteOffset: offset, as: UInt32.self) }
