@@ -30,7 +30,7 @@ let package = Package(
     // simdjson is C++ without a C interface; this target gives it a small one.
     .target(name: "CSIMDJSON", linkerSettings: [.linkedLibrary("simdjson")]),
     // A system call that glibc has no function for.
-    .target(name: "CBackground"),
+    .target(name: "CLinux"),
 
     // The layers, lowest first. Arrows point down only.
     .target(name: "LMDB", dependencies: ["CLMDB"], swiftSettings: rules),
@@ -38,13 +38,13 @@ let package = Package(
     .target(name: "Drafting", dependencies: ["SuffixIndex"], swiftSettings: rules),
     .target(
       name: "CorpusStore",
-      dependencies: ["CBackground", "LMDB", "CXXHash", "SuffixIndex", "Drafting"],
+      dependencies: ["CLinux", "LMDB", "CXXHash", "SuffixIndex", "Drafting"],
       swiftSettings: rules),
     .target(name: "WireProtocol", dependencies: ["CSIMDJSON", "Drafting"], swiftSettings: rules),
     .target(
       name: "TreeService",
       dependencies: [
-        "CBackground", "CorpusStore", "Drafting", "WireProtocol",
+        "CLinux", "CorpusStore", "Drafting", "WireProtocol",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
         .product(name: "NIOCore", package: "swift-nio"),

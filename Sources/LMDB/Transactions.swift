@@ -19,8 +19,15 @@ public protocol Transaction: ~Copyable {
 public struct ReadTransaction: ~Copyable, Transaction, @unchecked Sendable {
   // @unchecked Sendable: with MDB_NOTLS a read transaction belongs to whoever holds the value,
   // and a value that cannot be copied is held by one.
-  @unsafe public let unsafeHandle: OpaquePointer
+  // Optional so that `commit`, which frees the handle, can leave nothing for `deinit` to abort.
+  private var handle: OpaquePointer?
   let environment: Environment
+
+  @unsafe public var unsafeHandle: OpaquePointer {
+    guard let handle = unsafe handle else { preconditionFailure("the transaction has ended") }
+    return unsafe handle
+  }
+
   /// How the file's pages are used, for a transaction that began with `checkingPages(of:)`.
   public private(set) var pageCounts: PageCounts?
 
@@ -29,7 +36,7 @@ public struct ReadTransaction: ~Copyable, Transaction, @unchecked Sendable {
     var handle: OpaquePointer?
     try check(unsafe mdb_txn_begin(environment.handle, nil, UInt32(MDB_RDONLY), &handle))
     guard let begun = unsafe handle else { throw .other(code: ENOMEM, message: "no handle") }
-    unsafe unsafeHandle = begun
+    unsafe self.handle = begun
     self.environment = environment
   }
 
@@ -59,7 +66,17 @@ public struct ReadTransaction: ~Copyable, Transaction, @unchecked Sendable {
     throw .other(code: EAGAIN, message: "a hundred read transactions were overtaken by commits")
   }
 
-  deinit { unsafe mdb_txn_abort(unsafeHandle) }
+  deinit {
+    if let handle = unsafe handle { unsafe mdb_txn_abort(handle) }
+  }
+
+  /// Ends the transaction, and keeps the databases that it has opened for later ones. Those of a
+  /// transaction that just goes out of scope are worth nothing after it.
+  public consuming func commit() throws(LMDBError) {
+    let handle = unsafe unsafeHandle
+    unsafe self.handle = nil
+    try check(unsafe mdb_txn_commit(handle))
+  }
 }
 
 /// A set of changes that happens whole, with `commit`, or not at all.

@@ -29,6 +29,8 @@ public final class RepriseClient: Sendable {
     public var deadline: Duration = .seconds(1)
     /// The same for calls that are answered when something is on disk.
     public var writeDeadline: Duration = .seconds(30)
+    /// The same for operators' calls, which read or rewrite whole corpora.
+    public var operationDeadline: Duration = .seconds(3600)
     /// After a failed attempt to connect, calls fail at once for this long, so that a dead service
     /// costs nothing. Doubled with each failure, up to `reconnectDelayMax`.
     public var reconnectDelay: Duration = .milliseconds(50)
@@ -76,12 +78,23 @@ public final class RepriseClient: Sendable {
   }
 
   /// Makes a corpus, or finds the one that stands with the same settings.
+  ///
+  /// - Parameters:
+  ///   - tokenizer: Inserts that name another are refused.
+  ///   - depth: Longest pattern whose count is kept, in tokens.
+  ///   - retention: How much history is kept; all of it where no bound is given.
+  ///   - durability: When what was acknowledged is on disk.
   @discardableResult
   public func createCorpus(
-    _ name: String, tokenizer: String? = nil, depth: Int = 64, deadline: Duration? = nil
+    _ name: String, tokenizer: String? = nil, depth: Int = 64,
+    retention: CorpusRetention = CorpusRetention(), durability: CorpusDurability = .commit,
+    deadline: Duration? = nil
   ) async throws(ClientError) -> CorpusDescription {
     try await call(
-      .corpusCreate(CorpusCreate(corpus: name, tokenizer: tokenizer, depth: depth)),
+      .corpusCreate(
+        CorpusCreate(
+          corpus: name, tokenizer: tokenizer, depth: depth, retention: retention,
+          durability: durability)),
       deadline ?? configuration.writeDeadline)
   }
 
@@ -172,7 +185,7 @@ public final class RepriseClient: Sendable {
       deadline ?? configuration.writeDeadline)
   }
 
-  private func call<Answer: WireResult>(
+  func call<Answer: WireResult>(
     _ call: Call, _ deadline: Duration?
   ) async throws(ClientError) -> Answer {
     try await link.call(call, deadline: deadline ?? configuration.deadline).get()

@@ -13,7 +13,9 @@ package final class Responder: Sendable {
   let logger: Logger
   private let started = NIODeadline.now()
   /// Runs the few calls that wait for the disk themselves: making and dropping corpora.
-  private let disk = WorkQueue()
+  let disk = WorkQueue()
+  /// Runs what operators ask for: it reads or rewrites whole corpora, and takes seconds to minutes.
+  let operations = WorkQueue(background: "reprise-operations")
   /// Reads long lines and indexes long prompts.
   private let long = WorkQueue(background: "reprise-prompts")
   private let longLines: LongLineReader
@@ -67,8 +69,9 @@ package final class Responder: Sendable {
       try open(call).write(to: &writer)
     case .serverInfo: serverInfo.write(to: &writer)
     case .healthLive, .healthReady: Health(ok: true).write(to: &writer)
-    case .corpusList: CorpusList(corpora: store.corpora().map(statistics)).write(to: &writer)
-    case .corpusStats(let name): statistics(try corpus(name)).write(to: &writer)
+    case .corpusList:
+      CorpusList(corpora: store.corpora().map(CorpusStatistics.init)).write(to: &writer)
+    case .corpusStats(let name): CorpusStatistics(try corpus(name)).write(to: &writer)
     case .sequenceInsert(let call):
       try insert(call, completion())
       return .later
@@ -76,40 +79,31 @@ package final class Responder: Sendable {
       try close(call, completion())
       return .later
     case .corpusCreate(let call):
-      if store.corpora().count >= options.limits.corporaMax, store.corpus(named: call.corpus) == nil
-      {
-        throw .limit(
-          "corpora", max: options.limits.corporaMax, got: store.corpora().count + 1, "the store")
-      }
-      let completion = completion()
-      disk.run { [store, logger] in
-        do throws(StoreError) {
-          let settings = CorpusSettings(depth: call.depth, tokenizer: call.tokenizer)
-          let corpus = try store.createCorpus(named: call.corpus, settings)
-          logger.info("corpus stands", metadata: ["corpus": "\(call.corpus)"])
-          completion(
-            .success(
-              CorpusDescription(
-                corpus: corpus.name, tokenizer: corpus.settings.tokenizer,
-                depth: corpus.settings.depth)))
-        } catch {
-          completion(.failure(WireError(error, corpus: call.corpus)))
-        }
-      }
+      try create(call, completion)
       return .later
     case .corpusDrop(let call):
-      let corpus = try corpus(call.corpus)
-      let completion = completion()
-      disk.run { [store, sessions, logger] in
-        do throws(StoreError) {
-          let dropped = try store.dropCorpus(named: call.corpus)
-          sessions.forget(corpus: corpus)
-          logger.notice("corpus dropped", metadata: ["corpus": "\(call.corpus)"])
-          completion(.success(CorpusDropped(dropped: dropped)))
-        } catch {
-          completion(.failure(WireError(error, corpus: call.corpus)))
-        }
-      }
+      try drop(call, completion)
+      return .later
+    case .corpusMerge(let call):
+      try merge(call, completion)
+      return .later
+    case .sequenceForget(let call):
+      try forget(call, completion)
+      return .later
+    case .snapshotCreate(let call):
+      try createSnapshot(call, completion)
+      return .later
+    case .snapshotList(let corpus):
+      listSnapshots(ofCorpus: corpus, completion())
+      return .later
+    case .snapshotVerify(let reference):
+      verifySnapshot(reference, completion())
+      return .later
+    case .snapshotDelete(let name):
+      deleteSnapshot(name, completion())
+      return .later
+    case .snapshotRestore(let call):
+      restoreSnapshot(call, completion())
       return .later
     }
     return .now
@@ -122,22 +116,7 @@ package final class Responder: Sendable {
     long.run { [longLines] in completion(longLines.reader.read(line)) }
   }
 
-  // MARK: Corpora
-
-  private func corpus(_ name: String) throws(WireError) -> Corpus {
-    guard let corpus = store.corpus(named: name) else { throw .corpusNotFound(name) }
-    return corpus
-  }
-
-  private func statistics(_ corpus: Corpus) -> CorpusStatistics {
-    let stats = corpus.stats()
-    return CorpusStatistics(
-      corpus: corpus.name, tokenizer: corpus.settings.tokenizer, depth: corpus.settings.depth,
-      sequences: stats.sequences, tokens: stats.tokens, openTokens: stats.openTokens,
-      bytesOnDisk: stats.bytesOnDisk, bytesInMemory: stats.bytesInMemory,
-      bytesPerToken: stats.bytesPerToken, segments: stats.segments, sessions: stats.sessions,
-      oldest: stats.oldestOrder, newest: stats.newestOrder)
-  }
+  // MARK: The service
 
   private var serverInfo: ServerInfo {
     ServerInfo(
@@ -282,45 +261,9 @@ package final class Responder: Sendable {
     let sequences = call.sequences.map { NewSequence(id: $0.id, tokens: $0.tokens) }
     corpus.insert(sequences) { result in
       switch result {
-      case .success(let receipt):
-        completion(
-          .success(
-            Inserted(
-              inserted: receipt.inserted, duplicates: receipt.duplicates, tokens: receipt.tokens,
-              lastOrder: receipt.lastOrder)))
+      case .success(let receipt): completion(.success(Inserted(receipt)))
       case .failure(let error): completion(.failure(WireError(error, corpus: call.corpus)))
       }
-    }
-  }
-}
-
-extension WireError {
-  init(_ error: StoreError, corpus: String = "") {
-    let message = error.description
-    switch error {
-    case .corpusExists(let name, let differences):
-      self.init(
-        .corpusExists, message, ["corpus": .text(name), "differences": .texts(differences)])
-    case .conflict(let id): self.init(.conflict, message, ["id": .text(id)])
-    case .full(let used, let max):
-      self.init(.storageFull, message, ["used_bytes": .number(used), "max_bytes": .number(max)])
-    case .corrupt(let what, let place):
-      self.init(.corrupt, message, ["what": .text(what), "where": .text(place)])
-    case .closed: self = .corpusNotFound(corpus)
-    case .busy(let millis):
-      self.init(.busy, message, ["retry_after_ms": .number(millis)])
-    case .corpusName:
-      self.init(.invalidParams, message, ["member": .text("params.corpus")])
-    case .notAStore, .formatVersion, .inUse, .inaccessible, .failed:
-      self.init(.internalError, message)
-    }
-  }
-
-  init(_ error: StoreError, session: String) {
-    if case .closed = error {
-      self = .sessionNotFound(session)
-    } else {
-      self.init(error)
     }
   }
 }

@@ -108,9 +108,13 @@ public final class TreeService: Sendable {
   public var port: Int? { channel.localAddress?.port }
 
   /// Takes no more connections, answers what was received, records open sessions and ends.
+  ///
+  /// An operator's call that is under way is done first, however long it takes; drafts go on
+  /// meanwhile. Those that wait for their turn are answered `busy`.
   public func stop() async throws {
     leases.cancel()
     try? await channel.close().get()
+    await responder.operations.end()
     // Each connection's own event loop closes it, after the requests that it has received.
     await connections.closeAll()
     await withCheckedContinuation { continuation in

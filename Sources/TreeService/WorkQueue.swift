@@ -1,4 +1,4 @@
-import CBackground
+import CLinux
 import NIOConcurrencyHelpers
 import NIOPosix
 
@@ -12,8 +12,22 @@ struct WorkQueue: Sendable {
     if let background { run { unsafe run_in_background(background) } }
   }
 
-  func run(_ body: @escaping @Sendable () -> Void) {
-    pool.submit { _ in body() }
+  /// - Parameter ended: Called instead of `body` where the queue ends before its turn.
+  func run(
+    _ body: @escaping @Sendable () -> Void, ended: @escaping @Sendable () -> Void = {}
+  ) {
+    pool.submit { state in
+      switch state {
+      case .active: body()
+      case .cancelled: ended()
+      }
+    }
+  }
+
+  /// Waits for what has begun; what waits for its turn, or is still to come, is not done.
+  func end() async {
+    // It fails where the queue has ended already.
+    try? await pool.shutdownGracefully()
   }
 }
 

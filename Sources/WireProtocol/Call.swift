@@ -9,11 +9,19 @@ public enum Call: Equatable, Sendable {
   case corpusList
   case corpusStats(corpus: String)
   case corpusDrop(CorpusDrop)
+  case corpusMerge(CorpusMerge)
   case sequenceInsert(SequenceInsert)
+  case sequenceForget(SequenceForget)
   case speculate(Speculate)
   case sessionOpen(SessionOpen)
   case sessionStep(SessionStep)
   case sessionClose(SessionClose)
+  case snapshotCreate(SnapshotCreate)
+  /// Of one corpus, or all.
+  case snapshotList(corpus: String?)
+  case snapshotVerify(SnapshotReference)
+  case snapshotDelete(snapshot: String)
+  case snapshotRestore(SnapshotRestore)
 
   public var method: String {
     switch self {
@@ -24,11 +32,18 @@ public enum Call: Equatable, Sendable {
     case .corpusList: "corpus.list"
     case .corpusStats: "corpus.stats"
     case .corpusDrop: "corpus.drop"
+    case .corpusMerge: "corpus.merge"
     case .sequenceInsert: "sequence.insert"
+    case .sequenceForget: "sequence.forget"
     case .speculate: "speculate"
     case .sessionOpen: "session.open"
     case .sessionStep: "session.step"
     case .sessionClose: "session.close"
+    case .snapshotCreate: "snapshot.create"
+    case .snapshotList: "snapshot.list"
+    case .snapshotVerify: "snapshot.verify"
+    case .snapshotDelete: "snapshot.delete"
+    case .snapshotRestore: "snapshot.restore"
     }
   }
 
@@ -47,12 +62,20 @@ public enum Call: Equatable, Sendable {
     case "corpus.create": self = .corpusCreate(try CorpusCreate(params, limits))
     case "corpus.drop": self = .corpusDrop(try CorpusDrop(params))
     case "corpus.stats":
-      var corpus: String?
+      self = .corpusStats(corpus: try required(try Self.corpusAlone(params), "corpus"))
+    case "corpus.merge": self = .corpusMerge(try CorpusMerge(params))
+    case "sequence.forget": self = .sequenceForget(try SequenceForget(params, limits))
+    case "snapshot.create": self = .snapshotCreate(try SnapshotCreate(params, limits))
+    case "snapshot.list": self = .snapshotList(corpus: try Self.corpusAlone(params))
+    case "snapshot.verify": self = .snapshotVerify(try SnapshotReference(params, limits))
+    case "snapshot.delete":
+      var snapshot: String?
       try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
-        guard name == "corpus" else { throw member.unknown }
-        try member.set(&corpus, member.corpusName())
+        guard name == "snapshot" else { throw member.unknown }
+        try member.set(&snapshot, member.snapshotName(limits))
       }
-      self = .corpusStats(corpus: try required(corpus, "corpus"))
+      self = .snapshotDelete(snapshot: try required(snapshot, "snapshot"))
+    case "snapshot.restore": self = .snapshotRestore(try SnapshotRestore(params, limits))
     case "corpus.list", "server.info", "health.live", "health.ready":
       try params?.forEachMember(of: "params") { (_, member) throws(WireError) in
         throw member.unknown
@@ -72,6 +95,16 @@ public enum Call: Equatable, Sendable {
     }
   }
 
+  /// Reads params that have no other member than `corpus`.
+  private static func corpusAlone(_ params: JSONValue?) throws(WireError) -> String? {
+    var corpus: String?
+    try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
+      guard name == "corpus" else { throw member.unknown }
+      try member.set(&corpus, member.corpusName())
+    }
+    return corpus
+  }
+
   /// Writes the members of `params`.
   func writeParams(to writer: inout JSONWriter) {
     switch self {
@@ -81,6 +114,19 @@ public enum Call: Equatable, Sendable {
       writer.string(corpus)
     case .corpusCreate(let call): call.write(to: &writer)
     case .corpusDrop(let call): call.write(to: &writer)
+    case .corpusMerge(let call): call.write(to: &writer)
+    case .sequenceForget(let call): call.write(to: &writer)
+    case .snapshotCreate(let call): call.write(to: &writer)
+    case .snapshotList(let corpus):
+      if let corpus {
+        writer.name("corpus")
+        writer.string(corpus)
+      }
+    case .snapshotVerify(let snapshot): snapshot.write(to: &writer)
+    case .snapshotDelete(let snapshot):
+      writer.name("snapshot")
+      writer.string(snapshot)
+    case .snapshotRestore(let call): call.write(to: &writer)
     case .sequenceInsert(let call): call.write(to: &writer)
     case .speculate(let call): call.write(to: &writer)
     case .sessionOpen(let call): call.write(to: &writer)

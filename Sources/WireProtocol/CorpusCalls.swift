@@ -4,17 +4,27 @@ public struct CorpusCreate: Equatable, Sendable {
   public var tokenizer: String?
   /// Longest pattern whose count is kept, in tokens.
   public var depth = 64
+  /// How much history is kept.
+  public var retention = CorpusRetention()
+  /// When what was acknowledged is on disk.
+  public var durability = CorpusDurability.commit
 
-  public init(corpus: String, tokenizer: String? = nil, depth: Int = 64) {
+  public init(
+    corpus: String, tokenizer: String? = nil, depth: Int = 64,
+    retention: CorpusRetention = CorpusRetention(), durability: CorpusDurability = .commit
+  ) {
     self.corpus = corpus
     self.tokenizer = tokenizer
     self.depth = depth
+    self.retention = retention
+    self.durability = durability
   }
 
   init(_ params: JSONValue?, _ limits: Limits) throws(WireError) {
     var (corpus, tokenizer): (String?, String?)
     var depth: Int?
-    var durability: String?
+    var retention: CorpusRetention?
+    var durability = CorpusDurability.Reader()
     try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
       switch name {
       case "corpus": try member.set(&corpus, member.corpusName())
@@ -22,18 +32,15 @@ public struct CorpusCreate: Equatable, Sendable {
         try member.set(
           &tokenizer, member.name("tokenizer_bytes", bytesMax: limits.tokenizerBytesMax))
       case "depth": try member.set(&depth, member.integer(Limits.depthRange))
-      case "durability":
-        let value = try member.string("durability_bytes", bytesMax: 64)
-        // A mode that is not kept must not be promised.
-        if value != "commit" { throw member.wrong("\"commit\", the only mode of this version") }
-        try member.set(&durability, value)
-      case "retention":
-        throw member.wrong("nothing: this version keeps all history")
+      case "retention": try member.set(&retention, CorpusRetention(member))
+      case "durability": try durability.readMode(member)
+      case "durability_ms": try durability.readMillis(member)
       default: throw member.unknown
       }
     }
     self.init(
-      corpus: try required(corpus, "corpus"), tokenizer: tokenizer, depth: depth ?? 64)
+      corpus: try required(corpus, "corpus"), tokenizer: tokenizer, depth: depth ?? 64,
+      retention: retention ?? CorpusRetention(), durability: try durability.durability())
   }
 
   func write(to writer: inout JSONWriter) {
@@ -45,6 +52,11 @@ public struct CorpusCreate: Equatable, Sendable {
     }
     writer.name("depth")
     writer.integer(depth)
+    if !retention.isUnbounded {
+      writer.name("retention")
+      retention.write(to: &writer)
+    }
+    if durability != .commit { durability.write(to: &writer) }
   }
 }
 
@@ -79,5 +91,43 @@ public struct CorpusDrop: Equatable, Sendable {
     writer.string(corpus)
     writer.name("confirm")
     writer.string(corpus)
+  }
+}
+
+/// `corpus.merge`: adds the sequences of one corpus to another, all of them or none.
+public struct CorpusMerge: Equatable, Sendable {
+  /// The corpus that is read, and stays as it is.
+  public var from: String
+  /// The corpus that is added to.
+  public var into: String
+
+  public init(from: String, into: String) {
+    self.from = from
+    self.into = into
+  }
+
+  init(_ params: JSONValue?) throws(WireError) {
+    var (from, into): (String?, String?)
+    try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
+      switch name {
+      case "from": try member.set(&from, member.corpusName())
+      case "into": try member.set(&into, member.corpusName())
+      default: throw member.unknown
+      }
+    }
+    self.init(from: try required(from, "from"), into: try required(into, "into"))
+    if self.from == self.into {
+      throw WireError(
+        .invalidParams,
+        "params.from and params.into are both \"\(self.from)\", expected two corpora; name another one",
+        ["member": .text("params.into")])
+    }
+  }
+
+  func write(to writer: inout JSONWriter) {
+    writer.name("from")
+    writer.string(from)
+    writer.name("into")
+    writer.string(into)
   }
 }

@@ -102,6 +102,52 @@ public struct SequenceInsert: Equatable, Sendable {
   }
 }
 
+/// `sequence.forget`: removes sequences for good; answered when they are gone.
+public struct SequenceForget: Equatable, Sendable {
+  public var corpus: String
+  public var ids: [String]
+
+  public init(corpus: String, ids: [String]) {
+    self.corpus = corpus
+    self.ids = ids
+  }
+
+  init(_ params: JSONValue?, _ limits: Limits) throws(WireError) {
+    var corpus: String?
+    var ids: [String]?
+    try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
+      switch name {
+      case "corpus": try member.set(&corpus, member.corpusName())
+      case "ids": try member.set(&ids, Self.ids(member, limits))
+      default: throw member.unknown
+      }
+    }
+    self.init(corpus: try required(corpus, "corpus"), ids: try required(ids, "ids"))
+  }
+
+  private static func ids(_ member: Member, _ limits: Limits) throws(WireError) -> [String] {
+    guard member.value.kind == .array else { throw member.wrong("an array of ids") }
+    let count = member.value.count
+    if count > limits.forgetIDsMax {
+      throw .limit("forget_ids", max: limits.forgetIDsMax, got: count, "\(member.place)")
+    }
+    var ids: [String] = []
+    ids.reserveCapacity(count)
+    try member.value.forEachElement { (position, value) throws(WireError) in
+      let element = Member(value: value, place: Member.Place(name: "ids[\(position)]"))
+      ids.append(try element.name("sequence_id_bytes", bytesMax: limits.sequenceIDBytesMax))
+    }
+    return ids
+  }
+
+  func write(to writer: inout JSONWriter) {
+    writer.name("corpus")
+    writer.string(corpus)
+    writer.name("ids")
+    writer.strings(ids)
+  }
+}
+
 /// `speculate`: drafts from the shared history, without a session.
 public struct Speculate: Equatable, Sendable {
   public var corpus: String

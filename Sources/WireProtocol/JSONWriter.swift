@@ -262,4 +262,10 @@ public struct JSONWriter: ~Copyable {
     }
     endArray()
   }
+
+  public mutating func strings(_ texts: [String]) {
+    beginArray()
+    for text in texts { string(text) }
+    endArray()
+  }
 }

@@ -31,6 +31,12 @@ public struct Limits: Equatable, Sendable {
   public var sequenceIDBytesMax = 256
   /// Bytes in the name of a tokenizer.
   public var tokenizerBytesMax = 256
+  /// Ids in one `sequence.forget`.
+  public var forgetIDsMax = 1 << 16
+  /// Bytes in the name of a snapshot.
+  public var snapshotNameBytesMax = 128
+  /// Bytes in the path of a snapshot's file: what the system allows.
+  public var pathBytesMax = 4096
 
   public init() {}
 
@@ -49,7 +55,8 @@ public struct Limits: Equatable, Sendable {
       ("sequences", sequencesMax), ("sequence_tokens", sequenceTokensMax),
       ("sessions", sessionsMax), ("corpora", corporaMax),
       ("session_name_bytes", sessionNameBytesMax), ("sequence_id_bytes", sequenceIDBytesMax),
-      ("tokenizer_bytes", tokenizerBytesMax),
+      ("tokenizer_bytes", tokenizerBytesMax), ("forget_ids", forgetIDsMax),
+      ("snapshot_name_bytes", snapshotNameBytesMax), ("path_bytes", pathBytesMax),
     ]
   }
 }

@@ -90,6 +90,19 @@ struct Member {
     try name("corpus_name_bytes", bytesMax: 64)
   }
 
+  /// Which names are allowed is the store's to say here too.
+  func snapshotName(_ limits: Limits) throws(WireError) -> String {
+    try name("snapshot_name_bytes", bytesMax: limits.snapshotNameBytesMax)
+  }
+
+  /// The path of a file.
+  func path(_ limits: Limits) throws(WireError) -> String {
+    let path = try name("path_bytes", bytesMax: limits.pathBytesMax)
+    // The system would take what stands before it for the path.
+    if path.utf8.contains(0) { throw wrong("a path without a zero byte") }
+    return path
+  }
+
   /// Appends an array of token ids and returns where they stand.
   func tokens(
     _ limit: String, max: Int, to tokens: inout [Int32]

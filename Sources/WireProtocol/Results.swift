@@ -29,6 +29,16 @@ public struct ResultObject {
   func double(_ name: String) -> Double? { member(name).map(\.double) }
   func string(_ name: String) -> String? { member(name).map(\.string) }
   func bool(_ name: String) -> Bool? { member(name).map(\.bool) }
+
+  /// The strings of an array; nil where it is not there or holds something else.
+  func strings(_ name: String) -> [String]? {
+    guard let list = member(name), list.kind == .array else { return nil }
+    var strings: [String] = []
+    list.forEachElement { (_, value) in
+      if value.kind == .string { strings.append(value.string) }
+    }
+    return strings.count == list.count ? strings : nil
+  }
 }
 
 /// `server.info`
@@ -91,173 +101,13 @@ public struct Health: WireResult, Equatable {
     writer.name("ok")
     writer.bool(ok)
     writer.name("awaited")
-    writer.beginArray()
-    for name in awaited { writer.string(name) }
-    writer.endArray()
+    writer.strings(awaited)
   }
 
   public init?(result: ResultObject) {
     guard let ok = result.bool("ok") else { return nil }
     self.init(ok: ok)
     result.member("awaited")?.forEachElement { (_, value) in awaited.append(value.string) }
-  }
-}
-
-/// `corpus.create`
-public struct CorpusDescription: WireResult, Equatable {
-  public var corpus: String
-  public var tokenizer: String?
-  public var depth: Int
-
-  public init(corpus: String, tokenizer: String?, depth: Int) {
-    self.corpus = corpus
-    self.tokenizer = tokenizer
-    self.depth = depth
-  }
-
-  public func write(to writer: inout JSONWriter) {
-    writer.name("corpus")
-    writer.string(corpus)
-    writer.name("tokenizer")
-    if let tokenizer { writer.string(tokenizer) } else { writer.null() }
-    writer.name("depth")
-    writer.integer(depth)
-    writer.name("durability")
-    writer.string("commit")
-  }
-
-  public init?(result: ResultObject) {
-    guard let corpus = result.string("corpus"), let depth = result.integer("depth") else {
-      return nil
-    }
-    self.init(corpus: corpus, tokenizer: result.string("tokenizer"), depth: depth)
-  }
-}
-
-/// `corpus.stats`, and one entry of `corpus.list`
-public struct CorpusStatistics: WireResult, Equatable {
-  public var corpus: String
-  public var tokenizer: String?
-  public var depth: Int
-  /// Finished sequences and their tokens.
-  public var sequences: Int
-  public var tokens: Int
-  /// Tokens of open sessions that are drafted from but not on disk yet.
-  public var openTokens: Int
-  public var bytesOnDisk: Int
-  public var bytesInMemory: Int
-  public var bytesPerToken: Double
-  public var segments: Int
-  public var sessions: Int
-  /// Order numbers of the oldest and newest sequence.
-  public var oldest: UInt64?
-  public var newest: UInt64?
-
-  public init(
-    corpus: String, tokenizer: String?, depth: Int, sequences: Int, tokens: Int, openTokens: Int,
-    bytesOnDisk: Int, bytesInMemory: Int, bytesPerToken: Double, segments: Int, sessions: Int,
-    oldest: UInt64?, newest: UInt64?
-  ) {
-    self.corpus = corpus
-    self.tokenizer = tokenizer
-    self.depth = depth
-    self.sequences = sequences
-    self.tokens = tokens
-    self.openTokens = openTokens
-    self.bytesOnDisk = bytesOnDisk
-    self.bytesInMemory = bytesInMemory
-    self.bytesPerToken = bytesPerToken
-    self.segments = segments
-    self.sessions = sessions
-    self.oldest = oldest
-    self.newest = newest
-  }
-
-  public func write(to writer: inout JSONWriter) {
-    writer.name("corpus")
-    writer.string(corpus)
-    writer.name("tokenizer")
-    if let tokenizer { writer.string(tokenizer) } else { writer.null() }
-    for (name, value) in [
-      ("depth", depth), ("sequences", sequences), ("tokens", tokens), ("open_tokens", openTokens),
-      ("bytes_on_disk", bytesOnDisk), ("bytes_in_memory", bytesInMemory),
-      ("segments", segments), ("sessions", sessions),
-    ] {
-      writer.name(of: name)
-      writer.integer(value)
-    }
-    writer.name("bytes_per_token")
-    writer.number(bytesPerToken)
-    for (name, order) in [("oldest", oldest), ("newest", newest)] {
-      writer.name(of: name)
-      if let order { writer.integer(order) } else { writer.null() }
-    }
-  }
-
-  public init?(result: ResultObject) {
-    guard let corpus = result.string("corpus"), let depth = result.integer("depth"),
-      let sequences = result.integer("sequences"), let tokens = result.integer("tokens"),
-      let openTokens = result.integer("open_tokens"),
-      let bytesOnDisk = result.integer("bytes_on_disk"),
-      let bytesInMemory = result.integer("bytes_in_memory"),
-      let bytesPerToken = result.double("bytes_per_token"),
-      let segments = result.integer("segments"), let sessions = result.integer("sessions")
-    else { return nil }
-    self.init(
-      corpus: corpus, tokenizer: result.string("tokenizer"), depth: depth, sequences: sequences,
-      tokens: tokens, openTokens: openTokens, bytesOnDisk: bytesOnDisk,
-      bytesInMemory: bytesInMemory, bytesPerToken: bytesPerToken, segments: segments,
-      sessions: sessions, oldest: result.integer("oldest").map(UInt64.init),
-      newest: result.integer("newest").map(UInt64.init))
-  }
-}
-
-/// `corpus.list`
-public struct CorpusList: WireResult, Equatable {
-  public var corpora: [CorpusStatistics]
-
-  public init(corpora: [CorpusStatistics]) {
-    self.corpora = corpora
-  }
-
-  public func write(to writer: inout JSONWriter) {
-    writer.name("corpora")
-    writer.beginArray()
-    for corpus in corpora {
-      writer.beginObject()
-      corpus.write(to: &writer)
-      writer.endObject()
-    }
-    writer.endArray()
-  }
-
-  public init?(result: ResultObject) {
-    guard let list = result.member("corpora") else { return nil }
-    corpora = []
-    list.forEachElement { (_, value) in
-      if let corpus = CorpusStatistics(result: ResultObject(value: value)) {
-        corpora.append(corpus)
-      }
-    }
-  }
-}
-
-/// `corpus.drop`
-public struct CorpusDropped: WireResult, Equatable {
-  public var dropped: Bool
-
-  public init(dropped: Bool) {
-    self.dropped = dropped
-  }
-
-  public func write(to writer: inout JSONWriter) {
-    writer.name("dropped")
-    writer.bool(dropped)
-  }
-
-  public init?(result: ResultObject) {
-    guard let dropped = result.bool("dropped") else { return nil }
-    self.init(dropped: dropped)
   }
 }
 
@@ -293,6 +143,44 @@ public struct Inserted: WireResult, Equatable {
     self.init(
       inserted: inserted, duplicates: duplicates, tokens: tokens,
       lastOrder: result.integer("last_order").map(UInt64.init))
+  }
+}
+
+/// `sequence.forget`
+public struct Forgotten: WireResult, Equatable {
+  /// Sequences that were there and are gone, and tokens in them.
+  public var forgotten: Int
+  public var tokens: Int
+  /// Ids that stood for nothing.
+  public var missing: Int
+  /// Snapshots of the corpus that are older and still hold what they held.
+  public var olderSnapshots: [String]
+
+  public init(forgotten: Int, tokens: Int, missing: Int, olderSnapshots: [String]) {
+    self.forgotten = forgotten
+    self.tokens = tokens
+    self.missing = missing
+    self.olderSnapshots = olderSnapshots
+  }
+
+  public func write(to writer: inout JSONWriter) {
+    writer.name("forgotten")
+    writer.integer(forgotten)
+    writer.name("tokens")
+    writer.integer(tokens)
+    writer.name("missing")
+    writer.integer(missing)
+    writer.name("older_snapshots")
+    writer.strings(olderSnapshots)
+  }
+
+  public init?(result: ResultObject) {
+    guard let forgotten = result.integer("forgotten"), let tokens = result.integer("tokens"),
+      let missing = result.integer("missing"),
+      let olderSnapshots = result.strings("older_snapshots")
+    else { return nil }
+    self.init(
+      forgotten: forgotten, tokens: tokens, missing: missing, olderSnapshots: olderSnapshots)
   }
 }
 

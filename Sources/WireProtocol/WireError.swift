@@ -17,6 +17,7 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
     case busy
     case tokenizerMismatch = "tokenizer_mismatch"
     case snapshotNotFound = "snapshot_not_found"
+    case readOnly = "read_only"
 
     public var code: Int {
       switch self {
@@ -36,6 +37,7 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
       case .busy: -32009
       case .tokenizerMismatch: -32010
       case .snapshotNotFound: -32011
+      case .readOnly: -32012
       }
     }
   }
@@ -73,6 +75,14 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
       ["corpus": .text(name)])
   }
 
+  /// A snapshot is to become a corpus whose name is taken.
+  public static func corpusStands(_ name: String) -> WireError {
+    WireError(
+      .corpusExists,
+      "corpus \(name) is there already; restore into another name, or say that it is to be replaced",
+      ["corpus": .text(name), "differences": .texts([])])
+  }
+
   public static func sessionNotFound(_ name: String) -> WireError {
     WireError(
       .sessionNotFound,
@@ -98,10 +108,7 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
       switch detail {
       case .text(let text): writer.string(text)
       case .number(let number): writer.integer(number)
-      case .texts(let texts):
-        writer.beginArray()
-        for text in texts { writer.string(text) }
-        writer.endArray()
+      case .texts(let texts): writer.strings(texts)
       }
     }
     writer.endObject()

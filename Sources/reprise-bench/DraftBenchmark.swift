@@ -50,7 +50,7 @@ struct DraftBenchmark {
     try setting.require(setting.wholeStore, of: "load")
     let store = try Store(path: setting.wholeStore, options: Self.options)
     defer { store.close() }
-    guard let corpus = store.corpus(named: "large") else { throw BenchError("no corpus") }
+    guard let corpus = try store.corpus(named: "large") else { throw BenchError("no corpus") }
     let stats = corpus.stats()
     let evaluated = try readTrace(heldBack)[...].prefix(Self.evaluated)
     for tree in [false, true] {

@@ -85,7 +85,7 @@ struct LoadBenchmark {
     options.compactsInBackground = false
     let store = try Store(path: path, options: options)
     defer { store.close() }
-    guard let corpus = store.corpus(named: "large") else { throw BenchError("no corpus") }
+    guard let corpus = try store.corpus(named: "large") else { throw BenchError("no corpus") }
     return try body(corpus)
   }
 }

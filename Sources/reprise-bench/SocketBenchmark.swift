@@ -73,7 +73,7 @@ struct SocketBenchmark {
   ) throws {
     let store = try Store(path: path)
     defer { store.close() }
-    guard let corpus = store.corpus(named: "large") else { throw BenchError("no corpus") }
+    guard let corpus = try store.corpus(named: "large") else { throw BenchError("no corpus") }
     var outputs = outputs
     let texts = outputs.take(400_000).filter { $0.count > Self.accepted }
     var scratch = DraftScratch()

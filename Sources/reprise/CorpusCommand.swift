@@ -3,15 +3,16 @@ import WireProtocol
 
 struct CorpusCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "corpus", abstract: "List, make, look at and drop corpora.",
+    commandName: "corpus", abstract: "List, make, look at, merge and drop corpora.",
     discussion: """
       EXAMPLES
         reprise corpus create qwen3-coder --socket ./reprise.sock
         reprise corpus list --socket ./reprise.sock
         reprise corpus stats qwen3-coder --json --store ./history
+        reprise corpus merge --from night --into qwen3-coder --socket ./reprise.sock
         reprise corpus drop qwen3-coder --confirm qwen3-coder --store ./history
       """,
-    subcommands: [List.self, Create.self, Stats.self, Drop.self])
+    subcommands: [List.self, Create.self, Stats.self, Merge.self, Drop.self])
 
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "List all corpora.")
@@ -37,36 +38,6 @@ struct CorpusCommand: AsyncParsableCommand {
     }
   }
 
-  struct Create: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-      abstract: "Make a corpus; no error if it stands with the same settings.")
-
-    @OptionGroup var history: HistoryOptions
-    @Argument(help: "Name: 1 to 64 letters, digits, '.', '_' or '-'.") var name: String
-    @Option(help: "Name of the tokenizer; inserts that name another are refused.")
-    var tokenizer: String?
-    @Option(help: "Longest pattern whose count is kept, in tokens, 2 to 127.") var depth = 64
-    @Flag(help: "Print the result as JSON.") var json = false
-
-    func validate() throws {
-      if !Limits.depthRange.contains(depth) {
-        throw ValidationError("--depth is \(depth), expected 2 to 127")
-      }
-    }
-
-    func run() async throws {
-      let (name, tokenizer, depth) = (name, tokenizer, depth)
-      let corpus = try await withHistory(history) {
-        try await $0.createCorpus(name, tokenizer: tokenizer, depth: depth)
-      }
-      if json {
-        printJSON { corpus.write(to: &$0) }
-      } else {
-        print("corpus \(corpus.corpus) stands, with depth \(corpus.depth)")
-      }
-    }
-  }
-
   struct Stats: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Show one corpus in numbers.")
 
@@ -85,12 +56,15 @@ struct CorpusCommand: AsyncParsableCommand {
         ["corpus", stats.corpus],
         [
           ["tokenizer", stats.tokenizer ?? "not set"], ["depth", "\(stats.depth)"],
+          ["keeps", stats.retention.text], ["durability", stats.durability.text],
           ["sequences", "\(stats.sequences)"], ["tokens", "\(stats.tokens)"],
           ["tokens of open sessions", "\(stats.openTokens)"], ["sessions", "\(stats.sessions)"],
           ["segments", "\(stats.segments)"], ["on disk", readable(bytes: stats.bytesOnDisk)],
           ["in memory", readable(bytes: stats.bytesInMemory)],
           ["bytes a token", fixed(stats.bytesPerToken, 1)],
+          ["sequences not on disk yet", "\(stats.unsavedSequences)"],
         ])
+      for damage in stats.damage { print("damaged: \(damage)") }
     }
   }
 

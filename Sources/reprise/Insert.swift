@@ -44,7 +44,7 @@ struct Insert: AsyncParsableCommand {
   }
 
   private func insert(_ input: LineInput, _ access: any HistoryAccess) async throws {
-    if create { _ = try await access.createCorpus(corpus, tokenizer: nil, depth: 64) }
+    if create { try await access.makeCorpusIfMissing(corpus) }
     let start = ContinuousClock.now
     let bar = ProgressBar("inserting")
     var batches = SequenceBatches(access, corpus)

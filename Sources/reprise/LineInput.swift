@@ -42,11 +42,27 @@ final class LineInput {
       do throws(TraceLineReader.Malformed) {
         return try reader.read(line.span.bytesOfLine)
       } catch {
-        throw InputError(description: "\(name), line \(lineNumber): \(error)")
+        throw InputError(description: "\(place): \(error)")
       }
     }
     return nil
   }
+
+  /// The next line as text, or nil at the end. Empty lines are passed over.
+  func nextText() throws -> String? {
+    while let line = try nextLine() {
+      lineNumber += 1
+      if line.isEmpty { continue }
+      guard let text = String(validating: line, as: UTF8.self) else {
+        throw InputError(description: "\(place) is no UTF-8")
+      }
+      return text
+    }
+    return nil
+  }
+
+  /// Where the line that was read last stands.
+  var place: String { "\(name), line \(lineNumber)" }
 
   private func nextLine() throws -> [UInt8]? {
     var searched = start

@@ -69,14 +69,3 @@ extension ExitCode {
     return .failure
   }
 }
-
-extension CorpusStatistics {
-  init(_ name: String, tokenizer: String?, depth: Int, _ stats: CorpusStats) {
-    self.init(
-      corpus: name, tokenizer: tokenizer, depth: depth, sequences: stats.sequences,
-      tokens: stats.tokens, openTokens: stats.openTokens, bytesOnDisk: stats.bytesOnDisk,
-      bytesInMemory: stats.bytesInMemory, bytesPerToken: stats.bytesPerToken,
-      segments: stats.segments, sessions: stats.sessions, oldest: stats.oldestOrder,
-      newest: stats.newestOrder)
-  }
-}

@@ -11,38 +11,63 @@ struct Replay: AsyncParsableCommand {
       Runs a trace as a model server would: opens a session with each prompt, asks for a draft, \
       verifies it against what was really written, accepts, and closes. Each line is an object with \
       "response" (or "tokens") and perhaps "prompt". The first --warm records only become history. \
-      Runs in this process, over a store in a temporary directory, unless --socket or --store is \
-      given. The numbers but for the times do not depend on where it runs.
+      Runs in this process, over a store in a temporary directory, unless --socket, --store or \
+      --snapshot is given. The numbers but for the times do not depend on where it runs.
+
+      Over a snapshot the history stands, so that the same trace gives the same numbers for ever: \
+      outputs join it only where --share says so, and then in memory alone.
 
       EXAMPLES
         xz -dc trace.jsonl.xz | reprise replay --warm 1000 --eval 200 -
         reprise replay --tree --json trace.jsonl
         reprise replay --socket ./reprise.sock --corpus demo trace.jsonl
+        reprise replay --snapshot ./demo.snapshot --json trace.jsonl
       """)
 
   @OptionGroup var history: HistoryOptions
-  @Option(help: "Corpus to use; made if it is not there.") var corpus = "replay"
+  @Option(help: "File of a snapshot to replay over, which is only read.") var snapshot: String?
+  @Option(help: "Corpus to use; made if it is not there. (default: replay, or the snapshot's)")
+  var corpus: String?
   @Option(help: "Records that only become history.") var warm = 0
   @Option(help: "Records that are replayed; all that are left if not given.") var eval: Int?
   @OptionGroup var draft: DraftFlags
-  @Option(help: "How outputs join the history: live, close or never.")
-  var share = SessionOpen.Share.live
+  @Option(
+    help:
+      "How outputs join the history: live, close or never. (default: live; never for a snapshot)")
+  var share: SessionOpen.Share?
   @Flag(help: "Print the result as JSON.") var json = false
   @Argument(help: "JSONL file, or - for standard input.") var file: String
 
   func validate() throws {
     if warm < 0 { throw ValidationError("--warm is \(warm), expected 0 or more") }
     if let eval, eval < 0 { throw ValidationError("--eval is \(eval), expected 0 or more") }
+    if snapshot == nil { return }
+    if history.socket != nil || history.store != nil {
+      throw ValidationError("--snapshot excludes --socket and --store; give one of them")
+    }
+    if corpus != nil {
+      throw ValidationError("--snapshot has one corpus and excludes --corpus; leave it out")
+    }
+    if warm > 0 {
+      throw ValidationError(
+        "--warm is \(warm), but a snapshot is only read; restore it into a store to add to it, or "
+          + "leave --warm out")
+    }
   }
 
   func run() async throws {
     let input = try LineInput(file)
     try await reportingErrors {
-      let temporary = try TemporaryStore(isNeeded: history.store == nil && history.socket == nil)
-      defer { temporary.remove() }
+      let isElsewhere = history.store != nil || history.socket != nil || snapshot != nil
+      let temporary = isElsewhere ? nil : TemporaryStore()
+      defer { temporary?.remove() }
       let access =
-        try temporary.path.map { StoreAccess(try Store(path: $0)) as any HistoryAccess }
-        ?? history.open()
+        if let snapshot {
+          StoreAccess(try Store(snapshot: snapshot)) as any HistoryAccess
+        } else {
+          try temporary.map { StoreAccess(try Store(path: $0.path)) as any HistoryAccess }
+            ?? history.open()
+        }
       do {
         let report = try await replay(input, access)
         await access.close()
@@ -56,13 +81,13 @@ struct Replay: AsyncParsableCommand {
 
   private func replay(_ input: LineInput, _ access: any HistoryAccess) async throws -> ReplayReport
   {
-    _ = try await access.createCorpus(corpus, tokenizer: nil, depth: 64)
+    let corpus = try await chosenCorpus(in: access)
     var report = ReplayReport()
     let reader = TraceLineReader(lineBytesMax: LineInput.lineBytesMax)
-    try await warmUp(input, reader, access, &report)
+    try await warmUp(input, reader, access, corpus, &report)
     let bar = ProgressBar("replaying")
     while report.records < eval ?? .max, let record = try input.next(reader) {
-      try await replay(record, access, &report)
+      try await replay(record, access, corpus, &report)
       report.records += 1
       bar.show(
         eval.map { Double(report.records) / Double(max($0, 1)) },
@@ -72,8 +97,16 @@ struct Replay: AsyncParsableCommand {
     return report
   }
 
+  /// The corpus to replay over, made if need be; of a snapshot the only one.
+  private func chosenCorpus(in access: any HistoryAccess) async throws -> String {
+    if snapshot != nil, let only = try await access.corpora().first { return only.corpus }
+    let name = corpus ?? "replay"
+    try await access.makeCorpusIfMissing(name)
+    return name
+  }
+
   private func warmUp(
-    _ input: LineInput, _ reader: TraceLineReader, _ access: any HistoryAccess,
+    _ input: LineInput, _ reader: TraceLineReader, _ access: any HistoryAccess, _ corpus: String,
     _ report: inout ReplayReport
   ) async throws {
     let bar = ProgressBar("reading history")
@@ -102,11 +135,11 @@ struct Replay: AsyncParsableCommand {
   }
 
   private func replay(
-    _ record: TraceLine, _ access: any HistoryAccess, _ report: inout ReplayReport
+    _ record: TraceLine, _ access: any HistoryAccess, _ corpus: String, _ report: inout ReplayReport
   ) async throws {
     let start = ContinuousClock.now
     let session = try await access.openSession(
-      corpus: corpus, prompt: record.prompt, share: share)
+      corpus: corpus, prompt: record.prompt, share: share ?? (snapshot == nil ? .live : .never))
     report.openMicros += micros(since: start)
     report.promptTokens += record.prompt.count
     var draft = Draft()
@@ -129,22 +162,3 @@ struct Replay: AsyncParsableCommand {
 }
 
 extension SessionOpen.Share: ExpressibleByArgument {}
-
-/// A directory that is gone when the command ends.
-private struct TemporaryStore {
-  let path: String?
-
-  init(isNeeded: Bool) throws {
-    guard isNeeded else {
-      path = nil
-      return
-    }
-    let url = FileManager.default.temporaryDirectory
-      .appendingPathComponent("reprise-replay-\(UUID().uuidString)")
-    path = url.path
-  }
-
-  func remove() {
-    if let path { try? FileManager.default.removeItem(atPath: path) }
-  }
-}

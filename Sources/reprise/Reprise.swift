@@ -17,9 +17,12 @@ struct Reprise: AsyncParsableCommand {
         xz -dc trace.jsonl.xz | reprise insert --corpus qwen3-coder -
         reprise speculate --corpus qwen3-coder --tree 5 6 7
         xz -dc trace.jsonl.xz | reprise replay --warm 1000 --eval 200 -
+        reprise snapshot create --corpus qwen3-coder
+        reprise check --store ./history
       """,
     version: repriseVersion,
     subcommands: [
-      Serve.self, Insert.self, SpeculateCommand.self, CorpusCommand.self, Replay.self, Sample.self,
+      Serve.self, Insert.self, Forget.self, SpeculateCommand.self, CorpusCommand.self,
+      SnapshotCommand.self, Check.self, Replay.self, Sample.self,
     ])
 }

@@ -12,15 +12,20 @@ struct Serve: AsyncParsableCommand {
     discussion: """
       Answers on a Unix socket that only its owner may use, or on a loopback port. SIGTERM and \
       SIGINT end it in good order: what was received is answered, open sessions are recorded, and \
-      all is on disk when it exits with 0.
+      all is on disk when it exits with 0. A snapshot is served for reading: inserts are refused, and \
+      sessions are not recorded.
 
       EXAMPLES
         reprise serve --store /var/lib/reprise --socket /run/reprise.sock
         reprise serve --store ./history --port 7411 --log-level debug
+        reprise serve --snapshot ./demo.snapshot --socket ./replica.sock
       """)
 
   @Option(help: "Directory of the store; made if it is not there.")
-  var store: String
+  var store: String?
+
+  @Option(help: "File of a snapshot to serve for reading, instead of a store.")
+  var snapshot: String?
 
   @Option(help: "Unix socket to answer on, made with mode 0600.")
   var socket: String?
@@ -50,6 +55,9 @@ struct Serve: AsyncParsableCommand {
   var logLevel = "info"
 
   func validate() throws {
+    if (store == nil) == (snapshot == nil) {
+      throw ValidationError("say what to serve: either --store DIR or --snapshot FILE")
+    }
     if (socket == nil) == (port == nil) {
       throw ValidationError("say where to answer: either --socket PATH or --port NUMBER")
     }
@@ -85,7 +93,13 @@ struct Serve: AsyncParsableCommand {
     let opened: Store
     do throws(StoreError) {
       let reporting = logger
-      opened = try Store(path: store, options: options) { reporting.error("\($0)") }
+      let report: @Sendable (String) -> Void = { reporting.error("\($0)") }
+      opened =
+        if let snapshot {
+          try Store(snapshot: snapshot, options: options)
+        } else {
+          try Store(path: store ?? "", options: options, report: report)
+        }
     } catch {
       throw ExitCode.failure(saying: "\(error)")
     }
@@ -105,7 +119,8 @@ struct Serve: AsyncParsableCommand {
     logger.notice(
       "serving",
       metadata: [
-        "store": "\(store)", "address": "\(running.port.map { "127.0.0.1:\($0)" } ?? socket ?? "")",
+        (store == nil ? "snapshot" : "store"): "\(store ?? snapshot ?? "")",
+        "address": "\(running.port.map { "127.0.0.1:\($0)" } ?? socket ?? "")",
         "corpora": "\(opened.corpora().count)", "version": "\(repriseVersion)",
         "start_ms": "\(Int(micros(since: start) / 1000))",
       ])

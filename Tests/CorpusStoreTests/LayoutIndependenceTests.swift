@@ -165,7 +165,7 @@ import Testing
       sessions = []
       store.close()
       store = try Store(path: directory.path, options: options)
-      corpus = try #require(store.corpus(named: "c"))
+      corpus = try #require(try store.corpus(named: "c"))
       #expect(corpus.stats().tokens == finishedTokens)
     }
 

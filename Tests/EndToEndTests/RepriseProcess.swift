@@ -58,10 +58,17 @@ final class ServiceProcess {
 
   /// Starts the service and waits until it says that it serves.
   func start(_ arguments: [String] = []) throws {
+    try serve(["--store", store] + arguments)
+  }
+
+  /// The same over a snapshot's file.
+  func startReading(_ snapshot: String) throws { try serve(["--snapshot", snapshot]) }
+
+  private func serve(_ arguments: [String]) throws {
     process = Process()
     log = Pipe()
     process.executableURL = repriseBinary
-    process.arguments = ["serve", "--store", store, "--socket", socket] + arguments
+    process.arguments = ["serve", "--socket", socket] + arguments
     process.standardError = log
     process.standardOutput = FileHandle.nullDevice
     try process.run()

@@ -167,7 +167,7 @@ import WireProtocol
     try await fixture.service.stop()
     fixture.store.close()
     let store = try Store(path: fixture.directory + "/store")
-    #expect(store.corpus(named: "c")?.stats().tokens == 2)
+    #expect(try store.corpus(named: "c")?.stats().tokens == 2)
     store.close()
     try FileManager.default.removeItem(atPath: fixture.directory)
   }

@@ -35,7 +35,9 @@ import Testing
   }()
 
   /// Every method, with everything that it may carry.
-  static let calls: [Call] = [
+  static let calls: [Call] = operationCalls + ownCalls
+
+  private static let ownCalls: [Call] = [
     .serverInfo, .healthLive, .healthReady, .corpusList, .corpusStats(corpus: "c"),
     .corpusCreate(CorpusCreate(corpus: "c", tokenizer: "t", depth: 32)),
     .corpusDrop(CorpusDrop(corpus: "c")),
@@ -98,13 +100,17 @@ import Testing
 
   // MARK: What is wrong is named
 
-  static let wrong: [(line: String, kind: WireError.Kind, says: String)] = [
+  static let wrong: [Wrong] = operationsWrong + ownWrong
+
+  private static let ownWrong: [Wrong] = [
     ("", .parseError, "no JSON"), ("{", .parseError, "no JSON"),
     ("{\"jsonrpc\":\"2.0\"}x", .parseError, "no JSON"),
     ("{\"a\":\"\\ud800\"}", .parseError, "no JSON"),
     ("[1e400]", .parseError, "no JSON"), ("7", .invalidRequest, "an object"),
     ("[]", .invalidRequest, "empty"),
-    (String(repeating: "[", count: 100) + String(repeating: "]", count: 100), .parseError, "deep"),
+    (
+      String(repeating: "[", count: 100) + String(repeating: "]", count: 100), .parseError, "deep"
+    ),
     ("{\"id\":1,\"method\":\"health.live\"}", .invalidRequest, "jsonrpc"),
     ("{\"jsonrpc\":\"2.0\",\"id\":1}", .invalidRequest, "method"),
     ("{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"health.live\"}", .invalidRequest, "id"),
@@ -160,14 +166,8 @@ import Testing
       params("session.open", "\"corpus\":\"c\",\"prompt\":[1],\"ttl_s\":0"), .invalidParams,
       "params.ttl_s is 0"
     ),
-    (params("corpus.create", "\"corpus\":\"c\",\"depth\":1"), .invalidParams, "params.depth is 1"),
     (
-      params("corpus.create", "\"corpus\":\"c\",\"retention\":{}"), .invalidParams,
-      "params.retention"
-    ),
-    (
-      params("corpus.create", "\"corpus\":\"c\",\"durability\":\"interval\""), .invalidParams,
-      "params.durability"
+      params("corpus.create", "\"corpus\":\"c\",\"depth\":1"), .invalidParams, "params.depth is 1"
     ),
     (params("corpus.drop", "\"corpus\":\"c\",\"confirm\":\"d\""), .invalidParams, "confirm"),
     (params("corpus.drop", "\"corpus\":\"c\""), .invalidParams, "params.confirm is missing"),
@@ -205,6 +205,38 @@ import Testing
     }
   }
 
+  @Test func settingsHaveTheirRangeAndDefaults() {
+    func created(_ members: String) -> CorpusCreate? {
+      let line = Self.params("corpus.create", "\"corpus\":\"c\"\(members)")
+      guard case .one(.success(let request)) = read(line),
+        case .corpusCreate(let call) = request.call
+      else { return nil }
+      return call
+    }
+    #expect(created("") == CorpusCreate(corpus: "c"))
+    #expect(created(",\"retention\":{}") == CorpusCreate(corpus: "c"))
+    #expect(created(",\"durability\":\"commit\"")?.durability == .commit)
+    #expect(created(",\"durability\":\"interval\"")?.durability == .interval(millis: 100))
+    for millis in [1, 2, 59_999, 60_000] {
+      // In either order.
+      #expect(
+        created(",\"durability_ms\":\(millis),\"durability\":\"interval\"")?.durability
+          == .interval(millis: millis))
+    }
+    for (name, range) in [
+      ("tokens", CorpusRetention.tokensRange), ("sequences", CorpusRetention.sequencesRange),
+      ("age_s", CorpusRetention.ageSecondsRange),
+    ] {
+      for bound in [range.lowerBound, range.lowerBound + 1, range.upperBound - 1, range.upperBound]
+      {
+        #expect(created(",\"retention\":{\"\(name)\":\(bound)}") != nil, "\(name) \(bound)")
+      }
+      for bound in [range.lowerBound - 1, range.upperBound + 1] {
+        #expect(created(",\"retention\":{\"\(name)\":\(bound)}") == nil, "\(name) \(bound)")
+      }
+    }
+  }
+
   @Test func draftOptionsHaveTheirRange() {
     func option(_ name: String, _ value: String) -> WireError? {
       error(
@@ -225,9 +257,16 @@ import Testing
     #expect(option("max_tokens", "1025")?.kind == .limitExceeded)
   }
 
-  // MARK: Limits, at n and n + 1
+  // MARK: Limits, at n − 1, n and n + 1
 
-  @Test func limitsHoldExactly() {
+  @Test func operatorsLimitsAreThoseOfTheContract() {
+    let named = Dictionary(uniqueKeysWithValues: Limits().named.map { ($0.name, $0.value) })
+    #expect(named["forget_ids"] == 65_536)
+    #expect(named["snapshot_name_bytes"] == 128)
+    #expect(named["path_bytes"] == 4096)
+  }
+
+  static let smallLimits: Limits = {
     var limits = Limits()
     limits.batchRequestsMax = 2
     limits.contextTokensMax = 3
@@ -240,8 +279,16 @@ import Testing
     limits.sessionNameBytesMax = 4
     limits.sequenceIDBytesMax = 4
     limits.tokenizerBytesMax = 4
+    limits.forgetIDsMax = 3
+    limits.snapshotNameBytesMax = 4
+    limits.pathBytesMax = 4
+    return limits
+  }()
+
+  @Test func limitsHoldExactly() {
+    var limits = Self.smallLimits
     let step = "{\"session\":\"s\",\"accept\":[]}"
-    let cases: [(limit: String, max: Int, line: (Int) -> String)] = [
+    let cases: [LimitCase] = [
       (
         "context_tokens", 3,
         { Self.params("speculate", "\"corpus\":\"c\",\"context\":\(Self.array("1", $0))") }
@@ -300,7 +347,7 @@ import Testing
         }
       ),
     ]
-    for (limit, max, line) in cases {
+    for (limit, max, line) in cases + Self.operationLimits {
       #expect(error(line(max - 1), limits) == nil, "\(limit)")
       #expect(error(line(max), limits) == nil, "\(limit)")
       let error = error(line(max + 1), limits)
@@ -362,6 +409,34 @@ import Testing
     #expect(try roundTrips(statistics))
     #expect(try roundTrips(CorpusList(corpora: [statistics, statistics])))
     #expect(try roundTrips(CorpusDropped(dropped: true)))
+    for (retention, durability) in [
+      (
+        CorpusRetention(tokens: 64, sequences: 8, ageSeconds: 60),
+        CorpusDurability.interval(millis: 7)
+      ),
+      (CorpusRetention(ageSeconds: 90), .commit),
+    ] {
+      #expect(
+        try roundTrips(
+          CorpusDescription(
+            corpus: "c", tokenizer: "t", depth: 3, retention: retention, durability: durability)))
+      var bounded = statistics
+      bounded.retention = retention
+      bounded.durability = durability
+      bounded.unsavedSequences = 3
+      bounded.damage = ["segment 7 is set aside", "ä"]
+      #expect(try roundTrips(bounded))
+    }
+    #expect(try roundTrips(CorpusMerged(sequences: 1, tokens: 2, duplicates: 3, conflicts: 4)))
+    #expect(
+      try roundTrips(Forgotten(forgotten: 1, tokens: 2, missing: 3, olderSnapshots: ["a", "b"])))
+    let snapshot = SnapshotDescription(
+      snapshot: "s", corpus: "c", sequences: 1, tokens: 2, bytes: 3, digest: "0f",
+      createdSeconds: 1_800_000_000)
+    #expect(try roundTrips(snapshot))
+    #expect(try roundTrips(SnapshotList(snapshots: [])))
+    #expect(try roundTrips(SnapshotList(snapshots: [snapshot, snapshot])))
+    #expect(try roundTrips(SnapshotDeleted(deleted: true)))
     #expect(try roundTrips(Inserted(inserted: 1, duplicates: 2, tokens: 3, lastOrder: 4)))
     #expect(try roundTrips(SessionOpened(session: "s", promptTokens: 1, reusedTokens: 0)))
     #expect(try roundTrips(SessionClosed(recordedTokens: 1, order: nil)))
@@ -387,6 +462,13 @@ import Testing
       }
       #expect(isRefused, "\(line)")
     }
+  }
+
+  @Test func codesAreTheirKinds() {
+    #expect(Set(WireError.Kind.allCases.map(\.code)).count == WireError.Kind.allCases.count)
+    #expect(WireError.Kind.snapshotNotFound.code == -32011)
+    #expect(
+      WireError.Kind.readOnly.code == -32012 && WireError.Kind.readOnly.rawValue == "read_only")
   }
 
   @Test func errorsRoundTrip() throws {

@@ -1,0 +1,21 @@
+// Linux's own calls, for which glibc has no function or shows it to C programs only.
+#ifndef CLINUX_H
+#define CLINUX_H
+
+// Makes the calling thread one that others come before. It gets a niceness of its own, as Linux has
+// it, and short turns: Linux from 6.12 on lets a thread that was woken wait until the one that runs
+// has had its turn, 3 ms otherwise. Where the kernel knows no turns of their own, the niceness is
+// all. The name (at most 15 bytes) is what ps and top show.
+void run_in_background(const char *name);
+
+// Puts each of two files, or directories, in the place of the other, at once. Returns 0, or −1 with
+// errno set: EINVAL where the file system cannot.
+int exchange_files(const char *path, const char *other);
+
+// Has the kernel begin to write a part of a file to the disk. Only a hint: nothing is waited for.
+void begin_writing_back(int descriptor, long offset, long count);
+
+// Makes a pipe, with room for so many bytes if the system allows it. Returns 0, or −1 with errno set.
+int make_pipe(int ends[2], int bytes);
+
+#endif

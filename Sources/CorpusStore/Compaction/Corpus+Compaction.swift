@@ -1,0 +1,161 @@
+import LMDB
+import SuffixIndex
+
+/// Growing parts become segments, and segments fewer.
+extension Corpus {
+  /// Seals or merges once. Returns whether there was anything to do.
+  ///
+  /// Each kind is called by one thread at a time: the compactor's, or a test's.
+  func compactOnce(_ kind: Compaction) throws(StoreError) -> Bool {
+    do throws(StoreError) {
+      let did =
+        switch kind {
+        case .sealing: try keepWithinBounds() ? true : sealOnePart()
+        case .merging: try mergeOnce()
+        }
+      noteCompaction(kind, failure: nil)
+      return did
+    } catch {
+      noteCompaction(kind, failure: error)
+      throw error
+    }
+  }
+
+  /// Seals what is finished, and merges until there is nothing to merge.
+  ///
+  /// For commands and tests: must not be called while the store compacts in the background, nor
+  /// beside inserts.
+  ///
+  /// - Parameter newestToo: Whether the newest part is sealed although it is not full.
+  public func compact(newestToo: Bool = true) throws(StoreError) {
+    precondition(!compactsInBackground, "the store compacts in the background")
+    if newestToo { beginPart(evenIfEmpty: false) }
+    while true {
+      if try !compactOnce(.sealing), try !compactOnce(.merging) { return }
+    }
+  }
+
+  // MARK: Sealing
+
+  private func sealOnePart() throws(StoreError) -> Bool {
+    try turns.parts.take { () throws(StoreError) in
+      let (part, stragglers) = partToSeal()
+      guard let part else {
+        // One that is just being closed stays where it is, and tells when it has left.
+        var moved = false
+        for session in stragglers where session.moveToCurrentPart() { moved = true }
+        return moved
+      }
+      // What was acknowledged and is not in the log yet is saved first.
+      try commit()
+      try seal(part)
+      return true
+    }
+  }
+
+  /// Seals a part whose sequences are all finished.
+  private func seal(_ part: GrowingPart) throws(StoreError) {
+    // No further sequence is added to a part that is not the newest and has no open sequences.
+    let finished = part.finished.sorted { $0.order < $1.order }
+    var change = HistoryChange(of: self, .sealing)
+    if !finished.isEmpty {
+      var builder = SegmentBuilder(depth: settings.depth, expected: part.finishedSize)
+      let transaction = try file.beginReading()
+      for sequence in finished {
+        let record = try file.loggedSequence(sequence.order, transaction)
+        builder.append(record.tokens.span, record.entry(order: sequence.order))
+      }
+      _ = consume transaction
+      try change.add(builder.build(isCancelled: { [self] in isClosing }))
+      change.unlogged = finished.map(\.order)
+    }
+    try change.carryOut(retiring: part)
+  }
+
+  // MARK: Merging
+
+  private func mergeOnce() throws(StoreError) -> Bool {
+    do throws(StoreError) {
+      return try turns.segments.take { () throws(StoreError) in
+        // Somebody waits for the turn who does not want to wait for a merge.
+        if turns.segments.isWantedUrgently { return false }
+        guard let view = view, let chosen = mergePolicy.choose(view.segments) else { return false }
+        try merge(chosen, of: view)
+        try releaseFreePages()
+        return true
+      }
+    } catch {
+      // It is tried again when whoever cancelled it is done.
+      if error == .cancelled { return false }
+      throw error
+    }
+  }
+
+  private func merge(_ segments: [Segment], of view: SegmentView) throws(StoreError) {
+    var expected = HistorySize()
+    for segment in segments { expected += segment.size }
+    var builder = SegmentBuilder(depth: settings.depth, expected: expected)
+    for segment in segments {
+      try forEachSequence(of: segment, in: view) { entry, tokens in builder.append(tokens, entry) }
+    }
+    var change = HistoryChange(of: self, .merging)
+    try change.add(
+      builder.build(isCancelled: { [self] in isClosing || turns.segments.isWantedUrgently }))
+    change.dropped = segments.map { SegmentChunks($0.number, $0.record, file) }
+    try change.carryOut()
+  }
+
+  /// Calls `body` with each sequence of a segment, in the order of its text.
+  ///
+  /// - Throws: `corrupt` where a sequence is not what was written: each proves itself before it is
+  ///   written again.
+  func forEachSequence(
+    of segment: Segment, in view: SegmentView,
+    _ body: (SequenceTable.Entry, Span<Int32>) throws(StoreError) -> Void
+  ) throws(StoreError) {
+    let entries = try segment.sequenceTable(file, view.transaction)
+    let place = "segment \(segment.number) of \(file.path)"
+    var seen = 0
+    var failure: StoreError?
+    segment.text?.forEachSequence { index, tokens in
+      guard index < entries.count, entries[index].digest == checksum(tokens.tokenBytes) else {
+        failure = .corrupt(what: "sequence \(index)", where: place)
+        return false
+      }
+      seen += 1
+      do throws(StoreError) {
+        try body(entries[index], tokens)
+        return true
+      } catch {
+        failure = error
+        return false
+      }
+    }
+    if let failure { throw failure }
+    if seen < entries.count { throw .corrupt(what: "the text", where: place) }
+  }
+
+  /// Gives the disk back what dropped segments took. Nobody may hold a view of them any more.
+  func releaseFreePages() throws(StoreError) {
+    // What a commit frees is free for good after the next one.
+    try commit()
+    do throws(LMDBError) {
+      try file.environment.releaseFreePages()
+    } catch {
+      throw file.error(error)
+    }
+  }
+}
+
+extension SequenceRecord {
+  /// What a segment's table says of the sequence.
+  func entry(order: UInt64) -> SequenceTable.Entry {
+    SequenceTable.Entry(
+      order: order, committedSeconds: committedSeconds, digest: digest(tokens),
+      tokens: tokens.count, id: id)
+  }
+}
+
+extension Segment {
+  var size: HistorySize { HistorySize(tokens: record.tokens, sequences: record.sequences) }
+}

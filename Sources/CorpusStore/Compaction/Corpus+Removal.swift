@@ -1,0 +1,84 @@
+import LMDB
+import SuffixIndex
+
+/// Sequences leave the history: exactly, from drafts and from the disk.
+extension Corpus {
+  /// What `remove` removed.
+  struct Removed {
+    var size = HistorySize()
+    fileprivate var logged: [(order: UInt64, tokens: [Int32])] = []
+  }
+
+  /// Removes finished sequences. The caller has the turns of segments and parts.
+  ///
+  /// Segments all of whose sequences leave are dropped; others are written anew without those that
+  /// do. So drafts go from one exact history to another, and nothing is kept of what has left but in
+  /// free pages.
+  ///
+  /// - Parameter leaves: Whether a sequence leaves. (Its tokens are not known then, but their digest.)
+  /// - Complexity: 1 µs for each token of a segment that is written anew, and reads the tables of all.
+  @discardableResult
+  func remove(
+    where leaves: (SequenceTable.Entry) -> Bool
+  ) throws(StoreError) -> Removed {
+    // What was acknowledged and is not in the log yet is saved first, so that it can be removed. What
+    // is acknowledged after that is none of it.
+    let inMemory = finishedInMemory()
+    try commit()
+    guard let view = view else { throw .closed(corpus: name) }
+    var change = HistoryChange(of: self, .removal)
+    var removed = Removed()
+    do throws(StoreError) {
+      for segment in view.segments {
+        try remove(from: segment, of: view, where: leaves, &change, &removed)
+      }
+      try collectLogged(inMemory, where: leaves, &change, &removed)
+      for entry in change.forgotten {
+        removed.size += HistorySize(tokens: entry.tokens, sequences: 1)
+      }
+      if change.forgotten.isEmpty { return removed }
+      let logged = removed.logged
+      try change.carryOut(removed: { [self] in
+        for sequence in logged { removeFromMemory(sequence.order, sequence.tokens) }
+      })
+    } catch {
+      change.giveUp()
+      throw error
+    }
+    return removed
+  }
+
+  private func remove(
+    from segment: Segment, of view: SegmentView, where leaves: (SequenceTable.Entry) -> Bool,
+    _ change: inout HistoryChange, _ removed: inout Removed
+  ) throws(StoreError) {
+    let entries = try segment.sequenceTable(file, view.transaction)
+    let leaving = entries.filter(leaves)
+    if leaving.isEmpty { return }
+    if leaving.count < entries.count {
+      let orders = Set(leaving.map(\.order))
+      var builder = SegmentBuilder(depth: settings.depth, expected: segment.size)
+      try forEachSequence(of: segment, in: view) { entry, tokens in
+        if !orders.contains(entry.order) { builder.append(tokens, entry) }
+      }
+      try change.add(builder.build(isCancelled: { [self] in isClosing }))
+    }
+    change.forgotten += leaving
+    change.dropped.append(SegmentChunks(segment.number, segment.record, file))
+  }
+
+  private func collectLogged(
+    _ sequences: [FinishedSequence], where leaves: (SequenceTable.Entry) -> Bool,
+    _ change: inout HistoryChange, _ removed: inout Removed
+  ) throws(StoreError) {
+    let transaction = try file.beginReading()
+    for sequence in sequences {
+      let record = try file.loggedSequence(sequence.order, transaction)
+      let entry = record.entry(order: sequence.order)
+      if !leaves(entry) { continue }
+      change.unlogged.append(sequence.order)
+      change.forgotten.append(entry)
+      removed.logged.append((sequence.order, record.tokens))
+    }
+  }
+}

@@ -1,0 +1,138 @@
+import LMDB
+
+/// A change of what a corpus keeps, or of how it lies on the disk: segments come, others go, and so
+/// do sequences of the log. It happens whole or not at all.
+///
+/// Chunks of new segments are written first, a few at a time, so that inserts are never held up for
+/// long. All else is one transaction: the records of new segments, and the removal of what they
+/// replace. A crash before that leaves chunks without a record, which are removed at the next open.
+/// Then, before anything else is written, drafts are switched over.
+struct HistoryChange {
+  private let corpus: Corpus
+  private let points: CrashPoints
+
+  /// Where the crash tests end the process.
+  struct CrashPoints {
+    var chunks: CrashPoint
+    var record: CrashPoint
+
+    static let sealing = CrashPoints(chunks: .sealChunks, record: .sealRecord)
+    static let merging = CrashPoints(chunks: .mergeChunks, record: .mergeRecord)
+    static let removal = CrashPoints(chunks: .removalChunks, record: .removalRecord)
+    static let corpusMerge = CrashPoints(chunks: .corpusMergeChunks, record: .corpusMergeRecord)
+  }
+
+  /// Segments whose chunks are written.
+  private var new: [(number: UInt64, record: SegmentRecord)] = []
+  /// Segments that go.
+  var dropped: [SegmentChunks] = []
+  /// Sequences that go from the log.
+  var unlogged: [UInt64] = []
+  /// Sequences whose ids go.
+  var forgotten: [SequenceTable.Entry] = []
+  /// Sequences whose ids come.
+  var added: [SequenceTable.Entry] = []
+
+  /// Chunks in one transaction: some 30 ms of writing.
+  private static let chunksPerCommit = 4
+
+  init(of corpus: Corpus, _ points: CrashPoints) {
+    self.corpus = corpus
+    self.points = points
+  }
+
+  /// Writes the chunks of a segment that is to come.
+  mutating func add(_ segment: BuiltSegment) throws(StoreError) {
+    let number = corpus.takeSegmentNumber()
+    var first = 0
+    while first < segment.chunkCount {
+      let chunks = first..<min(first + Self.chunksPerCommit, segment.chunkCount)
+      try corpus.commit { (transaction, file) throws(LMDBError) in
+        for chunk in chunks {
+          try segment.withChunk(chunk) { (bytes) throws(LMDBError) in
+            try transaction.put(
+              CorpusFile.chunkKey(segment: number, chunk: chunk), bytes, in: file.chunks)
+          }
+        }
+      }
+      first = chunks.upperBound
+      points.chunks.reached()
+    }
+    new.append((number, segment.record))
+  }
+
+  /// Makes the change.
+  ///
+  /// - Parameters:
+  ///   - planning: For a change that adds history.
+  ///   - retired: A part whose sequences all stand in a new segment now.
+  ///   - removed: Is called with the history's new view in place, to take what was removed from the
+  ///     log out of memory as well.
+  func carryOut(
+    planning: ChangeJob.Planning? = nil, retiring retired: GrowingPart? = nil,
+    removed: @escaping @Sendable () -> Void = {}
+  ) throws(StoreError) {
+    let change = self
+    let corpus = corpus
+    let part = UncheckedBox(retired)
+    points.record.reached()
+    try corpus.commit(planning: planning) { (transaction, file) throws(LMDBError) in
+      try change.write(transaction, file)
+    } installing: { () throws(StoreError) in
+      // A part that is retired is reached by the compacting thread and under the corpus's lock only.
+      try corpus.install(
+        change.new.map(\.number), replacing: change.dropped.map(\.number), retiring: part.value)
+      removed()
+    }
+    points.record.reached()
+  }
+
+  /// Deletes the chunks that were written, when the change is not to be carried out after all.
+  func giveUp() {
+    let new = new
+    if new.isEmpty { return }
+    // Where that fails too, they are removed at the next open.
+    try? corpus.commit { (transaction, file) throws(LMDBError) in
+      for segment in new {
+        try Self.deleteChunks(segment.number, segment.record.checksums.count, transaction, file)
+      }
+    }
+  }
+
+  private func write(
+    _ transaction: borrowing WriteTransaction, _ file: CorpusFile
+  ) throws(LMDBError) {
+    for segment in dropped {
+      try transaction.delete(Key(segment.number), in: file.segments)
+      try Self.deleteChunks(segment.number, segment.count, transaction, file)
+    }
+    for segment in new {
+      let record = segment.record.encoded(segment: segment.number)
+      try transaction.put(Key(segment.number), record.rawSpan, in: file.segments)
+    }
+    for order in unlogged { try transaction.delete(Key(order), in: file.log) }
+    for entry in forgotten {
+      guard let id = entry.id else { continue }
+      // The id may stand for a newer sequence by now.
+      var standsForIt = false
+      if let bytes = try transaction.get(Key(id), in: file.ids) {
+        standsForIt = IDRecord(bytes, id: [UInt8](id.utf8).rawSpan)?.order == entry.order
+      }
+      if standsForIt { try transaction.delete(Key(id), in: file.ids) }
+    }
+    for entry in added {
+      guard let id = entry.id else { continue }
+      let record = IDRecord(order: entry.order, digest: entry.digest).encoded(id: id)
+      try transaction.put(Key(id), record.rawSpan, in: file.ids)
+    }
+  }
+
+  static func deleteChunks(
+    _ segment: UInt64, _ count: Int, _ transaction: borrowing WriteTransaction, _ file: CorpusFile
+  ) throws(LMDBError) {
+    for chunk in 0..<count {
+      let key = CorpusFile.chunkKey(segment: segment, chunk: chunk)
+      try transaction.delete(key, in: file.chunks)
+    }
+  }
+}

@@ -1,0 +1,288 @@
+import Drafting
+import Foundation
+import SuffixIndex
+
+/// Scratch memory for drafting: keep one per thread and pass it to every call, which then
+/// allocates nothing.
+public struct DraftScratch {
+  var drafter = Drafter()
+  var shared = Draft()
+  var matches: [MatchCursor] = []
+
+  public init() {}
+}
+
+/// One request being decoded: its prompt and output so far, over the history of one corpus.
+///
+/// May be used from any thread; calls on one session wait for each other. Locks are taken in the
+/// order session, corpus.
+public final class DecodingSession: @unchecked Sendable {
+  // @unchecked Sendable: every stored variable is guarded by `lock`; `part` and `tail` are changed
+  // only with the corpus's lock held as well.
+  public let corpus: Corpus
+  public let share: SharePolicy
+  public let promptTokens: Int
+  /// Tokens of the prompt that were indexed already, by the session that this one continues.
+  public let reusedTokens: Int
+
+  private let lock = NSLock()
+  private enum State { case open, closing, closed }
+  private var state = State.open
+  /// Prompt and output.
+  private var context: [Int32]
+  private var local: LocalHistory?
+
+  /// The match of the context in each of the history's indexes, as they were at `generation`.
+  private var matches: [MatchCursor] = []
+  /// What those indexes were known by.
+  private var identities: [Int] = []
+  private var generation = -1
+  /// Where the output stands in the shared history, from its first token on.
+  private var part: GrowingPart?
+  private var tail = GrowingIndex.Tail()
+
+  /// Room is set aside for an output of so many tokens. Memory is taken only as it comes.
+  private static let outputTokensExpected = 1024
+
+  /// So many tokens are indexed in some 0.1 ms.
+  private static let tokensPerTurn = 2048
+
+  /// Indexes the prompt. Takes no lock of the corpus.
+  init(
+    _ corpus: Corpus, prompt: consuming [Int32], share: SharePolicy,
+    continuing parent: DecodingSession?
+  ) {
+    self.corpus = corpus
+    self.share = share
+    promptTokens = prompt.count
+    let inherited = parent?.handOver(to: prompt.span)
+    let history =
+      inherited?.local
+      ?? LocalHistory(
+        depth: corpus.settings.depth,
+        tokensExpected: prompt.count + prompt.count / 4 + Self.outputTokensExpected)
+    reusedTokens = inherited?.tokens ?? 0
+    var indexed = reusedTokens
+    while indexed < prompt.count {
+      let end = min(indexed + Self.tokensPerTurn, prompt.count)
+      history.append(prompt.span.extracting(indexed..<end))
+      indexed = end
+      // Without this, a thread that was woken may wait for this one until the kernel's next tick,
+      // which is 4 ms away.
+      if indexed < prompt.count { sched_yield() }
+    }
+    local = history
+    context = prompt
+    context.reserveCapacity(context.count + Self.outputTokensExpected)
+  }
+
+  /// Gives the local history of a closed session to one whose prompt begins with all its tokens.
+  private func handOver(to prompt: Span<Int32>) -> (local: LocalHistory, tokens: Int)? {
+    lock.withLock {
+      guard state == .closed, let local, context.count <= prompt.count else { return nil }
+      for position in context.indices where context[position] != prompt[position] { return nil }
+      self.local = nil
+      return (local, context.count)
+    }
+  }
+
+  /// Memory in use.
+  public var bytes: Int {
+    lock.withLock { (local?.bytes ?? 0) + context.count * MemoryLayout<Int32>.stride }
+  }
+
+  /// Tokens of the output so far.
+  public var outputTokens: Int { lock.withLock { context.count - promptTokens } }
+
+  /// Takes the tokens that joined the output since the last step, and drafts what follows.
+  ///
+  /// - Parameters:
+  ///   - accepted: Drafted tokens that the model accepted, and its own.
+  ///   - draft: Receives the better of the local and the shared draft, the local one at equal
+  ///     score.
+  /// - Throws: `closed` after `close`, `corrupt` where the corpus is damaged.
+  public func step(
+    accepting accepted: Span<Int32>, _ options: DraftOptions, using scratch: inout DraftScratch,
+    into draft: inout Draft
+  ) throws(StoreError) {
+    let result: Result<Void, StoreError> = lock.withLock {
+      guard state == .open, let local else {
+        return .failure(.closed(corpus: corpus.name))
+      }
+      let known = context.count
+      for position in accepted.indices { context.append(accepted[position]) }
+      local.append(accepted)
+      local.draft(options, using: &scratch.drafter, into: &draft)
+      let status = corpus.withHistory { (history) throws(StoreError) in
+        follow(history, known: known)
+        scratch.drafter.draft(
+          from: history.indexes, matches: matches, options: options, betterThan: draft.score,
+          into: &scratch.shared)
+      }
+      if case .success = status, scratch.shared.score > draft.score {
+        swap(&draft, &scratch.shared)
+      }
+      return status
+    }
+    try result.get()
+  }
+
+  /// Adds the context from `known` on to the shared history, where that is wanted, and brings the
+  /// matches up to date.
+  ///
+  /// Matches are refreshed before anything is added: a match that is the longest one now stays so
+  /// when its own continuation is added, because whatever is new ends in the new tokens.
+  private func follow(_ history: LiveHistory, known: Int) {
+    let added = context.count - known
+    // Beyond this, a new search looks at fewer tokens than following would.
+    let follows = added < corpus.settings.depth
+    if follows {
+      let before = context.span.extracting(0..<known)
+      if generation != history.generation { findNewIndexes(history, before) }
+      for (position, index) in history.indexes.enumerated() {
+        guard case .growing(let growing) = index else { break }
+        growing.refresh(&matches[position], context: before)
+      }
+    }
+    if share == .live && added > 0 {
+      let part = self.part ?? begin(in: history)
+      part.index.extend(&tail, by: context.span.extracting(known..<context.count))
+    }
+    if follows {
+      for (position, index) in history.indexes.enumerated() {
+        for token in known..<context.count { index.advance(&matches[position], by: context[token]) }
+      }
+    } else {
+      matches.removeAll(keepingCapacity: true)
+      for index in history.indexes { matches.append(index.match(context.span)) }
+      identities = history.identities
+      generation = history.generation
+    }
+  }
+
+  /// Lines the matches up with the history's indexes again. Only in those that are new (sealing and
+  /// merging bring one at a time) the context is searched for.
+  private func findNewIndexes(_ history: LiveHistory, _ context: Span<Int32>) {
+    let known = matches
+    matches.removeAll()
+    for (position, index) in history.indexes.enumerated() {
+      if let old = identities.firstIndex(of: history.identities[position]) {
+        matches.append(known[old])
+      } else {
+        matches.append(index.match(context))
+      }
+    }
+    identities = history.identities
+    generation = history.generation
+  }
+
+  private func begin(in history: LiveHistory) -> GrowingPart {
+    let part = history.current
+    part.open[ObjectIdentifier(self)] = self
+    self.part = part
+    tail = GrowingIndex.Tail()
+    return part
+  }
+
+  /// Ends the session.
+  ///
+  /// - Parameters:
+  ///   - record: Whether the output is kept as a sequence (unless `share` is never). Otherwise
+  ///     what joined the shared history is taken out of it again.
+  ///   - completion: Called once, on any thread; a recorded output is on disk then. With an error
+  ///     nothing was recorded, the session is still open and may be closed again.
+  public func close(
+    record: Bool,
+    completion: @escaping @Sendable (Result<RecordReceipt, StoreError>) -> Void
+  ) {
+    var answer: Result<RecordReceipt, StoreError>?
+    var job: RecordJob?
+    lock.withLock {
+      guard state == .open else {
+        answer = .failure(.closed(corpus: corpus.name))
+        return
+      }
+      let output = Array(context[promptTokens...])
+      if record && share != .never && !output.isEmpty && !corpus.isReadOnly {
+        state = .closing
+        job = RecordJob(self, output, completion)
+        return
+      }
+      if let part {
+        _ = corpus.withHistory { (history) throws(StoreError) in
+          if history.parts.contains(where: { $0 === part }) {
+            history.remove(output.span, from: part)
+            part.open[ObjectIdentifier(self)] = nil
+          }
+        }
+      }
+      end()
+      answer = .success(RecordReceipt())
+    }
+    // Without the lock: a job that is refused at once takes it again.
+    if let job { corpus.write(job) } else { corpus.sessionDidLeave() }
+    if let answer { completion(answer) }
+  }
+
+  /// The output is a finished sequence of the history from here on; or, where there is none, it
+  /// leaves.
+  func didFinish(_ sequence: FinishedSequence?, _ output: [Int32], in history: LiveHistory) {
+    // The part may belong to a history that was replaced.
+    let own = part.flatMap { part in history.parts.first { $0 === part } }
+    own?.open[ObjectIdentifier(self)] = nil
+    if let sequence {
+      let part = own ?? history.current
+      if own == nil {
+        var tail = GrowingIndex.Tail()
+        part.index.extend(&tail, by: output.span)
+      }
+      part.finish(sequence)
+    } else if let own {
+      history.remove(output.span, from: own)
+    }
+  }
+
+  func didClose(recorded: Bool) {
+    lock.withLock {
+      if recorded { end() } else { state = .open }
+    }
+  }
+
+  private func end() {
+    state = .closed
+    part = nil
+    matches = []
+    identities = []
+  }
+
+  /// Moves the open output to the newest part, so that an old one can be sealed. Returns whether it
+  /// was moved.
+  func moveToCurrentPart() -> Bool {
+    lock.withLock {
+      guard state == .open, let old = part else { return false }
+      var moved = false
+      _ = corpus.withHistory { (history) throws(StoreError) in
+        if old === history.current { return }
+        let output = Array(context[promptTokens...])
+        // It may belong to a history that was replaced.
+        if history.parts.contains(where: { $0 === old }) {
+          history.remove(output.span, from: old)
+          old.open[ObjectIdentifier(self)] = nil
+        }
+        let part = begin(in: history)
+        part.index.extend(&tail, by: output.span)
+        moved = true
+      }
+      return moved
+    }
+  }
+}
+
+/// What became of a session's output.
+public struct RecordReceipt: Equatable, Sendable {
+  public var recordedTokens = 0
+  /// Order number of the recorded sequence; nil if nothing was recorded.
+  public var order: UInt64?
+
+  public init() {}
+}

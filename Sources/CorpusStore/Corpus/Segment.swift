@@ -1,0 +1,106 @@
+import LMDB
+import SuffixIndex
+
+/// Where the chunks of a segment's image lie in the map.
+///
+/// They are readable only while the transaction that found them is open, or a later one of the same
+/// file: a chunk stays where it is as long as it stands in the file, because LMDB never moves a value
+/// that isn't written again.
+@safe
+final class ChunkAddresses {
+  // SAFETY: allocated in `init`, freed in `deinit`, never changed between.
+  private let table: UnsafeMutablePointer<UnsafeRawPointer>
+  private let record: SegmentRecord
+
+  /// - Returns: nil where a chunk is missing or has another size than it must have.
+  init?(
+    _ chunks: SegmentChunks, in file: CorpusFile, _ transaction: borrowing ReadTransaction
+  ) throws(StoreError) {
+    record = chunks.record
+    unsafe table = .allocate(capacity: max(1, record.imageChunks))
+    for chunk in 0..<record.imageChunks {
+      let bytes: UnsafeRawBufferPointer?
+      do throws(LMDBError) {
+        let key = CorpusFile.chunkKey(segment: chunks.number, chunk: chunk)
+        unsafe bytes = try transaction.unsafeGet(key, in: file.chunks)
+      } catch {
+        throw file.error(error)
+      }
+      guard let bytes = unsafe bytes, let base = bytes.baseAddress,
+        bytes.count == record.byteCount(ofChunk: chunk), Int(bitPattern: base) % 8 == 0
+      else { return nil }
+      unsafe (table + chunk).initialize(to: base)
+    }
+  }
+
+  deinit { unsafe table.deallocate() }
+
+  /// The image, for as long as these addresses and the transaction live.
+  var image: SealedImage {
+    unsafe SealedImage(chunks: table, byteCount: record.imageBytes)
+  }
+
+  /// The sequences, which can be read although the header may be damaged; nil where the record
+  /// tells of a text that the image has no room for.
+  var text: SealedText? {
+    try? SealedText(image, textTokens: record.textTokens, tokenBits: record.tokenBits)
+  }
+}
+
+/// A sealed index that lies in the corpus's file.
+///
+/// Its bytes are readable only while a `SegmentView` that lists it is alive.
+final class Segment {
+  let number: UInt64
+  let record: SegmentRecord
+  let index: SealedIndex
+  private let addresses: ChunkAddresses
+
+  /// Finds the chunks of a segment. Reads one page of each at most.
+  ///
+  /// - Parameter mark: Is set when the index is found damaged while it is read.
+  init(
+    _ number: UInt64, _ record: SegmentRecord, in file: CorpusFile,
+    _ transaction: borrowing ReadTransaction, mark: DamageMark
+  ) throws(StoreError) {
+    let chunks = SegmentChunks(number, record, file)
+    guard let addresses = try ChunkAddresses(chunks, in: file, transaction) else {
+      throw .corrupt(what: "a chunk", where: chunks.place)
+    }
+    do throws(SealedIndex.FormatError) {
+      index = try SealedIndex(addresses.image, mark: mark)
+    } catch {
+      throw .corrupt(what: error.description, where: chunks.place)
+    }
+    guard index.tokenCount == record.tokens, index.sequenceCount == record.sequences,
+      index.tokenBits == record.tokenBits, index.depth == file.settings.depth
+    else { throw .corrupt(what: "the header of the index", where: chunks.place) }
+    self.addresses = addresses
+    self.number = number
+    self.record = record
+  }
+
+  /// The sequences of its text.
+  var text: SealedText? { addresses.text }
+
+  /// What is known of its sequences beside their tokens.
+  ///
+  /// - Throws: `corrupt` where the table is damaged.
+  func sequenceTable(
+    _ file: CorpusFile, _ transaction: borrowing ReadTransaction
+  ) throws(StoreError) -> [SequenceTable.Entry] {
+    try SegmentChunks(number, record, file).sequenceTable(transaction)
+  }
+}
+
+/// The segments of a corpus at one moment, and the read transaction that keeps their bytes there.
+final class SegmentView: @unchecked Sendable {
+  // @unchecked Sendable: nothing changes after `init`, and segments are only read.
+  let transaction: ReadTransaction
+  let segments: [Segment]
+
+  init(_ transaction: consuming ReadTransaction, _ segments: [Segment]) {
+    self.transaction = transaction
+    self.segments = segments
+  }
+}

@@ -1,0 +1,381 @@
+import LMDB
+
+/// One corpus's LMDB environment: what its tables are called, what their keys and values look like,
+/// and how LMDB's errors read to a caller. The format is drawn in docs/storage.md.
+final class CorpusFile: Sendable {
+  static let formatVersion: UInt32 = 2
+
+  /// A key of 8 + 4 bytes.
+  static func chunkKey(segment: UInt64, chunk: Int) -> Key { Key(segment, UInt32(chunk)) }
+
+  /// A key that no segment has.
+  static func setAsideKey(sequence order: UInt64) -> Key { Key(order, .max) }
+
+  let path: String
+  let environment: Environment
+  let settings: CorpusSettings
+  let isReadOnly: Bool
+
+  /// "format", "settings", "state".
+  let meta: Database
+  /// Order number → `SequenceRecord`, for sequences that are not sealed yet.
+  let log: Database
+  /// Caller's id → `IDRecord`, for every sequence that has an id.
+  let ids: Database
+  /// Segment number → `SegmentRecord`.
+  let segments: Database
+  /// Segment number and chunk number → bytes.
+  let chunks: Database
+  /// What was found damaged, and nothing answers from any more: segment number → its record, with its
+  /// chunks where they were, and `setAsideKey(sequence:)` → a sequence of the log. For whoever wants
+  /// to look into them.
+  let setAside: Database
+
+  /// Where a file comes from, and so what may be done with it.
+  enum Origin {
+    /// A directory that this process alone writes to.
+    case own
+    /// The same, holding a copy that LMDB has made of another file and that nobody has written to:
+    /// it numbers its transactions anew, so the last one is not the one that the state tells of.
+    case copy
+    /// A directory that another process may be writing to. For reading.
+    case shared
+    /// A snapshot: a single file. For reading.
+    case snapshot
+  }
+
+  /// What a transaction leaves for the next one.
+  struct State: Equatable {
+    /// The transaction that wrote it. LMDB's own pages carry no checksum; a state that was written
+    /// by another transaction than the newest tells that the newest was lost.
+    var transaction: Int
+    /// The order number that the next sequence gets.
+    var nextOrder: UInt64
+  }
+
+  /// Makes a corpus in an empty directory.
+  convenience init(path: String, creating settings: CorpusSettings, options: StoreOptions)
+    throws(StoreError)
+  {
+    do throws(LMDBError) {
+      let environment = try Environment(
+        directory: path, options: Environment.Options(mapBytes: options.mapBytes))
+      let transaction = try WriteTransaction(environment)
+      let meta = try transaction.createDatabase("meta")
+      for table in Self.tables { _ = try transaction.createDatabase(table) }
+      var version: [UInt8] = []
+      version.append(Self.formatVersion)
+      try transaction.put(Key("format"), version.rawSpan, in: meta)
+      try transaction.put(Key("settings"), settings.encoded().rawSpan, in: meta)
+      try Self.put(State(transaction: transaction.transactionID, nextOrder: 0), transaction, meta)
+      try transaction.commit()
+      environment.close()
+    } catch {
+      throw StoreError(error, path: path, environment: nil)
+    }
+    try self.init(path: path, options: options)
+  }
+
+  private static let tables = ["log", "ids", "segments", "chunks", "set_aside"]
+
+  /// Opens a corpus, after every page that LMDB will read was checked.
+  ///
+  /// - Complexity: O(pages of trees), not of chunks: milliseconds for 100 million tokens.
+  ///
+  /// - Parameters:
+  ///   - place: What the path will be, and what it is called in messages.
+  ///   - newSettings: For a copy, the settings that take the place of those in it.
+  init(
+    path: String, origin: Origin = .own, shownAs place: String? = nil,
+    settings newSettings: CorpusSettings? = nil, options: StoreOptions
+  ) throws(StoreError) {
+    self.path = place ?? path
+    isReadOnly =
+      switch origin {
+      case .own, .copy: false
+      case .shared, .snapshot: true
+      }
+    let tables: [Database?]
+    do throws(LMDBError) {
+      var environmentOptions = Environment.Options(mapBytes: options.mapBytes)
+      switch origin {
+      case .own, .copy:
+        environment = try Environment(directory: path, options: environmentOptions)
+      case .shared:
+        environmentOptions.isReadOnly = true
+        environment = try Environment(directory: path, options: environmentOptions)
+      case .snapshot: environment = try Environment(readingFile: path, options: environmentOptions)
+      }
+      let transaction = try ReadTransaction.checkingPages(of: environment)
+      tables = try Self.open(["meta"] + Self.tables, transaction)
+      try transaction.commit()
+    } catch {
+      throw StoreError(error, path: path, environment: nil)
+    }
+    guard let meta = tables[0] else { throw .corrupt(what: "table meta", where: path) }
+    let environment = environment
+    // The version comes first: it says whether the rest can be understood.
+    let settings = try Self.readSettings(environment, meta, path)
+    self.settings = newSettings ?? settings
+    guard let log = tables[1], let ids = tables[2], let segments = tables[3],
+      let chunks = tables[4], let setAside = tables[5]
+    else { throw .corrupt(what: "a table of the corpus", where: path) }
+    self.meta = meta
+    self.log = log
+    self.ids = ids
+    self.segments = segments
+    self.chunks = chunks
+    self.setAside = setAside
+    switch origin {
+    case .own: _ = try readState()
+    case .copy:
+      // From here on the file has a history of its own.
+      let nextOrder = try readState(isCopy: true).nextOrder
+      let adopted = self.settings.encoded()
+      try write(nextOrder: nextOrder) { (transaction) throws(LMDBError) in
+        try transaction.put(Key("settings"), adopted.rawSpan, in: meta)
+      }
+    // Another process may commit between the look at the state and that at the transaction.
+    case .shared, .snapshot: _ = try readState(isCopy: true)
+    }
+  }
+
+  private static func open(
+    _ names: [String], _ transaction: borrowing ReadTransaction
+  ) throws(LMDBError) -> [Database?] {
+    var tables: [Database?] = []
+    for name in names { tables.append(try transaction.database(name)) }
+    return tables
+  }
+
+  private static func readSettings(
+    _ environment: Environment, _ meta: Database, _ path: String
+  ) throws(StoreError) -> CorpusSettings {
+    var version: UInt32?
+    var settings: CorpusSettings?
+    do throws(LMDBError) {
+      let transaction = try ReadTransaction(environment)
+      if let bytes = try transaction.get(Key("format"), in: meta) {
+        var reader = RecordReader(bytes)
+        version = reader.read(UInt32.self)
+      }
+      if let bytes = try transaction.get(Key("settings"), in: meta) {
+        settings = CorpusSettings(encoded: bytes)
+      }
+    } catch {
+      throw StoreError(error, path: path, environment: environment)
+    }
+    if let version, version != formatVersion {
+      throw .formatVersion(path: path, found: Int(version), expected: Int(formatVersion))
+    }
+    guard version != nil, let settings else {
+      throw .corrupt(what: "the corpus's settings", where: path)
+    }
+    return settings
+  }
+
+  // MARK: Reading
+
+  func beginReading() throws(StoreError) -> ReadTransaction {
+    do throws(LMDBError) {
+      return try ReadTransaction(environment)
+    } catch {
+      throw self.error(error)
+    }
+  }
+
+  /// Begins to read what another process may be writing to, every page of it checked.
+  func beginCheckedReading() throws(StoreError) -> ReadTransaction {
+    do throws(LMDBError) {
+      return try ReadTransaction.checkingPages(of: environment)
+    } catch {
+      throw self.error(error)
+    }
+  }
+
+  private func readState(isCopy: Bool = false) throws(StoreError) -> State {
+    let transaction = try beginReading()
+    return try state(transaction, isCopy: isCopy)
+  }
+
+  /// - Parameter isCopy: Whether the transaction need not be the one that wrote the state.
+  func state(
+    _ transaction: borrowing ReadTransaction, isCopy: Bool = false
+  ) throws(StoreError) -> State {
+    var state: State?
+    do throws(LMDBError) {
+      if let bytes = try transaction.get(Key("state"), in: meta) { state = State(encoded: bytes) }
+    } catch {
+      throw self.error(error)
+    }
+    guard let state else { throw .corrupt(what: "the record \"state\" of table meta", where: path) }
+    if !isCopy && state.transaction != transaction.transactionID {
+      throw .corrupt(
+        what: "the newest transaction: the file is at \(transaction.transactionID), and what it "
+          + "holds was written by \(state.transaction);", where: path)
+    }
+    return state
+  }
+
+  // MARK: Writing
+
+  /// Makes changes in one transaction, which is on disk when this returns.
+  func write(
+    nextOrder: UInt64, _ change: (borrowing WriteTransaction) throws(LMDBError) -> Void
+  ) throws(StoreError) {
+    do throws(LMDBError) {
+      let transaction = try WriteTransaction(environment)
+      try change(transaction)
+      try commit(transaction, nextOrder: nextOrder)
+    } catch {
+      throw self.error(error)
+    }
+  }
+
+  /// Ends a transaction. All of them go through here, because each leaves its state.
+  func commit(_ transaction: consuming WriteTransaction, nextOrder: UInt64) throws(LMDBError) {
+    let state = State(transaction: transaction.transactionID, nextOrder: nextOrder)
+    try Self.put(state, transaction, meta)
+    CrashPoint.commitBefore.reached()
+    try transaction.commit()
+    CrashPoint.commitAfter.reached()
+  }
+
+  private static func put(
+    _ state: State, _ transaction: borrowing WriteTransaction, _ meta: Database
+  ) throws(LMDBError) {
+    try transaction.put(Key("state"), state.encoded().rawSpan, in: meta)
+  }
+
+  func error(_ error: LMDBError) -> StoreError {
+    StoreError(error, path: path, environment: environment)
+  }
+}
+
+extension CorpusFile.State {
+  private static let seed = checksumSeed("state")
+
+  /// u64 transaction, u64 next order number, XXH3.
+  func encoded() -> [UInt8] {
+    var bytes: [UInt8] = []
+    bytes.append(UInt64(transaction))
+    bytes.append(nextOrder)
+    bytes.appendChecksum(seed: Self.seed)
+    return bytes
+  }
+
+  init?(encoded bytes: RawSpan) {
+    guard bytes.byteCount == 24, var reader = RecordReader(checked: bytes, seed: Self.seed),
+      let transaction = reader.read(UInt64.self), transaction < UInt64(Int.max),
+      let nextOrder = reader.read(UInt64.self)
+    else { return nil }
+    self.init(transaction: Int(transaction), nextOrder: nextOrder)
+  }
+}
+
+extension CorpusSettings {
+  private static let seed = checksumSeed("settings")
+
+  /// u32 depth; u32 milliseconds of the durability's window, 0 for "commit"; u64 each, 0 for no
+  /// bound: tokens, sequences and seconds that are kept; u32 bytes of the tokenizer's name (all ones
+  /// for none), name; XXH3.
+  func encoded() -> [UInt8] {
+    var bytes: [UInt8] = []
+    bytes.append(UInt32(depth))
+    switch durability {
+    case .commit: bytes.append(UInt32(0))
+    case .interval(let millis): bytes.append(UInt32(millis))
+    }
+    for bound in [retention.tokens, retention.sequences, retention.ageSeconds] {
+      bytes.append(UInt64(bound ?? 0))
+    }
+    bytes.append(tokenizer.map { UInt32($0.utf8.count) } ?? UInt32.max)
+    bytes.append(contentsOf: (tokenizer ?? "").utf8)
+    bytes.appendChecksum(seed: Self.seed)
+    return bytes
+  }
+
+  init?(encoded bytes: RawSpan) {
+    guard var reader = RecordReader(checked: bytes, seed: Self.seed),
+      let depth = reader.read(UInt32.self), let millis = reader.read(UInt32.self),
+      let tokens = reader.read(UInt64.self), let sequences = reader.read(UInt64.self),
+      let ageSeconds = reader.read(UInt64.self), let nameBytes = reader.read(UInt32.self)
+    else { return nil }
+    self.init(depth: Int(depth))
+    if nameBytes != UInt32.max {
+      guard let name = reader.readString(bytes: Int(nameBytes)) else { return nil }
+      tokenizer = name
+    }
+    if millis > 0 { durability = .interval(millis: Int(millis)) }
+    func bound(_ value: UInt64) -> Int? { value == 0 ? nil : Int(truncatingIfNeeded: value) }
+    retention = Retention(
+      tokens: bound(tokens), sequences: bound(sequences), ageSeconds: bound(ageSeconds))
+    guard reader.bytesLeft == 0, problem == nil else { return nil }
+  }
+
+  /// What is wrong with these settings, or nil.
+  var problem: String? {
+    if !Self.depthRange.contains(depth) {
+      return "depth is \(depth), expected \(Self.depthRange.lowerBound) to "
+        + "\(Self.depthRange.upperBound)"
+    }
+    if let tokenizer, !(1...Self.tokenizerBytesMax).contains(tokenizer.utf8.count) {
+      return "the tokenizer's name has \(tokenizer.utf8.count) bytes, expected 1 to "
+        + "\(Self.tokenizerBytesMax)"
+    }
+    for (name, bound, range) in [
+      ("retention.tokens", retention.tokens, Retention.tokensRange),
+      ("retention.sequences", retention.sequences, Retention.sequencesRange),
+      ("retention.age_s", retention.ageSeconds, Retention.ageSecondsRange),
+    ] {
+      if let bound, !range.contains(bound) {
+        return "\(name) is \(bound), expected \(range.lowerBound) to \(range.upperBound)"
+      }
+    }
+    if case .interval(let millis) = durability, !Durability.millisRange.contains(millis) {
+      return "the durability's window is \(millis) ms, expected "
+        + "\(Durability.millisRange.lowerBound) to \(Durability.millisRange.upperBound)"
+    }
+    return nil
+  }
+
+  /// What differs, in words, from other settings that are asked for.
+  func differences(from other: CorpusSettings) -> [String] {
+    var differences = historyDifferences(from: other)
+    if retention != other.retention {
+      differences.append("retention is \(retention), asked for \(other.retention)")
+    }
+    if durability != other.durability {
+      differences.append("durability is \(durability), asked for \(other.durability)")
+    }
+    return differences
+  }
+
+  /// The same, of what makes histories fit each other: counts of different depths and tokens of
+  /// different tokenizers must not meet.
+  func historyDifferences(from other: CorpusSettings) -> [String] {
+    var differences: [String] = []
+    if depth != other.depth { differences.append("depth is \(depth), asked for \(other.depth)") }
+    if tokenizer != other.tokenizer {
+      differences.append(
+        "tokenizer is \(tokenizer ?? "not set"), asked for \(other.tokenizer ?? "none")")
+    }
+    return differences
+  }
+}
+
+extension StoreError {
+  init(_ error: LMDBError, path: String, environment: Environment?) {
+    switch error {
+    case .mapFull, .diskFull:
+      let usage = environment?.usage()
+      self = .full(usedBytes: usage?.usedBytes ?? 0, maxBytes: usage?.mapBytes ?? 0)
+    case .damaged: self = .corrupt(what: "the database", where: path)
+    case .damagedPage: self = .corrupt(what: error.description, where: path)
+    case .inaccessible(let path, _): self = .inaccessible(path: path, reason: error.description)
+    case .alreadyOpen(let path): self = .inUse(path: path)
+    case .versionMismatch, .readersFull, .inputOutput, .other:
+      self = .failed("\(path): \(error.description)")
+    }
+  }
+}

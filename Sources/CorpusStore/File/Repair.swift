@@ -1,0 +1,296 @@
+import LMDB
+import SuffixIndex
+
+/// Finds what is damaged in a corpus's file, and replaces it by what can be told from the rest.
+///
+/// - A segment whose index is damaged is built anew from its sequences. Each of them has a digest in
+///   the segment's table. Those that are not whole are lost; then the old segment is set aside, so
+///   that nothing is destroyed that somebody might still read.
+/// - A segment whose record or table is damaged is set aside: what its sequences are called and when
+///   they came is not known.
+/// - A sequence of the log that is damaged is set aside.
+/// - If a record of an id is damaged, or a sequence was lost, the table of ids is made anew from the
+///   log and the tables of segments.
+///
+/// Nothing of this can bring back what is lost. It keeps the rest in service, and says what is gone.
+struct Repair {
+  /// What is damaged, in words.
+  private(set) var found: [String] = []
+  /// What became of it.
+  private(set) var outcome: [String] = []
+
+  private let file: CorpusFile
+  /// Segments of which some chunk is damaged.
+  private var damagedSegments: [SegmentChunks] = []
+  /// Segments without a record that can be read.
+  private var damagedRecords: [UInt64] = []
+  private var damagedSequences: [UInt64] = []
+  private var idsAreDamaged = false
+
+  /// Looks for damage.
+  init(_ file: CorpusFile, _ transaction: borrowing ReadTransaction) throws(StoreError) {
+    self.file = file
+    try examineSegments(transaction)
+    try examineLog(transaction)
+    try examineIDs(transaction)
+  }
+
+  private mutating func examineSegments(
+    _ transaction: borrowing ReadTransaction
+  ) throws(StoreError) {
+    for number in try file.segmentNumbers(transaction) {
+      guard let record = try file.segmentRecord(number, transaction) else {
+        damagedRecords.append(number)
+        found.append("the record of segment \(number)")
+        continue
+      }
+      let chunks = SegmentChunks(number, record, file)
+      let damaged = try chunks.damaged(transaction)
+      if damaged.isEmpty {
+        do throws(StoreError) {
+          // The header is read here, as it will be when the segment is served.
+          _ = try Segment(number, record, in: file, transaction, mark: DamageMark())
+          continue
+        } catch {
+          found.append("\(error)")
+        }
+      } else {
+        let list = damaged.prefix(8).map(String.init).joined(separator: ", ")
+        found.append("chunk \(list)\(damaged.count > 8 ? ", …" : "") of segment \(number)")
+      }
+      damagedSegments.append(chunks)
+    }
+  }
+
+  private mutating func examineLog(
+    _ transaction: borrowing ReadTransaction
+  ) throws(StoreError) {
+    var damaged: [UInt64] = []
+    do throws(LMDBError) {
+      try transaction.forEach(in: file.log) { key, value in
+        guard let order = Key.number(key), key.byteCount == 8 else { return true }
+        if SequenceRecord(value, order: order) == nil { damaged.append(order) }
+        return true
+      }
+    } catch {
+      throw file.error(error)
+    }
+    damagedSequences = damaged
+    found += damaged.map { "sequence \($0) of the log" }
+  }
+
+  private mutating func examineIDs(
+    _ transaction: borrowing ReadTransaction
+  ) throws(StoreError) {
+    var damaged = 0
+    do throws(LMDBError) {
+      try transaction.forEach(in: file.ids) { key, value in
+        if IDRecord(value, id: key) == nil { damaged += 1 }
+        return true
+      }
+    } catch {
+      throw file.error(error)
+    }
+    if damaged > 0 { found.append("\(damaged) records of ids") }
+    idsAreDamaged = damaged > 0
+  }
+
+  // MARK: Repairing
+
+  /// Deletes the chunks of segments that were being written when the process ended: their record,
+  /// which is written last, is missing.
+  func removeUnfinishedSegments() throws(StoreError) {
+    let unfinished = try unfinishedChunks()
+    if unfinished.isEmpty { return }
+    try write { (transaction) throws(LMDBError) in
+      for key in unfinished { try transaction.delete(Key(bytes: key), in: file.chunks) }
+    }
+  }
+
+  private func unfinishedChunks() throws(StoreError) -> [[UInt8]] {
+    let transaction = try file.beginReading()
+    let known = Set(
+      try file.segmentNumbers(transaction) + file.numbers(file.setAside, transaction))
+    var keys: [[UInt8]] = []
+    do throws(LMDBError) {
+      try transaction.forEach(in: file.chunks) { key, _ in
+        if let number = Key.number(key), known.contains(number) { return true }
+        keys.append(key.bytes)
+        return true
+      }
+    } catch {
+      throw file.error(error)
+    }
+    return keys
+  }
+
+  /// Replaces what is damaged. Afterwards nothing is.
+  mutating func repair() throws(StoreError) {
+    if found.isEmpty { return }
+    var lostSequences = !damagedSequences.isEmpty || !damagedRecords.isEmpty
+    for segment in damagedSegments {
+      if try !rebuild(segment) { lostSequences = true }
+    }
+    for number in damagedRecords {
+      try move(Key(number), from: file.segments)
+      outcome.append(
+        "segment \(number) was set aside with all of its sequences: its record is damaged")
+    }
+    for order in damagedSequences {
+      try move(Key(order), from: file.log, to: CorpusFile.setAsideKey(sequence: order))
+      outcome.append("sequence \(order) of the log was set aside: it is damaged")
+    }
+    if idsAreDamaged || lostSequences {
+      let count = try rebuildIDs()
+      outcome.append("the table of ids was made anew from \(count) sequences")
+    }
+  }
+
+  /// Builds a segment anew from its sequences. Returns whether all of them were whole.
+  private mutating func rebuild(_ segment: SegmentChunks) throws(StoreError) -> Bool {
+    let transaction = try file.beginReading()
+    let entries: [SequenceTable.Entry]
+    do throws(StoreError) {
+      entries = try segment.sequenceTable(transaction)
+    } catch {
+      guard case .corrupt = error else { throw error }
+      _ = consume transaction
+      try move(Key(segment.number), from: file.segments)
+      outcome.append(
+        "segment \(segment.number) was set aside with its \(segment.record.sequences) sequences: "
+          + "the table of their order is damaged")
+      return false
+    }
+    let size = HistorySize(tokens: segment.record.tokens, sequences: segment.record.sequences)
+    var builder = SegmentBuilder(depth: file.settings.depth, expected: size)
+    let lost = try segment.copyWholeSequences(entries, transaction, to: &builder)
+    let number = try file.nextSegmentNumber(transaction)
+    _ = consume transaction
+    let built = builder.isEmpty ? nil : try builder.build { false }
+    try write { (transaction) throws(LMDBError) in
+      if let built { try built.write(number, transaction, file) }
+      if lost.isEmpty {
+        try HistoryChange.deleteChunks(segment.number, segment.count, transaction, file)
+      } else {
+        let record = segment.record.encoded(segment: segment.number)
+        try transaction.put(Key(segment.number), record.rawSpan, in: file.setAside)
+      }
+      try transaction.delete(Key(segment.number), in: file.segments)
+    }
+    if lost.isEmpty {
+      outcome.append(
+        "segment \(segment.number) was damaged, and was built anew from its \(entries.count) "
+          + "sequences, all of them whole")
+      return true
+    }
+    let names = lost.prefix(20).map { $0.id.map { "\"\($0)\"" } ?? "number \($0.order)" }
+    outcome.append(
+      "segment \(segment.number) was damaged and set aside; \(entries.count - lost.count) of its "
+        + "sequences are whole and were kept, \(lost.count) are lost: "
+        + names.joined(separator: ", ") + (lost.count > 20 ? ", …" : ""))
+    return false
+  }
+
+  /// Takes a record out of service.
+  private func move(_ key: Key, from table: Database, to newKey: Key? = nil) throws(StoreError) {
+    try write { (transaction) throws(LMDBError) in
+      if let bytes = try transaction.get(key, in: table) {
+        try transaction.put(newKey ?? key, bytes.bytes.rawSpan, in: file.setAside)
+      }
+      try transaction.delete(key, in: table)
+    }
+  }
+
+  /// Returns how many sequences the table was made from.
+  private func rebuildIDs() throws(StoreError) -> Int {
+    var entries: [SequenceTable.Entry] = []
+    var oldKeys: [[UInt8]] = []
+    let reading = try file.beginReading()
+    for number in try file.segmentNumbers(reading) {
+      guard let record = try file.segmentRecord(number, reading) else { continue }
+      entries += try SegmentChunks(number, record, file).sequenceTable(reading)
+    }
+    do throws(LMDBError) {
+      try reading.forEach(in: file.log) { key, value in
+        if let order = Key.number(key), let record = SequenceRecord(value, order: order) {
+          entries.append(record.entry(order: order))
+        }
+        return true
+      }
+      try reading.forEach(in: file.ids) { key, _ in
+        oldKeys.append(key.bytes)
+        return true
+      }
+    } catch {
+      throw file.error(error)
+    }
+    _ = consume reading
+    try write { (transaction) throws(LMDBError) in
+      for key in oldKeys { try transaction.delete(Key(bytes: key), in: file.ids) }
+      for entry in entries {
+        guard let id = entry.id else { continue }
+        let record = IDRecord(order: entry.order, digest: entry.digest).encoded(id: id)
+        try transaction.put(Key(id), record.rawSpan, in: file.ids)
+      }
+    }
+    return entries.count
+  }
+
+  private func write(
+    _ change: (borrowing WriteTransaction) throws(LMDBError) -> Void
+  ) throws(StoreError) {
+    let reading = try file.beginReading()
+    let nextOrder = try file.state(reading).nextOrder
+    _ = consume reading
+    try file.write(nextOrder: nextOrder, change)
+  }
+}
+
+extension SegmentChunks {
+  /// Adds the sequences that are whole to a builder, in their order. Returns the others.
+  fileprivate func copyWholeSequences(
+    _ entries: [SequenceTable.Entry], _ transaction: borrowing ReadTransaction,
+    to builder: inout SegmentBuilder
+  ) throws(StoreError) -> [SequenceTable.Entry] {
+    // A damaged end of a sequence shifts those after it, so they are known by their digests.
+    var wanted = Dictionary(grouping: entries, by: \.digest).mapValues { $0.reversed() as [_] }
+    try withText(transaction) { tokens in
+      if let entry = wanted[checksum(tokens.tokenBytes)]?.popLast(), entry.tokens == tokens.count {
+        builder.append(tokens, entry)
+      }
+    }
+    return wanted.values.flatMap { $0 }.sorted { $0.order < $1.order }
+  }
+
+  /// Calls `body` with the sequences of the text, as far as there are chunks for it.
+  private func withText(
+    _ transaction: borrowing ReadTransaction, _ body: (Span<Int32>) -> Void
+  ) throws(StoreError) {
+    let addresses = try ChunkAddresses(self, in: file, transaction)
+    addresses?.text?.forEachSequence { _, tokens in
+      body(tokens)
+      return true
+    }
+    withExtendedLifetime(addresses) {}
+  }
+}
+
+extension BuiltSegment {
+  /// Writes all chunks and the record.
+  func write(
+    _ number: UInt64, _ transaction: borrowing WriteTransaction, _ file: CorpusFile
+  ) throws(LMDBError) {
+    for chunk in 0..<chunkCount {
+      try withChunk(chunk) { (bytes) throws(LMDBError) in
+        try transaction.put(
+          CorpusFile.chunkKey(segment: number, chunk: chunk), bytes, in: file.chunks)
+      }
+    }
+    try transaction.put(Key(number), record.encoded(segment: number).rawSpan, in: file.segments)
+  }
+}
+
+extension RawSpan {
+  /// A copy.
+  var bytes: [UInt8] { unsafe withUnsafeBytes { unsafe [UInt8]($0) } }
+}

@@ -1,0 +1,84 @@
+/// A finished sequence as it stands in the log until it is sealed.
+///
+///     0   u64  when it was committed, seconds since 1970
+///     8   u32  bytes of the id; 0 for none
+///     12  u32  tokens
+///     16  id, UTF-8
+///     …   i32  tokens
+///     …   u64  XXH3 of all before, with the order number as seed
+struct SequenceRecord: Equatable {
+  var committedSeconds: UInt64
+  /// nil where the caller gave none.
+  var id: String?
+  var tokens: [Int32]
+
+  func encoded(order: UInt64) -> [UInt8] {
+    var bytes: [UInt8] = []
+    let id = id ?? ""
+    bytes.reserveCapacity(24 + id.utf8.count + tokens.count * 4)
+    bytes.append(committedSeconds)
+    bytes.append(UInt32(id.utf8.count))
+    bytes.append(UInt32(tokens.count))
+    bytes.append(contentsOf: id.utf8)
+    for token in tokens { bytes.append(token) }
+    bytes.appendChecksum(seed: order)
+    return bytes
+  }
+
+  /// nil where the bytes are damaged, or belong to another sequence.
+  init?(_ bytes: RawSpan, order: UInt64) {
+    guard var reader = RecordReader(checked: bytes, seed: order),
+      let seconds = reader.read(UInt64.self),
+      let idBytes = reader.read(UInt32.self),
+      let count = reader.read(UInt32.self), count > 0,
+      let id = reader.readString(bytes: Int(idBytes)),
+      reader.bytesLeft == Int(count) * 4
+    else { return nil }
+    committedSeconds = seconds
+    self.id = idBytes == 0 ? nil : id
+    tokens = []
+    tokens.reserveCapacity(Int(count))
+    while let token = reader.read(Int32.self) {
+      guard token >= 0, token < Int32.max else { return nil }
+      tokens.append(token)
+    }
+  }
+
+  init(committedSeconds: UInt64, id: String?, tokens: [Int32]) {
+    self.committedSeconds = committedSeconds
+    self.id = id
+    self.tokens = tokens
+  }
+}
+
+/// What stands in `ids` under a caller's id.
+///
+///     0   u64  order number of the sequence
+///     8   u64  XXH3 of its tokens
+///     16  u64  XXH3 of all before, with the id's own XXH3 as seed
+struct IDRecord: Equatable {
+  var order: UInt64
+  var digest: UInt64
+
+  init(order: UInt64, digest: UInt64) {
+    self.order = order
+    self.digest = digest
+  }
+
+  func encoded(id: String) -> [UInt8] {
+    var bytes: [UInt8] = []
+    bytes.append(order)
+    bytes.append(digest)
+    bytes.appendChecksum(seed: checksumSeed(id))
+    return bytes
+  }
+
+  /// nil where the bytes are damaged, or belong to another id.
+  init?(_ bytes: RawSpan, id: RawSpan) {
+    guard bytes.byteCount == 24,
+      var reader = RecordReader(checked: bytes, seed: checksum(id)),
+      let order = reader.read(UInt64.self), let digest = reader.read(UInt64.self)
+    else { return nil }
+    self.init(order: order, digest: digest)
+  }
+}

@@ -1,0 +1,69 @@
+/// What is known of a segment's sequences beside their tokens, in the order of the index's text.
+/// Each entry:
+///
+///     0   u64  order number
+///     8   u64  when it was committed, seconds since 1970
+///     16  u64  XXH3 of its tokens
+///     24  u32  tokens
+///     28  u32  bytes of the id; 0 for none
+///     32  id, UTF-8
+///
+/// With it a segment can be taken apart again: to remove some of its sequences, to build its index
+/// anew when that is damaged, to find out which sequences damage has hit.
+struct SequenceTable {
+  struct Entry: Equatable {
+    var order: UInt64
+    var committedSeconds: UInt64
+    var digest: UInt64
+    var tokens: Int
+    var id: String?
+  }
+
+  private(set) var bytes: [UInt8] = []
+  private(set) var count = 0
+  private(set) var tokens = 0
+  private var firstOrder = UInt64.max
+  private var lastOrder: UInt64 = 0
+  private var oldest = UInt64.max
+  private var newest: UInt64 = 0
+
+  /// Smallest and largest order number. There must be an entry.
+  var orders: ClosedRange<UInt64> { firstOrder...lastOrder }
+  /// Earliest and latest commit. There must be an entry.
+  var seconds: ClosedRange<UInt64> { oldest...newest }
+
+  mutating func append(_ entry: Entry) {
+    let id = entry.id ?? ""
+    bytes.append(entry.order)
+    bytes.append(entry.committedSeconds)
+    bytes.append(entry.digest)
+    bytes.append(UInt32(entry.tokens))
+    bytes.append(UInt32(id.utf8.count))
+    bytes.append(contentsOf: id.utf8)
+    count += 1
+    tokens += entry.tokens
+    firstOrder = min(firstOrder, entry.order)
+    lastOrder = max(lastOrder, entry.order)
+    oldest = min(oldest, entry.committedSeconds)
+    newest = max(newest, entry.committedSeconds)
+  }
+
+  /// The entries of a table, or nil where the bytes are none.
+  static func entries(_ bytes: [UInt8], count: Int) -> [Entry]? {
+    var entries: [Entry] = []
+    // The count comes from outside: no memory is taken for more than the bytes can hold.
+    entries.reserveCapacity(min(count, bytes.count / 32))
+    var reader = RecordReader(bytes.rawSpan)
+    while reader.bytesLeft > 0 {
+      guard let order = reader.read(UInt64.self), let seconds = reader.read(UInt64.self),
+        let digest = reader.read(UInt64.self), let tokens = reader.read(UInt32.self),
+        let idBytes = reader.read(UInt32.self), let id = reader.readString(bytes: Int(idBytes))
+      else { return nil }
+      entries.append(
+        Entry(
+          order: order, committedSeconds: seconds, digest: digest, tokens: Int(tokens),
+          id: idBytes == 0 ? nil : id))
+    }
+    return entries.count == count ? entries : nil
+  }
+}

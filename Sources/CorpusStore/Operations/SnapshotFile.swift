@@ -1,0 +1,186 @@
+import Glibc
+
+/// How far long work is: bytes or tokens done, and in all.
+public typealias Progress = @Sendable (_ done: Int, _ total: Int) -> Void
+
+/// A snapshot as its manifest tells it.
+public struct SnapshotInfo: Equatable, Sendable {
+  /// The file's name in the store's `snapshots` without ".snapshot"; elsewhere the file's path.
+  public var name: String
+  /// The corpus that it was taken of.
+  public var corpus: String
+  public var settings: CorpusSettings
+  /// Seconds since 1970.
+  public var createdSeconds: UInt64
+  public var sequences: Int
+  public var tokens: Int
+  /// Bytes of the file.
+  public var bytes: Int
+  /// XXH3 (128 bits) over the contents, in 32 hexadecimal digits.
+  public var digest: String
+}
+
+/// The last page of a snapshot's file. All before it is an LMDB environment.
+///
+///     0   u64  "RPRSNAP\n"
+///     8   u32  version
+///     12  u32  bytes of the settings
+///     16  u64  bytes of the environment
+///     24  u64  when it was taken, seconds since 1970
+///     32  u64  sequences
+///     40  u64  tokens
+///     48  u64  lower half of the XXH3 (128 bits) of the environment
+///     56  u64  upper half
+///     64  u32  bytes of the corpus's name
+///     68  name, UTF-8; settings, as in table `meta`; zeros
+///     4088 u64 XXH3 of all before
+struct SnapshotManifest: Equatable {
+  var environmentBytes: Int
+  var createdSeconds: UInt64
+  var sequences: Int
+  var tokens: Int
+  var digest: Digest
+  var corpus: String
+  var settings: CorpusSettings
+
+  static let byteCount = 4096
+  static let version: UInt32 = 1
+  /// "RPRSNAP\n", read as a little-endian integer.
+  static let magic: UInt64 = 0x0A_50_41_4E_53_52_50_52
+
+  func encoded() -> [UInt8] {
+    let settings = settings.encoded()
+    var bytes: [UInt8] = []
+    bytes.append(Self.magic)
+    bytes.append(Self.version)
+    bytes.append(UInt32(settings.count))
+    for value in [UInt64(environmentBytes), createdSeconds, UInt64(sequences), UInt64(tokens)] {
+      bytes.append(value)
+    }
+    bytes.append(digest.low)
+    bytes.append(digest.high)
+    bytes.append(UInt32(corpus.utf8.count))
+    bytes.append(contentsOf: corpus.utf8)
+    bytes.append(contentsOf: settings)
+    bytes.append(contentsOf: repeatElement(0, count: Self.byteCount - 8 - bytes.count))
+    bytes.appendChecksum(seed: Self.magic)
+    return bytes
+  }
+
+  /// - Throws: A sentence that says why these bytes are no manifest.
+  init(_ bytes: [UInt8], fileBytes: Int) throws(Unreadable) {
+    var start = RecordReader(bytes.rawSpan)
+    guard start.read(UInt64.self) == Self.magic else {
+      throw Unreadable(reason: "its last page is not a snapshot's manifest")
+    }
+    let version = start.read(UInt32.self) ?? 0
+    guard version == Self.version else { throw Unreadable(version: version) }
+    guard var reader = RecordReader(checked: bytes.rawSpan, seed: Self.magic),
+      reader.read(UInt64.self) != nil, reader.read(UInt32.self) != nil,
+      let settingsBytes = reader.read(UInt32.self), let environmentBytes = reader.read(UInt64.self),
+      let created = reader.read(UInt64.self), let sequences = reader.read(UInt64.self),
+      let tokens = reader.read(UInt64.self), let low = reader.read(UInt64.self),
+      let high = reader.read(UInt64.self), let nameBytes = reader.read(UInt32.self),
+      let name = reader.readString(bytes: Int(nameBytes)), Store.isCorpusName(name),
+      [environmentBytes, sequences, tokens].allSatisfy({ $0 < 1 << 60 }),
+      let settings = reader.read(bytes: Int(settingsBytes), { CorpusSettings(encoded: $0) })
+    else { throw Unreadable(reason: "the checksum of its manifest is wrong") }
+    guard Int(environmentBytes) == fileBytes - Self.byteCount else {
+      throw Unreadable(
+        reason: "it has \(fileBytes) bytes, expected \(Int(environmentBytes) + Self.byteCount)")
+    }
+    self.environmentBytes = Int(environmentBytes)
+    createdSeconds = created
+    self.sequences = Int(sequences)
+    self.tokens = Int(tokens)
+    digest = Digest(low: low, high: high)
+    corpus = name
+    self.settings = settings
+  }
+
+  init(
+    environmentBytes: Int, createdSeconds: UInt64, size: HistorySize, digest: Digest,
+    corpus: String, settings: CorpusSettings
+  ) {
+    self.environmentBytes = environmentBytes
+    self.createdSeconds = createdSeconds
+    sequences = size.sequences
+    tokens = size.tokens
+    self.digest = digest
+    self.corpus = corpus
+    self.settings = settings
+  }
+
+  struct Unreadable: Error {
+    var reason = ""
+    /// Of a manifest of another version.
+    var version: UInt32?
+  }
+
+  func info(name: String) -> SnapshotInfo {
+    SnapshotInfo(
+      name: name, corpus: corpus, settings: settings, createdSeconds: createdSeconds,
+      sequences: sequences, tokens: tokens, bytes: environmentBytes + Self.byteCount,
+      digest: digest.description)
+  }
+}
+
+/// A snapshot's file, which is read before LMDB sees any of it.
+enum SnapshotFile {
+  /// Reads the manifest alone.
+  static func manifest(_ path: String) throws(StoreError) -> SnapshotManifest {
+    try manifest(try FileReader(path), path)
+  }
+
+  private static func manifest(
+    _ reader: FileReader, _ path: String
+  ) throws(StoreError) -> SnapshotManifest {
+    let fileBytes = try reader.byteCount()
+    guard fileBytes >= 2 * SnapshotManifest.byteCount else {
+      throw .snapshotDamaged(
+        snapshot: path, reason: "it has \(fileBytes) bytes, fewer than any snapshot")
+    }
+    let last = try reader.last(SnapshotManifest.byteCount)
+    do throws(SnapshotManifest.Unreadable) {
+      return try SnapshotManifest(last, fileBytes: fileBytes)
+    } catch {
+      if let version = error.version {
+        throw .formatVersion(
+          path: path, found: Int(version), expected: Int(SnapshotManifest.version))
+      }
+      throw .snapshotDamaged(snapshot: path, reason: error.reason)
+    }
+  }
+
+  /// Reads the whole file and compares it with its manifest.
+  ///
+  /// - Parameter body: Receives the bytes of the environment, piece by piece. Whether they are right
+  ///   is known at the end only.
+  @discardableResult
+  static func verify(
+    _ path: String, progress: Progress = { _, _ in },
+    _ body: (RawSpan) throws(StoreError) -> Void = { (_) throws(StoreError) in }
+  ) throws(StoreError) -> SnapshotManifest {
+    let reader = try FileReader(path)
+    let manifest = try manifest(reader, path)
+    let digest = StreamingDigest()
+    var read = 0
+    while read < manifest.environmentBytes {
+      let count = try reader.next(atMost: manifest.environmentBytes - read) {
+        (bytes) throws(StoreError) in
+        digest.append(bytes)
+        try body(bytes)
+      }
+      if count == 0 { break }
+      read += count
+      progress(read, manifest.environmentBytes)
+    }
+    guard read == manifest.environmentBytes, digest.value == manifest.digest else {
+      throw .snapshotDamaged(
+        snapshot: path,
+        reason: "the digest of its contents is \(digest.value), expected "
+          + "\(manifest.digest)")
+    }
+    return manifest
+  }
+}

@@ -1,0 +1,266 @@
+import Foundation
+import LMDB
+import SuffixIndex
+
+/// What `Store.check` found.
+public struct CheckReport: Equatable, Sendable {
+  public struct Corpus: Equatable, Sendable {
+    public var name: String
+    public var sequences = 0
+    public var tokens = 0
+    public var segments = 0
+    /// What its file takes on the disk.
+    public var bytes = 0
+    public var damage: [Damage] = []
+  }
+  public struct Damage: Equatable, Sendable {
+    /// Such as "segment 7".
+    public var what: String
+    /// Such as "chunk 3: its checksum is not the record's".
+    public var reason: String
+    /// What can be done.
+    public var remedy: String
+  }
+  public var corpora: [Corpus] = []
+  public var snapshots: [SnapshotInfo] = []
+  /// Damage outside of corpora: the store's own files, snapshots.
+  public var damage: [Damage] = []
+
+  public var isClean: Bool { damage.isEmpty && corpora.allSatisfy(\.damage.isEmpty) }
+
+  public init() {}
+}
+
+extension Store {
+  /// Looks for damage in a store's directory, whether or not another process has it open. Changes
+  /// nothing.
+  ///
+  /// Checked are: the structure of each database; the checksum of each record, chunk and sequence;
+  /// that ids and sequences tell of each other; the structure of each index, and counts of patterns
+  /// that are drawn at random; each snapshot's digest and contents.
+  ///
+  /// - Parameters:
+  ///   - deep: Whether every index is built anew from its text, and compared byte by byte.
+  ///   - progress: Is told what is being looked at.
+  /// - Throws: Where there is no store, or it cannot be read.
+  public static func check(
+    path: String, deep: Bool = false, progress: (_ what: String) -> Void = { _ in }
+  ) throws(StoreError) -> CheckReport {
+    let directory = StoreDirectory(path: path)
+    var report = CheckReport()
+    guard try directory.isFormatted() else {
+      throw .notAStore(path: path, found: "no file \"format\"")
+    }
+    var options = StoreOptions()
+    options.compactsInBackground = false
+    for name in try directory.corpusNames() {
+      progress("corpus \(name)")
+      var check = CorpusCheck(name, deep: deep)
+      try check.run(directory.corpus(name), options, progress)
+      report.corpora.append(check.result)
+    }
+    for name in try directory.snapshotNames() {
+      progress("snapshot \(name)")
+      do throws(StoreError) {
+        report.snapshots.append(
+          try verifySnapshot(directory.snapshot(name), name: name, options: options))
+      } catch {
+        report.damage.append(
+          CheckReport.Damage(
+            what: "snapshot \(name)", reason: "\(error)",
+            remedy: "delete it, and take another one"))
+      }
+    }
+    return report
+  }
+}
+
+/// Checks one corpus's file.
+private struct CorpusCheck {
+  private(set) var result: CheckReport.Corpus
+  private let deep: Bool
+
+  /// Patterns of each index whose counts are compared.
+  private static let samples = 1000
+
+  init(_ name: String, deep: Bool) {
+    result = CheckReport.Corpus(name: name)
+    self.deep = deep
+  }
+
+  private mutating func report(_ what: String, _ reason: String, _ remedy: String) {
+    result.damage.append(CheckReport.Damage(what: what, reason: reason, remedy: remedy))
+  }
+
+  private static let restoreRemedy =
+    "restore the corpus from a snapshot: reprise snapshot restore"
+  private static let repairRemedy =
+    "open the store with `reprise serve`: what is whole is rebuilt, and what is lost is named"
+
+  /// - Throws: Where the file cannot be looked at.
+  mutating func run(
+    _ path: String, _ options: StoreOptions, _ progress: (String) -> Void
+  ) throws(StoreError) {
+    do throws(StoreError) {
+      let file = try CorpusFile(path: path, origin: .shared, options: options)
+      result.bytes = file.environment.usage().diskBytes
+      let transaction = try file.beginCheckedReading()
+      try check(file, transaction, progress)
+    } catch {
+      switch error {
+      case .corrupt(let what, let place): report(place, what, Self.restoreRemedy)
+      case .formatVersion: report(path, "\(error)", "use the version of Reprise that wrote it")
+      default: throw error
+      }
+    }
+  }
+
+  private mutating func check(
+    _ file: CorpusFile, _ transaction: borrowing ReadTransaction, _ progress: (String) -> Void
+  ) throws(StoreError) {
+    let state = try file.state(transaction)
+    let repair = try Repair(file, transaction)
+    for found in repair.found {
+      report(found, "its checksum does not fit what is there", Self.repairRemedy)
+    }
+    for place in try file.placesSetAside(transaction) {
+      report(
+        place, "it was found damaged at an earlier start, and nothing answers from it",
+        "what of it was whole is in service; to have back what was lost, restore the corpus from a "
+          + "snapshot, or insert it again")
+    }
+
+    var entries: [SequenceTable.Entry] = []
+    for number in try file.segmentNumbers(transaction) {
+      progress("corpus \(result.name), segment \(number)")
+      entries += try checkSegment(number, file, transaction)
+      result.segments += 1
+    }
+    entries += try loggedEntries(file, transaction)
+    result.sequences = entries.count
+    result.tokens = entries.reduce(0) { $0 + $1.tokens }
+    checkOrders(entries, next: state.nextOrder)
+    // What is damaged was told above; then ids without their sequences would only repeat it.
+    if repair.found.isEmpty { try checkIDs(entries, file, transaction) }
+  }
+
+  /// Returns what the segment holds, as far as that can be read.
+  private mutating func checkSegment(
+    _ number: UInt64, _ file: CorpusFile, _ transaction: borrowing ReadTransaction
+  ) throws(StoreError) -> [SequenceTable.Entry] {
+    let what = "segment \(number)"
+    do throws(StoreError) {
+      // Where this throws, `Repair` has told.
+      let segment = try file.segment(number, transaction, mark: DamageMark())
+      let entries = try segment.sequenceTable(file, transaction)
+      try checkSequences(segment, entries)
+      do throws(SealedIndex.CheckError) {
+        try segment.index.checkStructure()
+        try segment.index.checkSamples(Self.samples, seed: number)
+        if deep { try segment.index.checkAgainstRebuild() }
+      } catch {
+        report(what, "\(error)", Self.restoreRemedy)
+      }
+      return entries
+    } catch {
+      guard case .corrupt(let reason, let place) = error else { throw error }
+      if result.damage.isEmpty { report(place, reason, Self.repairRemedy) }
+      return []
+    }
+  }
+
+  private mutating func checkSequences(
+    _ segment: Segment, _ entries: [SequenceTable.Entry]
+  ) throws(StoreError) {
+    let what = "segment \(segment.number)"
+    var damaged: [UInt64] = []
+    var seen = 0
+    segment.text?.forEachSequence { index, tokens in
+      seen += 1
+      guard index < entries.count else { return false }
+      let entry = entries[index]
+      if entry.tokens != tokens.count || entry.digest != checksum(tokens.tokenBytes) {
+        damaged.append(entry.order)
+      }
+      return true
+    }
+    if seen != entries.count {
+      report(
+        what, "its text and its table tell of different numbers of sequences", Self.restoreRemedy)
+    }
+    if let first = damaged.first {
+      report(
+        what, "\(damaged.count) of its sequences, number \(first) first, are not what was inserted",
+        Self.restoreRemedy)
+    }
+    let record = segment.record
+    var table = SequenceTable()
+    for entry in entries { table.append(entry) }
+    if table.count > 0,
+      table.orders != record.orders || table.seconds != record.seconds
+        || table.tokens != record.tokens
+    {
+      report(what, "its record and its table do not agree", Self.restoreRemedy)
+    }
+  }
+
+  private func loggedEntries(
+    _ file: CorpusFile, _ transaction: borrowing ReadTransaction
+  ) throws(StoreError) -> [SequenceTable.Entry] {
+    var entries: [SequenceTable.Entry] = []
+    do throws(LMDBError) {
+      try transaction.forEach(in: file.log) { key, value in
+        if let order = Key.number(key), let record = SequenceRecord(value, order: order) {
+          entries.append(record.entry(order: order))
+        }
+        return true
+      }
+    } catch {
+      throw file.error(error)
+    }
+    return entries
+  }
+
+  /// Each sequence is there once.
+  private mutating func checkOrders(_ entries: [SequenceTable.Entry], next: UInt64) {
+    var orders: Set<UInt64> = []
+    for entry in entries {
+      if !orders.insert(entry.order).inserted {
+        report("sequence \(entry.order)", "it is there twice", Self.restoreRemedy)
+      }
+      if entry.order >= next {
+        report(
+          "sequence \(entry.order)", "the next number to be given is \(next)", Self.restoreRemedy)
+      }
+    }
+  }
+
+  /// Each id stands for its sequence, and for nothing else.
+  private mutating func checkIDs(
+    _ entries: [SequenceTable.Entry], _ file: CorpusFile, _ transaction: borrowing ReadTransaction
+  ) throws(StoreError) {
+    var known = 0
+    for entry in entries {
+      guard let id = entry.id else { continue }
+      known += 1
+      let record = try file.idRecord(id, transaction)
+      if record != IDRecord(order: entry.order, digest: entry.digest) {
+        report(
+          "id \"\(id)\"",
+          record == nil ? "it is missing" : "it does not stand for sequence \(entry.order)",
+          Self.restoreRemedy)
+      }
+    }
+    var count = 0
+    do throws(LMDBError) {
+      count = try transaction.count(file.ids)
+    } catch {
+      throw file.error(error)
+    }
+    if count != known {
+      report(
+        "table ids", "it has \(count) records, and \(known) sequences have an id",
+        Self.restoreRemedy)
+    }
+  }
+}

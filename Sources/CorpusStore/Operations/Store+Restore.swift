@@ -1,0 +1,94 @@
+import Foundation
+import LMDB
+
+extension Store {
+  /// Verifies a snapshot and makes a corpus of it, whole or not at all.
+  ///
+  /// The copy is made and checked beside the corpora, and put in its place by one rename.
+  ///
+  /// - Parameter replacing: Whether a corpus of that name is replaced: its depth and tokenizer must
+  ///   be the snapshot's; its retention and durability stay. Sessions over it go on. A corpus that
+  ///   cannot be used is replaced as well, by one with the snapshot's settings.
+  @discardableResult
+  public func restore(
+    _ source: SnapshotSource, into name: String, replacing: Bool = false,
+    progress: @escaping Progress = { _, _ in }
+  ) throws(StoreError) -> Corpus {
+    guard Self.isCorpusName(name) else { throw .corpusName(name) }
+    let (path, _) = try find(source)
+    let manifest = try SnapshotFile.manifest(path)
+    return try whileChanging { (directory) throws(StoreError) in
+      var isDamaged = false
+      var replaced: Corpus?
+      do throws(StoreError) {
+        replaced = try corpus(named: name)
+      } catch {
+        isDamaged = true
+      }
+      if replaced != nil || isDamaged {
+        let differences = replaced?.settings.historyDifferences(from: manifest.settings) ?? []
+        if !replacing {
+          throw .corpusExists(name: name, differences: ["it is there, and is not to be replaced"])
+        }
+        if !differences.isEmpty { throw .settingsDiffer(differences: differences) }
+      }
+      let making = directory.making(corpus: name)
+      try StoreDirectory.remove(making)
+      try StoreDirectory.make(making)
+      do throws(StoreError) {
+        try Self.copy(path, to: making, progress)
+        CrashPoint.restoreCopied.reached()
+        let restored = try place(name, replaced, isDamaged: isDamaged, directory)
+        // What was replaced, if anything was.
+        try? StoreDirectory.remove(making)
+        return restored
+      } catch {
+        try? StoreDirectory.remove(making)
+        throw error
+      }
+    }
+  }
+
+  /// Copies the environment of a snapshot into a directory of its own, and verifies it.
+  private static func copy(
+    _ path: String, to directory: String, _ progress: @escaping Progress
+  ) throws(StoreError) {
+    let writer = try FileWriter("\(directory)/data.mdb")
+    try SnapshotFile.verify(path, progress: progress) { (bytes) throws(StoreError) in
+      try writer.append(bytes)
+    }
+    try writer.finish()
+    StoreDirectory.sync(directory)
+  }
+
+  private func place(
+    _ name: String, _ replaced: Corpus?, isDamaged: Bool, _ directory: StoreDirectory
+  ) throws(StoreError) -> Corpus {
+    let file = try CorpusFile(
+      path: directory.making(corpus: name), origin: .copy, shownAs: directory.corpus(name),
+      settings: replaced?.settings, options: options)
+    try file.checkIndexes()
+    guard let replaced else {
+      file.environment.close()
+      CrashPoint.restoreSwapBefore.reached()
+      if isDamaged {
+        try directory.exchangeCorpus(name)
+      } else {
+        try directory.placeCorpus(name)
+      }
+      CrashPoint.restoreSwapAfter.reached()
+      return try adopt(name, directory)
+    }
+    // All that can fail is done before the swap.
+    let loaded = try LoadedCorpus(file, options)
+    try replaced.turns.takeAll { () throws(StoreError) in
+      try replaced.replace(in: file) { () throws(StoreError) in
+        CrashPoint.restoreSwapBefore.reached()
+        try directory.exchangeCorpus(name)
+        CrashPoint.restoreSwapAfter.reached()
+        return loaded
+      }
+    }
+    return replaced
+  }
+}

@@ -1,0 +1,251 @@
+import CLinux
+import Foundation
+import Glibc
+import LMDB
+import SuffixIndex
+
+/// Where a snapshot is found.
+public enum SnapshotSource: Equatable, Sendable {
+  /// In the store's `snapshots`.
+  case named(String)
+  /// Any file.
+  case file(path: String)
+}
+
+extension Store {
+  // MARK: Taking
+
+  /// Takes a snapshot while the corpus is read and written: all that was acknowledged before the call
+  /// is in it.
+  ///
+  /// The file is written beside its place, synced and renamed.
+  ///
+  /// - Parameter name: 1 to 128 letters, digits, '.', '_' or '-', not beginning with '.' or '-';
+  ///   nil for the corpus's name and the time.
+  public func createSnapshot(
+    ofCorpus corpus: String, named name: String? = nil, progress: @escaping Progress = { _, _ in }
+  ) throws(StoreError) -> SnapshotInfo {
+    guard let directory else { throw .readOnly(corpus: corpus) }
+    guard let source = try self.corpus(named: corpus) else { throw .corpusNotFound(corpus) }
+    let name = name ?? Self.snapshotName(corpus, directory)
+    guard Self.isSnapshotName(name) else { throw .snapshotName(name) }
+    return try source.turns.copies.take { () throws(StoreError) in
+      if FileManager.default.fileExists(atPath: directory.snapshot(name)) {
+        throw .snapshotExists(name)
+      }
+      // What was acknowledged and is not on disk yet belongs to it as well.
+      try source.commit()
+      let making = directory.making(snapshot: name)
+      do throws(StoreError) {
+        let manifest = try SnapshotWriter(source, making).write(progress)
+        CrashPoint.snapshotWritten.reached()
+        try StoreDirectory.move(making, to: directory.snapshot(name))
+        CrashPoint.snapshotRenamed.reached()
+        StoreDirectory.sync("\(directory.path)/snapshots")
+        return manifest.info(name: name)
+      } catch {
+        try? StoreDirectory.remove(making)
+        throw error
+      }
+    }
+  }
+
+  private static func snapshotName(_ corpus: String, _ directory: StoreDirectory) -> String {
+    let formatter = DateFormatter()
+    formatter.locale = Locale(identifier: "en_US_POSIX")
+    formatter.timeZone = TimeZone(secondsFromGMT: 0)
+    formatter.dateFormat = "yyyyMMdd'T'HHmmss'Z'"
+    let name = "\(corpus)-\(formatter.string(from: Date()))"
+    var (unused, number) = (name, 1)
+    while FileManager.default.fileExists(atPath: directory.snapshot(unused)) {
+      number += 1
+      unused = "\(name)-\(number)"
+    }
+    return unused
+  }
+
+  // MARK: Looking after
+
+  /// All snapshots in the store, by name. Those whose manifest cannot be read are left out; `check`
+  /// tells of them.
+  public func snapshots() throws(StoreError) -> [SnapshotInfo] {
+    guard let directory else { return [] }
+    return try directory.snapshotNames().compactMap { name in
+      try? SnapshotFile.manifest(directory.snapshot(name)).info(name: name)
+    }
+  }
+
+  /// Reads a whole snapshot, and throws where anything is wrong with it: the digest of its contents,
+  /// the structure of its database, the checksum of every record and chunk, the structure of every
+  /// index.
+  public func verifySnapshot(
+    _ source: SnapshotSource, progress: @escaping Progress = { _, _ in }
+  ) throws(StoreError) -> SnapshotInfo {
+    let (path, name) = try find(source)
+    return try Self.verifySnapshot(path, name: name, options: options, progress: progress)
+  }
+
+  static func verifySnapshot(
+    _ path: String, name: String, options: StoreOptions, progress: @escaping Progress = { _, _ in }
+  ) throws(StoreError) -> SnapshotInfo {
+    let manifest = try SnapshotFile.verify(path, progress: progress)
+    let file = try CorpusFile(path: path, origin: .snapshot, options: options)
+    try file.checkIndexes()
+    let size = try file.size()
+    guard size == HistorySize(tokens: manifest.tokens, sequences: manifest.sequences) else {
+      throw .snapshotDamaged(
+        snapshot: path,
+        reason: "it holds \(size.sequences) sequences with \(size.tokens) tokens, "
+          + "and its manifest tells of \(manifest.sequences) with \(manifest.tokens)")
+    }
+    return manifest.info(name: name)
+  }
+
+  public func deleteSnapshot(named name: String) throws(StoreError) {
+    let (path, _) = try find(.named(name))
+    try StoreDirectory.check(unsafe unlink(path) == 0, path)
+    if let directory { StoreDirectory.sync("\(directory.path)/snapshots") }
+  }
+
+  func find(_ source: SnapshotSource) throws(StoreError) -> (path: String, name: String) {
+    let (path, name): (String, String)
+    switch source {
+    case .file(let file): (path, name) = (file, file)
+    case .named(let known):
+      guard Self.isSnapshotName(known) else { throw .snapshotName(known) }
+      guard let directory else { throw .snapshotNotFound(known) }
+      (path, name) = (directory.snapshot(known), known)
+    }
+    guard FileManager.default.fileExists(atPath: path) else { throw .snapshotNotFound(name) }
+    return (path, name)
+  }
+}
+
+/// Copies a corpus's file, as its last transaction left it, and adds the manifest.
+///
+/// LMDB walks the tree and writes the pages in use to a pipe, on a thread of its own, in a read
+/// transaction: nobody waits for it, and what is freed meanwhile is not used again until it is done.
+/// This end of the pipe computes the digest and writes the file.
+private struct SnapshotWriter {
+  private let corpus: Corpus
+  private let path: String
+
+  private static let pipeBytes = 1 << 20
+
+  init(_ corpus: Corpus, _ path: String) {
+    self.corpus = corpus
+    self.path = path
+  }
+
+  func write(_ progress: Progress) throws(StoreError) -> SnapshotManifest {
+    let file = try FileWriter(path)
+    let digest = try copy(to: file, progress)
+    CrashPoint.snapshotCopying.reached()
+    let manifest = SnapshotManifest(
+      environmentBytes: file.byteCount, createdSeconds: secondsNow(), size: try size(),
+      digest: digest, corpus: corpus.name, settings: corpus.settings)
+    try file.append(manifest.encoded().rawSpan)
+    try file.finish()
+    return manifest
+  }
+
+  /// What was copied, read from the copy.
+  private func size() throws(StoreError) -> HistorySize {
+    try CorpusFile(path: path, origin: .snapshot, options: corpus.options).size()
+  }
+
+  private func copy(to file: FileWriter, _ progress: Progress) throws(StoreError) -> Digest {
+    var ends: [Int32] = [-1, -1]
+    let made = unsafe ends.withUnsafeMutableBufferPointer {
+      unsafe make_pipe($0.baseAddress, Int32(Self.pipeBytes))
+    }
+    try StoreDirectory.check(made == 0, "a pipe")
+    let (output, input) = (ends[0], ends[1])
+    let environment = corpus.file.environment
+    let copied = Awaited<Result<Void, LMDBError>>()
+    Thread.detachNewThread {
+      let result: Result<Void, LMDBError>
+      do throws(LMDBError) {
+        result = .success(try environment.copyCompacted(to: input))
+      } catch {
+        result = .failure(error)
+      }
+      Glibc.close(input)
+      copied.set(result)
+    }
+    let written: Result<Digest, StoreError>
+    do throws(StoreError) {
+      written = .success(try write(output, to: file, progress))
+    } catch {
+      written = .failure(error)
+    }
+    // By now the pipe's end is closed here, so the other side ends as well.
+    let result = copied.wait()
+    let digest = try written.get()
+    if case .failure(let error) = result { throw corpus.file.error(error) }
+    return digest
+  }
+
+  private func write(
+    _ output: Int32, to file: FileWriter, _ progress: Progress
+  ) throws(StoreError) -> Digest {
+    // Closes the pipe's end when it goes.
+    let reader = FileReader(descriptor: output, of: "a pipe")
+    let total = corpus.file.environment.usage().usedBytes
+    let digest = StreamingDigest()
+    while try reader.next({ (bytes) throws(StoreError) in
+      digest.append(bytes)
+      try file.append(bytes)
+    }) > 0 {
+      if corpus.isClosing { throw .cancelled }
+      CrashPoint.snapshotCopying.reached()
+      progress(min(file.byteCount, total), total)
+    }
+    return digest.value
+  }
+}
+
+extension CorpusFile {
+  /// Finished sequences, as the records tell of them.
+  func size() throws(StoreError) -> HistorySize {
+    let transaction = try beginReading()
+    var size = HistorySize()
+    for number in try segmentNumbers(transaction) {
+      guard let record = try segmentRecord(number, transaction) else {
+        throw .corrupt(what: "the record of segment \(number)", where: path)
+      }
+      size += HistorySize(tokens: record.tokens, sequences: record.sequences)
+    }
+    var damaged: UInt64?
+    do throws(LMDBError) {
+      try transaction.forEach(in: log) { key, value in
+        guard let order = Key.number(key), let record = SequenceRecord(value, order: order) else {
+          damaged = Key.number(key) ?? 0
+          return false
+        }
+        size += HistorySize(tokens: record.tokens.count, sequences: 1)
+        return true
+      }
+    } catch {
+      throw self.error(error)
+    }
+    if let damaged { throw .corrupt(what: "sequence \(damaged) of the log", where: path) }
+    return size
+  }
+
+  /// Checks every byte of a file of doubtful origin that will be answered from: what a checksum that
+  /// somebody has computed anew would not show.
+  func checkIndexes() throws(StoreError) {
+    let transaction = try beginReading()
+    let repair = try Repair(self, transaction)
+    if let found = repair.found.first { throw .corrupt(what: found, where: path) }
+    for number in try segmentNumbers(transaction) {
+      let segment = try self.segment(number, transaction, mark: DamageMark())
+      do throws(SealedIndex.CheckError) {
+        try segment.index.checkStructure()
+      } catch {
+        throw .corrupt(what: "segment \(number), \(error),", where: path)
+      }
+    }
+  }
+}

@@ -1,0 +1,198 @@
+import Foundation
+import Glibc
+
+/// A directory of corpora and of their snapshots; see `StoreDirectory`.
+///
+/// A corpus whose file cannot be used does not keep the others from being served: asking for it
+/// throws what is wrong with it, and it can be replaced by a snapshot, or dropped.
+public final class Store: @unchecked Sendable {
+  // @unchecked Sendable: `corporaByName`, `failures` and `lockFile` are guarded by `lock`; the rest never changes.
+
+  /// nil for a store that serves a snapshot.
+  let directory: StoreDirectory?
+  let options: StoreOptions
+  let compactor: Compactor?
+  /// nil for a store that serves a snapshot, and for one that is closed.
+  private var lockFile: Int32?
+  private let lock = NSLock()
+  /// Held while a corpus is made or dropped, which waits for the disk.
+  private let changing = NSLock()
+  private var corporaByName: [String: Corpus] = [:]
+  private var failures: [String: StoreError] = [:]
+
+  /// Opens a store, with all of its corpora, or makes one in a new or empty directory.
+  ///
+  /// - Parameter report: Is told, in a sentence, of damage and of trouble in the background.
+  public init(
+    path: String, options: StoreOptions = StoreOptions(),
+    report: @escaping @Sendable (String) -> Void = { _ in }
+  ) throws(StoreError) {
+    let directory = StoreDirectory(path: path)
+    self.directory = directory
+    self.options = options
+    try directory.prepare()
+    lockFile = try directory.lock()
+    compactor = options.compactsInBackground ? Compactor(report: report) : nil
+    do throws(StoreError) {
+      try directory.removeUnfinished()
+      for name in try directory.corpusNames() { try open(name, directory, report) }
+    } catch {
+      close()
+      throw error
+    }
+  }
+
+  private func open(
+    _ name: String, _ directory: StoreDirectory, _ report: (String) -> Void
+  ) throws(StoreError) {
+    do throws(StoreError) {
+      let corpus = try open(name, directory)
+      for damage in corpus.stats().damage { report("corpus \(name): \(damage)") }
+      corporaByName[name] = corpus
+    } catch {
+      // A store of another version is not half served.
+      if case .formatVersion = error { throw error }
+      report("corpus \(name) cannot be used: \(error)")
+      failures[name] = error
+    }
+  }
+
+  private func open(_ name: String, _ directory: StoreDirectory) throws(StoreError) -> Corpus {
+    let file = try CorpusFile(path: directory.corpus(name), options: options)
+    return try Corpus(name: name, file: file, options: options, compactor: compactor)
+  }
+
+  /// Serves a snapshot's corpus for reading: inserts are refused with `readOnly`, and sessions are
+  /// not recorded.
+  public init(snapshot path: String, options: StoreOptions = StoreOptions()) throws(StoreError) {
+    directory = nil
+    self.options = options
+    compactor = nil
+    lockFile = nil
+    let manifest = try SnapshotFile.verify(path)
+    let file = try CorpusFile(path: path, origin: .snapshot, options: options)
+    try file.checkIndexes()
+    corporaByName[manifest.corpus] = try Corpus(
+      name: manifest.corpus, file: file, options: options, compactor: nil)
+  }
+
+  // MARK: Corpora
+
+  /// - Returns: nil where there is none.
+  /// - Throws: Why the one that there is cannot be used.
+  public func corpus(named name: String) throws(StoreError) -> Corpus? {
+    let result: Result<Corpus?, StoreError> = lock.withLock {
+      if let failure = failures[name] { return .failure(failure) }
+      return .success(corporaByName[name])
+    }
+    return try result.get()
+  }
+
+  /// All corpora that can be used, by name.
+  public func corpora() -> [Corpus] {
+    lock.withLock { corporaByName.values.sorted { $0.name < $1.name } }
+  }
+
+  public func holdsCorpus(named name: String) -> Bool {
+    lock.withLock { corporaByName[name] != nil || failures[name] != nil }
+  }
+
+  /// How many corpora there are, those that cannot be used among them.
+  public var corpusCount: Int { lock.withLock { corporaByName.count + failures.count } }
+
+  /// Whether a name may name a corpus: 1 to 64 ASCII letters, digits, '.', '_' or '-', not
+  /// beginning with '.' or '-'. So no name leads out of the store's directory.
+  public static func isCorpusName(_ name: String) -> Bool { isName(name, bytesMax: 64) }
+
+  /// Whether a name may name a snapshot: as a corpus's, of up to 128 bytes.
+  public static func isSnapshotName(_ name: String) -> Bool { isName(name, bytesMax: 128) }
+
+  private static func isName(_ name: String, bytesMax: Int) -> Bool {
+    (1...bytesMax).contains(name.utf8.count) && !name.hasPrefix(".") && !name.hasPrefix("-")
+      && name.utf8.allSatisfy { byte in
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+          UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"),
+          UInt8(ascii: "-"):
+          true
+        default: false
+        }
+      }
+  }
+
+  /// Makes a corpus, or returns the one that stands there with the same settings.
+  ///
+  /// Waits for the disk.
+  public func createCorpus(named name: String, _ settings: CorpusSettings) throws(StoreError)
+    -> Corpus
+  {
+    guard Self.isCorpusName(name) else { throw .corpusName(name) }
+    if let problem = settings.problem { throw .settings(problem) }
+    // Only whoever makes or drops a corpus waits here, never a look-up.
+    return try whileChanging { (directory) throws(StoreError) in
+      if let corpus = try corpus(named: name) {
+        let differences = corpus.settings.differences(from: settings)
+        if !differences.isEmpty { throw .corpusExists(name: name, differences: differences) }
+        return corpus
+      }
+      let making = directory.making(corpus: name)
+      try StoreDirectory.remove(making)
+      try StoreDirectory.make(making)
+      _ = try CorpusFile(path: making, creating: settings, options: options)
+      try directory.placeCorpus(name)
+      return try adopt(name, directory)
+    }
+  }
+
+  /// Removes a corpus and its file. Sessions over it fail with `closed` from here on.
+  ///
+  /// - Returns: Whether there was one.
+  public func dropCorpus(named name: String) throws(StoreError) -> Bool {
+    try whileChanging { (directory) throws(StoreError) in
+      let (corpus, isDamaged) = lock.withLock {
+        (corporaByName.removeValue(forKey: name), failures.removeValue(forKey: name) != nil)
+      }
+      if let corpus {
+        compactor?.remove(corpus)
+        corpus.close()
+      } else if !isDamaged {
+        return false
+      }
+      try directory.removeCorpus(name)
+      return true
+    }
+  }
+
+  /// Runs `body` while no other corpus is made, dropped or replaced.
+  func whileChanging<Result>(
+    _ body: (StoreDirectory) throws(StoreError) -> Result
+  ) throws(StoreError) -> Result {
+    guard let directory else {
+      throw .readOnly(corpus: corpora().first?.name ?? "")
+    }
+    changing.lock()
+    defer { changing.unlock() }
+    return try body(directory)
+  }
+
+  /// Opens a corpus that stands in its place, and serves it from now on.
+  func adopt(_ name: String, _ directory: StoreDirectory) throws(StoreError) -> Corpus {
+    let corpus = try open(name, directory)
+    lock.withLock {
+      corporaByName[name] = corpus
+      failures[name] = nil
+    }
+    return corpus
+  }
+
+  /// Writes what waits, ends all threads and lets go of the directory.
+  public func close() {
+    compactor?.stop()
+    for corpus in corpora() { corpus.close() }
+    lock.withLock {
+      corporaByName.removeAll()
+      if let lockFile { Glibc.close(lockFile) }
+      lockFile = nil
+    }
+  }
+}

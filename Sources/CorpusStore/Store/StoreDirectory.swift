@@ -1,0 +1,182 @@
+import CLinux
+import Foundation
+import Glibc
+
+/// The directory of a store.
+///
+///     format                    names the format and its version
+///     lock                      held by the process that has the store open
+///     corpora/NAME/             one LMDB environment each
+///     snapshots/NAME.snapshot   one file each
+///
+/// What begins with ".making-" was being made, or is what a finished one has replaced, and what
+/// begins with ".dropped-" was being dropped when a process ended; both are removed at open. Things
+/// are made beside their place, synced, and put there by one rename, so that a crash leaves the old
+/// or the new.
+struct StoreDirectory: Sendable {
+  let path: String
+
+  static let format = "reprise store, format \(CorpusFile.formatVersion)\n"
+  static let snapshotSuffix = ".snapshot"
+
+  func corpus(_ name: String) -> String { "\(path)/corpora/\(name)" }
+  func making(corpus name: String) -> String { "\(path)/corpora/.making-\(name)" }
+  func snapshot(_ name: String) -> String { "\(path)/snapshots/\(name)\(Self.snapshotSuffix)" }
+  func making(snapshot name: String) -> String { "\(path)/snapshots/.making-\(name)" }
+
+  // MARK: Opening
+
+  /// Makes the store in a new or empty directory, or sees that it is one.
+  func prepare() throws(StoreError) {
+    var isDirectory: ObjCBool = false
+    if unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) {
+      if !isDirectory.boolValue { throw .notAStore(path: path, found: "a file") }
+    } else {
+      try Self.make(path)
+    }
+    if try isFormatted() {
+      try Self.makeIfMissing("\(path)/corpora")
+      return try Self.makeIfMissing("\(path)/snapshots")
+    }
+    // These alone: a process ended while it made the store.
+    if let other = try Self.names(in: path).first(where: {
+      !["corpora", "snapshots", "lock"].contains($0) && !$0.hasPrefix(".format-")
+    }) {
+      throw .notAStore(path: path, found: "\"\(other)\" and no file \"format\"")
+    }
+    try Self.makeIfMissing("\(path)/corpora")
+    try Self.makeIfMissing("\(path)/snapshots")
+    // The file comes last, and whole.
+    let making = "\(path)/.format-\(getpid())"
+    try FileWriter.write([UInt8](Self.format.utf8), to: making)
+    try Self.move(making, to: "\(path)/format")
+    Self.sync(path)
+  }
+
+  /// Whether there is a store of this version.
+  ///
+  /// - Throws: `formatVersion` for one of another version, `notAStore` for something else.
+  func isFormatted() throws(StoreError) -> Bool {
+    guard let bytes = FileManager.default.contents(atPath: "\(path)/format") else { return false }
+    let text = String(decoding: bytes.prefix(200), as: UTF8.self)
+    if text == Self.format { return true }
+    let words = text.split(separator: " ")
+    if text.hasPrefix("reprise store, format "), let last = words.last,
+      let version = Int(last.filter { $0 != "\n" })
+    {
+      throw .formatVersion(path: path, found: version, expected: Int(CorpusFile.formatVersion))
+    }
+    throw .notAStore(path: path, found: "a file \"format\" of something else")
+  }
+
+  /// Takes the store for this process, for as long as the descriptor is open.
+  func lock() throws(StoreError) -> Int32 {
+    let descriptor = unsafe open("\(path)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    try Self.check(descriptor >= 0, "\(path)/lock")
+    if flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+      Glibc.close(descriptor)
+      throw .inUse(path: path)
+    }
+    return descriptor
+  }
+
+  /// Removes what a crash left half made or half dropped.
+  func removeUnfinished() throws(StoreError) {
+    for directory in ["\(path)/corpora", "\(path)/snapshots"] {
+      for name in try Self.names(in: directory)
+      where name.hasPrefix(".making-") || name.hasPrefix(".dropped-") {
+        try Self.remove("\(directory)/\(name)")
+      }
+    }
+  }
+
+  func corpusNames() throws(StoreError) -> [String] {
+    try Self.names(in: "\(path)/corpora").filter(Store.isCorpusName).sorted()
+  }
+
+  func snapshotNames() throws(StoreError) -> [String] {
+    try Self.names(in: "\(path)/snapshots").filter { $0.hasSuffix(Self.snapshotSuffix) }
+      .map { String($0.dropLast(Self.snapshotSuffix.count)) }.filter(Store.isSnapshotName).sorted()
+  }
+
+  // MARK: Corpora
+
+  /// Puts the corpus that was made where there is none.
+  func placeCorpus(_ name: String) throws(StoreError) {
+    // The file is in its directory before the directory is in its place.
+    Self.sync(making(corpus: name))
+    try Self.move(making(corpus: name), to: corpus(name))
+    Self.sync("\(path)/corpora")
+  }
+
+  /// Puts the corpus that was made in the place of another, at once. The other is where it was made
+  /// then, and is to be removed.
+  func exchangeCorpus(_ name: String) throws(StoreError) {
+    Self.sync(making(corpus: name))
+    try Self.check(
+      unsafe exchange_files(making(corpus: name), corpus(name)) == 0, corpus(name))
+    Self.sync("\(path)/corpora")
+  }
+
+  /// Removes a corpus: renamed first, so that a crash leaves either the whole corpus or none.
+  func removeCorpus(_ name: String) throws(StoreError) {
+    let dropped = "\(path)/corpora/.dropped-\(name)"
+    try Self.remove(dropped)
+    try Self.move(corpus(name), to: dropped)
+    Self.sync("\(path)/corpora")
+    try Self.remove(dropped)
+  }
+
+  // MARK: Files
+
+  static func make(_ path: String) throws(StoreError) {
+    try check(unsafe mkdir(path, 0o700) == 0, path)
+  }
+
+  private static func makeIfMissing(_ path: String) throws(StoreError) {
+    try check(unsafe mkdir(path, 0o700) == 0 || errno == EEXIST, path)
+  }
+
+  static func move(_ path: String, to place: String) throws(StoreError) {
+    try check(unsafe rename(path, place) == 0, place)
+  }
+
+  /// Removes a file, or a directory with all that is in it; no error where there is none.
+  static func remove(_ path: String) throws(StoreError) {
+    guard FileManager.default.fileExists(atPath: path) else { return }
+    do {
+      try FileManager.default.removeItem(atPath: path)
+    } catch {
+      throw .inaccessible(path: path, reason: error.localizedDescription)
+    }
+  }
+
+  static func names(in directory: String) throws(StoreError) -> [String] {
+    do {
+      return try FileManager.default.contentsOfDirectory(atPath: directory)
+    } catch {
+      throw .inaccessible(path: directory, reason: lastSystemError())
+    }
+  }
+
+  /// Throws what the last system call failed with.
+  static func check(_ success: Bool, _ path: String) throws(StoreError) {
+    if success { return }
+    if errno == ENOSPC || errno == EDQUOT { throw .full(usedBytes: 0, maxBytes: 0) }
+    throw .inaccessible(path: path, reason: lastSystemError())
+  }
+
+  static func lastSystemError() -> String {
+    // SAFETY: strerror returns a C string for every number.
+    unsafe String(cString: strerror(errno))
+  }
+
+  /// Makes a rename lasting. Where a file system cannot, there is nothing more to do.
+  static func sync(_ directory: String) {
+    let descriptor = unsafe open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    if descriptor >= 0 {
+      fsync(descriptor)
+      Glibc.close(descriptor)
+    }
+  }
+}

@@ -1,0 +1,109 @@
+/// What can go wrong in a store's operation. Each message says what was wrong, what was expected
+/// and what to do.
+public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// The path is no store and cannot become one: it is a file, or a directory with other things.
+  case notAStore(path: String, found: String)
+  /// The store or one of its corpora was written by another version of Reprise.
+  case formatVersion(path: String, found: Int, expected: Int)
+  /// Another process serves this store.
+  case inUse(path: String)
+  /// The directory cannot be read or written: it is missing, or permissions or the disk refuse.
+  case inaccessible(path: String, reason: String)
+  /// A corpus name that could not be a directory's name.
+  case corpusName(String)
+  /// Settings that no corpus can have.
+  case settings(String)
+  /// A corpus of this name stands already, with other settings.
+  case corpusExists(name: String, differences: [String])
+  /// An identifier that stands for another sequence already.
+  case conflict(id: String)
+  /// The corpus's map or the disk is full; nothing of the call was written.
+  case full(usedBytes: Int, maxBytes: Int)
+  /// Bytes on disk that are not what was written.
+  case corrupt(what: String, where: String)
+  /// The disk or the database failed in another way; nothing of the call was written.
+  case failed(String)
+  /// The corpus or its store is closed or dropped.
+  case closed(corpus: String)
+  /// There is no corpus of this name.
+  case corpusNotFound(String)
+  /// A snapshot of this name, or a file, is not there.
+  case snapshotNotFound(String)
+  /// A snapshot of this name is there already.
+  case snapshotExists(String)
+  /// A snapshot name that could not be a file's name.
+  case snapshotName(String)
+  /// A snapshot that is not what was written: nothing of it was used.
+  case snapshotDamaged(snapshot: String, reason: String)
+  /// A corpus that is served from a snapshot cannot be changed.
+  case readOnly(corpus: String)
+  /// A call with more than a corpus keeps at all.
+  case exceedsRetention(bound: String, max: Int, got: Int)
+  /// Tokens of different tokenizers, or counts of different depths, must not meet.
+  case settingsDiffer(differences: [String])
+  /// Long work was given up, because the store closes or somebody else's comes first.
+  case cancelled
+  /// More is waiting to be written than the store keeps in memory.
+  case busy(retryAfterMillis: Int)
+
+  public var description: String {
+    switch self {
+    case .notAStore(let path, let found):
+      "\(path) is not a Reprise store: found \(found); name an empty or a new directory, or a "
+        + "store that Reprise made"
+    case .formatVersion(let path, let found, let expected):
+      "\(path) has format version \(found), this program reads version \(expected); use the "
+        + "version of Reprise that wrote it"
+    case .inUse(let path):
+      "the store \(path) is served by another process; stop it, or talk to it through its socket"
+    case .inaccessible(let path, let reason):
+      "\(path) cannot be used: \(reason); check that it exists and that this user may write there"
+    case .corpusName(let name):
+      "\"\(name)\" cannot name a corpus: expected 1 to 64 letters, digits, '.', '_' or '-', not "
+        + "beginning with '.' or '-'"
+    case .settings(let problem):
+      "no corpus can be made so: \(problem)"
+    case .corpusExists(let name, let differences):
+      "corpus \(name) exists with other settings (\(differences.joined(separator: ", "))); ask "
+        + "for the same settings, or choose another name"
+    case .conflict(let id):
+      "id \"\(id)\" stands for a sequence with other tokens; use a new id for new tokens"
+    case .full(_, maxBytes: 0):
+      "no room: the disk is full, or the user's share of it; free disk space"
+    case .full(let usedBytes, let maxBytes):
+      "no room: \(usedBytes) of \(maxBytes) bytes are used; free disk space, drop a corpus, or "
+        + "serve with a larger --map-bytes"
+    case .corrupt(let what, let place):
+      "\(what) in \(place) is damaged; restore the corpus from a snapshot or a backup"
+    case .failed(let reason):
+      "the disk or the database failed: \(reason); nothing was written, look at the system's log"
+    case .corpusNotFound(let name):
+      "there is no corpus \"\(name)\"; `reprise corpus list` shows those that there are"
+    case .snapshotNotFound(let snapshot):
+      "there is no snapshot \"\(snapshot)\"; `reprise snapshot list` shows those that there are"
+    case .snapshotExists(let snapshot):
+      "snapshot \"\(snapshot)\" exists; choose another name, or delete it first"
+    case .snapshotName(let name):
+      "\"\(name)\" cannot name a snapshot: expected 1 to 128 letters, digits, '.', '_' or '-', not "
+        + "beginning with '.' or '-'"
+    case .snapshotDamaged(let snapshot, let reason):
+      "snapshot \(snapshot) is damaged and was not used: \(reason); use another one, and look at the "
+        + "disk that it lies on"
+    case .readOnly(let corpus):
+      "corpus \(corpus) is served from a snapshot and cannot be changed; restore the snapshot into a "
+        + "store to write to it"
+    case .exceedsRetention(let bound, let max, let got):
+      "the call holds \(got) \(bound), and the corpus keeps at most \(max); send less at a time, or "
+        + "keep more"
+    case .settingsDiffer(let differences):
+      "what is there does not fit what is given (\(differences.joined(separator: ", "))); use another "
+        + "corpus"
+    case .closed(let corpus):
+      "corpus \(corpus) is closed or was dropped"
+    case .cancelled:
+      "the work was given up, because the store is closing"
+    case .busy(let retryAfterMillis):
+      "too much is waiting to be written; try again in \(retryAfterMillis) ms"
+    }
+  }
+}

@@ -1,0 +1,71 @@
+import LMDB
+
+/// A change that compaction or an operator makes. Its closures run on the writer thread.
+final class ChangeJob: WriteJob {
+  typealias Planning = @Sendable (inout WritePlanning) throws(WriteRefusal) -> Void
+  typealias Change =
+    @Sendable (borrowing WriteTransaction, CorpusFile) throws(LMDBError) -> Void
+  typealias Installation = @Sendable () throws(StoreError) -> Void
+
+  private let planning: Planning?
+  private let change: Change
+  private let installation: Installation
+  private let result = Awaited<Result<Void, StoreError>>()
+
+  let tokenCount = 0
+  let waitsForCompaction = false
+  var waitsForRoom: Bool { planning != nil }
+  let mayBeUnsaved = false
+
+  fileprivate init(
+    _ planning: Planning?, _ change: @escaping Change, _ installation: @escaping Installation
+  ) {
+    self.planning = planning
+    self.change = change
+    self.installation = installation
+  }
+
+  func prepare(_ planning: inout WritePlanning) throws(WriteRefusal) {
+    if let prepare = self.planning { try prepare(&planning) }
+  }
+
+  func write(_ transaction: borrowing WriteTransaction, _ file: CorpusFile) throws(LMDBError) {
+    try change(transaction, file)
+  }
+
+  func didAccept(_ corpus: Corpus) {
+    do throws(StoreError) {
+      try installation()
+      result.set(.success(()))
+    } catch {
+      result.set(.failure(error))
+    }
+  }
+
+  func didFail(_ error: StoreError, _ corpus: Corpus) { result.set(.failure(error)) }
+
+  fileprivate func wait() throws(StoreError) { try result.wait().get() }
+}
+
+extension Corpus {
+  /// Has the writer commit a change and then bring memory up to date, and waits for both. All that
+  /// was acknowledged before is on disk then as well.
+  ///
+  /// - Parameter installation: Is called when the change is on disk.
+  func commit(
+    _ change: @escaping ChangeJob.Change = { (_, _) throws(LMDBError) in },
+    installing installation: @escaping ChangeJob.Installation = { () throws(StoreError) in }
+  ) throws(StoreError) {
+    try commit(planning: nil, change, installing: installation)
+  }
+
+  /// - Parameter planning: For a change that adds history, which waits until there is room.
+  func commit(
+    planning: ChangeJob.Planning?, _ change: @escaping ChangeJob.Change,
+    installing installation: @escaping ChangeJob.Installation
+  ) throws(StoreError) {
+    let job = ChangeJob(planning, change, installation)
+    write(job)
+    try job.wait()
+  }
+}

@@ -1,0 +1,146 @@
+import LMDB
+
+/// A sequence that has its place in the history.
+struct PlannedSequence: Sendable {
+  let order: UInt64
+  let committedSeconds: UInt64
+  let id: String?
+  let digest: UInt64
+  let tokens: [Int32]
+
+  init(_ tokens: [Int32], id: String?, digest: UInt64, _ planning: inout WritePlanning) {
+    order = planning.takeOrder(id: id, digest: digest)
+    committedSeconds = secondsNow()
+    self.id = id
+    self.digest = digest
+    self.tokens = tokens
+  }
+
+  /// What is known of it in memory.
+  var finished: FinishedSequence {
+    FinishedSequence(order: order, tokens: tokens.count, committedSeconds: committedSeconds)
+  }
+
+  /// Adds it to the log.
+  func write(_ transaction: borrowing WriteTransaction, _ file: CorpusFile) throws(LMDBError) {
+    let record = SequenceRecord(committedSeconds: committedSeconds, id: id, tokens: tokens)
+    try transaction.put(Key(order), record.encoded(order: order).rawSpan, in: file.log)
+    if let id {
+      let entry = IDRecord(order: order, digest: digest).encoded(id: id)
+      try transaction.put(Key(id), entry.rawSpan, in: file.ids)
+    }
+  }
+}
+
+/// Sequences that arrive whole.
+final class InsertJob: WriteJob, @unchecked Sendable {
+  // @unchecked Sendable: made by one thread, then used by the writer thread alone.
+  private let sequences: [NewSequence]
+  private let completion: @Sendable (Result<InsertReceipt, StoreError>) -> Void
+  private var receipt = InsertReceipt()
+  private var planned: [PlannedSequence] = []
+
+  let tokenCount: Int
+  let (waitsForCompaction, waitsForRoom, mayBeUnsaved) = (true, true, true)
+
+  init(
+    _ sequences: [NewSequence],
+    _ completion: @escaping @Sendable (Result<InsertReceipt, StoreError>) -> Void
+  ) {
+    self.sequences = sequences
+    self.completion = completion
+    tokenCount = sequences.reduce(0) { $0 + $1.tokens.count }
+  }
+
+  func prepare(_ planning: inout WritePlanning) throws(WriteRefusal) {
+    receipt = InsertReceipt()
+    planned = []
+    // All ids are looked up before anything is taken, so that a conflict leaves no trace.
+    var new: [(position: Int, digest: UInt64)] = []
+    var digests: [String: UInt64] = [:]
+    for (position, sequence) in sequences.enumerated() {
+      let digest = digest(sequence.tokens)
+      if let id = sequence.id {
+        var known = digests[id]
+        if known == nil { known = try planning.digest(ofID: id) }
+        if let known {
+          if known != digest { throw .refused(.conflict(id: id)) }
+          receipt.duplicates += 1
+          continue
+        }
+        digests[id] = digest
+      }
+      new.append((position, digest))
+      receipt.tokens += sequence.tokens.count
+    }
+    receipt.inserted = new.count
+    try planning.takeRoom(HistorySize(tokens: receipt.tokens, sequences: new.count))
+    planned = new.map { new in
+      let sequence = sequences[new.position]
+      return PlannedSequence(sequence.tokens, id: sequence.id, digest: new.digest, &planning)
+    }
+    receipt.lastOrder = planned.last?.order
+  }
+
+  func write(_ transaction: borrowing WriteTransaction, _ file: CorpusFile) throws(LMDBError) {
+    for sequence in planned { try sequence.write(transaction, file) }
+  }
+
+  func didAccept(_ corpus: Corpus) {
+    for sequence in planned { corpus.add(sequence) }
+    completion(.success(receipt))
+  }
+
+  func didFail(_ error: StoreError, _ corpus: Corpus) { completion(.failure(error)) }
+}
+
+/// The output of a session that closes.
+final class RecordJob: WriteJob, @unchecked Sendable {
+  // @unchecked Sendable: made by one thread, then used by the writer thread alone.
+  private let session: DecodingSession
+  private let output: [Int32]
+  private let completion: @Sendable (Result<RecordReceipt, StoreError>) -> Void
+  /// nil for an output that is longer than all that the corpus keeps: such a one leaves at once.
+  private var planned: PlannedSequence?
+
+  var tokenCount: Int { output.count }
+  let (waitsForCompaction, waitsForRoom, mayBeUnsaved) = (false, true, true)
+
+  init(
+    _ session: DecodingSession, _ output: [Int32],
+    _ completion: @escaping @Sendable (Result<RecordReceipt, StoreError>) -> Void
+  ) {
+    self.session = session
+    self.output = output
+    self.completion = completion
+  }
+
+  func prepare(_ planning: inout WritePlanning) throws(WriteRefusal) {
+    planned = nil
+    do throws(WriteRefusal) {
+      try planning.takeRoom(HistorySize(tokens: output.count, sequences: 1))
+    } catch {
+      if case .refused(.exceedsRetention) = error { return }
+      throw error
+    }
+    planned = PlannedSequence(output, id: nil, digest: digest(output), &planning)
+  }
+
+  func write(_ transaction: borrowing WriteTransaction, _ file: CorpusFile) throws(LMDBError) {
+    try planned?.write(transaction, file)
+  }
+
+  func didAccept(_ corpus: Corpus) {
+    corpus.finish(session, planned, output: output)
+    session.didClose(recorded: true)
+    var receipt = RecordReceipt()
+    receipt.recordedTokens = planned?.tokens.count ?? 0
+    receipt.order = planned?.order
+    completion(.success(receipt))
+  }
+
+  func didFail(_ error: StoreError, _ corpus: Corpus) {
+    session.didClose(recorded: false)
+    completion(.failure(error))
+  }
+}

@@ -1,0 +1,99 @@
+import LMDB
+
+/// What jobs look up and take while they are prepared: ids, order numbers, room.
+struct WritePlanning: ~Copyable {
+  private let file: CorpusFile
+  private let reading: ReadTransaction
+  private let retention: Retention
+  /// The history with what was planned so far.
+  private(set) var size: HistorySize
+  private(set) var nextOrder: UInt64
+  /// Digests of the tokens that ids stand for which are not in the file yet.
+  private(set) var unsavedIDs: [String: UInt64]
+
+  init(
+    _ file: CorpusFile, size: HistorySize, nextOrder: UInt64, unsavedIDs: [String: UInt64] = [:]
+  ) throws(StoreError) {
+    self.file = file
+    reading = try file.beginReading()
+    retention = file.settings.retention
+    self.size = size
+    self.nextOrder = nextOrder
+    self.unsavedIDs = unsavedIDs
+  }
+
+  /// The digest of the tokens that an id stands for, or nil.
+  func digest(ofID id: String) throws(WriteRefusal) -> UInt64? {
+    if let digest = unsavedIDs[id] { return digest }
+    do throws(StoreError) {
+      return try file.idRecord(id, reading)?.digest
+    } catch {
+      throw .refused(error)
+    }
+  }
+
+  /// Sees to it that there is room, before anything of a job is taken.
+  ///
+  /// - Throws: `needsRoom`, or `refused` for what is more than the corpus keeps at all.
+  mutating func takeRoom(_ added: HistorySize) throws(WriteRefusal) {
+    let bounds = [
+      ("tokens", retention.tokens, added.tokens),
+      ("sequences", retention.sequences, added.sequences),
+    ]
+    for case (let name, let bound?, let got) in bounds where got > bound {
+      throw .refused(.exceedsRetention(bound: name, max: bound, got: got))
+    }
+    if !(size + added).fits(retention, slack: true) { throw .needsRoom(added) }
+    size += added
+  }
+
+  /// Takes order numbers that follow each other, and returns the first.
+  mutating func takeOrders(_ count: Int) -> UInt64 {
+    nextOrder += UInt64(count)
+    return nextOrder - UInt64(count)
+  }
+
+  /// Takes an order number for a sequence, and notes what its id stands for.
+  mutating func takeOrder(id: String?, digest: UInt64) -> UInt64 {
+    if let id { unsavedIDs[id] = digest }
+    nextOrder += 1
+    return nextOrder - 1
+  }
+}
+
+extension CorpusFile {
+  /// What an id stands for, or nil.
+  ///
+  /// - Throws: `corrupt` where the record is damaged.
+  func idRecord<Reading: Transaction & ~Copyable>(
+    _ id: String, _ transaction: borrowing Reading
+  ) throws(StoreError) -> IDRecord? {
+    var record: IDRecord?
+    do throws(LMDBError) {
+      guard let bytes = try transaction.get(Key(id), in: ids) else { return nil }
+      record = IDRecord(bytes, id: [UInt8](id.utf8).rawSpan)
+    } catch {
+      throw self.error(error)
+    }
+    guard let record else { throw .corrupt(what: "the record of id \"\(id)\"", where: path) }
+    return record
+  }
+
+  /// A finished sequence of the log.
+  ///
+  /// - Throws: `corrupt` where it is missing or damaged.
+  func loggedSequence(
+    _ order: UInt64, _ transaction: borrowing ReadTransaction
+  ) throws(StoreError) -> SequenceRecord {
+    var record: SequenceRecord?
+    do throws(LMDBError) {
+      if let bytes = try transaction.get(Key(order), in: log) {
+        record = SequenceRecord(bytes, order: order)
+      }
+    } catch {
+      throw self.error(error)
+    }
+    guard let record else { throw .corrupt(what: "sequence \(order) of the log", where: path) }
+    return record
+  }
+}

@@ -1,0 +1,316 @@
+import Foundation
+import LMDB
+
+/// The one thread that writes to a corpus's file.
+///
+/// It takes all jobs that wait, prepares them, writes them in one transaction and commits (group
+/// commit: an fsync costs a third of a millisecond whether it is for one sequence or a thousand),
+/// then has them accepted. A job that is refused fails alone. When the transaction itself fails,
+/// each of its jobs is tried in one of its own, so that one that is too large does not take others
+/// with it.
+///
+/// With durability `interval`, sequences are accepted when they are prepared, and written together
+/// when half of the window has passed, or with the next change of compaction's. While writing them
+/// fails, for want of room on the disk say, no further sequence is accepted, and it is tried again
+/// every half window.
+final class Writer: @unchecked Sendable {
+  // @unchecked Sendable: what waits is guarded by `condition`; `orders` and all about unsaved jobs
+  // belong to the thread.
+  private let tokensWaitingMax: Int
+  private let condition = NSCondition()
+  /// Jobs that compaction may hold back, and those that it may not.
+  private var waiting: [any WriteJob] = []
+  private var urgent: [any WriteJob] = []
+  private var tokensWaiting = 0
+  private var isStopping = false
+  private var hasStopped = false
+  private var pause = Pause.none
+
+  private enum Pause {
+    case none
+    case requested
+    case reached
+  }
+
+  /// The order number that the next sequence gets.
+  private var nextOrder: UInt64
+  /// Half of the window in which accepted jobs must get to the disk; nil for durability `commit`.
+  private let saveInterval: TimeInterval?
+  private var unsaved: [any WriteJob] = []
+  private var unsavedSequences = 0
+  private var unsavedIDs: [String: UInt64] = [:]
+  private var saveTime: Date?
+  /// Why unsaved jobs could not be written when it was last tried.
+  private var saveFailure: StoreError?
+
+  /// Most tokens in one transaction, so that an insert never waits for seconds behind others.
+  private static let tokensPerCommitMax = 1 << 20
+
+  init(nextOrder: UInt64, durability: Durability, tokensWaitingMax: Int) {
+    self.nextOrder = nextOrder
+    self.tokensWaitingMax = tokensWaitingMax
+    saveInterval =
+      switch durability {
+      case .commit: nil
+      case .interval(let millis): Double(millis) / 2000
+      }
+  }
+
+  /// Begins writing for a corpus, which is kept alive until `stop`.
+  func start(_ corpus: Corpus) {
+    let thread = Thread { [self] in
+      run(corpus)
+      condition.withLock {
+        hasStopped = true
+        condition.broadcast()
+      }
+    }
+    thread.name = "reprise-writer"
+    thread.start()
+  }
+
+  /// Adds a job to the queue. Returns an error instead when the queue is full or closed.
+  func enqueue(_ job: any WriteJob, of corpus: String) -> StoreError? {
+    condition.withLock {
+      if isStopping { return .closed(corpus: corpus) }
+      if !job.waitsForCompaction {
+        urgent.append(job)
+      } else {
+        // A job that alone exceeds the bound is taken when nothing else waits.
+        if tokensWaiting > 0 && tokensWaiting + job.tokenCount > tokensWaitingMax {
+          return .busy(retryAfterMillis: 100)
+        }
+        waiting.append(job)
+        tokensWaiting += job.tokenCount
+      }
+      condition.signal()
+      return nil
+    }
+  }
+
+  /// Tells the thread that what was held back may go on.
+  func wake() {
+    condition.withLock { condition.broadcast() }
+  }
+
+  /// Lets the thread finish what was enqueued, and waits for it.
+  func stop() {
+    condition.withLock {
+      isStopping = true
+      condition.broadcast()
+      while !hasStopped { condition.wait() }
+    }
+  }
+
+  /// Has the thread save what is unsaved and stand still while `body` runs: nothing is written
+  /// meanwhile, but for what `body` writes.
+  ///
+  /// - Parameter body: May replace the corpus's file, and returns the order number that the next
+  ///   sequence gets then.
+  /// - Throws: What `body` throws, or `closed` where the thread has ended.
+  func pausing(
+    of corpus: String, _ body: () throws(StoreError) -> UInt64?
+  ) throws(StoreError) {
+    let isRunning = condition.withLock {
+      if isStopping { return false }
+      pause = .requested
+      condition.broadcast()
+      while pause != .reached && !hasStopped { condition.wait() }
+      return !hasStopped
+    }
+    guard isRunning else { throw .closed(corpus: corpus) }
+    defer {
+      condition.withLock {
+        pause = .none
+        condition.broadcast()
+      }
+    }
+    if !unsaved.isEmpty, let saveFailure { throw saveFailure }
+    // The thread stands still, so what belongs to it may be changed.
+    if let nextOrder = try body() { self.nextOrder = nextOrder }
+  }
+
+  // MARK: The thread
+
+  private func run(_ corpus: Corpus) {
+    while let jobs = nextJobs(corpus) {
+      carryOut(jobs, corpus)
+      if isToPause {
+        if !unsaved.isEmpty { save(corpus) }
+        standStill()
+      }
+      if let saveTime, saveTime <= Date() { save(corpus) }
+      corpus.beginPartIfFull()
+    }
+    // What was accepted is saved before the thread ends, if that is possible at all.
+    if !unsaved.isEmpty { save(corpus) }
+  }
+
+  private var isToPause: Bool { condition.withLock { pause == .requested } }
+
+  private func standStill() {
+    condition.withLock {
+      pause = .reached
+      condition.broadcast()
+      while pause == .reached { condition.wait() }
+    }
+  }
+
+  /// Waits for jobs, for the time to save, or to be paused. nil when the writer was stopped and all is done.
+  private func nextJobs(_ corpus: Corpus) -> [any WriteJob]? {
+    condition.withLock {
+      while true {
+        if pause == .requested { return [] }
+        let roomIsAwaited = corpus.isMakingRoom
+        var jobs: [any WriteJob] = []
+        urgent.removeAll { job in
+          if roomIsAwaited && job.waitsForRoom { return false }
+          jobs.append(job)
+          return true
+        }
+        if !roomIsAwaited && (isStopping || !corpus.mustWaitForCompaction) {
+          var count = 0
+          var tokens = 0
+          while count < waiting.count && tokens < Self.tokensPerCommitMax {
+            tokens += waiting[count].tokenCount
+            count += 1
+          }
+          jobs += waiting.prefix(count)
+          waiting.removeFirst(count)
+          tokensWaiting -= tokens
+        }
+        if !jobs.isEmpty { return jobs }
+        if isStopping && waiting.isEmpty && urgent.isEmpty { return nil }
+        if let saveTime {
+          if saveTime <= Date() { return [] }
+          _ = condition.wait(until: saveTime)
+        } else {
+          condition.wait()
+        }
+      }
+    }
+  }
+
+  /// Puts back what came after a job for which there is no room yet.
+  private func putBack(_ jobs: [any WriteJob]) {
+    condition.withLock {
+      urgent.insert(contentsOf: jobs.filter { !$0.waitsForCompaction }, at: 0)
+      let held = jobs.filter(\.waitsForCompaction)
+      waiting.insert(contentsOf: held, at: 0)
+      tokensWaiting += held.reduce(0) { $0 + $1.tokenCount }
+    }
+  }
+
+  private func carryOut(_ jobs: [any WriteJob], _ corpus: Corpus) {
+    if jobs.isEmpty { return }
+    let sizeBefore = corpus.size
+    var planning: WritePlanning
+    do throws(StoreError) {
+      planning = try WritePlanning(
+        corpus.file, size: sizeBefore, nextOrder: nextOrder, unsavedIDs: unsavedIDs)
+    } catch {
+      for job in jobs { job.didFail(error, corpus) }
+      return
+    }
+    var prepared: [any WriteJob] = []
+    var held: [any WriteJob] = []
+    var needed: HistorySize?
+    for job in jobs {
+      if needed != nil && job.waitsForRoom {
+        held.append(job)
+        continue
+      }
+      if let saveFailure, job.mayBeUnsaved, saveInterval != nil {
+        job.didFail(saveFailure, corpus)
+        continue
+      }
+      do throws(WriteRefusal) {
+        try job.prepare(&planning)
+        prepared.append(job)
+      } catch {
+        switch error {
+        case .refused(let reason): job.didFail(reason, corpus)
+        case .needsRoom(let size):
+          if let reason = corpus.roomFailure {
+            job.didFail(reason, corpus)
+          } else {
+            needed = size
+            held.append(job)
+          }
+        }
+      }
+    }
+    if let saveInterval, prepared.allSatisfy(\.mayBeUnsaved) {
+      unsaved += prepared
+      unsavedSequences += planning.size.sequences - sizeBefore.sequences
+      corpus.noteUnsaved(sequences: unsavedSequences)
+      unsavedIDs = planning.unsavedIDs
+      nextOrder = planning.nextOrder
+      if saveTime == nil && !unsaved.isEmpty { saveTime = Date(timeIntervalSinceNow: saveInterval) }
+      for job in prepared { job.didAccept(corpus) }
+    } else if !prepared.isEmpty {
+      commit(prepared, nextOrder: planning.nextOrder, corpus)
+    }
+    if let needed {
+      putBack(held)
+      corpus.makeRoom(for: needed)
+    }
+  }
+
+  /// Writes jobs that were prepared, and before them what is unsaved.
+  private func commit(_ jobs: [any WriteJob], nextOrder next: UInt64, _ corpus: Corpus) {
+    do throws(StoreError) {
+      try write(unsaved + jobs, nextOrder: next, corpus)
+    } catch {
+      if jobs.count == 1 && unsaved.isEmpty {
+        for job in jobs { job.didFail(error, corpus) }
+      } else {
+        if !unsaved.isEmpty { save(corpus) }
+        // One by one. Each is prepared anew, because those before it may fail.
+        for job in jobs {
+          if let saveFailure { job.didFail(saveFailure, corpus) } else { carryOut([job], corpus) }
+        }
+      }
+      return
+    }
+    nextOrder = next
+    didSave(corpus)
+    for job in jobs { job.didAccept(corpus) }
+    // The view moves on with every commit, so that it pins no page longer than that. It comes
+    // after the jobs, because one of them may have installed a view without segments that this
+    // commit freed.
+    corpus.renewView()
+  }
+
+  /// Writes what was accepted and is not on disk yet.
+  private func save(_ corpus: Corpus) {
+    do throws(StoreError) {
+      try write(unsaved, nextOrder: nextOrder, corpus)
+      didSave(corpus)
+      corpus.renewView()
+    } catch {
+      saveFailure = error
+      saveTime = saveInterval.map { Date(timeIntervalSinceNow: $0) }
+    }
+  }
+
+  private func write(
+    _ jobs: [any WriteJob], nextOrder: UInt64, _ corpus: Corpus
+  ) throws(StoreError) {
+    let file = corpus.file
+    try file.write(nextOrder: nextOrder) { (transaction) throws(LMDBError) in
+      for job in jobs { try job.write(transaction, file) }
+    }
+  }
+
+  private func didSave(_ corpus: Corpus) {
+    if unsavedSequences > 0 { corpus.noteUnsaved(sequences: 0) }
+    unsaved.removeAll()
+    unsavedSequences = 0
+    unsavedIDs.removeAll()
+    saveTime = nil
+    saveFailure = nil
+  }
+}
+
+func secondsNow() -> UInt64 { UInt64(Date().timeIntervalSince1970) }

@@ -1,0 +1,54 @@
+import CorpusStore
+import Logging
+import WireProtocol
+
+/// Making, finding and dropping corpora.
+extension Responder {
+  func corpus(_ name: String) throws(WireError) -> Corpus {
+    do throws(StoreError) {
+      if let corpus = try store.corpus(named: name) { return corpus }
+    } catch {
+      throw WireError(error, corpus: name)
+    }
+    throw .corpusNotFound(name)
+  }
+
+  /// Refuses a corpus that would be one too many.
+  func refuseBeyondLimit(_ name: String) throws(WireError) {
+    let count = store.corpusCount
+    if count >= options.limits.corporaMax, !store.holdsCorpus(named: name) {
+      throw .limit("corpora", max: options.limits.corporaMax, got: count + 1, "the store")
+    }
+  }
+
+  func create(_ call: CorpusCreate, _ completion: () -> Completion) throws(WireError) {
+    try refuseBeyondLimit(call.corpus)
+    let completion = completion()
+    disk.run { [store, logger] in
+      do throws(StoreError) {
+        let corpus = try store.createCorpus(named: call.corpus, CorpusSettings(call))
+        logger.info("corpus stands", metadata: ["corpus": "\(call.corpus)"])
+        completion(.success(CorpusDescription(corpus)))
+      } catch {
+        completion(.failure(WireError(error, corpus: call.corpus)))
+      }
+    }
+  }
+
+  func drop(_ call: CorpusDrop, _ completion: () -> Completion) throws(WireError) {
+    if !store.holdsCorpus(named: call.corpus) { throw .corpusNotFound(call.corpus) }
+    // One that cannot be used has no sessions.
+    let corpus = try? corpus(call.corpus)
+    let completion = completion()
+    disk.run { [store, sessions, logger] in
+      do throws(StoreError) {
+        let dropped = try store.dropCorpus(named: call.corpus)
+        if let corpus { sessions.forget(corpus: corpus) }
+        logger.notice("corpus dropped", metadata: ["corpus": "\(call.corpus)"])
+        completion(.success(CorpusDropped(dropped: dropped)))
+      } catch {
+        completion(.failure(WireError(error, corpus: call.corpus)))
+      }
+    }
+  }
+}

@@ -1,0 +1,160 @@
+import CorpusStore
+import Logging
+import NIOCore
+import WireProtocol
+
+/// The calls of operators, which read or rewrite whole corpora. They are done one after the other, on
+/// a thread that others come before, and each leaves one line in the log.
+extension Responder {
+  func merge(_ call: CorpusMerge, _ completion: () -> Completion) throws(WireError) {
+    _ = try corpus(call.from)
+    _ = try corpus(call.into)
+    operate(
+      "corpus merged", ["from": "\(call.from)", "corpus": "\(call.into)"], completion()
+    ) { [store] (line) throws(WireError) in
+      let receipt = try wire(corpus: call.into) { () throws(StoreError) in
+        try store.mergeCorpus(from: call.from, into: call.into)
+      }
+      line["tokens"] = "\(receipt.tokens)"
+      return CorpusMerged(receipt)
+    }
+  }
+
+  func forget(_ call: SequenceForget, _ completion: () -> Completion) throws(WireError) {
+    _ = try corpus(call.corpus)
+    operate("sequences forgotten", ["corpus": "\(call.corpus)"], completion()) {
+      [store] (line) throws(WireError) in
+      let receipt = try wire(corpus: call.corpus) { () throws(StoreError) in
+        try store.forget(ids: call.ids, inCorpus: call.corpus)
+      }
+      line["sequences"] = "\(receipt.forgotten)"
+      line["tokens"] = "\(receipt.tokens)"
+      return Forgotten(receipt)
+    }
+  }
+
+  // MARK: Snapshots
+
+  func createSnapshot(_ call: SnapshotCreate, _ completion: () -> Completion) throws(WireError) {
+    _ = try corpus(call.corpus)
+    operate("snapshot taken", ["corpus": "\(call.corpus)"], completion()) {
+      [store] (line) throws(WireError) in
+      let info = try wire(corpus: call.corpus, snapshotMember: "params.name") {
+        () throws(StoreError) in
+        try store.createSnapshot(ofCorpus: call.corpus, named: call.name)
+      }
+      line["snapshot"] = "\(info.name)"
+      line["tokens"] = "\(info.tokens)"
+      return SnapshotDescription(info)
+    }
+  }
+
+  /// Snapshots of a corpus that was dropped are listed as well.
+  func listSnapshots(ofCorpus corpus: String?, _ completion: @escaping Completion) {
+    operate("snapshots listed", level: .debug, [:], completion) { [store] _ throws(WireError) in
+      let infos = try wire { () throws(StoreError) in try store.snapshots() }
+      return SnapshotList(
+        snapshots: infos.filter { corpus == nil || $0.corpus == corpus }
+          .map(SnapshotDescription.init))
+    }
+  }
+
+  func verifySnapshot(_ reference: SnapshotReference, _ completion: @escaping Completion) {
+    operate("snapshot verified", ["snapshot": "\(reference.label)"], completion) {
+      [store] (line) throws(WireError) in
+      let info = try wire { () throws(StoreError) in
+        try store.verifySnapshot(SnapshotSource(reference))
+      }
+      line["corpus"] = "\(info.corpus)"
+      line["tokens"] = "\(info.tokens)"
+      return SnapshotDescription(info)
+    }
+  }
+
+  func deleteSnapshot(_ name: String, _ completion: @escaping Completion) {
+    operate("snapshot deleted", ["snapshot": "\(name)"], completion) {
+      [store] _ throws(WireError) in
+      try wire { () throws(StoreError) in try store.deleteSnapshot(named: name) }
+      return SnapshotDeleted(deleted: true)
+    }
+  }
+
+  func restoreSnapshot(_ call: SnapshotRestore, _ completion: @escaping Completion) {
+    operate(
+      "snapshot restored",
+      ["snapshot": "\(call.snapshot.label)", "corpus": "\(call.corpus)"], completion
+    ) { [self] (line) throws(WireError) in
+      try refuseBeyondLimit(call.corpus)
+      // The store refuses it too, but does not know how it is called here.
+      if !call.replace, store.holdsCorpus(named: call.corpus) {
+        throw .corpusStands(call.corpus)
+      }
+      let corpus = try wire(corpus: call.corpus) { () throws(StoreError) in
+        try store.restore(
+          SnapshotSource(call.snapshot), into: call.corpus, replacing: call.replace)
+      }
+      let statistics = CorpusStatistics(corpus)
+      line["tokens"] = "\(statistics.tokens)"
+      return statistics
+    }
+  }
+
+  // MARK: How they are done
+
+  /// - Parameters:
+  ///   - metadata: What is known of the log's line before.
+  ///   - body: Does it, and adds to the line.
+  private func operate(
+    _ what: Logger.Message, level: Logger.Level = .notice, _ metadata: Logger.Metadata,
+    _ completion: @escaping Completion,
+    _ body: @escaping @Sendable (inout Logger.Metadata) throws(WireError) -> any WireResult
+  ) {
+    operations.run { [logger] in
+      let start = NIODeadline.now()
+      var line = metadata
+      let result: Result<any WireResult, WireError>
+      do throws(WireError) {
+        result = .success(try body(&line))
+      } catch {
+        result = .failure(error)
+      }
+      line["seconds"] = "\(Double((NIODeadline.now() - start).nanoseconds / 1_000_000) / 1000)"
+      switch result {
+      case .success: logger.log(level: level, what, metadata: line)
+      case .failure(let error):
+        line["error"] = "\(error)"
+        logger.warning("not done: \(what)", metadata: line)
+      }
+      completion(result)
+    } ended: {
+      completion(.failure(.stopping))
+    }
+  }
+}
+
+/// Does something with the store; what it throws becomes an error of the wire.
+private func wire<Value>(
+  corpus: String = "", snapshotMember: String = "params.snapshot",
+  _ body: () throws(StoreError) -> Value
+) throws(WireError) -> Value {
+  do throws(StoreError) {
+    return try body()
+  } catch {
+    throw WireError(error, corpus: corpus, snapshotMember: snapshotMember)
+  }
+}
+
+extension WireError {
+  fileprivate static let stopping = WireError(
+    .busy, "the service is stopping and begins nothing long any more; send again when it is back",
+    ["retry_after_ms": .number(1000)])
+}
+
+extension SnapshotReference {
+  fileprivate var label: String {
+    switch self {
+    case .named(let name): name
+    case .file(let path): path
+    }
+  }
+}

@@ -1,0 +1,57 @@
+import CorpusStore
+import WireProtocol
+
+extension WireError {
+  /// - Parameters:
+  ///   - corpus: The corpus that the call was for.
+  ///   - snapshotMember: Where the call names a snapshot.
+  package init(
+    _ error: StoreError, corpus: String = "", snapshotMember: String = "params.snapshot"
+  ) {
+    let message = error.description
+    switch error {
+    case .corpusExists(let name, let differences):
+      self.init(
+        .corpusExists, message, ["corpus": .text(name), "differences": .texts(differences)])
+    case .settingsDiffer(let differences):
+      self.init(
+        .corpusExists, message, ["corpus": .text(corpus), "differences": .texts(differences)])
+    case .conflict(let id): self.init(.conflict, message, ["id": .text(id)])
+    case .snapshotExists(let name): self.init(.conflict, message, ["id": .text(name)])
+    case .full(let used, let max):
+      self.init(.storageFull, message, ["used_bytes": .number(used), "max_bytes": .number(max)])
+    case .corrupt(let what, let place):
+      self.init(.corrupt, message, ["what": .text(what), "where": .text(place)])
+    case .snapshotDamaged(let snapshot, let reason):
+      self.init(
+        .corrupt, message, ["what": .text("snapshot \(snapshot)"), "where": .text(reason)])
+    case .closed: self = .corpusNotFound(corpus)
+    case .corpusNotFound(let name): self = .corpusNotFound(name)
+    case .busy(let millis):
+      self.init(.busy, message, ["retry_after_ms": .number(millis)])
+    case .settings: self.init(.invalidParams, message)
+    case .corpusName:
+      self.init(.invalidParams, message, ["member": .text("params.corpus")])
+    case .snapshotName:
+      self.init(.invalidParams, message, ["member": .text(snapshotMember)])
+    case .snapshotNotFound(let snapshot):
+      self.init(.snapshotNotFound, message, ["snapshot": .text(snapshot)])
+    case .readOnly(let corpus):
+      self.init(.readOnly, message, ["corpus": .text(corpus)])
+    case .exceedsRetention(let bound, let max, let got):
+      self.init(
+        .limitExceeded, message,
+        ["limit": .text("retention_\(bound)"), "max": .number(max), "got": .number(got)])
+    case .notAStore, .formatVersion, .inUse, .inaccessible, .failed, .cancelled:
+      self.init(.internalError, message)
+    }
+  }
+
+  init(_ error: StoreError, session: String) {
+    if case .closed = error {
+      self = .sessionNotFound(session)
+    } else {
+      self.init(error)
+    }
+  }
+}

@@ -1,0 +1,108 @@
+import CorpusStore
+import WireProtocol
+
+// What the store tells, and what it is told, in the words of the wire. The command uses these too,
+// where it opens a store itself.
+
+extension CorpusSettings {
+  package init(_ call: CorpusCreate) {
+    self.init(
+      depth: call.depth, tokenizer: call.tokenizer,
+      retention: Retention(
+        tokens: call.retention.tokens, sequences: call.retention.sequences,
+        ageSeconds: call.retention.ageSeconds),
+      durability: Durability(call.durability))
+  }
+}
+
+extension Durability {
+  fileprivate init(_ durability: CorpusDurability) {
+    switch durability {
+    case .commit: self = .commit
+    case .interval(let millis): self = .interval(millis: millis)
+    }
+  }
+}
+
+extension CorpusDurability {
+  fileprivate init(_ durability: Durability) {
+    switch durability {
+    case .commit: self = .commit
+    case .interval(let millis): self = .interval(millis: millis)
+    }
+  }
+}
+
+extension CorpusRetention {
+  fileprivate init(_ retention: Retention) {
+    self.init(
+      tokens: retention.tokens, sequences: retention.sequences, ageSeconds: retention.ageSeconds)
+  }
+}
+
+extension SnapshotSource {
+  package init(_ reference: SnapshotReference) {
+    switch reference {
+    case .named(let name): self = .named(name)
+    case .file(let path): self = .file(path: path)
+    }
+  }
+}
+
+extension CorpusDescription {
+  package init(_ corpus: Corpus) {
+    let settings = corpus.settings
+    self.init(
+      corpus: corpus.name, tokenizer: settings.tokenizer, depth: settings.depth,
+      retention: CorpusRetention(settings.retention),
+      durability: CorpusDurability(settings.durability))
+  }
+}
+
+extension CorpusStatistics {
+  package init(_ corpus: Corpus) {
+    let settings = corpus.settings
+    let stats = corpus.stats()
+    self.init(
+      corpus: corpus.name, tokenizer: settings.tokenizer, depth: settings.depth,
+      sequences: stats.sequences, tokens: stats.tokens, openTokens: stats.openTokens,
+      bytesOnDisk: stats.bytesOnDisk, bytesInMemory: stats.bytesInMemory,
+      bytesPerToken: stats.bytesPerToken, segments: stats.segments, sessions: stats.sessions,
+      oldest: stats.oldestOrder, newest: stats.newestOrder,
+      retention: CorpusRetention(settings.retention),
+      durability: CorpusDurability(settings.durability),
+      unsavedSequences: stats.sequencesUnsaved, damage: stats.damage)
+  }
+}
+
+extension CorpusMerged {
+  package init(_ receipt: MergeReceipt) {
+    self.init(
+      sequences: receipt.sequences, tokens: receipt.tokens, duplicates: receipt.duplicates,
+      conflicts: receipt.conflicts)
+  }
+}
+
+extension Forgotten {
+  package init(_ receipt: ForgetReceipt) {
+    self.init(
+      forgotten: receipt.forgotten, tokens: receipt.tokens, missing: receipt.missing,
+      olderSnapshots: receipt.olderSnapshots)
+  }
+}
+
+extension Inserted {
+  package init(_ receipt: InsertReceipt) {
+    self.init(
+      inserted: receipt.inserted, duplicates: receipt.duplicates, tokens: receipt.tokens,
+      lastOrder: receipt.lastOrder)
+  }
+}
+
+extension SnapshotDescription {
+  package init(_ info: SnapshotInfo) {
+    self.init(
+      snapshot: info.name, corpus: info.corpus, sequences: info.sequences, tokens: info.tokens,
+      bytes: info.bytes, digest: info.digest, createdSeconds: info.createdSeconds)
+  }
+}

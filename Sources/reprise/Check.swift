@@ -1,0 +1,111 @@
+import ArgumentParser
+import CorpusStore
+import TreeService
+import WireProtocol
+
+struct Check: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Look for damage in a store's directory.",
+    discussion: """
+      Reads every corpus and snapshot and compares it with its checksums, whether or not a service has \
+      the store open, and changes nothing. Exits with 0 where all is well, with 1 where the store could \
+      not be checked, and with 2 where damage was found; each is told with what can be done.
+
+      EXAMPLES
+        reprise check --store ./history
+        reprise check --store ./history --deep --json
+      """)
+
+  @Option(help: "Directory of the store.") var store: String
+  @Flag(help: "Build every index anew from its text as well, and compare: some µs a token.")
+  var deep = false
+  @Flag(help: "Print the result as JSON.") var json = false
+
+  static let damageFound = ExitCode(2)
+
+  func run() async throws {
+    let report = try await reportingErrors {
+      let bar = ProgressBar("checking")
+      defer { bar.finish() }
+      return try Store.check(path: store, deep: deep) { bar.show(nil, $0) }
+    }
+    if json { printJSON(report.write) } else { report.printTables() }
+    if !report.isClean { throw Self.damageFound }
+  }
+}
+
+extension CheckReport {
+  fileprivate func write(to writer: inout JSONWriter) {
+    writer.name("clean")
+    writer.bool(isClean)
+    writer.name("corpora")
+    writer.beginArray()
+    for corpus in corpora {
+      writer.beginObject()
+      writer.name("corpus")
+      writer.string(corpus.name)
+      for (name, value) in [
+        ("sequences", corpus.sequences), ("tokens", corpus.tokens), ("segments", corpus.segments),
+        ("bytes", corpus.bytes),
+      ] {
+        writer.name(of: name)
+        writer.integer(value)
+      }
+      Self.write(corpus.damage, to: &writer)
+      writer.endObject()
+    }
+    writer.endArray()
+    SnapshotList(snapshots: snapshots.map(SnapshotDescription.init)).write(to: &writer)
+    Self.write(damage, to: &writer)
+  }
+
+  private static func write(_ damage: [Damage], to writer: inout JSONWriter) {
+    writer.name("damage")
+    writer.beginArray()
+    for damage in damage {
+      writer.beginObject()
+      writer.name("what")
+      writer.string(damage.what)
+      writer.name("reason")
+      writer.string(damage.reason)
+      writer.name("remedy")
+      writer.string(damage.remedy)
+      writer.endObject()
+    }
+    writer.endArray()
+  }
+
+  fileprivate func printTables() {
+    printTable(
+      ["corpus", "sequences", "tokens", "segments", "on disk", "damage"],
+      corpora.map { corpus in
+        [
+          corpus.name, "\(corpus.sequences)", "\(corpus.tokens)", "\(corpus.segments)",
+          readable(bytes: corpus.bytes), "\(corpus.damage.count)",
+        ]
+      })
+    if !snapshots.isEmpty {
+      print()
+      printTable(
+        ["snapshot", "corpus", "sequences", "tokens", "size"],
+        snapshots.map { snapshot in
+          [
+            snapshot.name, snapshot.corpus, "\(snapshot.sequences)", "\(snapshot.tokens)",
+            readable(bytes: snapshot.bytes),
+          ]
+        })
+    }
+    print()
+    for corpus in corpora {
+      for damage in corpus.damage { Self.printDamage(damage, in: "corpus \(corpus.name), ") }
+    }
+    for damage in damage { Self.printDamage(damage, in: "") }
+    if isClean { print("no damage found") }
+  }
+
+  private static func printDamage(_ damage: Damage, in place: String) {
+    print("damaged: \(place)\(damage.what)")
+    print("  why: \(damage.reason)")
+    print("  to do: \(damage.remedy)")
+  }
+}

@@ -1,0 +1,96 @@
+import ArgumentParser
+import WireProtocol
+
+extension CorpusCommand {
+  struct Create: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Make a corpus; no error if it stands with the same settings.",
+      discussion: """
+        Without --keep-… all history is kept. With any of them the oldest sequences leave when the \
+        history passes a bound, by an eighth of it at a time. --durability interval answers inserts \
+        before they are on disk, and a crash may lose those of the last --durability-ms.
+
+        EXAMPLES
+          reprise corpus create demo --socket ./reprise.sock
+          reprise corpus create chat --keep-tokens 100000000 --keep-age 30d --store ./h
+          reprise corpus create fast --durability interval --store ./h
+        """)
+
+    @OptionGroup var history: HistoryOptions
+    @Argument(help: "Name: 1 to 64 letters, digits, '.', '_' or '-'.") var name: String
+    @Option(help: "Name of the tokenizer; inserts that name another are refused.")
+    var tokenizer: String?
+    @Option(help: "Longest pattern whose count is kept, in tokens, 2 to 127.") var depth = 64
+    @Option(help: "Most tokens that are kept.") var keepTokens: Int?
+    @Option(help: "Most sequences that are kept.") var keepSequences: Int?
+    @Option(help: "Longest time that a sequence is kept: 90 (seconds), 90s, 15m, 36h, 30d.")
+    var keepAge: String?
+    @Option(help: "When inserts are answered: commit (on disk), or interval (soon on disk).")
+    var durability = "commit"
+    @Option(help: "Milliseconds until they are on disk, with interval only. (default: 100)")
+    var durabilityMs: Int?
+    @Flag(help: "Print the result as JSON.") var json = false
+
+    func validate() throws {
+      try Self.check("--depth", depth, Limits.depthRange)
+      try Self.check("--keep-tokens", keepTokens, CorpusRetention.tokensRange)
+      try Self.check("--keep-sequences", keepSequences, CorpusRetention.sequencesRange)
+      if let keepAge {
+        guard let seconds = Age.seconds(keepAge) else {
+          throw ValidationError(
+            "--keep-age is \"\(keepAge)\", expected seconds or a number with s, m, h or d, such as "
+              + "36h or 30d")
+        }
+        try Self.check("--keep-age in seconds", seconds, CorpusRetention.ageSecondsRange)
+      }
+      if !["commit", "interval"].contains(durability) {
+        throw ValidationError("--durability is \"\(durability)\", expected commit or interval")
+      }
+      if durability == "commit", durabilityMs != nil {
+        throw ValidationError(
+          "--durability-ms has a meaning with --durability interval only; give both, or neither")
+      }
+      try Self.check("--durability-ms", durabilityMs, CorpusDurability.millisRange)
+    }
+
+    private static func check(_ name: String, _ value: Int?, _ range: ClosedRange<Int>) throws {
+      if let value, !range.contains(value) {
+        throw ValidationError(
+          "\(name) is \(value), expected \(range.lowerBound) to \(range.upperBound)")
+      }
+    }
+
+    func run() async throws {
+      let call = CorpusCreate(
+        corpus: name, tokenizer: tokenizer, depth: depth,
+        retention: CorpusRetention(
+          tokens: keepTokens, sequences: keepSequences, ageSeconds: keepAge.flatMap(Age.seconds)),
+        durability: durability == "interval"
+          ? .interval(millis: durabilityMs ?? CorpusDurability.millisDefault) : .commit)
+      let corpus = try await withHistory(history) { try await $0.createCorpus(call) }
+      if json {
+        printJSON { corpus.write(to: &$0) }
+      } else {
+        print(
+          "corpus \(corpus.corpus) stands, with depth \(corpus.depth); keeps "
+            + "\(corpus.retention.text), durability \(corpus.durability.text)")
+      }
+    }
+  }
+}
+
+extension CorpusRetention {
+  /// For people.
+  var text: String {
+    let bounds = [
+      tokens.map { "\($0) tokens" }, sequences.map { "\($0) sequences" },
+      ageSeconds.map { "what is younger than \(Age.text(seconds: $0))" },
+    ].compactMap { $0 }
+    return bounds.isEmpty ? "everything" : "at most " + bounds.joined(separator: ", ")
+  }
+}
+
+extension CorpusDurability {
+  /// For people.
+  var text: String { mode + (millis.map { ", \($0) ms" } ?? "") }
+}

@@ -1,0 +1,46 @@
+import ArgumentParser
+import WireProtocol
+
+extension CorpusCommand {
+  struct Merge: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Add the sequences of one corpus to another, all or none.",
+      discussion: """
+        Those with an id that stands in the other corpus are passed over: as duplicates where the \
+        tokens are the same, as conflicts where they are not. The corpus that is read stays as it is. \
+        Tokenizer and depth of both must be the same.
+
+        EXAMPLES
+          reprise corpus merge --from night --into demo --socket ./reprise.sock
+        """)
+
+    @OptionGroup var history: HistoryOptions
+    @Option(help: "Corpus to read.") var from: String
+    @Option(help: "Corpus to add to.") var into: String
+    @Flag(help: "Print the result as JSON.") var json = false
+
+    func validate() throws {
+      if from == into {
+        throw ValidationError(
+          "--from and --into are both \"\(from)\", expected two corpora; nothing was done")
+      }
+    }
+
+    func run() async throws {
+      let (from, into) = (from, into)
+      let merged = try await withHistory(history) { access in
+        try await showingProgress("merging") { progress in
+          try await access.mergeCorpus(from: from, into: into, progress: progress)
+        }
+      }
+      if json {
+        printJSON { merged.write(to: &$0) }
+      } else {
+        print(
+          "\(merged.sequences) sequences with \(merged.tokens) tokens of \(from) added to \(into); "
+            + "\(merged.duplicates) were there already, \(merged.conflicts) have ids that stand for "
+            + "other tokens there")
+      }
+    }
+  }
+}

@@ -1,0 +1,71 @@
+import ArgumentParser
+import Foundation
+import WireProtocol
+
+struct Forget: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Remove sequences by their ids, for good.",
+    discussion: """
+      When it ends they are in no draft, in no later snapshot and not on disk. Older snapshots still \
+      hold them, and are named. An id that stands for nothing is counted, and no error. Removing many \
+      at once costs little more than removing one.
+
+      EXAMPLES
+        reprise forget --corpus demo --socket ./reprise.sock chat-17 chat-18
+        reprise forget --corpus demo --store ./history --ids-from ids.txt
+      """)
+
+  @OptionGroup var history: HistoryOptions
+  @Option(help: "Corpus to remove from.") var corpus: String
+  @Option(help: "File of ids, one a line; - for standard input.") var idsFrom: String?
+  @Flag(help: "Print the result as JSON.") var json = false
+  @Argument(help: "Ids of sequences.") var ids: [String] = []
+
+  func validate() throws {
+    if ids.isEmpty && idsFrom == nil {
+      throw ValidationError("no id is given; name ids, or a file of them with --ids-from FILE")
+    }
+    if let bad = ids.first(where: { !Self.isID($0) }) {
+      throw ValidationError(
+        "\"\(bad.prefix(64))\" is no id, expected 1 to \(Self.idBytesMax) bytes")
+    }
+  }
+
+  func run() async throws {
+    let corpus = corpus
+    let ids = try await reportingErrors { try self.ids + (idsFrom.map(Self.read) ?? []) }
+    let forgotten = try await withHistory(history) { access in
+      try await showingProgress("forgetting") { _ in try await access.forget(ids, in: corpus) }
+    }
+    if json {
+      printJSON { forgotten.write(to: &$0) }
+      return
+    }
+    print(
+      "\(forgotten.forgotten) sequences with \(forgotten.tokens) tokens are gone from \(corpus); "
+        + "\(forgotten.missing) ids stood for nothing")
+    if !forgotten.olderSnapshots.isEmpty {
+      print(
+        "older snapshots that hold what they held: "
+          + forgotten.olderSnapshots.joined(separator: ", "))
+    }
+  }
+
+  private static let idBytesMax = Limits().sequenceIDBytesMax
+
+  private static func isID(_ text: String) -> Bool { (1...idBytesMax).contains(text.utf8.count) }
+
+  /// Reads one id a line; empty lines are passed over.
+  private static func read(_ path: String) throws -> [String] {
+    let input = try LineInput(path)
+    var ids: [String] = []
+    while let id = try input.nextText() {
+      guard isID(id) else {
+        throw InputError(
+          description: "\(input.place) is no id, expected 1 to \(idBytesMax) bytes")
+      }
+      ids.append(id)
+    }
+    return ids
+  }
+}

@@ -1,0 +1,55 @@
+import Dispatch
+import Synchronization
+
+/// Is told, on any thread, how far something long is: bytes or tokens done, and in all.
+typealias OperationProgress = @Sendable (_ done: Int, _ total: Int) -> Void
+
+/// Does something long, and shows on a terminal that it goes on: a bar where it tells how far it is,
+/// and a sign that turns where it does not.
+func showingProgress<Value: Sendable>(
+  _ title: String, _ body: (@escaping OperationProgress) async throws -> Value
+) async throws -> Value {
+  let latest = LatestProgress()
+  let drawing = Task {
+    let bar = ProgressBar(title)
+    var turn = 0
+    while !Task.isCancelled {
+      let fraction = latest.fraction
+      bar.show(fraction, fraction == nil ? turningSign[turn % turningSign.count] : "")
+      turn += 1
+      try? await Task.sleep(for: .milliseconds(110))
+    }
+    bar.finish()
+  }
+  let result: Result<Value, any Error>
+  do {
+    result = .success(try await body { latest.set(done: $0, total: $1) })
+  } catch {
+    result = .failure(error)
+  }
+  drawing.cancel()
+  await drawing.value
+  return try result.get()
+}
+
+private let turningSign = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"]
+
+private final class LatestProgress: Sendable {
+  private let latest = Mutex<(done: Int, total: Int)?>(nil)
+
+  func set(done: Int, total: Int) { latest.withLock { $0 = (done, total) } }
+
+  /// nil where nothing was told yet.
+  var fraction: Double? {
+    latest.withLock { $0.map { Double($0.done) / Double(max($0.total, 1)) } }
+  }
+}
+
+/// Runs what blocks on a thread where it holds up nothing else.
+func onThread<Value: Sendable>(
+  _ body: @escaping @Sendable () throws -> Value
+) async throws -> Value {
+  try await withCheckedThrowingContinuation { continuation in
+    DispatchQueue.global().async { continuation.resume(with: Result(catching: body)) }
+  }
+}

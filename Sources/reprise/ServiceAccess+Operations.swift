@@ -1,0 +1,67 @@
+import RepriseClient
+import WireProtocol
+
+/// A service tells nothing before it is done, so that `progress` is never called.
+extension ServiceAccess {
+  func mergeCorpus(
+    from source: String, into target: String, progress: @escaping OperationProgress
+  ) async throws -> CorpusMerged {
+    try await client.mergeCorpus(from: source, into: target)
+  }
+
+  /// In as few calls as the service's limits allow, because each rewrites the segments that its
+  /// sequences lie in.
+  func forget(_ ids: [String], in corpus: String) async throws -> Forgotten {
+    let limits = try await client.serverInfo().limits
+    let idsMax = max(1, limits["forget_ids"] ?? Limits().forgetIDsMax)
+    // What stands around the ids is shorter than this.
+    let bytesMax = (limits["line_bytes"] ?? Limits().lineBytesMax) - 512
+    var total = Forgotten(forgotten: 0, tokens: 0, missing: 0, olderSnapshots: [])
+    var rest = ids[...]
+    repeat {
+      var (count, bytes) = (0, 0)
+      for id in rest.prefix(idsMax) {
+        bytes += lineBytes(of: id)
+        if count > 0 && bytes > bytesMax { break }
+        count += 1
+      }
+      let answer = try await client.forget(ids: Array(rest.prefix(count)), inCorpus: corpus)
+      rest = rest.dropFirst(count)
+      total.forgotten += answer.forgotten
+      total.tokens += answer.tokens
+      total.missing += answer.missing
+      total.olderSnapshots = answer.olderSnapshots
+    } while !rest.isEmpty
+    return total
+  }
+
+  /// Bytes of an id in a line at most, with its quotes and a comma.
+  private func lineBytes(of id: String) -> Int {
+    id.utf8.reduce(3) { bytes, byte in
+      bytes + (byte < 0x20 ? 6 : byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") ? 2 : 1)
+    }
+  }
+
+  func createSnapshot(
+    of corpus: String, named name: String?, progress: @escaping OperationProgress
+  ) async throws -> SnapshotDescription {
+    try await client.createSnapshot(ofCorpus: corpus, named: name)
+  }
+
+  func snapshots() async throws -> [SnapshotDescription] { try await client.snapshots() }
+
+  func verifySnapshot(
+    _ snapshot: SnapshotReference, progress: @escaping OperationProgress
+  ) async throws -> SnapshotDescription {
+    try await client.verifySnapshot(snapshot)
+  }
+
+  func deleteSnapshot(_ name: String) async throws { try await client.deleteSnapshot(name) }
+
+  func restore(
+    _ snapshot: SnapshotReference, into corpus: String, replacing: Bool,
+    progress: @escaping OperationProgress
+  ) async throws -> CorpusStatistics {
+    try await client.restore(snapshot, into: corpus, replacing: replacing)
+  }
+}

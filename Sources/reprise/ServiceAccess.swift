@@ -1,0 +1,68 @@
+import Drafting
+import RepriseClient
+import WireProtocol
+
+/// A service behind a socket.
+struct ServiceAccess: HistoryAccess {
+  let client: RepriseClient
+
+  init(socket: String) {
+    var configuration = RepriseClient.Configuration()
+    // A person waits; a worker would not.
+    configuration.deadline = .seconds(10)
+    configuration.writeDeadline = .seconds(600)
+    configuration.operationDeadline = .seconds(86_400)
+    client = RepriseClient(.unixSocket(path: socket), configuration: configuration)
+  }
+
+  func createCorpus(_ call: CorpusCreate) async throws -> CorpusDescription {
+    try await client.createCorpus(
+      call.corpus, tokenizer: call.tokenizer, depth: call.depth, retention: call.retention,
+      durability: call.durability)
+  }
+
+  func corpora() async throws -> [CorpusStatistics] { try await client.corpora() }
+
+  func stats(_ corpus: String) async throws -> CorpusStatistics {
+    try await client.stats(ofCorpus: corpus)
+  }
+
+  func dropCorpus(_ name: String) async throws -> Bool {
+    try await client.dropCorpus(name).dropped
+  }
+
+  func insert(
+    _ sequences: [SequenceInsert.Sequence], into corpus: String
+  ) async throws -> Inserted {
+    try await client.insert(sequences, into: corpus)
+  }
+
+  func speculate(
+    _ context: [Int32], corpus: String, _ options: DraftOptions
+  ) async throws -> Draft {
+    try await client.speculate(context, corpus: corpus, options)
+  }
+
+  func openSession(
+    corpus: String, prompt: [Int32], share: SessionOpen.Share
+  ) async throws -> any SessionAccess {
+    ServiceSession(
+      session: try await client.openSession(corpus: corpus, prompt: prompt, share: share))
+  }
+
+  func close() async { await client.close() }
+}
+
+private struct ServiceSession: SessionAccess {
+  let session: RepriseClient.Session
+
+  func step(
+    accepting tokens: [Int32], _ options: DraftOptions, into draft: inout Draft
+  ) async throws -> StepTimes {
+    let start = ContinuousClock.now
+    draft = try await session.step(accepting: tokens, options)
+    return StepTimes(acceptMicros: nil, draftMicros: micros(since: start))
+  }
+
+  func close() async throws { try await session.close() }
+}
