@@ -86,6 +86,7 @@ struct Serve: AsyncParsableCommand {
     var logger = Logger(label: "reprise") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = Logger.Level(rawValue: logLevel) ?? .info
 
+    try Self.requireDescriptors()
     var options = StoreOptions()
     options.mapBytes = mapBytes
     options.sealTokens = sealTokens
@@ -129,6 +130,22 @@ struct Serve: AsyncParsableCommand {
     try await running.stop()
     opened.close()
     logger.notice("stopped; all is on disk")
+  }
+}
+
+extension Serve {
+  /// Descriptors that a service needs before it has a single connection.
+  private static let descriptorsMin = 64
+
+  /// With fewer it would start, and fail in the middle of something.
+  private static func requireDescriptors() throws {
+    var limit = rlimit()
+    unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    if limit.rlim_cur < descriptorsMin {
+      throw ExitCode.failure(
+        saying: "this process may open \(limit.rlim_cur) files, expected at least "
+          + "\(descriptorsMin); raise the limit (ulimit -n)")
+    }
   }
 }
 

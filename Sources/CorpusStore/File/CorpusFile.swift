@@ -370,6 +370,8 @@ extension StoreError {
     case .mapFull, .diskFull:
       let usage = environment?.usage()
       self = .full(usedBytes: usage?.usedBytes ?? 0, maxBytes: usage?.mapBytes ?? 0)
+    // LMDB says so of a write that the disk took in part only.
+    case .inputOutput where StoreDirectory.isFull(path): self = .full(usedBytes: 0, maxBytes: 0)
     case .damaged: self = .corrupt(what: "the database", where: path)
     case .damagedPage: self = .corrupt(what: error.description, where: path)
     case .inaccessible(let path, _): self = .inaccessible(path: path, reason: error.description)

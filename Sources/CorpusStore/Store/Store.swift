@@ -149,16 +149,18 @@ public final class Store: @unchecked Sendable {
   /// - Returns: Whether there was one.
   public func dropCorpus(named name: String) throws(StoreError) -> Bool {
     try whileChanging { (directory) throws(StoreError) in
-      let (corpus, isDamaged) = lock.withLock {
-        (corporaByName.removeValue(forKey: name), failures.removeValue(forKey: name) != nil)
+      if !holdsCorpus(named: name) { return false }
+      // What may fail comes first: the corpus stays in service then.
+      try directory.dropCorpus(name)
+      let corpus = lock.withLock {
+        failures[name] = nil
+        return corporaByName.removeValue(forKey: name)
       }
       if let corpus {
         compactor?.remove(corpus)
         corpus.close()
-      } else if !isDamaged {
-        return false
       }
-      try directory.removeCorpus(name)
+      try directory.removeDropped(name)
       return true
     }
   }

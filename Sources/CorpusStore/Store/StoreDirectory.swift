@@ -20,6 +20,7 @@ struct StoreDirectory: Sendable {
   static let snapshotSuffix = ".snapshot"
 
   func corpus(_ name: String) -> String { "\(path)/corpora/\(name)" }
+  private func dropped(corpus name: String) -> String { "\(path)/corpora/.dropped-\(name)" }
   func making(corpus name: String) -> String { "\(path)/corpora/.making-\(name)" }
   func snapshot(_ name: String) -> String { "\(path)/snapshots/\(name)\(Self.snapshotSuffix)" }
   func making(snapshot name: String) -> String { "\(path)/snapshots/.making-\(name)" }
@@ -118,13 +119,17 @@ struct StoreDirectory: Sendable {
     Self.sync("\(path)/corpora")
   }
 
-  /// Removes a corpus: renamed first, so that a crash leaves either the whole corpus or none.
-  func removeCorpus(_ name: String) throws(StoreError) {
-    let dropped = "\(path)/corpora/.dropped-\(name)"
+  /// Takes a corpus from its place, so that a crash leaves either the whole corpus or none.
+  func dropCorpus(_ name: String) throws(StoreError) {
+    let dropped = dropped(corpus: name)
     try Self.remove(dropped)
     try Self.move(corpus(name), to: dropped)
     Self.sync("\(path)/corpora")
-    try Self.remove(dropped)
+  }
+
+  /// Removes what `dropCorpus` took away.
+  func removeDropped(_ name: String) throws(StoreError) {
+    try Self.remove(dropped(corpus: name))
   }
 
   // MARK: Files
@@ -164,6 +169,12 @@ struct StoreDirectory: Sendable {
     if success { return }
     if errno == ENOSPC || errno == EDQUOT { throw .full(usedBytes: 0, maxBytes: 0) }
     throw .inaccessible(path: path, reason: lastSystemError())
+  }
+
+  /// Whether hardly anything can be written to the file system of a path.
+  static func isFull(_ path: String) -> Bool {
+    var status = statvfs()
+    return unsafe statvfs(path, &status) == 0 && status.f_bavail * status.f_frsize < 1 << 20
   }
 
   static func lastSystemError() -> String {
