@@ -17,6 +17,8 @@ let package = Package(
   products: [
     .executable(name: "reprise", targets: ["reprise"]),
     .library(name: "RepriseClient", targets: ["RepriseClient"]),
+    // Loaded into the service by the crash tests, with LD_PRELOAD.
+    .library(name: "Faults", type: .dynamic, targets: ["CFaults"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
@@ -80,6 +82,17 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
+      ],
+      swiftSettings: rules),
+
+    // Stands between the service and its files: records what it does to them, or lets it fail.
+    .target(name: "CFaults"),
+    // Ends, starves and robs the service, and looks at what is left; `tools/crash` runs it.
+    .executableTarget(
+      name: "reprise-crash",
+      dependencies: [
+        "CorpusStore", "Drafting", "Oracle",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: rules),
 
