@@ -1,0 +1,262 @@
+/// What may be in a store, from the calls that it was sent and the answers that came.
+///
+/// Calls of several connections overlap, so for some sequences only bounds are known: a sequence
+/// whose insert overlapped a restore may have come before it and be gone, or after it and be there.
+/// Calls without an answer are left open here, and `Judge` asks for each of them to have happened
+/// whole or not at all.
+struct Expectation: Codable {
+  /// How often each sequence may stand in a corpus; those that are not named, never.
+  typealias Contents = [Int32: ClosedRange<Int>]
+
+  struct Snapshot: Codable {
+    var contents: Contents
+    /// Whether it must be there.
+    var isCertain = true
+  }
+
+  var corpora: [String: Contents] = [:]
+  /// What corpora with a bound may hold, oldest first: one history, or for each call without an answer
+  /// twice as many. One connection alone writes to these, so the order of the calls is known.
+  var kept: [String: [[Int32]]] = [:]
+  var snapshots: [String: Snapshot] = [:]
+  /// Calls that were not answered.
+  private(set) var open: [Call] = []
+  /// Calls that were answered and not refused, in the order of their answers.
+  private(set) var answered: [Call] = []
+  private var calls: [Call] { answered + open }
+
+  /// Nothing.
+  init() {}
+
+  /// - Parameters:
+  ///   - base: What was there before all calls.
+  ///   - position: Changes of files that happened; calls that were sent later are not looked at, and
+  ///     those that were answered later count as not answered.
+  init(
+    _ record: Ledger.Record, after base: Expectation, position: Int = .max, _ setting: LoadSetting
+  ) {
+    self = base
+    open = []
+    answered = []
+    for var call in record.calls where call.sent.position < position && !call.isRefused {
+      if let moment = call.answered, moment.position > position { call.answered = nil }
+      if call.answered == nil { open.append(call) } else { answered.append(call) }
+    }
+    answered.sort { $0.answered!.clock < $1.answered!.clock }
+    for call in answered { apply(call, record.sequences, setting) }
+    for call in calls.sorted(by: { $0.sent.clock < $1.sent.clock }) {
+      keep(call, record.sequences, setting)
+    }
+  }
+
+  /// The expectation if an open call has happened.
+  func with(_ call: Call, _ record: Ledger.Record, _ setting: LoadSetting) -> Expectation {
+    var other = self
+    // As if it were answered last, so that it overlaps all that came after its sending.
+    var call = call
+    call.answered = Call.Moment(clock: .max, position: .max, nanoseconds: .max)
+    other.apply(call, record.sequences, setting)
+    return other
+  }
+
+  private mutating func apply(
+    _ call: Call, _ sequences: [Int32: Sequence], _ setting: LoadSetting
+  ) {
+    switch call.effect {
+    case .create(let corpus):
+      if setting.corpora[corpus]?.retention != nil {
+        if kept[corpus] == nil { kept[corpus] = [[]] }
+      } else if corpora[corpus] == nil {
+        corpora[corpus] = [:]
+      }
+    case .drop(let corpus): corpora[corpus] = nil
+    case .add(let corpus, let tags):
+      if setting.corpora[corpus]?.retention != nil { return }
+      let blurred = calls.contains { $0.replaces(corpus) && $0.wasAnsweredDuring(call) }
+      for tag in tags {
+        let before = corpora[corpus]?[tag] ?? 0...0
+        corpora[corpus]?[tag] = blurred ? before.joined(with: 1...1) : 1...1
+      }
+    case .forget(let corpus, let tags):
+      if setting.corpora[corpus]?.retention != nil { return }
+      let blurred = calls.contains {
+        ($0.replaces(corpus) || $0.mergesInto(corpus)) && $0.wasAnsweredDuring(call)
+      }
+      for tag in tags {
+        let before = corpora[corpus]?[tag] ?? 0...0
+        corpora[corpus]?[tag] = blurred ? before.joined(with: 0...0) : 0...0
+      }
+    case .createSnapshot(let corpus, let name):
+      snapshots[name] = Snapshot(contents: contents(of: corpus, during: call))
+    case .deleteSnapshot(let name): snapshots[name] = nil
+    case .restore(let name, let corpus):
+      guard let snapshot = snapshots[name] else { return }
+      let old = corpora[corpus] ?? [:]
+      var new = snapshot.contents
+      // What was answered while the restore was under way may have come after it.
+      for other in calls where other.overlaps(call) {
+        guard let (target, tags) = other.touched, target == corpus else { continue }
+        for tag in tags {
+          new[tag] = (new[tag] ?? 0...0).joined(with: old[tag] ?? 0...0)
+        }
+      }
+      corpora[corpus] = new
+    case .merge(let from, let into):
+      guard corpora[into] != nil else { return }
+      for (tag, times) in contents(of: from, during: call) where times != 0...0 {
+        let before = corpora[into]?[tag] ?? 0...0
+        var after: ClosedRange<Int>
+        if sequences[tag]?.id == nil {
+          after =
+            (before.lowerBound + times.lowerBound)...(before.upperBound + times.upperBound)
+        } else {
+          after =
+            max(
+              before.lowerBound, min(1, times.lowerBound))...max(
+              before.upperBound, min(1, times.upperBound))
+        }
+        let forgotten = calls.contains { other in
+          guard case .forget(into, let tags) = other.effect else { return false }
+          return tags.contains(tag) && other.overlaps(call)
+        }
+        if forgotten { after = after.joined(with: before).joined(with: 0...0) }
+        corpora[into]?[tag] = after
+      }
+    }
+  }
+
+  /// Takes a call on a corpus with a bound into account.
+  private mutating func keep(
+    _ call: Call, _ sequences: [Int32: Sequence], _ setting: LoadSetting
+  ) {
+    guard let (corpus, tags) = call.touched, let rule = setting.corpora[corpus]?.retention,
+      let before = kept[corpus]
+    else { return }
+    var after: [[Int32]] = []
+    var between: [[Int32]] = []
+    for history in before {
+      if case .forget = call.effect {
+        after.append(history.filter { !tags.contains($0) })
+      } else {
+        after.append(rule.keeping(history, adding: tags, sequences))
+        between += rule.makingRoom(in: history, for: tags, sequences)
+      }
+    }
+    // Room is made first. A call that was cut off may have made it and not come.
+    kept[corpus] = call.answered == nil ? Array(Set(before + between + after)) : after
+  }
+
+  /// What a corpus holds, where that is certain.
+  func certain(_ corpus: String) -> [Int32]? {
+    if let histories = kept[corpus] { return histories.count == 1 ? histories[0] : nil }
+    guard let contents = corpora[corpus], contents.values.allSatisfy({ $0.count == 1 }),
+      !open.contains(where: { $0.isWide || $0.touched?.corpus == corpus })
+    else { return nil }
+    return contents.flatMap { tag, times in Array(repeating: tag, count: times.lowerBound) }
+  }
+
+  /// What a call that reads a corpus may find there: what overlaps it may have come before or after.
+  private func contents(of corpus: String, during call: Call) -> Contents {
+    var contents = corpora[corpus] ?? [:]
+    for other in calls where other.overlaps(call) {
+      guard let (target, tags) = other.touched, target == corpus else { continue }
+      for tag in tags { contents[tag] = (contents[tag] ?? 0...0).joined(with: 0...1) }
+    }
+    return contents
+  }
+}
+
+extension Call {
+  /// Whether neither was answered before the other was sent.
+  func overlaps(_ other: Call) -> Bool {
+    if sent.clock == other.sent.clock { return false }
+    return sent.clock < (other.answered?.clock ?? .max)
+      && other.sent.clock < (answered?.clock ?? .max)
+  }
+
+  /// Whether it overlaps another one and was answered first.
+  func wasAnsweredDuring(_ other: Call) -> Bool {
+    overlaps(other) && (answered?.clock ?? .max) < (other.answered?.clock ?? .max)
+  }
+
+  /// Whether it changes a corpus or a snapshot as a whole.
+  var isWide: Bool { touched == nil }
+
+  func replaces(_ corpus: String) -> Bool {
+    if case .restore(_, corpus) = effect { return true }
+    return false
+  }
+
+  func mergesInto(_ corpus: String) -> Bool {
+    if case .merge(_, corpus) = effect { return true }
+    return false
+  }
+
+  var touched: (corpus: String, tags: [Int32])? { effect.touched }
+}
+
+extension Call.Effect {
+  /// The sequences that the call adds or removes one by one.
+  var touched: (corpus: String, tags: [Int32])? {
+    switch self {
+    case .add(let corpus, let tags), .forget(let corpus, let tags): (corpus, tags)
+    default: nil
+    }
+  }
+}
+
+extension ClosedRange<Int> {
+  /// The least range with both in it.
+  func joined(with other: ClosedRange<Int>) -> ClosedRange<Int> {
+    Swift.min(lowerBound, other.lowerBound)...Swift.max(upperBound, other.upperBound)
+  }
+}
+
+/// The rule of `Retention`, told a second time and with another word for each step.
+struct KeepingRule: Codable {
+  var tokens: Int?
+  var sequences: Int?
+
+  /// What is kept of a history when a call adds to it.
+  ///
+  /// A sequence of the call that stands there already is no addition, unless it has to leave for the
+  /// others: then it comes again, with the call.
+  func keeping(
+    _ history: [Int32], adding new: [Int32], _ known: [Int32: Sequence]
+  ) -> [Int32] {
+    let rest = makingRoom(in: history, for: new, known).last ?? history
+    return rest + Self.added(to: rest, new)
+  }
+
+  /// The history before a call adds to it: as it was, and each time that the oldest have left.
+  func makingRoom(
+    in history: [Int32], for new: [Int32], _ known: [Int32: Sequence]
+  ) -> [[Int32]] {
+    func size(_ tags: [Int32]) -> Int { tags.reduce(0) { $0 + (known[$1]?.tokens.count ?? 0) } }
+    var stages = [history]
+    while let rest = stages.last, !rest.isEmpty {
+      let added = Self.added(to: rest, new)
+      let (all, count) = (size(rest) + size(added), rest.count + added.count)
+      // More than one eighth beyond: eight times what is too much is more than the bound.
+      let isPast =
+        tokens.map { (all - $0) * 8 > $0 } ?? false
+        || sequences.map { (count - $0) * 8 > $0 } ?? false
+      if !isPast || added.isEmpty { break }
+      var left = rest
+      while !left.isEmpty,
+        tokens.map({ size(left) + size(added) > $0 }) ?? false
+          || sequences.map({ left.count + added.count > $0 }) ?? false
+      {
+        left.removeFirst()
+      }
+      stages.append(left)
+    }
+    return stages
+  }
+
+  private static func added(to history: [Int32], _ new: [Int32]) -> [Int32] {
+    var added: [Int32] = []
+    for tag in new where !history.contains(tag) && !added.contains(tag) { added.append(tag) }
+    return added
+  }
+}

@@ -1,0 +1,66 @@
+import CorpusStore
+import Foundation
+
+/// What is in a store's directory, as the product's own reading calls tell it.
+struct Inspection {
+  struct Entry {
+    var order: UInt64
+    var id: String?
+    var tokens: [Int32]
+  }
+
+  var corpora: [String: [Entry]] = [:]
+  var snapshots: [String: [Entry]] = [:]
+  /// Damage that was found, in sentences.
+  var damage: [String] = []
+
+  /// Looks for damage, opens the store, and reads everything.
+  ///
+  /// - Parameter body: Is called with the open store and all that was found.
+  init(
+    store path: String, _ body: (Store, Inspection) throws -> Void = { _, _ in }
+  ) throws {
+    // Without it the directory is no store yet, and is made one by opening it.
+    if FileManager.default.fileExists(atPath: "\(path)/format") {
+      let report = try Store.check(path: path, deep: true)
+      for found in report.damage { damage.append("\(found.what): \(found.reason)") }
+      for corpus in report.corpora {
+        for found in corpus.damage {
+          damage.append("corpus \(corpus.name), \(found.what): \(found.reason)")
+        }
+      }
+    }
+    let store = try Store(path: path, options: Self.options)
+    defer { store.close() }
+    for corpus in store.corpora() {
+      corpora[corpus.name] = try Self.entries(of: corpus)
+      for sentence in corpus.stats().damage { damage.append("corpus \(corpus.name): \(sentence)") }
+    }
+    for snapshot in try store.snapshots() {
+      _ = try store.verifySnapshot(.named(snapshot.name))
+      let read = try Store(
+        snapshot: "\(path)/snapshots/\(snapshot.name).snapshot", options: Self.options)
+      defer { read.close() }
+      for corpus in read.corpora() { snapshots[snapshot.name] = try Self.entries(of: corpus) }
+    }
+    try body(store, self)
+  }
+
+  private static func entries(of corpus: Corpus) throws -> [Entry] {
+    var entries: [Entry] = []
+    try corpus.forEachSequence { order, id, tokens in
+      entries.append(Entry(order: order, id: id, tokens: tokens))
+      return true
+    }
+    return entries
+  }
+
+  /// Nothing but what is asked for changes the store while it is looked at.
+  private static var options: StoreOptions {
+    var options = StoreOptions()
+    options.mapBytes = 1 << 30
+    options.sealTokens = 1 << 12
+    options.compactsInBackground = false
+    return options
+  }
+}

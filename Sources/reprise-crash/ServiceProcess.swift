@@ -1,0 +1,84 @@
+import Foundation
+
+/// A `reprise serve` that may be killed, starved or robbed.
+final class ServiceProcess {
+  let identifier: pid_t
+  /// The wait status, once the process has ended.
+  private var status: Int32?
+
+  /// Starts a program.
+  ///
+  /// - Parameters:
+  ///   - log: What it says on standard error is appended here.
+  ///   - descriptorsMax: Descriptors that it may have open.
+  init(
+    _ program: String, _ arguments: [String], environment: [String: String], log: String,
+    descriptorsMax: Int? = nil
+  ) throws {
+    var words = [program] + arguments
+    if let descriptorsMax {
+      words = ["/bin/sh", "-c", "ulimit -n \(descriptorsMax); exec \"$0\" \"$@\""] + words
+    }
+    var variables = ProcessInfo.processInfo.environment
+    variables.merge(environment) { $1 }
+    var actions = unsafe posix_spawn_file_actions_t()
+    unsafe posix_spawn_file_actions_init(&actions)
+    defer { unsafe posix_spawn_file_actions_destroy(&actions) }
+    unsafe posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
+    unsafe posix_spawn_file_actions_addopen(&actions, 2, log, O_WRONLY | O_CREAT | O_APPEND, 0o600)
+    // SAFETY: the C strings are freed after the call, which copies them.
+    let argv = unsafe words.map { unsafe strdup($0) } + [nil]
+    let envp = unsafe variables.map { unsafe strdup("\($0)=\($1)") } + [nil]
+    defer {
+      for unsafe text in unsafe(argv + envp) { unsafe free(text) }
+    }
+    var started = pid_t()
+    let code = unsafe posix_spawn(&started, words[0], &actions, nil, argv, envp)
+    if code != 0 { throw CrashTestError("\(program) cannot be started: error \(code)") }
+    identifier = started
+  }
+
+  deinit {
+    if !hasEnded {
+      signal(SIGKILL)
+      wait()
+    }
+  }
+
+  func signal(_ number: Int32) { kill(identifier, number) }
+
+  var hasEnded: Bool {
+    if status != nil { return true }
+    var found: Int32 = 0
+    if unsafe waitpid(identifier, &found, WNOHANG) != identifier { return false }
+    status = found
+    return true
+  }
+
+  /// Waits for the end. Returns the exit status, or the signal's number below zero.
+  @discardableResult
+  func wait() -> Int32 {
+    var found = status ?? 0
+    if status == nil {
+      while unsafe waitpid(identifier, &found, 0) != identifier && errno == EINTR {}
+      status = found
+    }
+    let signal = found & 0x7F
+    return signal == 0 ? (found >> 8) & 0xFF : -signal
+  }
+
+  /// Waits for the end, but no longer than so many seconds; nil when it is still running.
+  func wait(secondsMax: Double) -> Int32? {
+    let start = ContinuousClock.now
+    while !hasEnded {
+      if ContinuousClock.now - start > .seconds(secondsMax) { return nil }
+      usleep(1000)
+    }
+    return wait()
+  }
+}
+
+struct CrashTestError: Error, CustomStringConvertible {
+  let description: String
+  init(_ description: String) { self.description = description }
+}
