@@ -30,7 +30,8 @@ final class ServiceProcess {
     let argv = unsafe words.map { unsafe strdup($0) } + [nil]
     let envp = unsafe variables.map { unsafe strdup("\($0)=\($1)") } + [nil]
     defer {
-      for unsafe text in unsafe(argv + envp) { unsafe free(text) }
+      for index in unsafe argv.indices { unsafe free(argv[index]) }
+      for index in unsafe envp.indices { unsafe free(envp[index]) }
     }
     var started = pid_t()
     let code = unsafe posix_spawn(&started, words[0], &actions, nil, argv, envp)
