@@ -35,7 +35,7 @@ public final class Store: @unchecked Sendable {
     compactor = options.compactsInBackground ? Compactor(report: report) : nil
     do throws(StoreError) {
       try directory.removeUnfinished()
-      for name in try directory.corpusNames() { try open(name, directory, report) }
+      for name in try directory.corpusNames() { open(name, directory, report) }
     } catch {
       close()
       throw error
@@ -44,14 +44,12 @@ public final class Store: @unchecked Sendable {
 
   private func open(
     _ name: String, _ directory: StoreDirectory, _ report: (String) -> Void
-  ) throws(StoreError) {
+  ) {
     do throws(StoreError) {
       let corpus = try open(name, directory)
       for damage in corpus.stats().damage { report("corpus \(name): \(damage)") }
       corporaByName[name] = corpus
     } catch {
-      // A store of another version is not half served.
-      if case .formatVersion = error { throw error }
       report("corpus \(name) cannot be used: \(error)")
       failures[name] = error
     }
