@@ -54,7 +54,11 @@ final class Bench {
     let manager = FileManager.default
     try? manager.createDirectory(atPath: failed, withIntermediateDirectories: true)
     try? manager.removeItem(atPath: place)
-    try? manager.copyItem(atPath: path, toPath: place)
+    try? manager.createDirectory(atPath: place, withIntermediateDirectories: true)
+    // One by one, because the socket among them cannot be copied.
+    for name in (try? manager.contentsOfDirectory(atPath: path)) ?? [] {
+      try? manager.copyItem(atPath: "\(path)/\(name)", toPath: "\(place)/\(name)")
+    }
     return place
   }
 }

@@ -243,7 +243,7 @@ private struct Trial {
 
   /// Returns false where nothing can be mounted.
   mutating func smallDisk() throws -> Bool {
-    guard Self.run("mount", "-t", "tmpfs", "-o", "size=\(random(1...4))m", "tmpfs", site.store)
+    guard Self.run("mount", "-t", "tmpfs", "-o", "size=\(random(1...2))m", "tmpfs", site.store)
     else { return false }
     isMounted = true
     guard try site.start() else {
