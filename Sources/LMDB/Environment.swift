@@ -99,6 +99,7 @@ public final class Environment: @unchecked Sendable {
     do throws(LMDBError) {
       let fileBytes = try Self.checkMetaPages(
         dataPath, mayBeMissing: flags & UInt32(MDB_RDONLY) == 0)
+      if flags == 0 { try Self.allocateLockFile("\(path)/lock.mdb", options.fileMode) }
       try check(unsafe mdb_env_create(&handle))
       guard let created = unsafe handle else { throw .other(code: ENOMEM, message: "no handle") }
       try check(unsafe mdb_env_set_mapsize(created, max(options.mapBytes, fileBytes)))
@@ -121,6 +122,26 @@ public final class Environment: @unchecked Sendable {
       throw error
     }
   }
+
+  /// Gives the lock file its blocks. LMDB makes it with ftruncate, and writes to it through a map: on a
+  /// full disk that would end the process by SIGBUS.
+  ///
+  /// - Throws: `diskFull`.
+  private static func allocateLockFile(_ path: String, _ mode: UInt32) throws(LMDBError) {
+    let descriptor = unsafe Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, mode_t(mode))
+    if descriptor < 0 { throw .inaccessible(path: path, errno: errno) }
+    // Closing would let go of this process's locks on the file; it has none yet.
+    defer { _ = Glibc.close(descriptor) }
+    // The file keeps its size, which tells LMDB how many readers there may be.
+    if clmdb_allocate(descriptor, lockFileBytes) != 0 {
+      // Where a file system cannot, there is nothing more to do.
+      if errno == EOPNOTSUPP || errno == ENOSYS { return }
+      throw LMDBError(errno)
+    }
+  }
+
+  /// More than LMDB needs for 126 readers.
+  private static let lockFileBytes = 3 * 4096
 
   /// Refuses a data file whose meta pages LMDB must not see: it would divide by their page size and
   /// map what they say.
