@@ -127,6 +127,23 @@ import Testing
     #expect(stats.tokens == 0 && stats.openTokens == 0)
   }
 
+  /// What went wrong: after room could not be made once, for want of disk, a bounded corpus refused
+  /// everything for good. The failure is told once now, and the next call tries again.
+  @Test func aFailureToMakeRoomIsToldOnce() throws {
+    let directory = TemporaryDirectory()
+    let store = try Store(path: directory.path, options: .tiny())
+    defer { store.close() }
+    let corpus = try store.createCorpus(
+      named: "c", CorpusSettings(retention: Retention(tokens: 64)))
+    let large = [NewSequence(tokens: [Int32](repeating: 1, count: 60))]
+    try corpus.insert(large)
+    let failure = StoreError.full(usedBytes: 1, maxBytes: 1)
+    corpus.didMakeRoom(failure: failure)
+    #expect(throws: failure) { try corpus.insert(large) }
+    #expect(try corpus.insert(large).inserted == 1)
+    #expect(corpus.stats().tokens == 60)
+  }
+
   @Test func theOldestLeaveByAge() throws {
     let directory = TemporaryDirectory()
     let store = try Store(path: directory.path, options: .tiny())

@@ -340,8 +340,15 @@ public final class Corpus: @unchecked Sendable {
   /// Whether what adds history has to wait.
   var isMakingRoom: Bool { lock.withLock { state.roomNeeded != nil && !state.isClosing } }
   var roomNeeded: HistorySize? { lock.withLock { state.roomNeeded } }
-  var roomFailure: StoreError? {
-    lock.withLock { state.isClosing ? .closed(corpus: name) : state.roomFailure }
+
+  /// Why there is no room for the next job. It is told once: for the job after that, making room is
+  /// tried again.
+  func takeRoomFailure() -> StoreError? {
+    lock.withLock {
+      if state.isClosing { return .closed(corpus: name) }
+      defer { state.roomFailure = nil }
+      return state.roomFailure
+    }
   }
 
   /// Has the oldest sequences leave, on another thread. `isMakingRoom` until that is done.
@@ -350,7 +357,7 @@ public final class Corpus: @unchecked Sendable {
     if let compactor {
       compactor.add(self)
     } else {
-      // What fails is kept in `roomFailure`.
+      // What fails is kept for the job that waits.
       Thread.detachNewThread { [self] in _ = try? keepWithinBounds() }
     }
   }

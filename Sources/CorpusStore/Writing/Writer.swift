@@ -231,7 +231,7 @@ final class Writer: @unchecked Sendable {
         switch error {
         case .refused(let reason): job.didFail(reason, corpus)
         case .needsRoom(let size):
-          if let reason = corpus.roomFailure {
+          if let reason = corpus.takeRoomFailure() {
             job.didFail(reason, corpus)
           } else {
             needed = size
