@@ -9,7 +9,8 @@ public enum LMDBError: Error, Equatable, Sendable, CustomStringConvertible {
   case readersFull
   /// The disk is full; nothing was written.
   case diskFull
-  /// The disk failed to read or write.
+  /// The disk failed to read or write, now or when the environment was last written to. Where it goes
+  /// on, open the environment anew.
   case inputOutput
   /// The file is no LMDB environment, or its pages are not what they must be.
   case damaged
@@ -30,8 +31,10 @@ public enum LMDBError: Error, Equatable, Sendable, CustomStringConvertible {
     case MDB_MAP_FULL: self = .mapFull
     case MDB_READERS_FULL: self = .readersFull
     case ENOSPC, EDQUOT: self = .diskFull
-    case EIO: self = .inputOutput
-    case MDB_CORRUPTED, MDB_INVALID, MDB_PAGE_NOTFOUND, MDB_PANIC: self = .damaged
+    // LMDB panics when it could not write a meta page: what is on the disk is sound, and the
+    // environment must be opened again before anything more is written.
+    case EIO, MDB_PANIC: self = .inputOutput
+    case MDB_CORRUPTED, MDB_INVALID, MDB_PAGE_NOTFOUND: self = .damaged
     case MDB_VERSION_MISMATCH: self = .versionMismatch
     default:
       // SAFETY: LMDB returns a pointer to a constant or thread-local C string for every code.

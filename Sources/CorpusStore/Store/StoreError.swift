@@ -76,7 +76,8 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
     case .corrupt(let what, let place):
       "\(what) in \(place) is damaged; restore the corpus from a snapshot or a backup"
     case .failed(let reason):
-      "the disk or the database failed: \(reason); nothing was written, look at the system's log"
+      "the disk or the database failed: \(reason); nothing was written, look at the system's log, and "
+        + "restart the service if it goes on"
     case .corpusNotFound(let name):
       "there is no corpus \"\(name)\"; `reprise corpus list` shows those that there are"
     case .snapshotNotFound(let snapshot):
