@@ -20,8 +20,10 @@ extension Store {
   /// `Corpus.forget`.
   public func forget(ids: [String], inCorpus name: String) throws(StoreError) -> ForgetReceipt {
     guard let corpus = try corpus(named: name) else { throw .corpusNotFound(name) }
+    // First, so that nothing can fail when it is done.
+    let older = try snapshots().filter { $0.corpus == name }.map(\.name)
     var receipt = try corpus.forget(ids: ids)
-    receipt.olderSnapshots = try snapshots().filter { $0.corpus == name }.map(\.name)
+    receipt.olderSnapshots = older
     return receipt
   }
 }

@@ -158,7 +158,8 @@ public final class Store: @unchecked Sendable {
         compactor?.remove(corpus)
         corpus.close()
       }
-      try directory.removeDropped(name)
+      // The corpus is dropped by now. What cannot be removed is at the next open.
+      try? directory.removeDropped(name)
       return true
     }
   }

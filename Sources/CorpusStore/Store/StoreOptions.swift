@@ -66,8 +66,9 @@ public struct CorpusSettings: Equatable, Sendable {
 ///
 /// When a call would take the history past a bound by more than one eighth, the oldest sequences
 /// leave first, until the history with the call's sequences is within all bounds. So what is kept
-/// depends on the calls and their order alone, not on when compaction runs. Age is looked at
-/// beside that, some times in each eighth of it.
+/// depends on the calls and their order alone, not on when compaction runs. Making room is on disk
+/// before the call is: a crash between them leaves the history without both. Age is looked at beside
+/// that, some times in each eighth of it.
 public struct Retention: Equatable, Sendable, CustomStringConvertible {
   /// Tokens of finished sequences.
   public var tokens: Int?
