@@ -23,7 +23,7 @@ struct Run: AsyncParsableCommand {
   @Option(help: "Directory for stores.") var work: String
   @Option(help: "Commit that is measured.") var commit = "unknown"
   @Option(help: "Write the figures here, as JSON.") var json: String?
-  @Option(help: "Draw latency and bytes a token against history here, as SVG.") var plot: String?
+  @Option(help: "Draw history.svg and retention.svg in this directory.") var plots: String?
   @Option(help: "Only benchmarks whose names begin like this; may be given again.")
   var only: [String] = []
 
@@ -32,17 +32,19 @@ struct Run: AsyncParsableCommand {
       reprise: reprise, traces: traces, large: large, heldBack: heldBack,
       yardstick: yardstick, work: work)
     var report = Report()
-    var plotted = Plot()
+    var (history, retention) = (HistoryPlot(), RetentionPlot())
     func wanted(_ name: String) -> Bool { only.isEmpty || only.contains { name.hasPrefix($0) } }
 
     if wanted("index") { try IndexBenchmark(setting).run(&report) }
     if wanted("prompts") { try PromptBenchmark(setting).run(&report) }
     if setting.large != nil {
       if wanted("load") { try LoadBenchmark(setting).run(&report) }
-      if wanted("drafts") { try DraftBenchmark(setting).run(&report, &plotted) }
+      if wanted("drafts") { try DraftBenchmark(setting).run(&report, &history) }
       if wanted("merging") { try MergingBenchmark(setting).run(&report) }
       if wanted("socket") { try await SocketBenchmark(setting).run(&report) }
       if wanted("start") { try StartBenchmark(setting).run(&report) }
+      if wanted("snapshots") { try await SnapshotBenchmark(setting).run(&report) }
+      if wanted("retention") { try await RetentionBenchmark(setting).run(&report, &retention) }
     }
     if wanted("allocations") { try AllocationBenchmark(setting).run(&report) }
 
@@ -54,8 +56,12 @@ struct Run: AsyncParsableCommand {
       ]
       try Data(report.json(machine: machine)).write(to: URL(fileURLWithPath: json))
     }
-    if let plot, !plotted.isEmpty {
-      try Data(plotted.svg().utf8).write(to: URL(fileURLWithPath: plot))
+    if let plots {
+      func write(_ svg: String, _ name: String) throws {
+        try Data(svg.utf8).write(to: URL(fileURLWithPath: "\(plots)/\(name).svg"))
+      }
+      if !history.isEmpty { try write(history.svg(), "history") }
+      if !retention.isEmpty { try write(retention.svg(), "retention") }
     }
   }
 
@@ -82,6 +88,15 @@ struct Setting {
   }
 
   func records(_ name: String) throws -> [Record] { try readTrace("\(traces)/\(name).jsonl") }
+
+  /// Outputs of a trace that follow on so many tokens of it, up to so many tokens more.
+  func outputs(of trace: String, after tokens: Int, tokens count: Int) throws -> [[Int32]] {
+    var seen = 0
+    return try readTrace(trace, tokensMax: tokens + count).map(\.output).filter { output in
+      seen += output.count
+      return seen > tokens && !output.isEmpty
+    }
+  }
 
   /// Sizes of history that drafts are measured over; the last one is the whole large trace.
   static let historySizes = [100_000, 300_000, 1_000_000, 3_000_000, 10_000_000]

@@ -15,7 +15,7 @@ struct DraftBenchmark {
 
   init(_ setting: Setting) { self.setting = setting }
 
-  func run(_ report: inout Report, _ plot: inout Plot) throws {
+  func run(_ report: inout Report, _ plot: inout HistoryPlot) throws {
     guard let large = setting.large else { return }
     report.begin("Drafts in process: local and shared, advancing included, one call a step")
     var pathAtOneMillion = 0.0
@@ -44,7 +44,7 @@ struct DraftBenchmark {
 
   /// The whole large trace but its last records, which are replayed.
   private func whole(
-    _ large: String, _ atOneMillion: Double, _ report: inout Report, _ plot: inout Plot
+    _ large: String, _ atOneMillion: Double, _ report: inout Report, _ plot: inout HistoryPlot
   ) throws {
     guard let heldBack = setting.heldBack else { return }
     try setting.require(setting.wholeStore, of: "load")

@@ -1,0 +1,46 @@
+import Drafting
+import WireProtocol
+
+/// Whether two services draft the same from what should be the same history: their answers to the
+/// same lines are the same bytes.
+struct DraftComparison {
+  static let contexts = 10_000
+  private static let contextTokens = 64
+  private let lines: [[UInt8]]
+
+  /// - Parameter outputs: Contexts are taken from them, up to each of many places in turn; every
+  ///   other one is answered by a tree.
+  init(corpus: String, outputs: [[Int32]]) {
+    lines = (0..<Self.contexts).map { number in
+      let output = outputs[number % outputs.count]
+      // A large prime goes through all places.
+      let end = 1 + number * 7919 % output.count
+      return requestLine(
+        .speculate(
+          Speculate(
+            corpus: corpus, context: Array(output[max(0, end - Self.contextTokens)..<end]),
+            options: DraftOptions(tree: number % 2 == 1))))
+    }
+  }
+
+  /// How many contexts are answered alike, and how many of the drafts are not empty.
+  func run(_ first: LineSocket, _ second: LineSocket) -> (equal: Int, drafted: Int) {
+    var (equal, drafted) = (0, 0)
+    for line in lines {
+      let one = first.text(first.exchange(line).length)
+      let other = second.text(second.exchange(line).length)
+      if one == other { equal += 1 }
+      if one.contains("\"tokens\":[") && !one.contains("\"tokens\":[]") { drafted += 1 }
+    }
+    return (equal, drafted)
+  }
+
+  /// Adds what came out to a report.
+  func report(_ first: LineSocket, _ second: LineSocket, to report: inout Report) {
+    let (equal, drafted) = run(first, second)
+    report.add("contexts", Double(lines.count), "")
+    report.add("contexts with a draft", Double(drafted), "")
+    report.add(
+      "drafts that are equal, byte for byte", Double(equal), "", .atLeast(Double(lines.count)))
+  }
+}

@@ -1,0 +1,119 @@
+import CorpusStore
+import Foundation
+import RepriseClient
+import WireProtocol
+
+/// A bounded corpus that is fed ten times its bound: what it keeps, and what its file takes.
+struct RetentionBenchmark {
+  private let setting: Setting
+  private static let boundTokens = 1_000_000
+  private static let fedTokens = 10_000_000
+  private static let sampledTokens = 50_000
+  private static let sequencesPerCall = 8
+
+  init(_ setting: Setting) { self.setting = setting }
+
+  func run(_ report: inout Report, _ plot: inout RetentionPlot) async throws {
+    guard let large = setting.large else { return }
+    report.begin("A corpus bounded at 1 M tokens and fed 10 M")
+    let outputs = try setting.outputs(of: large, after: 0, tokens: Self.fedTokens)
+    let bounded = try Served(
+      setting.reprise, store: try setting.emptyStore("bounded"), socket: "\(setting.work)/s")
+    try await bounded.client.createCorpus(
+      "large", retention: CorpusRetention(tokens: Self.boundTokens))
+    let kept = try await feed(outputs, bounded, &report, &plot)
+
+    // A corpus of just what should be kept.
+    let expected = try Served(
+      setting.reprise, store: try setting.emptyStore("bounded-expected"),
+      socket: "\(setting.work)/r")
+    try await expected.client.createCorpus("large")
+    for first in stride(from: 0, to: kept.count, by: 64) {
+      let sequences = kept[first..<min(first + 64, kept.count)].map {
+        SequenceInsert.Sequence(tokens: $0)
+      }
+      try await expected.client.insert(sequences, into: "large", deadline: .seconds(60))
+    }
+    // From what is kept, from what has left, and from what was never there.
+    let others = try setting.outputs(of: large, after: Self.fedTokens, tokens: 1_000_000)
+    let asked = zip(zip(kept, outputs), others).flatMap { [$0.0, $0.1, $1] }
+    DraftComparison(corpus: "large", outputs: asked).report(
+      try expected.connect(), try bounded.connect(), to: &report)
+    await expected.stop()
+    await bounded.stop()
+  }
+
+  /// Inserts all outputs, one call after the other. Returns what should be kept.
+  private func feed(
+    _ outputs: [[Int32]], _ bounded: Served, _ report: inout Report, _ plot: inout RetentionPlot
+  ) async throws -> [[Int32]] {
+    let file = "\(setting.work)/bounded/corpora/large/data.mdb"
+    let connection = try bounded.connect()
+    var rule = Rule(bound: Self.boundTokens)
+    var fed = 0
+    var sampled = 0
+    var (mostKept, mostUsed) = (0, (firstHalf: 0, secondHalf: 0))
+    let start = nanoseconds()
+    for first in stride(from: 0, to: outputs.count, by: Self.sequencesPerCall) {
+      let call = Array(outputs[first..<min(first + Self.sequencesPerCall, outputs.count)])
+      let line = requestLine(
+        .sequenceInsert(
+          SequenceInsert(corpus: "large", sequences: call.map { .init(tokens: $0) })))
+      let answer = connection.text(connection.exchange(line).length)
+      guard answer.contains("\"inserted\":\(call.count)") else { throw BenchError(answer) }
+      rule.insert(call)
+      fed += call.reduce(0) { $0 + $1.count }
+      if fed - sampled < Self.sampledTokens { continue }
+      sampled = fed
+      let stats = try await bounded.client.stats(ofCorpus: "large")
+      guard stats.tokens == rule.tokens else {
+        throw BenchError("\(stats.tokens) tokens are kept; by the rule, \(rule.tokens) should be")
+      }
+      let size = try Self.size(of: file)
+      plot.add(fed: fed, kept: stats.tokens, bytesUsed: size.used, bytesLong: size.long)
+      mostKept = max(mostKept, stats.tokens)
+      if fed < Self.fedTokens / 2 {
+        mostUsed.firstHalf = max(mostUsed.firstHalf, size.used)
+      } else {
+        mostUsed.secondHalf = max(mostUsed.secondHalf, size.used)
+      }
+    }
+    let seconds = Double(nanoseconds() - start) / 1e9
+    report.add("tokens fed", Double(fed) / 1e6, "million")
+    report.add(
+      "in calls of \(Self.sequencesPerCall) sequences", Double(fed) / seconds, "tokens a second")
+    report.add("tokens kept at the end, as by the rule", Double(rule.tokens) / 1e6, "million")
+    report.add("most tokens kept", Double(mostKept) / 1e6, "million", .atMost(1.125))
+    report.add("most in use on the disk, first 5 M", Double(mostUsed.firstHalf) / 1e6, "MB")
+    report.add("most in use on the disk, last 5 M", Double(mostUsed.secondHalf) / 1e6, "MB")
+    report.add(
+      "last to first", Double(mostUsed.secondHalf) / Double(mostUsed.firstHalf), "times",
+      .atMost(1.1))
+    return rule.kept
+  }
+
+  /// What `Retention` says is kept, applied to a list.
+  private struct Rule {
+    let bound: Int
+    private(set) var kept: [[Int32]] = []
+    private(set) var tokens = 0
+
+    init(bound: Int) { self.bound = bound }
+
+    mutating func insert(_ call: [[Int32]]) {
+      let added = call.reduce(0) { $0 + $1.count }
+      if tokens + added > bound + bound / 8 {
+        while tokens + added > bound { tokens -= kept.removeFirst().count }
+      }
+      kept += call
+      tokens += added
+    }
+  }
+
+  /// Bytes of a file: what is in use on the disk, and how long it is.
+  private static func size(of file: String) throws -> (used: Int, long: Int) {
+    var status = stat()
+    guard unsafe stat(file, &status) == 0 else { throw BenchError("cannot look at \(file)") }
+    return (Int(status.st_blocks) * 512, Int(status.st_size))
+  }
+}
