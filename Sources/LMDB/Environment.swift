@@ -65,8 +65,8 @@ public final class Environment: @unchecked Sendable {
   /// Opens or makes the environment in an existing directory, and frees the reader slots of
   /// processes that died.
   ///
-  /// - Throws: `damagedPage` or `versionMismatch` where LMDB could not have left such meta pages,
-  ///   `inaccessible`, `alreadyOpen`.
+  /// - Throws: `damagedPage` where LMDB could not have left such meta pages, `inaccessible`,
+  ///   `alreadyOpen`.
   public convenience init(directory path: String, options: Options) throws(LMDBError) {
     try self.init(
       path, dataPath: "\(path)/data.mdb", options,

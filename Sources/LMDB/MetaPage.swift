@@ -15,7 +15,7 @@ struct MetaPage {
 
   /// The newer meta page of a file. It is safe beside a process that commits.
   ///
-  /// - Throws: `damagedPage` where LMDB could not have left these bytes, `versionMismatch`.
+  /// - Throws: `damagedPage` where LMDB could not have left these bytes.
   static func newest(in file: DataFile) throws(LMDBError) -> MetaPage {
     let transactions = try settled { () throws(LMDBError) in
       let first = try MetaPage(reading: 0, in: file, pageBytes: nil)
@@ -84,7 +84,10 @@ struct MetaPage {
         "expected LMDB's mark \(String(PageFormat.magic, radix: 16)), "
           + "found \(String(magic, radix: 16))")
     }
-    guard bytes.uint32(at: 20) == PageFormat.version else { throw .versionMismatch }
+    guard bytes.uint32(at: 20) == PageFormat.version else {
+      throw damaged(
+        "version of LMDB's format: expected \(PageFormat.version), found \(bytes.uint32(at: 20))")
+    }
     guard bytes.uint64(at: 0) == UInt64(page) else {
       throw damaged("page number: expected \(page), found \(bytes.uint64(at: 0))")
     }

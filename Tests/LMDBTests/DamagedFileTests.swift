@@ -81,10 +81,8 @@ import Testing
       }
       return .passed
     } catch {
-      switch error {
-      case .damagedPage, .versionMismatch: break
-      default: Issue.record("\(what), in opening: \(error)")
-      }
+      if case .damagedPage = error { return .refused }
+      Issue.record("\(what), in opening: \(error)")
       return .refused
     }
   }
