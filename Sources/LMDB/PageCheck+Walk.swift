@@ -188,6 +188,10 @@ extension PageCheck {
     default:
       throw damaged("node \(index): flags: found \(flags)")
     }
+    // Nobody puts values beside the tables.
+    guard tree != .main || flags == PageFormat.treeNode else {
+      throw damaged("node \(index): expected a table, found a value in the main tree")
+    }
     let bytes = PageFormat.nodeHeaderBytes + keyBytes + valueBytes
     let bytesMax = PageFormat.nodeBytesMax(pageBytes: meta.pageBytes)
     guard bytes <= bytesMax else {

@@ -108,6 +108,12 @@ import Testing
     fault("expected a key of 8...8 bytes") { image in image.set(image.node(image.free, 0) + 6, 2, 4)
     }
     fault("node 0: flags: found 4") { image in image.set(image.node(image.root(0), 0) + 4, 2, 4) }
+    fault("expected a table, found a value") { image in
+      image.set(image.node(image.main, 0) + 4, 2, 0)
+    }
+    fault("expected a table, found a value") { image in
+      image.set(image.node(image.main, 0) + 4, 2, 1)
+    }
     fault("not in the main tree") { image in image.set(image.node(image.root(0), 0) + 4, 2, 2) }
     fault("a table of 40 bytes") { image in image.set(image.node(image.main, 0), 4, 40) }
     fault("bytes at most") { image in image.set(image.node(image.root(0), 0), 4, 3000) }
