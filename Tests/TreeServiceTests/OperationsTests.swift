@@ -9,25 +9,6 @@ import WireProtocol
 
 /// What operators ask of a service that is being used.
 @Suite struct OperationsTests {
-  func sequence(_ tokens: [Int32], id: String? = nil) -> SequenceInsert.Sequence {
-    SequenceInsert.Sequence(id: id, tokens: tokens)
-  }
-
-  /// Runs `body` and stops the service whatever happens.
-  func withService(
-    _ change: (inout ServiceOptions) -> Void = { _ in },
-    _ body: (ServiceFixture) async throws -> Void
-  ) async throws {
-    let fixture = try await ServiceFixture(change)
-    do {
-      try await body(fixture)
-    } catch {
-      try await fixture.stop()
-      throw error
-    }
-    try await fixture.stop()
-  }
-
   /// The service's error; nil where there is none.
   func error(_ body: () async throws -> Void) async throws -> WireError? {
     do {

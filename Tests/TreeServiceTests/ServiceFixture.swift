@@ -4,6 +4,7 @@ import Glibc
 import Logging
 import RepriseClient
 import TreeService
+import WireProtocol
 
 /// A service on a socket in a directory of its own.
 final class ServiceFixture {
@@ -35,6 +36,25 @@ final class ServiceFixture {
     store.close()
     try FileManager.default.removeItem(atPath: directory)
   }
+}
+
+/// Runs `body` and stops the service whatever happens.
+func withService(
+  _ change: (inout ServiceOptions) -> Void = { _ in },
+  _ body: (ServiceFixture) async throws -> Void
+) async throws {
+  let fixture = try await ServiceFixture(change)
+  do {
+    try await body(fixture)
+  } catch {
+    try await fixture.stop()
+    throw error
+  }
+  try await fixture.stop()
+}
+
+func sequence(_ tokens: [Int32], id: String? = nil) -> SequenceInsert.Sequence {
+  SequenceInsert.Sequence(id: id, tokens: tokens)
 }
 
 /// A plain blocking socket, for what a client would never send.

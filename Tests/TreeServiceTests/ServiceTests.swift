@@ -11,25 +11,6 @@ import WireProtocol
 /// The service over a real socket: what it answers, to whom, and what it does to those who behave
 /// badly.
 @Suite struct ServiceTests {
-  func sequence(_ tokens: [Int32], id: String? = nil) -> SequenceInsert.Sequence {
-    SequenceInsert.Sequence(id: id, tokens: tokens)
-  }
-
-  /// Runs `body` and stops the service whatever happens.
-  func withService(
-    _ change: (inout ServiceOptions) -> Void = { _ in },
-    _ body: (ServiceFixture) async throws -> Void
-  ) async throws {
-    let fixture = try await ServiceFixture(change)
-    do {
-      try await body(fixture)
-    } catch {
-      try await fixture.stop()
-      throw error
-    }
-    try await fixture.stop()
-  }
-
   func kind(_ body: () async throws -> Void) async -> WireError.Kind? {
     do {
       try await body()
