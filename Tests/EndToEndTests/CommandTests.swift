@@ -12,11 +12,6 @@ import WireProtocol
       return "{\"id\":\"r\(record)\",\"prompt\":[\(record),7,8],\"response\":[\(answer)]}"
     }.joined(separator: "\n") + "\n"
 
-  func json(_ text: String) throws -> [String: Any] {
-    try #require(
-      try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
-  }
-
   @Test func replayTellsTheSameInProcessInAStoreAndOverASocket() throws {
     let service = try ServiceProcess()
     try service.start()

@@ -3,10 +3,6 @@ import Testing
 
 /// What operators do with the command, over a socket and at rest.
 @Suite(.serialized) struct OperationsCommandTests {
-  func json(_ text: String) throws -> [String: Any] {
-    try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
-  }
-
   /// Runs a command that must end well, and reads what it prints.
   func answer(_ arguments: [String], input: String = "") throws -> [String: Any] {
     let result = try run(arguments + ["--json"], input: input)
@@ -18,6 +14,18 @@ import Testing
     let draft = try answer(
       ["speculate", "--corpus", corpus, "--max-tokens", "4"] + target + context.map(String.init))
     return try #require(draft["tokens"] as? [Int])
+  }
+
+  /// A running service with the trace in corpus "demo", and snapshot "s" of it.
+  func startWithSnapshot() throws -> ServiceProcess {
+    let service = try ServiceProcess()
+    try service.start()
+    _ = try answer(
+      ["insert", "--corpus", "demo", "--create", "--socket", service.socket, "-"],
+      input: CommandTests.trace)
+    _ = try answer(
+      ["snapshot", "create", "--corpus", "demo", "--name", "s", "--socket", service.socket])
+    return service
   }
 
   // MARK: What needs nothing but the command
@@ -149,13 +157,7 @@ import Testing
   }
 
   @Test func aSnapshotIsServedAndReplayedWithoutAStore() throws {
-    let service = try ServiceProcess()
-    try service.start()
-    _ = try answer(
-      ["insert", "--corpus", "demo", "--create", "--socket", service.socket, "-"],
-      input: CommandTests.trace)
-    _ = try answer(
-      ["snapshot", "create", "--corpus", "demo", "--name", "s", "--socket", service.socket])
+    let service = try startWithSnapshot()
     _ = try answer(["snapshot", "restore", "s", "--corpus", "copy", "--socket", service.socket])
     #expect(service.end(SIGTERM) == 0)
     let file = "\(service.store)/snapshots/s.snapshot"
@@ -258,13 +260,7 @@ import Testing
   }
 
   @Test func checkTellsByItsExitStatus() throws {
-    let service = try ServiceProcess()
-    try service.start()
-    _ = try answer(
-      ["insert", "--corpus", "demo", "--create", "--socket", service.socket, "-"],
-      input: CommandTests.trace)
-    _ = try answer(
-      ["snapshot", "create", "--corpus", "demo", "--name", "s", "--socket", service.socket])
+    let service = try startWithSnapshot()
     // While it is served, and at rest.
     for round in 0..<2 {
       for deep in [[], ["--deep"]] {

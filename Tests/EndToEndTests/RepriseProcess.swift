@@ -1,5 +1,6 @@
 import Foundation
 import RepriseClient
+import Testing
 
 /// The binary that was built together with the tests.
 let repriseBinary: URL = {
@@ -34,6 +35,11 @@ func run(
     process.terminationStatus, String(decoding: output, as: UTF8.self),
     String(decoding: errors, as: UTF8.self)
   )
+}
+
+/// The members of an answer.
+func json(_ text: String) throws -> [String: Any] {
+  try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
 }
 
 /// A `reprise serve` of its own, and where it is.
