@@ -79,8 +79,7 @@ extension Corpus {
       return try turns.segments.take { () throws(StoreError) in
         // Somebody waits for the turn who does not want to wait for a merge.
         if turns.segments.isWantedUrgently { return false }
-        guard let view = view, let chosen = mergePolicy.choose(view.segments) else { return false }
-        try merge(chosen, of: view)
+        guard try mergeChosen() else { return false }
         try releaseFreePages()
         return true
       }
@@ -89,6 +88,13 @@ extension Corpus {
       if error == .cancelled { return false }
       throw error
     }
+  }
+
+  /// Lets go of the view that it reads before it returns.
+  private func mergeChosen() throws(StoreError) -> Bool {
+    guard let view = view, let chosen = mergePolicy.choose(view.segments) else { return false }
+    try merge(chosen, of: view)
+    return true
   }
 
   private func merge(_ segments: [Segment], of view: SegmentView) throws(StoreError) {

@@ -11,6 +11,8 @@ final class ChangeJob: WriteJob {
   private let change: Change
   private let installation: Installation
   private let result = Awaited<Result<Void, StoreError>>()
+  /// Of the installation; the writer thread's.
+  private nonisolated(unsafe) var outcome = Result<Void, StoreError>.success(())
 
   let tokenCount = 0
   let waitsForCompaction = false
@@ -36,11 +38,13 @@ final class ChangeJob: WriteJob {
   func didAccept(_ corpus: Corpus) {
     do throws(StoreError) {
       try installation()
-      result.set(.success(()))
     } catch {
-      result.set(.failure(error))
+      unsafe outcome = .failure(error)
     }
   }
+
+  /// Whoever waits goes on to give back what the change freed, and an old view would hold on to it.
+  func didMoveView() { unsafe result.set(outcome) }
 
   func didFail(_ error: StoreError, _ corpus: Corpus) { result.set(.failure(error)) }
 

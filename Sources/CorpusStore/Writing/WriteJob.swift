@@ -29,8 +29,15 @@ protocol WriteJob: AnyObject, Sendable {
   /// Brings memory up to date and answers.
   func didAccept(_ corpus: Corpus)
 
+  /// Is called when the corpus's view has moved on to what was written, after `didAccept`.
+  func didMoveView()
+
   /// Answers that nothing was changed.
   func didFail(_ error: StoreError, _ corpus: Corpus)
+}
+
+extension WriteJob {
+  func didMoveView() {}
 }
 
 enum WriteRefusal: Error {

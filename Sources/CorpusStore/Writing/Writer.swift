@@ -280,6 +280,7 @@ final class Writer: @unchecked Sendable {
     // after the jobs, because one of them may have installed a view without segments that this
     // commit freed.
     corpus.renewView()
+    for job in jobs { job.didMoveView() }
   }
 
   /// Writes what was accepted and is not on disk yet.
