@@ -62,7 +62,7 @@ struct RetentionPlot {
             points: points { _, used, _ in used }),
         ]),
       Chart(
-        title: "tokens kept, millions; the bound is 1, passed by one eighth at most",
+        title: "tokens kept, millions; the bound is 1",
         xTitle: "tokens fed", xAxis: .linear,
         lines: [
           Chart.Line(name: "kept", colour: "#1b7837", points: points { kept, _, _ in kept })

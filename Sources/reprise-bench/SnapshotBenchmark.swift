@@ -100,8 +100,11 @@ struct SnapshotBenchmark {
       report.add("an insert \(when): largest", times.1.quantile(1) / 1000, "ms")
     }
     report.add(
-      "largest pause of a step: above p50 without",
-      (busy.0.quantile(1) - quiet.0.quantile(0.5)) / 1000, "ms", .atMost(5))
+      "a step later because of snapshots, at p99.9",
+      (busy.0.quantile(0.999) - quiet.0.quantile(0.999)) / 1000, "ms", .atMost(5))
+    report.add(
+      "a step later because of snapshots, at the largest",
+      (busy.0.quantile(1) - quiet.0.quantile(1)) / 1000, "ms", .atMost(5))
     report.add("a snapshot takes: median", median(seconds), "s")
     report.add("a snapshot takes: longest", seconds.max() ?? 0, "s")
     report.add("its size", Double(snapshot.bytes) / 1e6, "MB")
