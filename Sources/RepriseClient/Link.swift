@@ -1,5 +1,6 @@
 import NIOCore
 import NIOPosix
+import NIOSSL
 import WireProtocol
 
 /// The one connection of a client, and the calls that are under way on it.
@@ -32,6 +33,11 @@ final class Link: @unchecked Sendable {
   private var lastID: Int64 = 0
   private var writer = JSONWriter()
   private var failures = 0
+  /// Made for the first connection.
+  private var tls: NIOSSLContext?
+
+  /// Of the request that presents the access token.
+  private static let authenticationID: Int64 = 0
 
   init(
     _ address: RepriseClient.Address, _ configuration: RepriseClient.Configuration,
@@ -73,12 +79,16 @@ final class Link: @unchecked Sendable {
     withConnection { [self] channel in
       // A call whose deadline passed while connecting is not sent.
       if pending[id] == nil { return }
-      writer.removeAll()
-      Request(id: .number(id), call: call).write(to: &writer)
-      var buffer = channel.allocator.buffer(capacity: writer.count)
-      unsafe writer.withBytes { _ = unsafe buffer.writeBytes($0) }
-      channel.writeAndFlush(buffer, promise: nil)
+      send(call, id, channel)
     }
+  }
+
+  private func send(_ call: Call, _ id: Int64, _ channel: any Channel) {
+    writer.removeAll()
+    Request(id: .number(id), call: call).write(to: &writer)
+    var buffer = channel.allocator.buffer(capacity: writer.count)
+    unsafe writer.withBytes { _ = unsafe buffer.writeBytes($0) }
+    channel.writeAndFlush(buffer, promise: nil)
   }
 
   private func finish(_ id: Int64, _ result: Result<ResultObject, ClientError>) {
@@ -122,6 +132,9 @@ final class Link: @unchecked Sendable {
       .channelOption(.maxMessagesPerRead, value: 4)
       .channelInitializer { [self] channel in
         channel.eventLoop.makeCompletedFuture {
+          if let handler = try makeTLSHandler() {
+            try channel.pipeline.syncOperations.addHandler(handler)
+          }
           try channel.pipeline.syncOperations.addHandler(AnswerHandler(self, configuration))
         }
       }
@@ -140,6 +153,10 @@ final class Link: @unchecked Sendable {
       case .success(let channel):
         failures = 0
         state = .connected(channel)
+        if let token = configuration.accessToken {
+          send(
+            .serverAuthenticate(ServerAuthenticate(token: token)), Self.authenticationID, channel)
+        }
         for call in waiting { call() }
       case .failure(let error):
         failures += 1
@@ -153,11 +170,24 @@ final class Link: @unchecked Sendable {
     }
   }
 
+  private func makeTLSHandler() throws -> NIOSSLClientHandler? {
+    guard let files = configuration.tls, case .tcp(let host, _) = address else { return nil }
+    let context = try tls ?? files.makeContext()
+    tls = context
+    // A certificate is for a name; one for an address is compared with where the connection goes.
+    let isAddress = (try? SocketAddress(ipAddress: host, port: 0)) != nil
+    return try NIOSSLClientHandler(context: context, serverHostname: isAddress ? nil : host)
+  }
+
   fileprivate func didRead(_ line: ByteBuffer, _ reader: ResponseReader) throws {
     try unsafe line.withUnsafeReadableBytes { bytes in
       // SAFETY: the span is used within the closure only.
       try unsafe reader.read(RawSpan(_unsafeBytes: bytes)) { id, result in
         guard case .number(let number) = id else { return }
+        if number == Self.authenticationID, case .failure(let error) = result {
+          // Nothing else would be answered either.
+          failAll(.service(error))
+        }
         finish(number, result.mapError { .service($0) })
       }
     }

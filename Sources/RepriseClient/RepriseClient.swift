@@ -39,8 +39,28 @@ public final class RepriseClient: Sendable {
     public var callsMax = 4096
     /// Longest answer.
     public var lineBytesMax = 64 << 20
+    /// Presented on each new connection, where the service has an access file.
+    public var accessToken: String?
+    /// What a connection over TCP is encrypted with; nil leaves it as it is.
+    public var tls: TLS?
 
     public init() {}
+  }
+
+  /// PEM files for an encrypted connection.
+  public struct TLS: Sendable {
+    /// Certificates of authorities that the service's certificate may come from; nil for the
+    /// system's.
+    public var authority: String?
+    /// This client's own certificate and key, where the service asks for one.
+    public var certificate: String?
+    public var key: String?
+
+    public init(authority: String? = nil, certificate: String? = nil, key: String? = nil) {
+      self.authority = authority
+      self.certificate = certificate
+      self.key = key
+    }
   }
 
   public let address: Address

@@ -1,22 +1,13 @@
 import WireProtocol
 
-/// How the service listens and what it takes.
+/// Where the service listens, whom it answers, and what it takes.
 public struct ServiceOptions: Sendable {
-  public enum Address: Equatable, Sendable, CustomStringConvertible {
-    /// A Unix socket, made with mode 0600: who may open the file may use the service.
-    case unixSocket(path: String)
-    /// Loopback only: without encryption and access control nothing else is allowed.
-    case loopback(port: Int)
-
-    public var description: String {
-      switch self {
-      case .unixSocket(let path): path
-      case .loopback(let port): "127.0.0.1:\(port)"
-      }
-    }
-  }
-
-  public var address: Address
+  public var listeners: [Listener]
+  /// File of access tokens. Without one, whoever may open the Unix socket may do everything, and TCP
+  /// is refused.
+  public var accessFile: String?
+  /// What connections over TCP are encrypted with. Addresses that other hosts reach need it.
+  public var tls: TLSFiles?
   public var limits = Limits()
   /// Event loops. Each answers its connections itself.
   public var threads = 2
@@ -26,8 +17,23 @@ public struct ServiceOptions: Sendable {
   public var parkedSessionsMax = 256
   public var parkedTokensMax = 1 << 20
 
-  public init(address: Address) {
-    self.address = address
+  public init(_ listeners: Listener...) {
+    self.listeners = listeners
+  }
+}
+
+/// PEM files.
+public struct TLSFiles: Hashable, Sendable {
+  /// The service's certificate, and those between it and the authority that its clients trust.
+  public var certificate: String
+  public var key: String
+  /// Certificates of authorities; clients must then have a certificate of one of them.
+  public var clientAuthority: String?
+
+  public init(certificate: String, key: String, clientAuthority: String? = nil) {
+    self.certificate = certificate
+    self.key = key
+    self.clientAuthority = clientAuthority
   }
 }
 

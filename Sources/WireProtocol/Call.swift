@@ -3,6 +3,8 @@ import Drafting
 /// What a request asks for: one case a method.
 public enum Call: Equatable, Sendable {
   case serverInfo
+  /// Says who calls on this connection from now on.
+  case serverAuthenticate(ServerAuthenticate)
   case healthLive
   case healthReady
   case corpusCreate(CorpusCreate)
@@ -26,6 +28,7 @@ public enum Call: Equatable, Sendable {
   public var method: String {
     switch self {
     case .serverInfo: "server.info"
+    case .serverAuthenticate: "server.authenticate"
     case .healthLive: "health.live"
     case .healthReady: "health.ready"
     case .corpusCreate: "corpus.create"
@@ -75,6 +78,8 @@ public enum Call: Equatable, Sendable {
         try member.set(&snapshot, member.snapshotName(limits))
       }
       self = .snapshotDelete(snapshot: try required(snapshot, "snapshot"))
+    case "server.authenticate":
+      self = .serverAuthenticate(try ServerAuthenticate(params, limits))
     case "snapshot.restore": self = .snapshotRestore(try SnapshotRestore(params, limits))
     case "corpus.list", "server.info", "health.live", "health.ready":
       try params?.forEachMember(of: "params") { (_, member) throws(WireError) in
@@ -109,6 +114,7 @@ public enum Call: Equatable, Sendable {
   func writeParams(to writer: inout JSONWriter) {
     switch self {
     case .serverInfo, .healthLive, .healthReady, .corpusList: break
+    case .serverAuthenticate(let call): call.write(to: &writer)
     case .corpusStats(let corpus):
       writer.name("corpus")
       writer.string(corpus)

@@ -1,6 +1,8 @@
-/// The bounds of what the service takes. Each has its error, `limit_exceeded`, which names it as it
-/// is called here in the wire's spelling.
+/// The bounds of what the service takes. Each has its error, which names it as it is called here in
+/// the wire's spelling, and is set under that name by flag, environment or file.
 public struct Limits: Equatable, Sendable {
+  // MARK: Lines
+
   /// Bytes in one line.
   public var lineBytesMax = 16 << 20
   /// Requests in one batch array.
@@ -21,10 +23,6 @@ public struct Limits: Equatable, Sendable {
   public var sequencesMax = 1 << 16
   /// Tokens in one sequence.
   public var sequenceTokensMax = 1 << 20
-  /// Open sessions in all.
-  public var sessionsMax = 4096
-  /// Corpora in the store.
-  public var corporaMax = 256
   /// Bytes in the name of a session.
   public var sessionNameBytesMax = 128
   /// Bytes in a sequence's id.
@@ -37,6 +35,44 @@ public struct Limits: Equatable, Sendable {
   public var snapshotNameBytesMax = 128
   /// Bytes in the path of a snapshot's file: what the system allows.
   public var pathBytesMax = 4096
+  /// Bytes in an access token.
+  public var accessTokenBytesMax = 256
+
+  // MARK: Connections
+
+  /// Connections at once.
+  public var connectionsMax = 1024
+  /// Requests of one connection that wait for their answers at once.
+  public var pipelinedRequestsMax = 1024
+  /// Seconds in which a line that has begun must end, and in which a connection must present its
+  /// access token where one is needed.
+  public var lineSecondsMax = 30
+  /// Seconds in which a client must take some of the answers that wait for it.
+  public var answerSecondsMax = 30
+  /// Seconds without a request after which a connection is closed.
+  public var idleSecondsMax = 3600
+  /// Requests a second for one access token, or for all connections where there are none.
+  public var requestsPerSecondMax = 1 << 20
+
+  // MARK: Sessions
+
+  /// Open sessions in all.
+  public var sessionsMax = 4096
+  /// Open sessions that one connection has opened.
+  public var connectionSessionsMax = 2048
+  /// Tokens in prompts and outputs of open sessions in all, at some 60 to 100 bytes each.
+  public var sessionTokensMax = 64 << 20
+  /// The same of those that one connection has opened.
+  public var connectionSessionTokensMax = 32 << 20
+
+  // MARK: Resources
+
+  /// Corpora in the store.
+  public var corporaMax = 256
+  /// Bytes on disk of all corpora.
+  public var storeBytesMax = 1 << 44
+  /// Bytes of memory that no file backs. Beyond them no session is opened.
+  public var memoryBytesMax = 1 << 40
 
   public init() {}
 
@@ -44,19 +80,53 @@ public struct Limits: Equatable, Sendable {
   public static let depthRange = 2...127
   /// Deepest nesting of a line. The protocol itself needs six levels.
   public static let nestingMax = 16
+}
 
-  /// All bounds by their names on the wire.
-  public var named: [(name: String, value: Int)] {
-    [
-      ("line_bytes", lineBytesMax), ("batch_requests", batchRequestsMax),
-      ("context_tokens", contextTokensMax), ("contexts", contextsMax),
-      ("prompt_tokens", promptTokensMax), ("steps", stepsMax),
-      ("accept_tokens", acceptTokensMax), ("max_tokens", draftTokensMax),
-      ("sequences", sequencesMax), ("sequence_tokens", sequenceTokensMax),
-      ("sessions", sessionsMax), ("corpora", corporaMax),
-      ("session_name_bytes", sessionNameBytesMax), ("sequence_id_bytes", sequenceIDBytesMax),
-      ("tokenizer_bytes", tokenizerBytesMax), ("forget_ids", forgetIDsMax),
-      ("snapshot_name_bytes", snapshotNameBytesMax), ("path_bytes", pathBytesMax),
-    ]
+/// One bound: its name on the wire, where it stands in `Limits`, and what it may be set to.
+public struct Limit: Sendable {
+  public let name: String
+  public let keyPath: WritableKeyPath<Limits, Int> & Sendable
+  public let range: ClosedRange<Int>
+
+  private init(
+    _ name: String, _ keyPath: WritableKeyPath<Limits, Int> & Sendable, _ range: ClosedRange<Int>
+  ) {
+    self.name = name
+    self.keyPath = keyPath
+    self.range = range
   }
+
+  /// All of them.
+  public static let all: [Limit] = [
+    Limit("line_bytes", \.lineBytesMax, 1024...(1 << 30)),
+    Limit("batch_requests", \.batchRequestsMax, 1...(1 << 16)),
+    Limit("context_tokens", \.contextTokensMax, 1...(1 << 24)),
+    Limit("contexts", \.contextsMax, 1...(1 << 16)),
+    Limit("prompt_tokens", \.promptTokensMax, 1...(1 << 24)),
+    Limit("steps", \.stepsMax, 1...(1 << 16)),
+    Limit("accept_tokens", \.acceptTokensMax, 1...(1 << 24)),
+    Limit("max_tokens", \.draftTokensMax, 1...(1 << 16)),
+    Limit("sequences", \.sequencesMax, 1...(1 << 20)),
+    Limit("sequence_tokens", \.sequenceTokensMax, 1...(1 << 20)),
+    Limit("session_name_bytes", \.sessionNameBytesMax, 1...1024),
+    Limit("sequence_id_bytes", \.sequenceIDBytesMax, 1...256),
+    Limit("tokenizer_bytes", \.tokenizerBytesMax, 1...256),
+    Limit("forget_ids", \.forgetIDsMax, 1...(1 << 20)),
+    Limit("snapshot_name_bytes", \.snapshotNameBytesMax, 1...128),
+    Limit("path_bytes", \.pathBytesMax, 1...4096),
+    Limit("access_token_bytes", \.accessTokenBytesMax, 32...4096),
+    Limit("connections", \.connectionsMax, 1...(1 << 16)),
+    Limit("pipelined_requests", \.pipelinedRequestsMax, 1...(1 << 16)),
+    Limit("line_seconds", \.lineSecondsMax, 1...86_400),
+    Limit("answer_seconds", \.answerSecondsMax, 1...86_400),
+    Limit("idle_seconds", \.idleSecondsMax, 1...(366 * 86_400)),
+    Limit("requests_per_second", \.requestsPerSecondMax, 1...(1 << 20)),
+    Limit("sessions", \.sessionsMax, 1...(1 << 20)),
+    Limit("connection_sessions", \.connectionSessionsMax, 1...(1 << 20)),
+    Limit("session_tokens", \.sessionTokensMax, 1...(1 << 40)),
+    Limit("connection_session_tokens", \.connectionSessionTokensMax, 1...(1 << 40)),
+    Limit("corpora", \.corporaMax, 1...(1 << 16)),
+    Limit("store_bytes", \.storeBytesMax, 1...(1 << 50)),
+    Limit("memory_bytes", \.memoryBytesMax, (1 << 20)...(1 << 50)),
+  ]
 }

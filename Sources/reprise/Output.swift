@@ -64,8 +64,10 @@ func reportingErrors<Result>(_ body: () async throws -> Result) async throws -> 
 }
 
 extension ExitCode {
-  static func failure(saying message: String) -> ExitCode {
+  static func failure(saying message: String) -> ExitCode { ExitCode(1, saying: message) }
+
+  init(_ status: Int32, saying message: String) {
     FileHandle.standardError.write(Data("reprise: \(message)\n".utf8))
-    return .failure
+    self.init(status)
   }
 }

@@ -68,10 +68,10 @@ struct AllocationTests {
   @Test func aLineOfSixtyFourStepsAllocatesForItselfAlone() throws {
     let fixture = try Fixture()
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-    let options = ServiceOptions(address: .unixSocket(path: "none"))
-    let responder = Responder(fixture.store, options, logger)
+    let options = ServiceOptions(.unixSocket(path: "none"))
+    let responder = try Responder(fixture.store, options, logger)
     let reader = RequestReader(limits: options.limits)
-    var scratch = ConnectionScratch()
+    var caller = responder.beginConnection()
     var writer = JSONWriter()
 
     func respond(_ call: Call) -> UInt64 {
@@ -84,7 +84,7 @@ struct AllocationTests {
         Issue.record("the line was not read")
         return 0
       }
-      let answer = try? responder.respond(to: request.call, &scratch, writer: &writer) {
+      let answer = try? responder.respond(to: request.call, &caller, writer: &writer) {
         fatalError("nothing here waits")
       }
       guard case .now = answer else { return 0 }

@@ -200,7 +200,7 @@ import WireProtocol
     let store = try Store(snapshot: path)
     let socket = fixture.directory + "/r"
     let service = try await TreeService.start(
-      store, ServiceOptions(address: .unixSocket(path: socket)),
+      store, ServiceOptions(.unixSocket(path: socket)),
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     let client = RepriseClient(.unixSocket(path: socket))
     #expect(try await client.corpora().map(\.corpus) == ["c"])

@@ -20,7 +20,7 @@ final class ServiceFixture {
       atPath: directory, withIntermediateDirectories: true)
     socket = directory + "/s"
     store = try Store(path: directory + "/store")
-    var options = ServiceOptions(address: .unixSocket(path: socket))
+    var options = ServiceOptions(.unixSocket(path: socket))
     change(&options)
     var logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     logger.logLevel = .critical
@@ -61,7 +61,7 @@ func sequence(_ tokens: [Int32], id: String? = nil) -> SequenceInsert.Sequence {
 final class RawConnection: @unchecked Sendable {
   // @unchecked Sendable: a socket may be sent to by one thread and received from by another;
   // `received` is the receiver's.
-  private let descriptor: Int32
+  private var descriptor: Int32
   private var received: [UInt8] = []
 
   init(_ path: String) throws {
@@ -112,5 +112,9 @@ final class RawConnection: @unchecked Sendable {
     }
   }
 
-  func close() { Glibc.close(descriptor) }
+  /// Once: the number may be another file's afterwards.
+  func close() {
+    if descriptor >= 0 { Glibc.close(descriptor) }
+    descriptor = -1
+  }
 }

@@ -304,14 +304,14 @@ import WireProtocol
     #expect(status.st_mode & 0o777 == 0o600)
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     let second = try Store(path: fixture.directory + "/second")
-    func start(_ path: String) async -> TreeService.StartError? {
+    func start(_ path: String) async -> StartError? {
       do {
         let service = try await TreeService.start(
-          second, ServiceOptions(address: .unixSocket(path: path)), logger: logger)
+          second, ServiceOptions(.unixSocket(path: path)), logger: logger)
         try await service.stop()
         return nil
       } catch {
-        return error as? TreeService.StartError
+        return error as? StartError
       }
     }
     #expect(await start(fixture.socket) == .alreadyServed(path: fixture.socket))

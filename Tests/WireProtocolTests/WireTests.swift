@@ -260,7 +260,8 @@ import Testing
   // MARK: Limits, at n − 1, n and n + 1
 
   @Test func operatorsLimitsAreThoseOfTheContract() {
-    let named = Dictionary(uniqueKeysWithValues: Limits().named.map { ($0.name, $0.value) })
+    let named = Dictionary(
+      uniqueKeysWithValues: Limit.all.map { ($0.name, Limits()[keyPath: $0.keyPath]) })
     #expect(named["forget_ids"] == 65_536)
     #expect(named["snapshot_name_bytes"] == 128)
     #expect(named["path_bytes"] == 4096)

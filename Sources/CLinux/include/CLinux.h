@@ -2,6 +2,8 @@
 #ifndef CLINUX_H
 #define CLINUX_H
 
+#include <sys/types.h>
+
 // Makes the calling thread one that others come before. It gets a niceness of its own, as Linux has
 // it, and short turns: Linux from 6.12 on lets a thread that was woken wait until the one that runs
 // has had its turn, 3 ms otherwise. Where the kernel knows no turns of their own, the niceness is
@@ -17,5 +19,13 @@ void begin_writing_back(int descriptor, long offset, long count);
 
 // Makes a pipe, with room for so many bytes if the system allows it. Returns 0, or −1 with errno set.
 int make_pipe(int ends[2], int bytes);
+
+
+// What SO_PEERCRED gives. glibc calls it ucred, and shows it to programs that define _GNU_SOURCE only.
+struct peer_credentials {
+  pid_t process;
+  uid_t user;
+  gid_t group;
+};
 
 #endif

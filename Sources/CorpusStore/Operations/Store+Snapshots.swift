@@ -75,6 +75,11 @@ extension Store {
     }
   }
 
+  /// The name of the corpus that a snapshot in the store was taken of, as its manifest tells it.
+  public func corpus(ofSnapshot name: String) throws(StoreError) -> String {
+    try SnapshotFile.manifest(try find(.named(name)).path).corpus
+  }
+
   /// Reads a whole snapshot, and throws where anything is wrong with it: the digest of its contents,
   /// the structure of its database, the checksum of every record and chunk, the structure of every
   /// index.

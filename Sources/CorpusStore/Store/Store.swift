@@ -91,6 +91,11 @@ public final class Store: @unchecked Sendable {
     lock.withLock { corporaByName.values.sorted { $0.name < $1.name } }
   }
 
+  /// Puts on disk what was acknowledged and is not there yet. What fails stays to be written.
+  public func commitAll() {
+    for corpus in corpora() where !corpus.isReadOnly { try? corpus.commit() }
+  }
+
   public func holdsCorpus(named name: String) -> Bool {
     lock.withLock { corporaByName[name] != nil || failures[name] != nil }
   }

@@ -5,19 +5,11 @@ import Logging
 import NIOCore
 import WireProtocol
 
-/// One connection's buffers.
-package struct ConnectionScratch {
-  var drafting = DraftScratch()
-  var draft = Draft()
-
-  package init() {}
-}
-
 /// Cuts the bytes of one connection into lines and answers them.
 ///
 /// Requests are answered in the handler itself, without a hop to another thread, and flushed once a
 /// read; only those that wait for the disk, and long ones, are answered later. A client that does not read its
-/// answers is not read from either, until it has.
+/// answers is not read from either, until it has, and is cut off where it takes too long.
 final class ConnectionHandler: ChannelDuplexHandler {
   typealias InboundIn = ByteBuffer
   typealias OutboundIn = ByteBuffer
@@ -25,7 +17,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   private let responder: Responder
   private let reader: RequestReader
-  private var scratch = ConnectionScratch()
+  private var caller: Caller
   private var writer = JSONWriter()
   /// Bytes of a line that is not complete yet.
   private var partial = ByteBuffer()
@@ -39,10 +31,17 @@ final class ConnectionHandler: ChannelDuplexHandler {
   private var inputHasEnded = false
   private var readIsWaiting = false
 
+  /// When the line that is not complete yet began.
+  private var partialBegan: NIODeadline?
+  /// When the last complete line came, or the connection.
+  private var lastLine = NIODeadline.now()
+  private var connected = NIODeadline.now()
+  /// Since when answers wait for the client to take earlier ones.
+  private var answersBlocked: NIODeadline?
+  private var patience: RepeatedTask?
+
   /// Answers are handed to the channel in pieces of this size at the latest.
   private static let writeBytesMax = 1 << 16
-  /// Calls of one connection that may be answered later at once.
-  private static let answersAwaitedMax = 1024
   /// Lines of more bytes are read by another thread: reading so many takes some 0.1 ms.
   private static let lineBytesAtOnce = 1 << 16
   /// Long lines of one connection that may wait for that, because they keep memory.
@@ -51,6 +50,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
   init(_ responder: Responder) {
     self.responder = responder
     reader = RequestReader(limits: responder.options.limits)
+    caller = responder.beginConnection()
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -65,6 +65,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
   }
 
   private func answerLines(_ context: ChannelHandlerContext) {
+    var hasLine = false
     while !isClosing {
       guard let length = partial.bytesBefore(UInt8(ascii: "\n"), from: searched) else {
         searched = partial.readableBytes
@@ -73,22 +74,31 @@ final class ConnectionHandler: ChannelDuplexHandler {
       searched = 0
       guard let line = partial.readSlice(length: length) else { break }
       partial.moveReaderIndex(forwardBy: 1)
+      hasLine = true
       answer(line, context)
     }
+    if hasLine { lastLine = .now() }
     if partial.readableBytes == 0 {
       partial.clear()
+      partialBegan = nil
     } else if partial.readableBytes > responder.options.limits.lineBytesMax {
       refuseLine(context)
     } else {
       partial.discardReadBytes()
+      if hasLine || partialBegan == nil { partialBegan = .now() }
     }
   }
 
   /// The beginning of the next request cannot be found any more, so the connection ends.
   private func refuseLine(_ context: ChannelHandlerContext) {
-    let error = WireError.limit(
-      "line_bytes", max: responder.options.limits.lineBytesMax, got: partial.readableBytes,
-      "the line")
+    end(
+      .limit(
+        "line_bytes", max: responder.options.limits.lineBytesMax, got: partial.readableBytes,
+        "the line"), context)
+  }
+
+  /// Says why, and closes the connection.
+  private func end(_ error: WireError, _ context: ChannelHandlerContext) {
     writer.error(.null, error)
     writer.endLine()
     isClosing = true
@@ -173,7 +183,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
       let ticket = Ticket(id: request.id, batch: batch, position: position)
       writer.beginResult(request.id ?? .null)
       do throws(WireError) {
-        let answer = try responder.respond(to: request.call, &scratch, writer: &writer) {
+        let answer = try responder.respond(to: request.call, &caller, writer: &writer) {
           completion(ticket, context)
         }
         switch answer {
@@ -261,14 +271,15 @@ final class ConnectionHandler: ChannelDuplexHandler {
   }
 
   func read(context: ChannelHandlerContext) {
-    // A client that does not read its answers, or has a thousand inserts under way, waits.
+    // A client that does not read its answers, or has many inserts under way, waits.
     readIsWaiting =
-      !context.channel.isWritable || answersAwaited >= Self.answersAwaitedMax
+      !context.channel.isWritable || answersAwaited >= responder.options.limits.pipelinedRequestsMax
       || longLines >= Self.longLinesMax
     if !readIsWaiting { context.read() }
   }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
+    answersBlocked = context.channel.isWritable ? nil : .now()
     if readIsWaiting { read(context: context) }
     context.fireChannelWritabilityChanged()
   }
@@ -291,6 +302,59 @@ final class ConnectionHandler: ChannelDuplexHandler {
       let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
       let empty = wrapOutboundOut(ByteBuffer())
       context.writeAndFlush(empty).whenComplete { _ in bound.value.close(promise: nil) }
+    }
+  }
+
+  func channelActive(context: ChannelHandlerContext) {
+    caller.peer = Peer.description(of: context.channel)
+    responder.logger.info("connection opened", metadata: ["peer": "\(caller.peer)"])
+    connected = .now()
+    lastLine = connected
+    let limits = responder.options.limits
+    let shortest = min(limits.lineSecondsMax, limits.answerSecondsMax, limits.idleSecondsMax)
+    let period = TimeAmount.milliseconds(min(5000, Int64(shortest) * 250))
+    let bound = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
+    patience = context.eventLoop.scheduleRepeatedTask(initialDelay: period, delay: period) { _ in
+      bound.value.handler.losePatience(bound.value.context)
+    }
+    context.fireChannelActive()
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    patience?.cancel()
+    responder.logger.debug("connection closed", metadata: ["peer": "\(caller.peer)"])
+    caller.owner.end()
+    responder.closeSessions(of: caller.owner)
+    context.fireChannelInactive()
+  }
+
+  /// Ends a connection that keeps memory and gives nothing for it.
+  private func losePatience(_ context: ChannelHandlerContext) {
+    if isClosing { return }
+    let limits = responder.options.limits
+    let now = NIODeadline.now()
+    func isLate(_ since: NIODeadline?, _ seconds: Int) -> Bool {
+      since.map { now - $0 > .seconds(Int64(seconds)) } ?? false
+    }
+    if isLate(answersBlocked, limits.answerSecondsMax) {
+      // It reads nothing, so it is told nothing.
+      responder.logger.notice(
+        "cut off: it did not take its answers", metadata: ["peer": "\(caller.peer)"])
+      isClosing = true
+      context.close(promise: nil)
+    } else if isLate(partialBegan, limits.lineSecondsMax) {
+      responder.logger.notice("cut off: its line has no end", metadata: ["peer": "\(caller.peer)"])
+      end(
+        .limit(
+          "line_seconds", max: limits.lineSecondsMax, got: limits.lineSecondsMax + 1,
+          "the time since the line began"), context)
+    } else if caller.principal == nil && isLate(connected, limits.lineSecondsMax) {
+      responder.logger.notice("cut off: no access token", metadata: ["peer": "\(caller.peer)"])
+      end(.tokenNeeded, context)
+    } else if answersAwaited == 0 && isLate(lastLine, limits.idleSecondsMax) {
+      responder.logger.info("closed: idle", metadata: ["peer": "\(caller.peer)"])
+      isClosing = true
+      context.close(promise: nil)
     }
   }
 

@@ -50,18 +50,25 @@ extension Responder {
   }
 
   /// Snapshots of a corpus that was dropped are listed as well.
-  func listSnapshots(ofCorpus corpus: String?, _ completion: @escaping Completion) {
+  func listSnapshots(
+    ofCorpus corpus: String?, _ grant: Grant, _ completion: @escaping Completion
+  ) {
     operate("snapshots listed", level: .debug, [:], completion) { [store] _ throws(WireError) in
       let infos = try wire { () throws(StoreError) in try store.snapshots() }
       return SnapshotList(
-        snapshots: infos.filter { corpus == nil || $0.corpus == corpus }
-          .map(SnapshotDescription.init))
+        snapshots: infos.filter {
+          (corpus == nil || $0.corpus == corpus) && grant.covers(corpus: $0.corpus)
+        }
+        .map(SnapshotDescription.init))
     }
   }
 
-  func verifySnapshot(_ reference: SnapshotReference, _ completion: @escaping Completion) {
+  func verifySnapshot(
+    _ reference: SnapshotReference, _ grant: Grant, _ completion: @escaping Completion
+  ) {
     operate("snapshot verified", ["snapshot": "\(reference.label)"], completion) {
-      [store] (line) throws(WireError) in
+      [self] (line) throws(WireError) in
+      try check(reference, isFor: grant)
       let info = try wire { () throws(StoreError) in
         try store.verifySnapshot(SnapshotSource(reference))
       }
@@ -71,20 +78,24 @@ extension Responder {
     }
   }
 
-  func deleteSnapshot(_ name: String, _ completion: @escaping Completion) {
+  func deleteSnapshot(_ name: String, _ grant: Grant, _ completion: @escaping Completion) {
     operate("snapshot deleted", ["snapshot": "\(name)"], completion) {
-      [store] _ throws(WireError) in
+      [self] _ throws(WireError) in
+      try check(.named(name), isFor: grant)
       try wire { () throws(StoreError) in try store.deleteSnapshot(named: name) }
       return SnapshotDeleted(deleted: true)
     }
   }
 
-  func restoreSnapshot(_ call: SnapshotRestore, _ completion: @escaping Completion) {
+  func restoreSnapshot(
+    _ call: SnapshotRestore, _ grant: Grant, _ completion: @escaping Completion
+  ) {
     operate(
       "snapshot restored",
       ["snapshot": "\(call.snapshot.label)", "corpus": "\(call.corpus)"], completion
     ) { [self] (line) throws(WireError) in
       try refuseBeyondLimit(call.corpus)
+      try check(call.snapshot, isFor: grant)
       // The store refuses it too, but does not know how it is called here.
       if !call.replace, store.holdsCorpus(named: call.corpus) {
         throw .corpusStands(call.corpus)
@@ -96,6 +107,17 @@ extension Responder {
       let statistics = CorpusStatistics(corpus)
       line["tokens"] = "\(statistics.tokens)"
       return statistics
+    }
+  }
+
+  /// A snapshot of a corpus that is not the caller's is told from one that is not there by nothing.
+  private func check(
+    _ snapshot: SnapshotReference, isFor grant: Grant
+  ) throws(WireError) {
+    guard case .named(let name) = snapshot, !grant.coversAll else { return }
+    let corpus = try wire { () throws(StoreError) in try store.corpus(ofSnapshot: name) }
+    if !grant.covers(corpus: corpus) {
+      throw WireError(.snapshotNotFound(name))
     }
   }
 

@@ -4,12 +4,14 @@ import Logging
 import NIOCore
 import WireProtocol
 
-/// Carries calls out. What only reads memory is answered at once, by the caller's thread; what has
+/// Carries calls out, for callers that may have it. What only reads memory is answered at once, by the caller's thread; what has
 /// to wait for the disk, or is long, is answered through a completion.
 package final class Responder: Sendable {
   let store: Store
-  let sessions: SessionTable
+  let sessions: SessionTables
+  let access: AccessControl
   let options: ServiceOptions
+  let resources: ResourceGauge
   let logger: Logger
   private let started = NIODeadline.now()
   /// Runs the few calls that wait for the disk themselves: making and dropping corpora.
@@ -17,18 +19,24 @@ package final class Responder: Sendable {
   /// Runs what operators ask for: it reads or rewrites whole corpora, and takes seconds to minutes.
   let operations = WorkQueue(background: "reprise-operations")
   /// Reads long lines and indexes long prompts.
-  private let long = WorkQueue(background: "reprise-prompts")
+  let long = WorkQueue(background: "reprise-prompts")
   private let longLines: LongLineReader
 
-  /// Prompts of more tokens are indexed off the event loop: indexing so many takes some 0.2 ms.
-  private static let promptTokensAtOnce = 4096
-
-  package init(_ store: Store, _ options: ServiceOptions, _ logger: Logger) {
+  package init(
+    _ store: Store, _ options: ServiceOptions, _ logger: Logger
+  ) throws(AccessFile.Mistake) {
     self.store = store
     self.options = options
     self.logger = logger
     longLines = LongLineReader(reader: RequestReader(limits: options.limits))
-    sessions = SessionTable(options)
+    sessions = SessionTables(options)
+    access = try AccessControl(path: options.accessFile, sessions)
+    resources = ResourceGauge(store)
+  }
+
+  /// What a new connection begins with.
+  package func beginConnection() -> Caller {
+    Caller(access.everybody, SessionOwner(options.limits))
   }
 
   /// What an answer to be given later will be.
@@ -43,40 +51,37 @@ package final class Responder: Sendable {
   /// Carries a call out.
   ///
   /// - Parameters:
-  ///   - scratch: The calling thread's.
+  ///   - caller: The connection's.
   ///   - writer: Receives the members of the result when the answer is `now`.
   ///   - completion: Makes what is called when it is `later`, perhaps before this returns, and on any
   ///     thread. Calls that are answered at once make none.
   package func respond(
-    to call: Call, _ scratch: inout ConnectionScratch, writer: inout JSONWriter,
+    to call: Call, _ caller: inout Caller, writer: inout JSONWriter,
     completion: () -> Completion
   ) throws(WireError) -> Answer {
+    guard let principal = caller.principal, let grant = principal.grant else {
+      try respondToAnybody(call, &caller, writer: &writer)
+      return .now
+    }
+    let now = NIODeadline.now()
+    try principal.takeRequest(options.limits, now: now)
+    try grant.check(call.access)
     switch call {
-    case .sessionStep(let call): step(call, &scratch, &writer)
-    case .speculate(let call): try speculate(call, &scratch, &writer)
+    case .sessionStep(let call): step(call, of: principal, &caller, now, &writer)
+    case .speculate(let call): try speculate(call, &caller, &writer)
     case .sessionOpen(let call):
-      if call.prompt.count > Self.promptTokensAtOnce {
-        let completion = completion()
-        long.run { [self] in
-          do throws(WireError) {
-            completion(.success(try open(call)))
-          } catch {
-            completion(.failure(error))
-          }
-        }
-        return .later
-      }
-      try open(call).write(to: &writer)
-    case .serverInfo: serverInfo.write(to: &writer)
-    case .healthLive, .healthReady: Health(ok: true).write(to: &writer)
+      return try open(call, principal.sessions, for: caller.owner, &writer, completion)
+    case .serverInfo, .healthLive, .healthReady, .serverAuthenticate:
+      try respondToAnybody(call, &caller, writer: &writer)
     case .corpusList:
-      CorpusList(corpora: store.corpora().map(CorpusStatistics.init)).write(to: &writer)
+      let corpora = store.corpora().filter { grant.covers(corpus: $0.name) }
+      CorpusList(corpora: corpora.map(CorpusStatistics.init)).write(to: &writer)
     case .corpusStats(let name): CorpusStatistics(try corpus(name)).write(to: &writer)
     case .sequenceInsert(let call):
       try insert(call, completion())
       return .later
     case .sessionClose(let call):
-      try close(call, completion())
+      try close(call, principal.sessions, completion())
       return .later
     case .corpusCreate(let call):
       try create(call, completion)
@@ -94,19 +99,53 @@ package final class Responder: Sendable {
       try createSnapshot(call, completion)
       return .later
     case .snapshotList(let corpus):
-      listSnapshots(ofCorpus: corpus, completion())
+      listSnapshots(ofCorpus: corpus, grant, completion())
       return .later
     case .snapshotVerify(let reference):
-      verifySnapshot(reference, completion())
+      verifySnapshot(reference, grant, completion())
       return .later
     case .snapshotDelete(let name):
-      deleteSnapshot(name, completion())
+      deleteSnapshot(name, grant, completion())
       return .later
     case .snapshotRestore(let call):
-      restoreSnapshot(call, completion())
+      restoreSnapshot(call, grant, completion())
       return .later
     }
     return .now
+  }
+
+  /// Answers those who have not said who they are.
+  private func respondToAnybody(
+    _ call: Call, _ caller: inout Caller, writer: inout JSONWriter
+  ) throws(WireError) {
+    switch call {
+    case .serverInfo: serverInfo.write(to: &writer)
+    case .healthLive, .healthReady: Health(ok: true).write(to: &writer)
+    case .serverAuthenticate(let call): try authenticate(call, &caller).write(to: &writer)
+    default: throw .tokenNeeded
+    }
+  }
+
+  private func authenticate(
+    _ call: ServerAuthenticate, _ caller: inout Caller
+  ) throws(WireError) -> Authenticated {
+    if access.path == nil {
+      throw WireError(
+        .unauthorized, "this service has no access file, so there are no tokens; leave it out",
+        ["needs": .text("no token")])
+    }
+    guard let principal = access.holder(ofToken: call.token), let grant = principal.grant else {
+      logger.notice("access token not known", metadata: ["peer": "\(caller.peer)"])
+      throw WireError(
+        .unauthorized,
+        "the access token is not one that this service knows; ask whoever keeps its "
+          + "access file", ["needs": .text("token")])
+    }
+    caller.principal = principal
+    logger.debug(
+      "authenticated", metadata: ["peer": "\(caller.peer)", "holder": "\(grant.name)"])
+    return Authenticated(
+      name: grant.name, rights: grant.rights.names, corpora: grant.corpora.map(\.description))
   }
 
   /// Reads a line that would hold up an event loop.
@@ -116,27 +155,37 @@ package final class Responder: Sendable {
     long.run { [longLines] in completion(longLines.reader.read(line)) }
   }
 
+  /// Looks at memory and disk. Called once a second.
+  func lookAtResources() {
+    disk.run { [self] in
+      resources.look()
+      // What is kept for turns to come goes first.
+      if resources.memoryBytes > options.limits.memoryBytesMax { sessions.parked.removeAll() }
+    }
+  }
+
   // MARK: The service
 
   private var serverInfo: ServerInfo {
     ServerInfo(
       version: repriseVersion,
-      limits: Dictionary(uniqueKeysWithValues: options.limits.named.map { ($0.name, $0.value) }),
+      limits: Dictionary(
+        uniqueKeysWithValues: Limit.all.map { ($0.name, options.limits[keyPath: $0.keyPath]) }),
       uptimeSeconds: Double((NIODeadline.now() - started).nanoseconds / 1_000_000) / 1000)
   }
 
   // MARK: Drafts
 
   private func speculate(
-    _ call: Speculate, _ scratch: inout ConnectionScratch, _ writer: inout JSONWriter
+    _ call: Speculate, _ caller: inout Caller, _ writer: inout JSONWriter
   ) throws(WireError) {
     let corpus = try corpus(call.corpus)
     if call.isBatch { DraftList.begin(&writer) }
     for context in call.contexts {
       do throws(StoreError) {
         try corpus.speculate(
-          call.tokens.span.extracting(context), call.options, using: &scratch.drafting,
-          into: &scratch.draft)
+          call.tokens.span.extracting(context), call.options, using: &caller.scratch,
+          into: &caller.draft)
       } catch {
         let error = WireError(error, corpus: call.corpus)
         if !call.isBatch { throw error }
@@ -144,104 +193,38 @@ package final class Responder: Sendable {
         continue
       }
       if call.isBatch {
-        DraftList.write(scratch.draft, to: &writer)
+        DraftList.write(caller.draft, to: &writer)
       } else {
-        scratch.draft.write(to: &writer)
+        caller.draft.write(to: &writer)
       }
     }
     if call.isBatch { DraftList.end(&writer) }
   }
 
   private func step(
-    _ call: SessionStep, _ scratch: inout ConnectionScratch, _ writer: inout JSONWriter
+    _ call: SessionStep, of principal: Principal, _ caller: inout Caller, _ now: NIODeadline,
+    _ writer: inout JSONWriter
   ) {
-    let now = NIODeadline.now()
     DraftList.begin(&writer)
     for step in call.steps {
-      guard let session = sessions.use(step.session, now: now) else {
-        DraftList.write(.sessionNotFound(step.session), to: &writer)
+      let session: DecodingSession
+      do throws(WireError) {
+        session = try principal.sessions.use(
+          step.session, adding: step.accept.count, now: now)
+      } catch {
+        DraftList.write(error, to: &writer)
         continue
       }
       do throws(StoreError) {
         try session.step(
           accepting: call.tokens.span.extracting(step.accept), step.options,
-          using: &scratch.drafting, into: &scratch.draft)
-        DraftList.write(scratch.draft, to: &writer)
+          using: &caller.scratch, into: &caller.draft)
+        DraftList.write(caller.draft, to: &writer)
       } catch {
         DraftList.write(WireError(error, session: step.session), to: &writer)
       }
     }
     DraftList.end(&writer)
-  }
-
-  // MARK: Sessions
-
-  private func open(_ call: SessionOpen) throws(WireError) -> SessionOpened {
-    let corpus = try corpus(call.corpus)
-    let name: String
-    do throws(SessionTable.Refusal) {
-      name = try sessions.reserve(call.session)
-    } catch {
-      switch error {
-      case .full:
-        throw .limit(
-          "sessions", max: options.limits.sessionsMax, got: options.limits.sessionsMax + 1,
-          "the number of open sessions")
-      case .taken:
-        throw WireError(
-          .conflict,
-          "session \"\(call.session ?? "")\" is open already; close it, or choose another name",
-          ["id": .text(call.session ?? "")])
-      }
-    }
-    // Both have the wire's spelling.
-    let share = SharePolicy(rawValue: call.share.rawValue) ?? .live
-    let parent = call.parent.flatMap(sessions.parked)
-    let session = corpus.openSession(
-      prompt: call.prompt, share: share,
-      continuing: parent?.corpus === corpus ? parent : nil)
-    sessions.add(session, name, leaseSeconds: call.ttlSeconds ?? options.sessionSeconds)
-    return SessionOpened(
-      session: name, promptTokens: session.promptTokens, reusedTokens: session.reusedTokens)
-  }
-
-  private func close(_ call: SessionClose, _ completion: @escaping Completion) throws(WireError) {
-    guard let session = sessions.use(call.session, now: .now()) else {
-      throw .sessionNotFound(call.session)
-    }
-    session.close(record: call.record) { [sessions] result in
-      switch result {
-      case .success(let receipt):
-        sessions.park(call.session)
-        completion(
-          .success(SessionClosed(recordedTokens: receipt.recordedTokens, order: receipt.order)))
-      case .failure(let error):
-        completion(.failure(WireError(error, session: call.session)))
-      }
-    }
-  }
-
-  /// Closes sessions whose lease has run out, or all of them, as if their clients had: what they
-  /// wrote is history.
-  ///
-  /// - Parameter done: Called once, when all of them are recorded.
-  func closeSessions(
-    endingBy now: NIODeadline, done: @escaping @Sendable () -> Void = {}
-  ) {
-    let group = CompletionGroup(done)
-    for (name, session) in sessions.ended(by: now) {
-      group.enter()
-      session.close(record: true) { [sessions, logger] result in
-        if case .failure(let error) = result {
-          logger.error(
-            "session could not be recorded",
-            metadata: ["session": "\(name)", "error": "\(error)"])
-        }
-        sessions.park(name)
-        group.leave()
-      }
-    }
-    group.leave()
   }
 
   // MARK: Sequences
@@ -250,6 +233,7 @@ package final class Responder: Sendable {
     _ call: SequenceInsert, _ completion: @escaping Completion
   ) throws(WireError) {
     let corpus = try corpus(call.corpus)
+    try resources.refuseInserts(options.limits)
     if let tokenizer = call.tokenizer, tokenizer != corpus.settings.tokenizer {
       let expected = corpus.settings.tokenizer ?? "none"
       throw WireError(

@@ -1,0 +1,96 @@
+import WireProtocol
+
+extension Call {
+  /// What a caller must have for a call.
+  enum Access {
+    /// Anybody may, also without a token.
+    case anybody
+    /// Any holder of a token may; what is shown is what it covers.
+    case holder
+    /// Sessions are the holder's own, found by their names.
+    case ownSession
+    case corpus(String, Rights)
+    /// The corpus may have to be made. Whether it is there is not told to those that it is not for.
+    case making(corpus: String, Rights)
+    case merging(from: String, into: String)
+    case snapshot(SnapshotReference)
+    case restoring(SnapshotReference, corpus: String)
+  }
+
+  var access: Access {
+    switch self {
+    case .serverInfo, .healthLive, .healthReady, .serverAuthenticate: .anybody
+    case .corpusList, .snapshotList: .holder
+    case .sessionStep, .sessionClose: .ownSession
+    case .corpusStats(let corpus): .corpus(corpus, .draft)
+    case .speculate(let call): .corpus(call.corpus, .draft)
+    case .sessionOpen(let call):
+      .corpus(call.corpus, call.share == .never ? .draft : [.draft, .insert])
+    case .sequenceInsert(let call): .corpus(call.corpus, .insert)
+    case .corpusCreate(let call): .making(corpus: call.corpus, .insert)
+    case .corpusDrop(let call): .corpus(call.corpus, .admin)
+    case .corpusMerge(let call): .merging(from: call.from, into: call.into)
+    case .sequenceForget(let call): .corpus(call.corpus, .admin)
+    case .snapshotCreate(let call): .corpus(call.corpus, .admin)
+    case .snapshotVerify(let snapshot): .snapshot(snapshot)
+    case .snapshotDelete(let name): .snapshot(.named(name))
+    case .snapshotRestore(let call): .restoring(call.snapshot, corpus: call.corpus)
+    }
+  }
+}
+
+extension WireError {
+  static func unauthorized(needs: String, _ what: String) -> WireError {
+    WireError(
+      .unauthorized, "\(what) needs \(needs); ask whoever keeps this service's access file",
+      ["needs": .text(needs)])
+  }
+
+  static let tokenNeeded = WireError(
+    .unauthorized,
+    "this service is for holders of an access token; present it first, with server.authenticate",
+    ["needs": .text("token")])
+}
+
+extension Grant {
+  /// Refuses what is not granted. A corpus that is not the caller's is told from one that is not
+  /// there by nothing.
+  func check(_ access: Call.Access) throws(WireError) {
+    switch access {
+    case .anybody, .holder: break
+    case .ownSession: try check(.draft, "this")
+    case .corpus(let name, let needed): try check(name, needed)
+    case .making(let name, let needed):
+      if !covers(corpus: name) {
+        throw .unauthorized(needs: "a token for corpus \(name)", "making it")
+      }
+      try check(needed, "making corpus \(name)")
+    case .merging(let from, let into):
+      try check(from, .admin)
+      try check(into, .admin)
+    case .snapshot(let snapshot): try check(snapshot)
+    case .restoring(let snapshot, let name):
+      try check(.making(corpus: name, .admin))
+      try check(snapshot)
+    }
+  }
+
+  private func check(_ corpus: String, _ needed: Rights) throws(WireError) {
+    if !covers(corpus: corpus) { throw .corpusNotFound(corpus) }
+    try check(needed, "this, on corpus \(corpus),")
+  }
+
+  private func check(_ needed: Rights, _ what: String) throws(WireError) {
+    let missing = needed.subtracting(rights)
+    if !missing.isEmpty { throw .unauthorized(needs: "the right to \(missing)", what) }
+  }
+
+  /// A file may hold any corpus's text. Snapshots in the store are looked at when their corpus is
+  /// known.
+  private func check(_ snapshot: SnapshotReference) throws(WireError) {
+    try check(.admin, "this")
+    if case .file = snapshot, !coversAll {
+      throw .unauthorized(needs: "a token for all corpora", "reading a snapshot by its path")
+    }
+  }
+}

@@ -1,0 +1,60 @@
+/// What the holder of an access token may do.
+public struct Grant: Hashable, Sendable {
+  /// Who it is, for the log and for `server.authenticate`. Sessions are known by their names to the
+  /// same holder only.
+  public var name: String
+  public var corpora: [CorpusPattern]
+  public var rights: Rights
+  /// nil leaves it to the limit `requests_per_second`.
+  public var requestsPerSecond: Int?
+
+  public init(
+    name: String, corpora: [CorpusPattern], rights: Rights, requestsPerSecond: Int? = nil
+  ) {
+    self.name = name
+    self.corpora = corpora
+    self.rights = rights
+    self.requestsPerSecond = requestsPerSecond
+  }
+
+  /// Of everybody, where no access file is in use.
+  public static let everything = Grant(name: "", corpora: [.all], rights: .all)
+
+  public func covers(corpus: String) -> Bool { corpora.contains { $0.matches(corpus) } }
+
+  /// Whether all corpora are covered, those that are still to be made included.
+  public var coversAll: Bool { corpora.contains(.all) }
+}
+
+/// A corpus's name, or what names begin with: `chat`, `team-a-*`, `*`.
+public struct CorpusPattern: Hashable, Sendable, CustomStringConvertible {
+  private let text: String
+  private let isPrefix: Bool
+
+  public static let all = CorpusPattern(text: "", isPrefix: true)
+
+  private init(text: String, isPrefix: Bool) {
+    self.text = text
+    self.isPrefix = isPrefix
+  }
+
+  /// nil where it could match no corpus's name.
+  public init?(_ pattern: String) {
+    isPrefix = pattern.hasSuffix("*")
+    text = isPrefix ? String(pattern.dropLast()) : pattern
+    let allowed = text.utf8.allSatisfy { byte in
+      switch byte {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"),
+        UInt8(ascii: "-"):
+        true
+      default: false
+      }
+    }
+    if !allowed || text.utf8.count > 64 || (text.isEmpty && !isPrefix) { return nil }
+  }
+
+  public func matches(_ name: String) -> Bool { isPrefix ? name.hasPrefix(text) : name == text }
+
+  public var description: String { isPrefix ? text + "*" : text }
+}

@@ -1,0 +1,29 @@
+import NIOConcurrencyHelpers
+import NIOCore
+
+/// Lets so many requests a second through, and as many at once after a second without any.
+final class RateLimiter: Sendable {
+  private struct State {
+    /// When the allowance would be full if nothing came: a request moves it on by its share of a
+    /// second, and is refused where it is more than a second ahead.
+    var full: NIODeadline
+  }
+
+  private let state = NIOLockedValueBox(State(full: .uptimeNanoseconds(0)))
+
+  /// Takes one request from the allowance.
+  ///
+  /// - Returns: nil, or the milliseconds after which there is one again.
+  func take(_ requestsPerSecond: Int, now: NIODeadline) -> Int? {
+    let share = TimeAmount.nanoseconds(1_000_000_000 / Int64(requestsPerSecond))
+    return state.withLockedValue { state in
+      let full = max(state.full, now) + share
+      let ahead = full - now
+      if ahead > .seconds(1) {
+        return Int((ahead.nanoseconds - 1_000_000_000 + 999_999) / 1_000_000)
+      }
+      state.full = full
+      return nil
+    }
+  }
+}

@@ -1,0 +1,41 @@
+/// What a caller may do, within the corpora that are theirs. Each is given on its own.
+public struct Rights: OptionSet, Hashable, Sendable, CustomStringConvertible {
+  public let rawValue: Int
+
+  public init(rawValue: Int) { self.rawValue = rawValue }
+
+  /// Drafts, statistics, and sessions that leave nothing behind (`share` "never").
+  public static let draft = Rights(rawValue: 1)
+  /// Sessions that join the history, inserts, and making corpora.
+  public static let insert = Rights(rawValue: 2)
+  /// Dropping, merging, forgetting, snapshots.
+  public static let admin = Rights(rawValue: 4)
+
+  public static let all: Rights = [.draft, .insert, .admin]
+
+  /// Each by the name that it has in access files and errors.
+  static let named: [(name: String, right: Rights)] = [
+    ("draft", .draft), ("insert", .insert), ("admin", .admin),
+  ]
+
+  public var names: [String] { Self.named.filter { contains($0.right) }.map(\.name) }
+
+  public var description: String { names.joined(separator: ", ") }
+
+  public init(names: [String]) throws(UnknownRight) {
+    self = []
+    for name in names {
+      guard let right = Self.named.first(where: { $0.name == name })?.right else {
+        throw UnknownRight(name: name)
+      }
+      insert(right)
+    }
+  }
+
+  public struct UnknownRight: Error, CustomStringConvertible {
+    let name: String
+    public var description: String {
+      "\"\(name)\" is no right, expected \(Rights.named.map(\.name).joined(separator: ", "))"
+    }
+  }
+}

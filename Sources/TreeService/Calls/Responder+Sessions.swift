@@ -1,0 +1,107 @@
+import CorpusStore
+import Logging
+import NIOCore
+import WireProtocol
+
+/// Opening and closing sessions.
+extension Responder {
+  /// Prompts of more tokens are indexed off the event loop: indexing so many takes some 0.2 ms.
+  private static let promptTokensAtOnce = 4096
+
+  func open(
+    _ call: SessionOpen, _ table: SessionTable, for owner: SessionOwner,
+    _ writer: inout JSONWriter, _ completion: () -> Completion
+  ) throws(WireError) -> Answer {
+    if call.prompt.count <= Self.promptTokensAtOnce {
+      try open(call, table, for: owner).write(to: &writer)
+      return .now
+    }
+    let completion = completion()
+    long.run { [self] in
+      do throws(WireError) {
+        completion(.success(try open(call, table, for: owner)))
+      } catch {
+        completion(.failure(error))
+      }
+    }
+    return .later
+  }
+
+  private func open(
+    _ call: SessionOpen, _ table: SessionTable, for owner: SessionOwner
+  ) throws(WireError) -> SessionOpened {
+    let corpus = try corpus(call.corpus)
+    try resources.refuseSessions(options.limits)
+    let reservation = try table.reserve(
+      call.session, promptTokens: call.prompt.count, for: owner)
+    // Both have the wire's spelling.
+    let share = SharePolicy(rawValue: call.share.rawValue) ?? .live
+    let parent = call.parent.flatMap(table.parked)
+    let session = corpus.openSession(
+      prompt: call.prompt, share: share,
+      continuing: parent?.corpus === corpus ? parent : nil)
+    table.add(session, reservation, leaseSeconds: call.ttlSeconds ?? options.sessionSeconds)
+    // The connection may have ended meanwhile, and did not see this one then.
+    if owner.hasEnded { closeSessions(of: owner) }
+    return SessionOpened(
+      session: reservation.name, promptTokens: session.promptTokens,
+      reusedTokens: session.reusedTokens)
+  }
+
+  func close(
+    _ call: SessionClose, _ table: SessionTable, _ completion: @escaping Completion
+  ) throws(WireError) {
+    let session = try table.use(call.session, adding: 0, now: .now())
+    session.close(record: call.record) { result in
+      switch result {
+      case .success(let receipt):
+        table.park(call.session)
+        completion(
+          .success(SessionClosed(recordedTokens: receipt.recordedTokens, order: receipt.order)))
+      case .failure(let error):
+        completion(.failure(WireError(error, session: call.session)))
+      }
+    }
+  }
+
+  // MARK: Sessions that nobody closes
+
+  /// Closes sessions whose lease has run out, or all of them, as if their clients had: what they
+  /// wrote is history.
+  ///
+  /// - Parameter done: Called once, when all of them are recorded.
+  func closeSessions(
+    endingBy now: NIODeadline, done: @escaping @Sendable () -> Void = {}
+  ) {
+    let group = CompletionGroup(done)
+    for table in sessions.all {
+      for (name, session) in table.ended(by: now) { record(session, name, of: table, group) }
+    }
+    group.leave()
+  }
+
+  /// Closes the sessions that end with a connection, as if its client had.
+  func closeSessions(of owner: SessionOwner) {
+    for table in sessions.all {
+      for (name, session) in table.owned(by: owner) { record(session, name, of: table, nil) }
+    }
+  }
+
+  private func record(
+    _ session: DecodingSession, _ name: String, of table: SessionTable, _ group: CompletionGroup?
+  ) {
+    group?.enter()
+    session.close(record: true) { [logger] result in
+      switch result {
+      // Closed already, by its client or another end.
+      case .success, .failure(.closed): break
+      case .failure(let error):
+        logger.error(
+          "session could not be recorded",
+          metadata: ["session": "\(name)", "error": "\(error)"])
+      }
+      table.park(name)
+      group?.leave()
+    }
+  }
+}

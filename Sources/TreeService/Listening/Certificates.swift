@@ -1,0 +1,52 @@
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOSSL
+
+/// What connections are encrypted with. May be read again: new connections then have the new
+/// certificate, those that are open keep the old one.
+final class Certificates: Sendable {
+  private let files: TLSFiles
+  private let context: NIOLockedValueBox<NIOSSLContext>
+
+  init(_ files: TLSFiles) throws(StartError) {
+    self.files = files
+    context = NIOLockedValueBox(try Self.read(files))
+  }
+
+  func reload() throws(StartError) {
+    let new = try Self.read(files)
+    context.withLockedValue { $0 = new }
+  }
+
+  func makeHandler() -> NIOSSLServerHandler {
+    NIOSSLServerHandler(context: context.withLockedValue { $0 })
+  }
+
+  private static func read(_ files: TLSFiles) throws(StartError) -> NIOSSLContext {
+    func read<Value>(_ path: String, _ body: () throws -> Value) throws(StartError) -> Value {
+      do {
+        return try body()
+      } catch {
+        throw .certificate(reason: "\(path) cannot be used: \(error)")
+      }
+    }
+    let chain = try read(files.certificate) {
+      try NIOSSLCertificate.fromPEMFile(files.certificate).map {
+        NIOSSLCertificateSource.certificate($0)
+      }
+    }
+    let key = try read(files.key) {
+      NIOSSLPrivateKeySource.privateKey(try NIOSSLPrivateKey(file: files.key, format: .pem))
+    }
+    var configuration = TLSConfiguration.makeServerConfiguration(
+      certificateChain: chain, privateKey: key)
+    configuration.minimumTLSVersion = .tlsv12
+    if let authority = files.clientAuthority {
+      configuration.trustRoots = .certificates(
+        try read(authority) { try NIOSSLCertificate.fromPEMFile(authority) })
+      // There are no names of clients to be compared with.
+      configuration.certificateVerification = .noHostnameVerification
+    }
+    return try read(files.certificate) { try NIOSSLContext(configuration: configuration) }
+  }
+}

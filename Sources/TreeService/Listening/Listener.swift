@@ -1,0 +1,80 @@
+/// A place where the service listens.
+public enum Listener: Hashable, Sendable, CustomStringConvertible {
+  /// Who may open the file may connect.
+  ///
+  /// - Parameters:
+  ///   - mode: Rights of the file.
+  ///   - group: Name or number of its group; nil leaves the process's.
+  case unixSocket(path: String, mode: UInt32 = 0o600, group: String? = nil)
+  case tcp(host: String, port: Int)
+  /// Bound already, by systemd.
+  case inherited(descriptor: Int32)
+
+  public var description: String {
+    switch self {
+    case .unixSocket(let path, _, _): path
+    case .tcp(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+    case .inherited(let descriptor): "inherited socket \(descriptor)"
+    }
+  }
+
+  /// Whether only this host's processes reach it.
+  var isLocal: Bool {
+    switch self {
+    case .unixSocket: true
+    case .tcp(let host, _): host.hasPrefix("127.") || host == "::1" || host == "localhost"
+    case .inherited: false
+    }
+  }
+
+  /// Reads `HOST:PORT`, `[ADDRESS]:PORT`, or a port on 127.0.0.1.
+  public init?(tcp text: String) {
+    let (host, digits): (Substring, Substring)
+    if let colon = text.lastIndex(of: ":") {
+      (host, digits) = (text[..<colon], text[text.index(after: colon)...])
+    } else {
+      (host, digits) = ("127.0.0.1", text[...])
+    }
+    guard let port = Int(digits), (0...65535).contains(port) else { return nil }
+    let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
+    let bare = isBracketed ? host.dropFirst().dropLast() : host
+    if bare.isEmpty || (bare.contains(":") != isBracketed) { return nil }
+    self = .tcp(host: String(bare), port: port)
+  }
+}
+
+/// Why a service does not start.
+public enum StartError: Error, Equatable, CustomStringConvertible {
+  /// A service answers on the socket already.
+  case alreadyServed(path: String)
+  /// Something else than a socket stands where the socket should be.
+  case notASocket(path: String)
+  /// Longer than the system allows.
+  case pathTooLong(path: String, bytesMax: Int)
+  case cannotListen(address: String, reason: String)
+  /// TCP has no file whose mode could be the gate.
+  case tokensNeeded(address: String)
+  /// Tokens and text would go over the network as they are.
+  case encryptionNeeded(address: String)
+  case certificate(reason: String)
+
+  public var description: String {
+    switch self {
+    case .alreadyServed(let path):
+      "a service answers on \(path) already; stop it, or choose another --socket"
+    case .notASocket(let path):
+      "\(path) exists and is not a socket; remove it, or choose another --socket"
+    case .pathTooLong(let path, let bytesMax):
+      "the socket path \(path) has more than \(bytesMax) bytes, which the system does not "
+        + "allow; choose a shorter --socket"
+    case .cannotListen(let address, let reason): "cannot listen on \(address): \(reason)"
+    case .tokensNeeded(let address):
+      "anybody could use the service on \(address); say who may, with --access FILE "
+        + "(`reprise token create` makes one), or use --socket"
+    case .encryptionNeeded(let address):
+      "other hosts reach \(address), and tokens and text would cross the network in the clear; give "
+        + "--tls-certificate and --tls-key, or listen on 127.0.0.1"
+    case .certificate(let reason): "TLS: \(reason)"
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import Foundation
+import Logging
+import NIOCore
+import NIOPosix
+import WireProtocol
+
+/// Opens listeners, one after the other.
+struct Listening {
+  private let responder: Responder
+  private let certificates: Certificates?
+  private let group: MultiThreadedEventLoopGroup
+  private let connections: ConnectionSet
+  private(set) var channels: [any Channel] = []
+  /// To be removed when the service ends.
+  private(set) var socketFiles: [SocketFile] = []
+
+  init(
+    _ responder: Responder, _ certificates: Certificates?, _ group: MultiThreadedEventLoopGroup,
+    _ connections: ConnectionSet
+  ) {
+    self.responder = responder
+    self.certificates = certificates
+    self.group = group
+    self.connections = connections
+  }
+
+  mutating func open(_ listener: Listener) async throws {
+    switch listener {
+    case .unixSocket(let path, let mode, let group):
+      let file = SocketFile(path: path, mode: mode, group: group)
+      try file.clear()
+      // The file is its owner's alone from the first moment on.
+      let mask = umask(0o177)
+      defer { umask(mask) }
+      channels.append(
+        try await bound(listener) { try await $0.bind(unixDomainSocketPath: path).get() })
+      socketFiles.append(file)
+      try file.open()
+    case .tcp(let host, let port):
+      channels.append(
+        try await bound(listener) { try await $0.bind(host: host, port: port).get() })
+    case .inherited(let descriptor):
+      channels.append(try await bound(listener) { try await $0.withBoundSocket(descriptor).get() })
+    }
+  }
+
+  func close() async {
+    for channel in channels { try? await channel.close().get() }
+    for file in socketFiles { file.remove() }
+  }
+
+  private func bound(
+    _ listener: Listener, _ bind: (ServerBootstrap) async throws -> any Channel
+  ) async throws -> any Channel {
+    do {
+      return try await bind(bootstrap(listener))
+    } catch {
+      throw StartError.cannotListen(address: "\(listener)", reason: "\(error)")
+    }
+  }
+
+  private func bootstrap(_ listener: Listener) -> ServerBootstrap {
+    let (responder, connections) = (responder, connections)
+    var certificates = certificates
+    if case .unixSocket = listener { certificates = nil }
+    return ServerBootstrap(group: group)
+      .serverChannelOption(.backlog, value: 256)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .childChannelOption(.allowRemoteHalfClosure, value: true)
+      // A whole step of 64 sessions fits one read.
+      .childChannelOption(
+        .recvAllocator,
+        value: AdaptiveRecvByteBufferAllocator(minimum: 4096, initial: 16384, maximum: 1 << 18)
+      )
+      .childChannelInitializer { [certificates] channel in
+        channel.eventLoop.makeCompletedFuture {
+          let pipeline = channel.pipeline.syncOperations
+          if let certificates { try pipeline.addHandler(certificates.makeHandler()) }
+          let max = responder.options.limits.connectionsMax
+          if connections.add(channel, max: max) {
+            try pipeline.addHandler(ConnectionHandler(responder))
+          } else {
+            responder.logger.warning(
+              "connection refused: there are too many", metadata: ["connections": "\(max)"])
+            try pipeline.addHandler(ConnectionRefusal(connectionsMax: max))
+          }
+        }
+      }
+  }
+}

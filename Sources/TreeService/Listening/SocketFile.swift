@@ -1,0 +1,72 @@
+import Foundation
+
+/// The file of a Unix socket.
+struct SocketFile {
+  let path: String
+  let mode: UInt32
+  let group: String?
+
+  /// Bytes in a socket's path, its final zero not counted.
+  static let pathBytesMax = 107
+
+  /// Removes a socket that nobody answers on any more; refuses one that somebody does.
+  func clear() throws(StartError) {
+    if path.utf8.count > Self.pathBytesMax {
+      throw .pathTooLong(path: path, bytesMax: Self.pathBytesMax)
+    }
+    var status = stat()
+    guard unsafe lstat(path, &status) == 0 else { return }
+    guard status.st_mode & S_IFMT == S_IFSOCK else { throw .notASocket(path: path) }
+    if isAnswered { throw .alreadyServed(path: path) }
+    unsafe unlink(path)
+  }
+
+  private var isAnswered: Bool {
+    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    defer { Foundation.close(descriptor) }
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    // SAFETY: the path is shorter than `sun_path`, which was zero before.
+    unsafe withUnsafeMutableBytes(of: &address.sun_path) { buffer in
+      unsafe buffer.copyBytes(from: path.utf8)
+    }
+    let size = socklen_t(MemoryLayout<sockaddr_un>.size)
+    return unsafe withUnsafePointer(to: &address) { pointer in
+      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+        unsafe connect(descriptor, address, size) == 0
+      }
+    }
+  }
+
+  /// Gives the file to those who are to have it. Until then it is its owner's alone: it must have
+  /// been bound with a mask of 0177.
+  func open() throws(StartError) {
+    if let group {
+      guard let number = Self.number(ofGroup: group) else {
+        throw .cannotListen(address: path, reason: "there is no group \(group)")
+      }
+      if unsafe chown(path, uid_t.max, number) != 0 {
+        let reason = unsafe String(cString: strerror(errno))
+        throw .cannotListen(
+          address: path, reason: "its file cannot be given to group \(group): \(reason)")
+      }
+    }
+    unsafe chmod(path, mode)
+  }
+
+  /// Whether an open socket is one of this kind.
+  static func isUnixSocket(_ descriptor: Int32) -> Bool {
+    var domain: Int32 = 0
+    var size = socklen_t(MemoryLayout<Int32>.size)
+    return unsafe getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0
+      && domain == AF_UNIX
+  }
+
+  func remove() { unsafe unlink(path) }
+
+  private static func number(ofGroup name: String) -> gid_t? {
+    if let number = gid_t(name) { return number }
+    // SAFETY: getgrnam returns nil or an entry that stays until the next call; one thread starts.
+    return unsafe getgrnam(name)?.pointee.gr_gid
+  }
+}

@@ -1,0 +1,52 @@
+import Synchronization
+import WireProtocol
+
+/// How many sessions may be open, and how many tokens their prompts and outputs may have: in all, or
+/// of one connection.
+final class SessionAllowance: Sendable {
+  private let sessionsLimit: (name: String, max: Int)
+  private let tokensLimit: (name: String, max: Int)
+  private let openSessions = Atomic(0)
+  private let openTokens = Atomic(0)
+
+  private init(sessions: (name: String, max: Int), tokens: (name: String, max: Int)) {
+    sessionsLimit = sessions
+    tokensLimit = tokens
+  }
+
+  static func ofService(_ limits: Limits) -> SessionAllowance {
+    SessionAllowance(
+      sessions: ("sessions", limits.sessionsMax),
+      tokens: ("session_tokens", limits.sessionTokensMax))
+  }
+
+  static func ofConnection(_ limits: Limits) -> SessionAllowance {
+    SessionAllowance(
+      sessions: ("connection_sessions", limits.connectionSessionsMax),
+      tokens: ("connection_session_tokens", limits.connectionSessionTokensMax))
+  }
+
+  var sessions: Int { openSessions.load(ordering: .relaxed) }
+  var tokens: Int { openTokens.load(ordering: .relaxed) }
+
+  /// Takes all or nothing.
+  func take(sessions: Int, tokens: Int) throws(WireError) {
+    let newSessions = openSessions.add(sessions, ordering: .relaxed).newValue
+    let newTokens = openTokens.add(tokens, ordering: .relaxed).newValue
+    if sessions > 0 && newSessions > sessionsLimit.max {
+      give(sessions: sessions, tokens: tokens)
+      throw .limit(
+        sessionsLimit.name, max: sessionsLimit.max, got: newSessions, "the number of open sessions")
+    }
+    if newTokens > tokensLimit.max {
+      give(sessions: sessions, tokens: tokens)
+      throw .limit(
+        tokensLimit.name, max: tokensLimit.max, got: newTokens, "the text of open sessions")
+    }
+  }
+
+  func give(sessions: Int, tokens: Int) {
+    openSessions.subtract(sessions, ordering: .relaxed)
+    openTokens.subtract(tokens, ordering: .relaxed)
+  }
+}

@@ -1,0 +1,194 @@
+import CorpusStore
+import NIOConcurrencyHelpers
+import NIOCore
+import Synchronization
+import WireProtocol
+
+/// One holder's open sessions by name, and their leases.
+final class SessionTable: Sendable {
+  /// An object, so that a step renews the lease where it finds the session, with one look-up.
+  private final class Entry: @unchecked Sendable {
+    // @unchecked Sendable: `ends` and `tokens` are guarded by the table's lock.
+    let session: DecodingSession
+    let leaseSeconds: Int
+    let owner: SessionOwner
+    /// Whether it ends with its owner's connection.
+    let isOwned: Bool
+    var ends: NIODeadline
+    /// Of the prompt and the output: what was taken of the allowances.
+    var tokens: Int
+
+    init(_ session: DecodingSession, leaseSeconds: Int, _ owner: SessionOwner, isOwned: Bool) {
+      self.session = session
+      self.leaseSeconds = leaseSeconds
+      self.owner = owner
+      self.isOwned = isOwned
+      tokens = session.promptTokens
+      ends = .now() + .seconds(Int64(leaseSeconds))
+    }
+  }
+
+  private struct State {
+    var open: [String: Entry] = [:]
+    /// Names of sessions that are being opened: taken, but without a session yet.
+    var opening: Set<String> = []
+    var named = 0
+  }
+
+  private let state = NIOLockedValueBox(State())
+  /// Of all tables together.
+  private let allowance: SessionAllowance
+  private let parked: ParkedSessions
+
+  init(_ allowance: SessionAllowance, _ parked: ParkedSessions) {
+    self.allowance = allowance
+    self.parked = parked
+  }
+
+  /// A name that was taken for a session which is to be opened, and room for its prompt.
+  struct Reservation {
+    let name: String
+    let promptTokens: Int
+    let owner: SessionOwner
+    /// Whether the name was the table's to choose.
+    let isOwned: Bool
+  }
+
+  /// Takes a name for a session that is to be opened: the caller's, or a new one.
+  func reserve(
+    _ name: String?, promptTokens: Int, for owner: SessionOwner
+  ) throws(WireError) -> Reservation {
+    try take(sessions: 1, tokens: promptTokens, for: owner)
+    let chosen: String? = state.withLockedValue { state in
+      func isTaken(_ name: String) -> Bool {
+        state.open[name] != nil || state.opening.contains(name)
+      }
+      var chosen = name ?? ""
+      if name == nil {
+        repeat {
+          state.named += 1
+          chosen = "s\(state.named)"
+        } while isTaken(chosen)
+      } else if isTaken(chosen) {
+        return nil
+      }
+      state.opening.insert(chosen)
+      return chosen
+    }
+    guard let chosen else {
+      give(sessions: 1, tokens: promptTokens, for: owner)
+      throw WireError(
+        .conflict, "session \"\(name ?? "")\" is open already; close it, or choose another name",
+        ["id": .text(name ?? "")])
+    }
+    return Reservation(
+      name: chosen, promptTokens: promptTokens, owner: owner, isOwned: name == nil)
+  }
+
+  /// Gives a reservation back.
+  func cancel(_ reservation: Reservation) {
+    state.withLockedValue { _ = $0.opening.remove(reservation.name) }
+    give(sessions: 1, tokens: reservation.promptTokens, for: reservation.owner)
+  }
+
+  func add(_ session: DecodingSession, _ reservation: Reservation, leaseSeconds: Int) {
+    session.corpus.countSession(1)
+    state.withLockedValue { state in
+      state.opening.remove(reservation.name)
+      state.open[reservation.name] = Entry(
+        session, leaseSeconds: leaseSeconds, reservation.owner, isOwned: reservation.isOwned)
+    }
+  }
+
+  /// Finds an open session, takes room for tokens that it is to have more, and renews its lease.
+  func use(_ name: String, adding tokens: Int, now: NIODeadline) throws(WireError)
+    -> DecodingSession
+  {
+    let result: Result<DecodingSession, WireError> = state.withLockedValue { state in
+      guard let entry = state.open[name] else { return .failure(.sessionNotFound(name)) }
+      if tokens > 0 {
+        do throws(WireError) {
+          try take(sessions: 0, tokens: tokens, for: entry.owner)
+        } catch {
+          return .failure(error)
+        }
+        entry.tokens += tokens
+      }
+      entry.ends = now + .seconds(Int64(entry.leaseSeconds))
+      return .success(entry.session)
+    }
+    return try result.get()
+  }
+
+  private func take(
+    sessions: Int, tokens: Int, for owner: SessionOwner
+  ) throws(WireError) {
+    try owner.allowance.take(sessions: sessions, tokens: tokens)
+    do throws(WireError) {
+      try allowance.take(sessions: sessions, tokens: tokens)
+    } catch {
+      owner.allowance.give(sessions: sessions, tokens: tokens)
+      throw error
+    }
+  }
+
+  private func give(sessions: Int, tokens: Int, for owner: SessionOwner) {
+    owner.allowance.give(sessions: sessions, tokens: tokens)
+    allowance.give(sessions: sessions, tokens: tokens)
+  }
+
+  private func giveBack(_ entry: Entry) {
+    entry.session.corpus.countSession(-1)
+    give(sessions: 1, tokens: entry.tokens, for: entry.owner)
+  }
+
+  /// Takes a closed session out of the table and keeps it for a while.
+  func park(_ name: String) {
+    let entry = state.withLockedValue { $0.open.removeValue(forKey: name) }
+    guard let entry else { return }
+    giveBack(entry)
+    parked.add(entry.session, name, tokens: entry.tokens, of: self)
+  }
+
+  /// A closed session that is still kept.
+  func parked(_ name: String) -> DecodingSession? { parked.find(name, of: self) }
+
+  /// Sessions whose lease has run out, or all of them.
+  func ended(by now: NIODeadline) -> [(name: String, session: DecodingSession)] {
+    state.withLockedValue { state in
+      state.open.filter { $0.value.ends <= now }.map { ($0.key, $0.value.session) }
+    }
+  }
+
+  /// Sessions that end with a connection.
+  func owned(by owner: SessionOwner) -> [(name: String, session: DecodingSession)] {
+    state.withLockedValue { state in
+      state.open.filter { $0.value.owner === owner && $0.value.isOwned }
+        .map { ($0.key, $0.value.session) }
+    }
+  }
+
+  /// Forgets the sessions of a corpus that was dropped.
+  func forget(corpus: Corpus) {
+    state.withLockedValue { state in
+      for (name, entry) in state.open where entry.session.corpus === corpus {
+        state.open[name] = nil
+        giveBack(entry)
+      }
+    }
+  }
+}
+
+/// What sessions are opened by: a connection. Those that it gave no name end with it.
+final class SessionOwner: Sendable {
+  let allowance: SessionAllowance
+  private let ended = Atomic(false)
+
+  init(_ limits: Limits) {
+    allowance = .ofConnection(limits)
+  }
+
+  /// Whether the connection is gone. What it still opens then ends at once.
+  var hasEnded: Bool { ended.load(ordering: .acquiring) }
+  func end() { ended.store(true, ordering: .releasing) }
+}

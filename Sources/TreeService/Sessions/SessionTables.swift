@@ -1,0 +1,30 @@
+import CorpusStore
+import NIOConcurrencyHelpers
+import NIOCore
+
+/// The tables of all holders, those included whose access token was taken away: their sessions end
+/// with their leases.
+final class SessionTables: Sendable {
+  private let tables = NIOLockedValueBox<[SessionTable]>([])
+  /// What is open in all of them.
+  let allowance: SessionAllowance
+  let parked: ParkedSessions
+
+  init(_ options: ServiceOptions) {
+    allowance = .ofService(options.limits)
+    parked = ParkedSessions(options)
+  }
+
+  func add() -> SessionTable {
+    let table = SessionTable(allowance, parked)
+    tables.withLockedValue { $0.append(table) }
+    return table
+  }
+
+  var all: [SessionTable] { tables.withLockedValue { $0 } }
+
+  func forget(corpus: Corpus) {
+    for table in all { table.forget(corpus: corpus) }
+    parked.forget(corpus: corpus)
+  }
+}

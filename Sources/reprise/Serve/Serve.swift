@@ -1,0 +1,132 @@
+import ArgumentParser
+import CorpusStore
+import Foundation
+import Logging
+import ServiceLifecycle
+import TreeService
+import UnixSignals
+
+struct Serve: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Serve a store to workers.",
+    discussion: """
+      Answers on a Unix socket that only its owner may use, unless its mode or an access file says \
+      otherwise; with an access file over TCP as well. SIGTERM and SIGINT end it in good order: what \
+      was received is answered, open sessions are recorded, and all is on disk when it exits with 0. \
+      SIGHUP has it read the access file and the certificates again. A snapshot is served for \
+      reading: inserts are refused, and sessions are not recorded.
+
+      Each setting may be given by a flag, in the environment (REPRISE_LISTEN_SOCKET, \
+      REPRISE_LIMITS_SESSIONS) or in a file, in this order of precedence.
+
+      EXIT STATUS
+        0 ended in good order   1 could not start, or could not save all   64 wrong arguments
+        78 wrong configuration
+
+      EXAMPLES
+        reprise serve --store /var/lib/reprise --socket /run/reprise.sock
+        reprise serve --store ./history --socket ./s --limit sessions=512 --log-level debug
+        reprise serve --config /etc/reprise.json --print-config
+        reprise serve --store ./history --listen 0.0.0.0:7411 --access tokens.json \\
+            --tls-certificate server.pem --tls-key server.key
+        reprise serve --snapshot ./demo.snapshot --socket ./replica.sock
+      """)
+
+  @OptionGroup var flags: ServeFlags
+
+  @Option(name: .customLong("config"), help: "JSON file of settings.")
+  var configurationFile: String?
+
+  @Flag(name: .customLong("print-config"), help: "Print all settings as a JSON file, and exit.")
+  var printsConfiguration = false
+
+  @Flag(
+    name: .customLong("check-config"),
+    help: "Check all settings and the files that they name, and exit.")
+  var checksConfiguration = false
+
+  func run() async throws {
+    // A client that goes away in the middle of its answer is no reason to end.
+    signal(SIGPIPE, SIG_IGN)
+    let files = Machine.raiseFileLimit()
+    if files < Machine.filesMin {
+      throw ExitCode.failure(
+        saying:
+          "this process may open \(files) files, expected at least \(Machine.filesMin); raise "
+          + "the limit (ulimit -n)")
+    }
+    let supervisor = Supervisor()
+    let configuration: ServeConfiguration
+    var settings: SettingsReader
+    do {
+      settings = try await SettingsReader(file: configurationFile)
+      configuration = try ServeConfiguration(flags, &settings, inherited: supervisor.listeners)
+      if printsConfiguration {
+        FileHandle.standardOutput.write(try settings.json() + [10])
+        return
+      }
+      if checksConfiguration {
+        try TreeService.check(configuration.service)
+        print("The configuration is sound.")
+        return
+      }
+    } catch {
+      throw ExitCode(78, saying: "\(error)")
+    }
+    try await run(configuration, supervisor)
+  }
+
+  private func run(
+    _ configuration: ServeConfiguration, _ supervisor: Supervisor
+  ) async throws {
+    var logger = Logger(label: "reprise") { StreamLogHandler.standardError(label: $0) }
+    logger.logLevel = configuration.logLevel
+    let start = ContinuousClock.now
+    let store = try Self.open(configuration, logger)
+    let service: TreeService
+    do {
+      service = try await TreeService.start(store, configuration.service, logger: logger)
+    } catch {
+      store.close()
+      throw ExitCode.failure(saying: "\(error)")
+    }
+    logger.notice(
+      "serving",
+      metadata: [
+        "source": "\(configuration.source)",
+        "addresses": "\(service.addresses.joined(separator: ", "))",
+        "corpora": "\(store.corpora().count)", "version": "\(repriseVersion)",
+        "start_ms": "\(Int(micros(since: start) / 1000))",
+      ])
+    // What goes wrong there is thrown as well.
+    let lifecycleLogger = Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() }
+    // Those that come last end first.
+    let group = ServiceGroupConfiguration(
+      services: [
+        SocketService(
+          service: service, supervisor: supervisor, store: store,
+          drain: .seconds(configuration.drainSeconds), logger: logger),
+        ReloadService(service: service, supervisor: supervisor),
+        WatchdogService(service: service, supervisor: supervisor),
+      ],
+      gracefulShutdownSignals: [.sigterm, .sigint], logger: lifecycleLogger)
+    try await ServiceGroup(configuration: group).run()
+    store.close()
+    logger.notice("stopped; all is on disk")
+  }
+
+  private static func open(
+    _ configuration: ServeConfiguration, _ logger: Logger
+  ) throws -> Store {
+    do throws(StoreError) {
+      switch configuration.source {
+      case .store(let path):
+        return try Store(path: path, options: configuration.storeOptions) { logger.error("\($0)") }
+      case .snapshot(let path):
+        return try Store(snapshot: path, options: configuration.storeOptions)
+      }
+    } catch {
+      throw ExitCode.failure(saying: "\(error)")
+    }
+  }
+}

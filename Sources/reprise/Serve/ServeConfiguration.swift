@@ -1,0 +1,138 @@
+import CorpusStore
+import Foundation
+import Logging
+import TreeService
+import WireProtocol
+
+/// All that `reprise serve` is told: what to serve, where, to whom, and how much of it.
+struct ServeConfiguration {
+  enum Source {
+    case store(path: String)
+    case snapshot(path: String)
+  }
+
+  var source: Source
+  var storeOptions = StoreOptions()
+  var service: ServiceOptions
+  var drainSeconds: Int
+  var logLevel: Logger.Level
+
+  /// - Parameter inherited: Sockets that the supervisor has bound.
+  init(
+    _ flags: ServeFlags, _ settings: inout SettingsReader, inherited: [Listener]
+  ) throws {
+    typealias Mistake = SettingsReader.Mistake
+    let store = try settings.string("store", flag: flags.store)
+    let snapshot = try settings.string("snapshot", flag: flags.snapshot)
+    switch (store, snapshot) {
+    case (let path?, nil): source = .store(path: path)
+    case (nil, let path?): source = .snapshot(path: path)
+    default: throw Mistake(description: "say what to serve: either --store DIR or --snapshot FILE")
+    }
+
+    service = ServiceOptions()
+    service.listeners = try Self.listeners(flags, &settings) + inherited
+    if service.listeners.isEmpty {
+      throw Mistake(
+        description:
+          "say where to answer: --socket PATH, --listen ADDRESS, or a socket of systemd's")
+    }
+    service.accessFile = try settings.string("access", flag: flags.access)
+    service.tls = try Self.tls(flags, &settings)
+    service.threads = try settings.integer("threads", flag: flags.threads, default: 2, in: 1...64)
+    service.sessionSeconds = try settings.integer(
+      "session_seconds", flag: flags.sessionSeconds, default: service.sessionSeconds,
+      in: SessionOpen.ttlSecondsRange)
+    drainSeconds = try settings.integer(
+      "drain_seconds", flag: flags.drainSeconds, default: 60, in: 1...86_400)
+    service.limits = try Self.limits(flags, &settings)
+
+    storeOptions.mapBytes = try settings.integer(
+      "map_bytes", flag: flags.mapBytes, default: storeOptions.mapBytes,
+      in: (1 << 20)...(1 << 44))
+    storeOptions.sealTokens = try settings.integer(
+      "seal_tokens", flag: flags.sealTokens, default: storeOptions.sealTokens, in: 16...(1 << 26))
+
+    let level = try settings.string("log_level", flag: flags.logLevel) ?? "info"
+    guard let level = Logger.Level(rawValue: level) else {
+      throw Mistake(
+        description: "log_level is \"\(level)\", expected "
+          + Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))
+    }
+    logLevel = level
+    try settings.refuseUnknown()
+  }
+
+  private static func listeners(
+    _ flags: ServeFlags, _ settings: inout SettingsReader
+  ) throws(SettingsReader.Mistake) -> [Listener] {
+    var listeners: [Listener] = []
+    let mode = try settings.string("listen.socket_mode", flag: flags.socketMode) ?? "600"
+    let group = try settings.string("listen.socket_group", flag: flags.socketGroup)
+    guard let mode = UInt32(mode, radix: 8), mode <= 0o777 else {
+      throw SettingsReader.Mistake(
+        description:
+          "listen.socket_mode is \"\(mode)\", expected octal digits up to 777, such as 660")
+    }
+    if let path = try settings.string("listen.socket", flag: flags.socket) {
+      listeners.append(.unixSocket(path: path, mode: mode, group: group))
+    }
+    if let address = try settings.string("listen.tcp", flag: flags.listen) {
+      guard let listener = Listener(tcp: address) else {
+        throw SettingsReader.Mistake(
+          description: "listen.tcp is \"\(address)\", expected HOST:PORT, [IPv6]:PORT or a port "
+            + "from 0 to 65535")
+      }
+      listeners.append(listener)
+    }
+    return listeners
+  }
+
+  private static func tls(
+    _ flags: ServeFlags, _ settings: inout SettingsReader
+  ) throws(SettingsReader.Mistake) -> TLSFiles? {
+    let certificate = try settings.string("tls.certificate", flag: flags.tlsCertificate)
+    let key = try settings.string("tls.key", flag: flags.tlsKey)
+    let authority = try settings.string("tls.client_authority", flag: flags.tlsClientAuthority)
+    switch (certificate, key) {
+    case (let certificate?, let key?):
+      return TLSFiles(certificate: certificate, key: key, clientAuthority: authority)
+    case (nil, nil) where authority == nil: return nil
+    default:
+      throw SettingsReader.Mistake(
+        description: "TLS needs both tls.certificate and tls.key; one of them is not set")
+    }
+  }
+
+  private static func limits(
+    _ flags: ServeFlags, _ settings: inout SettingsReader
+  ) throws(SettingsReader.Mistake) -> Limits {
+    var given: [String: Int] = [:]
+    for flag in flags.limits {
+      let parts = flag.split(separator: "=", maxSplits: 1).map(String.init)
+      guard parts.count == 2, let value = Int(parts[1]),
+        Limit.all.contains(where: { $0.name == parts[0] })
+      else {
+        throw SettingsReader.Mistake(
+          description: "--limit \(flag): expected NAME=INTEGER, with one of the names "
+            + Limit.all.map(\.name).joined(separator: ", "))
+      }
+      given[parts[0]] = value
+    }
+    var limits = Limits()
+    limits.memoryBytesMax = Machine.memoryBytes * 8 / 10
+    limits.connectionsMax = min(limits.connectionsMax, Machine.connectionsMax)
+    for limit in Limit.all {
+      limits[keyPath: limit.keyPath] = try settings.integer(
+        "limits.\(limit.name)", flag: given[limit.name], default: limits[keyPath: limit.keyPath],
+        in: limit.range)
+    }
+    if limits.connectionsMax > Machine.connectionsMax {
+      throw SettingsReader.Mistake(
+        description:
+          "limits.connections is \(limits.connectionsMax), but this process may open only "
+          + "enough files for \(Machine.connectionsMax); raise its limit (ulimit -n, LimitNOFILE)")
+    }
+    return limits
+  }
+}

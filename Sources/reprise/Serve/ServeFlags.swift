@@ -1,0 +1,65 @@
+import ArgumentParser
+
+/// The flags of `reprise serve`. All of them may be set by environment and file as well, so none has a
+/// default here.
+struct ServeFlags: ParsableArguments {
+  @Option(help: "Directory of the store; made if it is not there.")
+  var store: String?
+
+  @Option(help: "File of a snapshot to serve for reading, instead of a store.")
+  var snapshot: String?
+
+  @Option(help: "Unix socket to answer on.")
+  var socket: String?
+
+  @Option(help: "Rights of the socket's file, in octal digits. (default: 600)")
+  var socketMode: String?
+
+  @Option(help: "Group of the socket's file.")
+  var socketGroup: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Address to answer on over TCP, HOST:PORT, or a port on 127.0.0.1. Needs --access, and other "
+        + "than on loopback TLS.", valueName: "address"))
+  var listen: String?
+
+  @Option(help: "PEM file of the certificate for TCP, and of those between it and its authority.")
+  var tlsCertificate: String?
+
+  @Option(help: "PEM file of the certificate's key.")
+  var tlsKey: String?
+
+  @Option(help: "PEM file of authorities. Clients must have a certificate of one of them.")
+  var tlsClientAuthority: String?
+
+  @Option(help: "File of access tokens; `reprise token create` adds one.")
+  var access: String?
+
+  @Option(help: "Event loops; each answers its connections itself. (default: 2)")
+  var threads: Int?
+
+  @Option(help: "Most bytes that a corpus may grow to, as address space. (default: 64 GiB)")
+  var mapBytes: Int?
+
+  @Option(help: "Tokens after which a growing index is sealed.")
+  var sealTokens: Int?
+
+  @Option(
+    help:
+      "Seconds after which a session without calls ends, where it names no ttl_s. (default: 600)")
+  var sessionSeconds: Int?
+
+  @Option(help: "Seconds that stopping may take. (default: 60)")
+  var drainSeconds: Int?
+
+  @Option(
+    name: .customLong("limit"),
+    help: ArgumentHelp(
+      "A bound, under its name in docs/protocol.md; may be given again.", valueName: "name=value"))
+  var limits: [String] = []
+
+  @Option(
+    help: "Least level that is logged: trace, debug, info, notice, warning, error. (default: info)")
+  var logLevel: String?
+}

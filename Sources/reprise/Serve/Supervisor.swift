@@ -1,0 +1,58 @@
+import Foundation
+import TreeService
+
+/// Whoever started this process, where that is systemd: sockets that it has bound, and what it wants to
+/// be told (sd_listen_fds(3), sd_notify(3)).
+struct Supervisor {
+  /// Sockets that are bound already.
+  let listeners: [Listener]
+  private let notifySocket: String?
+  /// Time in which it wants a sign of life; nil where it wants none.
+  let watchdog: Duration?
+
+  init(environment: [String: String] = ProcessInfo.processInfo.environment) {
+    let process = "\(getpid())"
+    notifySocket = environment["NOTIFY_SOCKET"]
+    // From descriptor 3 on, and only for the process that it names.
+    let count = environment["LISTEN_PID"] == process ? Int32(environment["LISTEN_FDS"] ?? "") : nil
+    listeners = (0..<max(0, min(count ?? 0, 64))).map { .inherited(descriptor: 3 + $0) }
+    let isWatched = environment["WATCHDOG_PID"].map { $0 == process } ?? true
+    watchdog =
+      isWatched
+      ? environment["WATCHDOG_USEC"].flatMap { Int($0) }.map { .microseconds($0) } : nil
+  }
+
+  func ready() { notify("READY=1") }
+  func stopping() { notify("STOPPING=1") }
+  func alive() { notify("WATCHDOG=1") }
+
+  func reloading() {
+    var time = timespec()
+    unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+    notify("RELOADING=1\nMONOTONIC_USEC=\(time.tv_sec * 1_000_000 + time.tv_nsec / 1000)")
+  }
+
+  /// What cannot be sent is not: nobody may be listening.
+  private func notify(_ state: String) {
+    guard let notifySocket else { return }
+    let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+    if descriptor < 0 { return }
+    defer { close(descriptor) }
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    var path = [UInt8](notifySocket.utf8)
+    // '@' stands for the zero byte of an abstract name.
+    if path.first == UInt8(ascii: "@") { path[0] = 0 }
+    if path.count > 107 { return }
+    // SAFETY: the path is shorter than `sun_path`.
+    unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path) }
+    let offset = MemoryLayout<sockaddr_un>.offset(of: \.sun_path) ?? 2
+    let size = socklen_t(offset + path.count)
+    let bytes = [UInt8](state.utf8)
+    _ = unsafe withUnsafePointer(to: &address) { pointer in
+      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+        unsafe sendto(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL), address, size)
+      }
+    }
+  }
+}
