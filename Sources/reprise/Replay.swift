@@ -42,7 +42,7 @@ struct Replay: AsyncParsableCommand {
     if warm < 0 { throw ValidationError("--warm is \(warm), expected 0 or more") }
     if let eval, eval < 0 { throw ValidationError("--eval is \(eval), expected 0 or more") }
     if snapshot == nil { return }
-    if history.socket != nil || history.store != nil {
+    if history.namesService || history.store != nil {
       throw ValidationError("--snapshot excludes --socket and --store; give one of them")
     }
     if corpus != nil {
@@ -58,7 +58,7 @@ struct Replay: AsyncParsableCommand {
   func run() async throws {
     let input = try LineInput(file)
     try await reportingErrors {
-      let isElsewhere = history.store != nil || history.socket != nil || snapshot != nil
+      let isElsewhere = history.store != nil || history.namesService || snapshot != nil
       let temporary = isElsewhere ? nil : TemporaryStore()
       defer { temporary?.remove() }
       let access =

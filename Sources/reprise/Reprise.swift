@@ -23,6 +23,6 @@ struct Reprise: AsyncParsableCommand {
     version: repriseVersion,
     subcommands: [
       Serve.self, Insert.self, Forget.self, SpeculateCommand.self, CorpusCommand.self,
-      SnapshotCommand.self, Check.self, Replay.self, Sample.self,
+      SnapshotCommand.self, TokenCommand.self, Check.self, Replay.self, Sample.self,
     ])
 }

@@ -6,13 +6,15 @@ import WireProtocol
 struct ServiceAccess: HistoryAccess {
   let client: RepriseClient
 
-  init(socket: String) {
+  init(_ address: RepriseClient.Address, token: String?, tls: RepriseClient.TLS?) {
     var configuration = RepriseClient.Configuration()
     // A person waits; a worker would not.
     configuration.deadline = .seconds(10)
     configuration.writeDeadline = .seconds(600)
     configuration.operationDeadline = .seconds(86_400)
-    client = RepriseClient(.unixSocket(path: socket), configuration: configuration)
+    configuration.accessToken = token
+    configuration.tls = tls
+    client = RepriseClient(address, configuration: configuration)
   }
 
   func createCorpus(_ call: CorpusCreate) async throws -> CorpusDescription {

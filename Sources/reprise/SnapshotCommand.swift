@@ -102,7 +102,7 @@ struct SnapshotCommand: AsyncParsableCommand {
     func run() async throws {
       let reference = snapshot.reference
       let verified: SnapshotDescription
-      if case .file = reference, history.socket == nil {
+      if case .file = reference, !history.namesService {
         // It needs no store; an empty one lends its reader.
         verified = try await reportingErrors {
           let temporary = TemporaryStore()

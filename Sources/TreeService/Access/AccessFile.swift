@@ -112,9 +112,24 @@ public struct AccessFile: Sendable {
         path: path, reason: "there is a token \"\(entry.grant.name)\" already; choose another name")
     }
     file.entries.append(entry)
+    try file.write(to: path)
+  }
+
+  /// Takes a token away.
+  public static func remove(name: String, from path: String) throws {
+    var file = try AccessFile(path: path)
+    guard let position = file.entries.firstIndex(where: { $0.grant.name == name }) else {
+      throw Mistake(
+        path: path, reason: "there is no token \"\(name)\"; `reprise token list` shows those there are")
+    }
+    file.entries.remove(at: position)
+    try file.write(to: path)
+  }
+
+  private func write(to path: String) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    let data = try encoder.encode(Contents(tokens: file.entries.map(Contents.Token.init)))
+    let data = try encoder.encode(Contents(tokens: entries.map(Contents.Token.init)))
     let beside = "\(path).new"
     guard
       FileManager.default.createFile(

@@ -1,0 +1,134 @@
+import ArgumentParser
+import Foundation
+import TreeService
+
+struct TokenCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "token",
+    abstract: "Say who may use a service: make, list and take away access tokens.",
+    discussion: """
+      Tokens stand in a file by their SHA-256 alone. A running service reads the file again on SIGHUP.
+
+      EXAMPLES
+        reprise token create --access tokens.json --name agents --corpora 'agents,sql-*' \\
+            --rights draft,insert
+        reprise token list --access tokens.json
+        reprise token revoke --access tokens.json agents && systemctl reload reprise
+      """,
+    subcommands: [Create.self, List.self, Revoke.self])
+
+  struct Create: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Make a token, and print it: it is shown this once.",
+      discussion: """
+        Rights: draft (drafts and statistics, and sessions that leave nothing behind), insert \
+        (sessions that join the history, inserts, making corpora), admin (dropping, merging, \
+        forgetting, snapshots).
+
+        EXAMPLES
+          reprise token create --access tokens.json --name agents --corpora agents > agents.token
+          reprise token create --access tokens.json --name operator --rights draft,insert,admin
+        """)
+
+    @Option(help: "File of access tokens; made if it is not there.")
+    var access: String
+
+    @Option(help: "Who it is for, 1 to 64 bytes.")
+    var name: String
+
+    @Option(help: "Corpora, with commas between them; '*' at the end stands for any ending.")
+    var corpora = "*"
+
+    @Option(help: "Of draft, insert, admin, with commas between them.")
+    var rights = "draft,insert"
+
+    @Option(help: "Requests a second; without it the service's limit holds.")
+    var requestsPerSecond: Int?
+
+    func validate() throws {
+      if !(1...64).contains(name.utf8.count) {
+        throw ValidationError("--name has \(name.utf8.count) bytes, expected 1 to 64")
+      }
+      if let requestsPerSecond, !(1...(1 << 20)).contains(requestsPerSecond) {
+        throw ValidationError(
+          "--requests-per-second is \(requestsPerSecond), expected 1 to \(1 << 20)")
+      }
+    }
+
+    func run() throws {
+      try reportingMistakes {
+        let patterns = try corpora.split(separator: ",").map { text in
+          guard let pattern = CorpusPattern(String(text)) else {
+            throw ValidationError(
+              "--corpora: \"\(text)\" is no corpus's name; expected letters, digits, '.', '_', '-', "
+                + "and perhaps '*' at the end")
+          }
+          return pattern
+        }
+        let rights = try Rights(names: rights.split(separator: ",").map(String.init))
+        let token = TokenDigest.newToken()
+        try AccessFile.add(
+          AccessFile.Entry(
+            grant: Grant(
+              name: name, corpora: patterns, rights: rights, requestsPerSecond: requestsPerSecond),
+            digest: TokenDigest(token: token)),
+          to: access)
+        print(token)
+      }
+    }
+  }
+
+  struct List: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Show who has a token, and for what.",
+      discussion: """
+        EXAMPLE
+          reprise token list --access tokens.json
+        """)
+
+    @Option(help: "File of access tokens.")
+    var access: String
+
+    func run() throws {
+      try reportingMistakes {
+        let rows = try AccessFile(path: access).entries.map { entry in
+          [
+            entry.grant.name, entry.grant.rights.names.joined(separator: ","),
+            entry.grant.corpora.map(\.description).joined(separator: ","),
+            entry.grant.requestsPerSecond.map { "\($0)" } ?? "-",
+          ]
+        }
+        printTable(["name", "rights", "corpora", "requests a second"], rows)
+      }
+    }
+  }
+
+  struct Revoke: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Take a token away.",
+      discussion: """
+        EXAMPLE
+          reprise token revoke --access tokens.json agents
+        """)
+
+    @Option(help: "File of access tokens.")
+    var access: String
+
+    @Argument(help: "Who it was for.")
+    var name: String
+
+    func run() throws {
+      try reportingMistakes { try AccessFile.remove(name: name, from: access) }
+    }
+  }
+}
+
+private func reportingMistakes(_ body: () throws -> Void) throws {
+  do {
+    try body()
+  } catch let mistake as AccessFile.Mistake {
+    throw ExitCode.failure(saying: "\(mistake)")
+  } catch let error as Rights.UnknownRight {
+    throw ValidationError("--rights: \(error)")
+  }
+}
