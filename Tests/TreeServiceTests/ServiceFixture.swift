@@ -80,16 +80,18 @@ final class RawConnection: @unchecked Sendable {
 
   deinit { close() }
 
-  func send(_ text: String) {
+  /// Whether all of it could be sent.
+  @discardableResult func send(_ text: String) -> Bool {
     let bytes = [UInt8](text.utf8)
     var sent = 0
     while sent < bytes.count {
       let count = unsafe bytes[sent...].withUnsafeBytes { bytes in
         unsafe Glibc.send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
       }
-      if count <= 0 { return }
+      if count <= 0 { return false }
       sent += count
     }
+    return true
   }
 
   /// Says that no more will be sent.
