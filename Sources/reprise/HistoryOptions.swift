@@ -13,7 +13,8 @@ struct HistoryOptions: ParsableArguments {
     help: ArgumentHelp("Address of a running service instead, over TCP.", valueName: "host:port"))
   var connect: String?
 
-  @Option(help: "File with the access token for the service. [env: REPRISE_TOKEN, the token itself]")
+  @Option(
+    help: "File with the access token for the service. [env: REPRISE_TOKEN, the token itself]")
   var tokenFile: String?
 
   @Option(help: "With --connect: PEM file of authorities, for a service that encrypts.")

@@ -95,7 +95,8 @@ import WireProtocol
     }
     #expect(connection.ask(Self.step("s1", accepting: 5)).contains("\"match_length\""))
     // A long prompt is indexed elsewhere; its session may come to stand when nobody is there any more.
-    let long = Call.sessionOpen(SessionOpen(corpus: "c", prompt: [Int32](repeating: 3, count: 60_000)))
+    let long = Call.sessionOpen(
+      SessionOpen(corpus: "c", prompt: [Int32](repeating: 3, count: 60_000)))
     var writer = JSONWriter()
     Request(id: .number(9), call: long).write(to: &writer)
     connection.send(String(decoding: writer.bytes, as: UTF8.self))

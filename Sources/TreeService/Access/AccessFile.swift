@@ -120,7 +120,8 @@ public struct AccessFile: Sendable {
     var file = try AccessFile(path: path)
     guard let position = file.entries.firstIndex(where: { $0.grant.name == name }) else {
       throw Mistake(
-        path: path, reason: "there is no token \"\(name)\"; `reprise token list` shows those there are")
+        path: path,
+        reason: "there is no token \"\(name)\"; `reprise token list` shows those there are")
     }
     file.entries.remove(at: position)
     try file.write(to: path)
