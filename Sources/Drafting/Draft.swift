@@ -53,13 +53,19 @@ public struct Draft: Equatable, Sendable {
   /// How many drafted tokens a model accepts that goes on with `output`: the length of the path
   /// in the draft that the output follows.
   public func acceptedTokens(by output: ArraySlice<Int32>) -> Int {
+    Self.acceptedTokens(tokens.span, parents.span, by: output.span)
+  }
+
+  /// The same of a draft of which only these two are at hand.
+  public static func acceptedTokens(
+    _ tokens: Span<Int32>, _ parents: Span<Int32>, by output: Span<Int32>
+  ) -> Int {
     var accepted = 0
     var parent: Int32 = -1
     for place in tokens.indices {
       // Parents stand before their children, so one pass is enough.
-      let next = output.startIndex + accepted
-      if next == output.endIndex { break }
-      if parents[place] == parent && tokens[place] == output[next] {
+      if accepted == output.count { break }
+      if parents[place] == parent && tokens[place] == output[accepted] {
         parent = Int32(place)
         accepted += 1
       }

@@ -205,6 +205,9 @@ public final class Environment: @unchecked Sendable {
     public var usedBytes: Int
     /// Bytes that the file takes on the disk.
     public var diskBytes: Int
+    /// How many transactions have been committed since the oldest that is being read. What they
+    /// freed cannot be used again yet.
+    public var transactionsPinned: Int
     /// Largest key, in bytes.
     public var keyBytesMax: Int
   }
@@ -219,10 +222,12 @@ public final class Environment: @unchecked Sendable {
     var status = stat()
     unsafe mdb_env_get_fd(handle, &descriptor)
     unsafe fstat(descriptor, &status)
+    let last = unsafe information.me_last_txnid
     return Usage(
       mapBytes: unsafe information.me_mapsize,
       usedBytes: unsafe (information.me_last_pgno + 1) * Int(statistics.ms_psize),
       diskBytes: Int(status.st_blocks) * 512,
+      transactionsPinned: max(0, last - min(last, oldestRead())),
       keyBytesMax: Int(unsafe mdb_env_get_maxkeysize(handle)))
   }
 }

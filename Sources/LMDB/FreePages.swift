@@ -123,8 +123,8 @@ extension Environment {
     return pages
   }
 
-  /// The oldest transaction that is being read. The caller has one itself, so there is one.
-  private func oldestRead() -> Int {
+  /// The oldest transaction that is being read; the largest number where none is.
+  func oldestRead() -> Int {
     var oldest = Int.max
     unsafe withUnsafeMutablePointer(to: &oldest) { oldest in
       // Each line is process, thread and transaction; "-" for a slot without a transaction.

@@ -8,6 +8,8 @@ public struct ServiceOptions: Sendable {
   public var accessFile: String?
   /// What connections over TCP are encrypted with. Addresses that other hosts reach need it.
   public var tls: TLSFiles?
+  /// Where metrics and health are told over HTTP, to whoever asks; nil for nowhere.
+  public var http: (host: String, port: Int)?
   public var limits = Limits()
   /// Event loops. Each answers its connections itself.
   public var threads = 2

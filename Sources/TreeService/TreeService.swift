@@ -17,6 +17,7 @@ public final class TreeService: Sendable {
   private let connections: ConnectionSet
   private let everySecond: RepeatedTask
   private let socketFiles: [SocketFile]
+  private let http: HTTPListening?
 
   /// Listens. The store must be open; it stays the caller's to close.
   ///
@@ -32,18 +33,24 @@ public final class TreeService: Sendable {
     var listening = Listening(responder, certificates, group, connections)
     do {
       for listener in options.listeners { try await listening.open(listener) }
+      var http: HTTPListening?
+      if let (host, port) = options.http {
+        http = try await HTTPListening(host, port, responder)
+      }
+      responder.setReady()
+      return TreeService(responder, certificates, group, listening, connections, http)
     } catch {
       await listening.close()
       try? await group.shutdownGracefully()
       throw error
     }
-    return TreeService(responder, certificates, group, listening, connections)
   }
 
   private init(
     _ responder: Responder, _ certificates: Certificates?, _ group: MultiThreadedEventLoopGroup,
-    _ listening: Listening, _ connections: ConnectionSet
+    _ listening: Listening, _ connections: ConnectionSet, _ http: HTTPListening?
   ) {
+    self.http = http
     self.responder = responder
     self.certificates = certificates
     self.group = group
@@ -95,6 +102,9 @@ public final class TreeService: Sendable {
   /// The port of the first TCP listener.
   public var port: Int? { channels.lazy.compactMap { $0.localAddress?.port }.first }
 
+  /// The port that metrics are told on.
+  public var httpPort: Int? { http?.channel.localAddress?.port }
+
   /// Reads the access file and the certificates again. Where one has a mistake it stays as it was,
   /// and the log says so.
   public func reload() {
@@ -114,6 +124,7 @@ public final class TreeService: Sendable {
   /// meanwhile. Those that wait for their turn are answered `busy`.
   public func stop() async throws {
     everySecond.cancel()
+    responder.setStopping()
     for channel in channels { try? await channel.close().get() }
     await responder.operations.end()
     // Each connection's own event loop closes it, after the requests that it has received.
@@ -123,5 +134,6 @@ public final class TreeService: Sendable {
     }
     try await group.shutdownGracefully()
     for file in socketFiles { file.remove() }
+    await http?.close()
   }
 }

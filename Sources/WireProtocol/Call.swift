@@ -5,6 +5,7 @@ public enum Call: Equatable, Sendable {
   case serverInfo
   /// Says who calls on this connection from now on.
   case serverAuthenticate(ServerAuthenticate)
+  case serverMetrics
   case healthLive
   case healthReady
   case corpusCreate(CorpusCreate)
@@ -25,28 +26,29 @@ public enum Call: Equatable, Sendable {
   case snapshotDelete(snapshot: String)
   case snapshotRestore(SnapshotRestore)
 
-  public var method: String {
+  public var method: Method {
     switch self {
-    case .serverInfo: "server.info"
-    case .serverAuthenticate: "server.authenticate"
-    case .healthLive: "health.live"
-    case .healthReady: "health.ready"
-    case .corpusCreate: "corpus.create"
-    case .corpusList: "corpus.list"
-    case .corpusStats: "corpus.stats"
-    case .corpusDrop: "corpus.drop"
-    case .corpusMerge: "corpus.merge"
-    case .sequenceInsert: "sequence.insert"
-    case .sequenceForget: "sequence.forget"
-    case .speculate: "speculate"
-    case .sessionOpen: "session.open"
-    case .sessionStep: "session.step"
-    case .sessionClose: "session.close"
-    case .snapshotCreate: "snapshot.create"
-    case .snapshotList: "snapshot.list"
-    case .snapshotVerify: "snapshot.verify"
-    case .snapshotDelete: "snapshot.delete"
-    case .snapshotRestore: "snapshot.restore"
+    case .serverInfo: .serverInfo
+    case .serverAuthenticate: .serverAuthenticate
+    case .serverMetrics: .serverMetrics
+    case .healthLive: .healthLive
+    case .healthReady: .healthReady
+    case .corpusCreate: .corpusCreate
+    case .corpusList: .corpusList
+    case .corpusStats: .corpusStats
+    case .corpusDrop: .corpusDrop
+    case .corpusMerge: .corpusMerge
+    case .sequenceInsert: .sequenceInsert
+    case .sequenceForget: .sequenceForget
+    case .speculate: .speculate
+    case .sessionOpen: .sessionOpen
+    case .sessionStep: .sessionStep
+    case .sessionClose: .sessionClose
+    case .snapshotCreate: .snapshotCreate
+    case .snapshotList: .snapshotList
+    case .snapshotVerify: .snapshotVerify
+    case .snapshotDelete: .snapshotDelete
+    case .snapshotRestore: .snapshotRestore
     }
   }
 
@@ -56,48 +58,50 @@ public enum Call: Equatable, Sendable {
       throw WireError(
         .invalidParams, "params must be an object of named members", ["member": .text("params")])
     }
-    switch method {
-    case "session.step": self = .sessionStep(try SessionStep(params, limits))
-    case "speculate": self = .speculate(try Speculate(params, limits))
-    case "session.open": self = .sessionOpen(try SessionOpen(params, limits))
-    case "session.close": self = .sessionClose(try SessionClose(params, limits))
-    case "sequence.insert": self = .sequenceInsert(try SequenceInsert(params, limits))
-    case "corpus.create": self = .corpusCreate(try CorpusCreate(params, limits))
-    case "corpus.drop": self = .corpusDrop(try CorpusDrop(params))
-    case "corpus.stats":
+    guard let known = Method(name: method) else {
+      throw WireError(
+        .methodNotFound,
+        "there is no method \"\(method.prefix(64))\"; docs/protocol.md lists those that there are",
+        ["method": .text(String(method.prefix(64)))])
+    }
+    switch known {
+    case .sessionStep: self = .sessionStep(try SessionStep(params, limits))
+    case .speculate: self = .speculate(try Speculate(params, limits))
+    case .sessionOpen: self = .sessionOpen(try SessionOpen(params, limits))
+    case .sessionClose: self = .sessionClose(try SessionClose(params, limits))
+    case .sequenceInsert: self = .sequenceInsert(try SequenceInsert(params, limits))
+    case .corpusCreate: self = .corpusCreate(try CorpusCreate(params, limits))
+    case .corpusDrop: self = .corpusDrop(try CorpusDrop(params))
+    case .corpusStats:
       self = .corpusStats(corpus: try required(try Self.corpusAlone(params), "corpus"))
-    case "corpus.merge": self = .corpusMerge(try CorpusMerge(params))
-    case "sequence.forget": self = .sequenceForget(try SequenceForget(params, limits))
-    case "snapshot.create": self = .snapshotCreate(try SnapshotCreate(params, limits))
-    case "snapshot.list": self = .snapshotList(corpus: try Self.corpusAlone(params))
-    case "snapshot.verify": self = .snapshotVerify(try SnapshotReference(params, limits))
-    case "snapshot.delete":
+    case .corpusMerge: self = .corpusMerge(try CorpusMerge(params))
+    case .sequenceForget: self = .sequenceForget(try SequenceForget(params, limits))
+    case .snapshotCreate: self = .snapshotCreate(try SnapshotCreate(params, limits))
+    case .snapshotList: self = .snapshotList(corpus: try Self.corpusAlone(params))
+    case .snapshotVerify: self = .snapshotVerify(try SnapshotReference(params, limits))
+    case .snapshotDelete:
       var snapshot: String?
       try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
         guard name == "snapshot" else { throw member.unknown }
         try member.set(&snapshot, member.snapshotName(limits))
       }
       self = .snapshotDelete(snapshot: try required(snapshot, "snapshot"))
-    case "server.authenticate":
-      self = .serverAuthenticate(try ServerAuthenticate(params, limits))
-    case "snapshot.restore": self = .snapshotRestore(try SnapshotRestore(params, limits))
-    case "corpus.list", "server.info", "health.live", "health.ready":
-      try params?.forEachMember(of: "params") { (_, member) throws(WireError) in
-        throw member.unknown
-      }
-      self =
-        switch method {
-        case "corpus.list": .corpusList
-        case "server.info": .serverInfo
-        case "health.live": .healthLive
-        default: .healthReady
-        }
-    default:
-      throw WireError(
-        .methodNotFound,
-        "there is no method \"\(method.prefix(64))\"; docs/protocol.md lists those that there are",
-        ["method": .text(String(method.prefix(64)))])
+    case .snapshotRestore: self = .snapshotRestore(try SnapshotRestore(params, limits))
+    case .serverAuthenticate: self = .serverAuthenticate(try ServerAuthenticate(params, limits))
+    case .corpusList: self = try Self.alone(.corpusList, params)
+    case .serverInfo: self = try Self.alone(.serverInfo, params)
+    case .serverMetrics: self = try Self.alone(.serverMetrics, params)
+    case .healthLive: self = try Self.alone(.healthLive, params)
+    case .healthReady: self = try Self.alone(.healthReady, params)
     }
+  }
+
+  /// Refuses any params.
+  private static func alone(_ call: Call, _ params: JSONValue?) throws(WireError) -> Call {
+    try params?.forEachMember(of: "params") { (_, member) throws(WireError) in
+      throw member.unknown
+    }
+    return call
   }
 
   /// Reads params that have no other member than `corpus`.
@@ -113,7 +117,7 @@ public enum Call: Equatable, Sendable {
   /// Writes the members of `params`.
   func writeParams(to writer: inout JSONWriter) {
     switch self {
-    case .serverInfo, .healthLive, .healthReady, .corpusList: break
+    case .serverInfo, .serverMetrics, .healthLive, .healthReady, .corpusList: break
     case .serverAuthenticate(let call): call.write(to: &writer)
     case .corpusStats(let corpus):
       writer.name("corpus")

@@ -19,7 +19,7 @@ public struct Request: Sendable {
       id.write(to: &writer)
     }
     writer.name("method")
-    writer.string(call.method)
+    writer.string(call.method.name)
     writer.name("params")
     writer.beginObject()
     call.writeParams(to: &writer)

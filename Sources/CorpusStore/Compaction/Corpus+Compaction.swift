@@ -70,6 +70,10 @@ extension Corpus {
       change.unlogged = finished.map(\.order)
     }
     try change.carryOut(retiring: part)
+    activity.note { activity in
+      activity.sealings += 1
+      activity.sealedTokens += part.finishedSize.tokens
+    }
   }
 
   // MARK: Merging
@@ -109,6 +113,10 @@ extension Corpus {
       builder.build(isCancelled: { [self] in isClosing || turns.segments.isWantedUrgently }))
     change.dropped = segments.map { SegmentChunks($0.number, $0.record, file) }
     try change.carryOut()
+    activity.note { activity in
+      activity.merges += 1
+      activity.mergedTokens += expected.tokens
+    }
   }
 
   /// Calls `body` with each sequence of a segment, in the order of its text.

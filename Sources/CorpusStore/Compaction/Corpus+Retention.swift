@@ -33,6 +33,7 @@ extension Corpus {
       guard leaving > 0 else { return }
       let last = sequences[leaving - 1].order
       try remove { $0.order <= last }
+      activity.note { $0.sequencesRemoved += leaving }
       try releaseFreePages()
     }
   }
@@ -70,6 +71,7 @@ extension Corpus {
     return try turns.takeHistory { () throws(StoreError) in
       let removed = try remove { $0.committedSeconds + UInt64(age) < now }
       if removed.size.sequences == 0 { return false }
+      activity.note { $0.sequencesRemoved += removed.size.sequences }
       try releaseFreePages()
       return true
     }

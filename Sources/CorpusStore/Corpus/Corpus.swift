@@ -20,6 +20,7 @@ public final class Corpus: @unchecked Sendable {
   public let settings: CorpusSettings
 
   private(set) var file: CorpusFile
+  let activity = ActivityLog()
   let options: StoreOptions
   let turns = Turns()
   /// nil where history is only read.
@@ -404,10 +405,15 @@ public final class Corpus: @unchecked Sendable {
 
   public func stats() -> CorpusStats {
     var stats = CorpusStats()
+    stats.activity = activity.current
     lock.withLock {
       stats.damage = state.damage + (state.failure.map { ["\($0)"] } ?? [])
       guard let history = state.history, !state.isClosed else { return }
-      stats.bytesOnDisk = file.environment.usage().diskBytes
+      let usage = file.environment.usage()
+      stats.bytesOnDisk = usage.diskBytes
+      stats.mapBytes = usage.mapBytes
+      stats.mapUsedBytes = usage.usedBytes
+      stats.transactionsPinned = usage.transactionsPinned
       stats.sequences = history.size.sequences
       stats.tokens = history.size.tokens
       for segment in history.segments { stats.extendOrders(by: segment.record.orders) }
@@ -424,6 +430,11 @@ public final class Corpus: @unchecked Sendable {
       stats.sequencesUnsaved = state.sequencesUnsaved
     }
     return stats
+  }
+
+  /// Bytes that the corpus's file takes on the disk.
+  public var bytesOnDisk: Int {
+    lock.withLock { state.isClosed ? 0 : file.environment.usage().diskBytes }
   }
 
   /// Tokens in each segment, oldest first.

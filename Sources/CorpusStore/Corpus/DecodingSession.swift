@@ -41,6 +41,10 @@ public final class DecodingSession: @unchecked Sendable {
   private var part: GrowingPart?
   private var tail = GrowingIndex.Tail()
 
+  /// The last draft, until it is known how much of it the model accepted.
+  private var drafted: [Int32] = []
+  private var draftedParents: [Int32] = []
+
   /// Room is set aside for an output of so many tokens. Memory is taken only as it comes.
   private static let outputTokensExpected = 1024
 
@@ -100,15 +104,21 @@ public final class DecodingSession: @unchecked Sendable {
   ///   - accepted: Drafted tokens that the model accepted, and its own.
   ///   - draft: Receives the better of the local and the shared draft, the local one at equal
   ///     score.
+  /// - Returns: How many tokens of the draft before this one were accepted; nil where that was
+  ///   empty, or nothing was accepted at all.
   /// - Throws: `closed` after `close`, `corrupt` where the corpus is damaged.
+  @discardableResult
   public func step(
     accepting accepted: Span<Int32>, _ options: DraftOptions, using scratch: inout DraftScratch,
     into draft: inout Draft
-  ) throws(StoreError) {
-    let result: Result<Void, StoreError> = lock.withLock {
+  ) throws(StoreError) -> Int? {
+    let result: Result<Int?, StoreError> = lock.withLock {
       guard state == .open, let local else {
         return .failure(.closed(corpus: corpus.name))
       }
+      let outcome =
+        drafted.isEmpty || accepted.isEmpty
+        ? nil : Draft.acceptedTokens(drafted.span, draftedParents.span, by: accepted)
       let known = context.count
       for position in accepted.indices { context.append(accepted[position]) }
       local.append(accepted)
@@ -122,9 +132,13 @@ public final class DecodingSession: @unchecked Sendable {
       if case .success = status, scratch.shared.score > draft.score {
         swap(&draft, &scratch.shared)
       }
-      return status
+      drafted.removeAll(keepingCapacity: true)
+      drafted.append(contentsOf: draft.tokens)
+      draftedParents.removeAll(keepingCapacity: true)
+      draftedParents.append(contentsOf: draft.parents)
+      return status.map { outcome }
     }
-    try result.get()
+    return try result.get()
   }
 
   /// Adds the context from `known` on to the shared history, where that is wanted, and brings the

@@ -166,6 +166,11 @@ public struct CorpusStats: Equatable, Sendable {
   public var openTokens = 0
   /// What the corpus's file takes.
   public var bytesOnDisk = 0
+  /// Address space for the file, and how far it was ever filled.
+  public var mapBytes = 0
+  public var mapUsedBytes = 0
+  /// Transactions committed since the oldest that is still being read.
+  public var transactionsPinned = 0
   /// Growing indexes and their sequences; sealed indexes are counted on disk.
   public var bytesInMemory = 0
   public var segments = 0
@@ -177,6 +182,7 @@ public struct CorpusStats: Equatable, Sendable {
   public var sequencesUnsaved = 0
   /// What was found damaged and set aside, and what became of it: one sentence each.
   public var damage: [String] = []
+  public var activity = CorpusActivity()
 
   public init() {}
 

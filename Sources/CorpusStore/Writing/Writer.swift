@@ -299,9 +299,12 @@ final class Writer: @unchecked Sendable {
     _ jobs: [any WriteJob], nextOrder: UInt64, _ corpus: Corpus
   ) throws(StoreError) {
     let file = corpus.file
+    let start = ContinuousClock.now
     try file.write(nextOrder: nextOrder) { (transaction) throws(LMDBError) in
       for job in jobs { try job.write(transaction, file) }
     }
+    let seconds = (ContinuousClock.now - start) / .seconds(1)
+    corpus.activity.note { $0.commits.add(seconds) }
   }
 
   private func didSave(_ corpus: Corpus) {

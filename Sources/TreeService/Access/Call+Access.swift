@@ -7,6 +7,8 @@ extension Call {
     case anybody
     /// Any holder of a token may; what is shown is what it covers.
     case holder
+    /// Only holders of tokens for all corpora may: it tells of all of them.
+    case everything
     /// Sessions are the holder's own, found by their names.
     case ownSession
     case corpus(String, Rights)
@@ -21,6 +23,7 @@ extension Call {
     switch self {
     case .serverInfo, .healthLive, .healthReady, .serverAuthenticate: .anybody
     case .corpusList, .snapshotList: .holder
+    case .serverMetrics: .everything
     case .sessionStep, .sessionClose: .ownSession
     case .corpusStats(let corpus): .corpus(corpus, .draft)
     case .speculate(let call): .corpus(call.corpus, .draft)
@@ -58,6 +61,8 @@ extension Grant {
   func check(_ access: Call.Access) throws(WireError) {
     switch access {
     case .anybody, .holder: break
+    case .everything:
+      if !coversAll { throw .unauthorized(needs: "a token for all corpora", "this") }
     case .ownSession: try check(.draft, "this")
     case .corpus(let name, let needed): try check(name, needed)
     case .making(let name, let needed):

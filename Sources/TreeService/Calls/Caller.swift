@@ -11,6 +11,8 @@ package struct Caller {
 
   var scratch = DraftScratch()
   var draft = Draft()
+  /// What was counted since the connection's last read.
+  var tally = Tally()
 
   init(_ principal: Principal?, _ owner: SessionOwner) {
     self.principal = principal

@@ -21,7 +21,7 @@ final class ResourceGauge: Sendable {
 
   func look() {
     memory.store(Self.anonymousBytes(), ordering: .relaxed)
-    disk.store(store.corpora().reduce(0) { $0 + $1.stats().bytesOnDisk }, ordering: .relaxed)
+    disk.store(store.corpora().reduce(0) { $0 + $1.bytesOnDisk }, ordering: .relaxed)
   }
 
   /// New sessions are refused before old ones get slow.

@@ -2,6 +2,7 @@ import CorpusStore
 import Drafting
 import Logging
 import NIOCore
+import Synchronization
 import WireProtocol
 
 /// Carries calls out, for callers that may have it. What only reads memory is answered at once, by the caller's thread; what has
@@ -12,6 +13,8 @@ package final class Responder: Sendable {
   let access: AccessControl
   let options: ServiceOptions
   let resources: ResourceGauge
+  let metrics = Metrics()
+  private let phase = Atomic(Phase.starting.rawValue)
   let logger: Logger
   private let started = NIODeadline.now()
   /// Runs the few calls that wait for the disk themselves: making and dropping corpora.
@@ -76,6 +79,11 @@ package final class Responder: Sendable {
     case .corpusList:
       let corpora = store.corpora().filter { grant.covers(corpus: $0.name) }
       CorpusList(corpora: corpora.map(CorpusStatistics.init)).write(to: &writer)
+    case .serverMetrics:
+      // It looks at every corpus and at files of the kernel's.
+      let completion = completion()
+      disk.run { [self] in completion(.success(ServerMetrics(text: metricsText()))) }
+      return .later
     case .corpusStats(let name): CorpusStatistics(try corpus(name)).write(to: &writer)
     case .sequenceInsert(let call):
       try insert(call, completion())
@@ -120,7 +128,8 @@ package final class Responder: Sendable {
   ) throws(WireError) {
     switch call {
     case .serverInfo: serverInfo.write(to: &writer)
-    case .healthLive, .healthReady: Health(ok: true).write(to: &writer)
+    case .healthLive: Health(ok: true).write(to: &writer)
+    case .healthReady: Health(ok: awaited.isEmpty, awaited: awaited).write(to: &writer)
     case .serverAuthenticate(let call): try authenticate(call, &caller).write(to: &writer)
     default: throw .tokenNeeded
     }
@@ -166,6 +175,21 @@ package final class Responder: Sendable {
 
   // MARK: The service
 
+  /// What is still awaited before requests are answered as they should be; it stops being ready
+  /// before it stops.
+  var awaited: [String] {
+    switch phase.load(ordering: .relaxed) {
+    case Phase.ready.rawValue: []
+    case Phase.starting.rawValue: ["the start"]
+    default: ["another start: the service is stopping"]
+    }
+  }
+
+  private enum Phase: Int { case starting, ready, stopping }
+
+  func setReady() { phase.store(Phase.ready.rawValue, ordering: .relaxed) }
+  func setStopping() { phase.store(Phase.stopping.rawValue, ordering: .relaxed) }
+
   private var serverInfo: ServerInfo {
     ServerInfo(
       version: repriseVersion,
@@ -192,6 +216,7 @@ package final class Responder: Sendable {
         DraftList.write(error, to: &writer)
         continue
       }
+      caller.tally.note(caller.draft)
       if call.isBatch {
         DraftList.write(caller.draft, to: &writer)
       } else {
@@ -216,9 +241,11 @@ package final class Responder: Sendable {
         continue
       }
       do throws(StoreError) {
-        try session.step(
+        let accepted = try session.step(
           accepting: call.tokens.span.extracting(step.accept), step.options,
           using: &caller.scratch, into: &caller.draft)
+        if let accepted { caller.tally.noteAccepted(accepted) }
+        caller.tally.note(caller.draft)
         DraftList.write(caller.draft, to: &writer)
       } catch {
         DraftList.write(WireError(error, session: step.session), to: &writer)

@@ -91,6 +91,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   /// The beginning of the next request cannot be found any more, so the connection ends.
   private func refuseLine(_ context: ChannelHandlerContext) {
+    responder.metrics.note(.lineTooLong)
     end(
       .limit(
         "line_bytes", max: responder.options.limits.lineBytesMax, got: partial.readableBytes,
@@ -99,6 +100,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   /// Says why, and closes the connection.
   private func end(_ error: WireError, _ context: ChannelHandlerContext) {
+    caller.tally.noteError(error.kind)
     writer.error(.null, error)
     writer.endLine()
     isClosing = true
@@ -128,6 +130,9 @@ final class ConnectionHandler: ChannelDuplexHandler {
     var id: RequestID?
     var batch: Batch?
     var position = 0
+    /// What was asked for, and since when; nil where it could not be read.
+    var method: Method?
+    var began = NIODeadline.now()
   }
 
   private func answer(_ line: ByteBuffer, _ context: ChannelHandlerContext) {
@@ -178,9 +183,11 @@ final class ConnectionHandler: ChannelDuplexHandler {
     case .failure(let bad):
       // What cannot be read may have been a notification or not; silence would help nobody.
       writer.error(bad.id ?? .null, bad.error)
+      caller.tally.noteError(bad.error.kind)
       finish(Ticket(id: bad.id ?? .null, batch: batch, position: position), since: mark)
     case .success(let request):
-      let ticket = Ticket(id: request.id, batch: batch, position: position)
+      let ticket = Ticket(
+        id: request.id, batch: batch, position: position, method: request.call.method)
       writer.beginResult(request.id ?? .null)
       do throws(WireError) {
         let answer = try responder.respond(to: request.call, &caller, writer: &writer) {
@@ -197,6 +204,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
       } catch {
         writer.rollBack(to: mark)
         writer.error(request.id ?? .null, error)
+        caller.tally.noteError(error.kind)
         finish(ticket, since: mark)
       }
     }
@@ -204,6 +212,10 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   /// Puts the answer that was written since `mark` where it belongs.
   private func finish(_ ticket: Ticket, since mark: JSONWriter.Mark) {
+    if let method = ticket.method {
+      let nanoseconds = (NIODeadline.now() - ticket.began).nanoseconds
+      caller.tally.noteRequest(method, seconds: Double(nanoseconds) * 1e-9)
+    }
     guard let batch = ticket.batch else {
       if ticket.id == nil { writer.rollBack(to: mark) } else { writer.endLine() }
       return
@@ -241,7 +253,9 @@ final class ConnectionHandler: ChannelDuplexHandler {
     let mark = writer.mark
     switch result {
     case .success(let result): writer.result(ticket.id ?? .null, result)
-    case .failure(let error): writer.error(ticket.id ?? .null, error)
+    case .failure(let error):
+      writer.error(ticket.id ?? .null, error)
+      caller.tally.noteError(error.kind)
     }
     finish(ticket, since: mark)
     answersLater(context)
@@ -249,6 +263,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   /// Sends what was answered outside of a read, and goes on with what waited for it.
   private func answersLater(_ context: ChannelHandlerContext) {
+    responder.metrics.take(&caller.tally)
     flushWriter(context)
     context.flush()
     if readIsWaiting { read(context: context) }
@@ -266,6 +281,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
   // MARK: The connection
 
   func channelReadComplete(context: ChannelHandlerContext) {
+    responder.metrics.take(&caller.tally)
     flushWriter(context)
     context.flush()
   }
@@ -307,6 +323,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   func channelActive(context: ChannelHandlerContext) {
     caller.peer = Peer.description(of: context.channel)
+    responder.metrics.noteOpened()
     responder.logger.info("connection opened", metadata: ["peer": "\(caller.peer)"])
     connected = .now()
     lastLine = connected
@@ -322,6 +339,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   func channelInactive(context: ChannelHandlerContext) {
     patience?.cancel()
+    responder.metrics.noteClosed()
+    responder.metrics.take(&caller.tally)
     responder.logger.debug("connection closed", metadata: ["peer": "\(caller.peer)"])
     caller.owner.end()
     responder.closeSessions(of: caller.owner)
@@ -338,20 +357,24 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
     if isLate(answersBlocked, limits.answerSecondsMax) {
       // It reads nothing, so it is told nothing.
+      responder.metrics.note(.answersNotTaken)
       responder.logger.notice(
         "cut off: it did not take its answers", metadata: ["peer": "\(caller.peer)"])
       isClosing = true
       context.close(promise: nil)
     } else if isLate(partialBegan, limits.lineSecondsMax) {
+      responder.metrics.note(.lineTooSlow)
       responder.logger.notice("cut off: its line has no end", metadata: ["peer": "\(caller.peer)"])
       end(
         .limit(
           "line_seconds", max: limits.lineSecondsMax, got: limits.lineSecondsMax + 1,
           "the time since the line began"), context)
     } else if caller.principal == nil && isLate(connected, limits.lineSecondsMax) {
+      responder.metrics.note(.noToken)
       responder.logger.notice("cut off: no access token", metadata: ["peer": "\(caller.peer)"])
       end(.tokenNeeded, context)
     } else if answersAwaited == 0 && isLate(lastLine, limits.idleSecondsMax) {
+      responder.metrics.note(.idle)
       responder.logger.info("closed: idle", metadata: ["peer": "\(caller.peer)"])
       isClosing = true
       context.close(promise: nil)

@@ -80,6 +80,7 @@ struct Listening {
           if connections.add(channel, max: max) {
             try pipeline.addHandler(ConnectionHandler(responder))
           } else {
+            responder.metrics.note(.tooMany)
             responder.logger.warning(
               "connection refused: there are too many", metadata: ["connections": "\(max)"])
             try pipeline.addHandler(ConnectionRefusal(connectionsMax: max))

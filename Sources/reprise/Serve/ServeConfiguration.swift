@@ -6,9 +6,16 @@ import WireProtocol
 
 /// All that `reprise serve` is told: what to serve, where, to whom, and how much of it.
 struct ServeConfiguration {
-  enum Source {
+  enum Source: CustomStringConvertible {
     case store(path: String)
     case snapshot(path: String)
+
+    var description: String {
+      switch self {
+      case .store(let path): "store \(path)"
+      case .snapshot(let path): "snapshot \(path)"
+      }
+    }
   }
 
   var source: Source
@@ -39,6 +46,15 @@ struct ServeConfiguration {
     }
     service.accessFile = try settings.string("access", flag: flags.access)
     service.tls = try Self.tls(flags, &settings)
+    if let address = try settings.string("http", flag: flags.http) {
+      guard case .tcp(let host, let port)? = Listener(tcp: address) else {
+        throw Mistake(
+          description:
+            "http is \"\(address)\", expected HOST:PORT, [IPv6]:PORT or a port from 0 to "
+            + "65535")
+      }
+      service.http = (host, port)
+    }
     service.threads = try settings.integer("threads", flag: flags.threads, default: 2, in: 1...64)
     service.sessionSeconds = try settings.integer(
       "session_seconds", flag: flags.sessionSeconds, default: service.sessionSeconds,

@@ -36,6 +36,12 @@ struct ServeFlags: ParsableArguments {
   @Option(help: "File of access tokens; `reprise token create` adds one.")
   var access: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "Address for metrics and health over HTTP, HOST:PORT, or a port on 127.0.0.1.",
+      valueName: "address"))
+  var http: String?
+
   @Option(help: "Event loops; each answers its connections itself. (default: 2)")
   var threads: Int?
 

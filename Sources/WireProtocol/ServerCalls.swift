@@ -53,3 +53,22 @@ public struct Authenticated: WireResult, Equatable {
     self.init(name: name, rights: rights, corpora: corpora)
   }
 }
+
+/// `server.metrics`: what the service counts and measures, as Prometheus reads it.
+public struct ServerMetrics: WireResult, Equatable {
+  public var text: String
+
+  public init(text: String) {
+    self.text = text
+  }
+
+  public func write(to writer: inout JSONWriter) {
+    writer.name("text")
+    writer.string(text)
+  }
+
+  public init?(result: ResultObject) {
+    guard let text = result.string("text") else { return nil }
+    self.init(text: text)
+  }
+}

@@ -1,0 +1,39 @@
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+
+/// The HTTP port, on an event loop of its own: whoever scrapes holds up no draft.
+struct HTTPListening {
+  private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+  let channel: any Channel
+
+  /// Scrapers and orchestrators; more are refused.
+  private static let connectionsMax = 64
+
+  init(_ host: String, _ port: Int, _ responder: Responder) async throws {
+    let connections = ConnectionSet()
+    let bootstrap = ServerBootstrap(group: group)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .childChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          guard connections.add(channel, max: Self.connectionsMax) else {
+            throw ChannelError.alreadyClosed
+          }
+          try channel.pipeline.syncOperations.configureHTTPServerPipeline(
+            withPipeliningAssistance: true, withErrorHandling: true)
+          try channel.pipeline.syncOperations.addHandler(HTTPHandler(responder))
+        }
+      }
+    do {
+      channel = try await bootstrap.bind(host: host, port: port).get()
+    } catch {
+      try? await group.shutdownGracefully()
+      throw StartError.cannotListen(address: "\(host):\(port) (http)", reason: "\(error)")
+    }
+  }
+
+  func close() async {
+    try? await channel.close().get()
+    try? await group.shutdownGracefully()
+  }
+}

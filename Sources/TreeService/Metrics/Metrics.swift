@@ -1,0 +1,40 @@
+import NIOConcurrencyHelpers
+import NIOCore
+import Synchronization
+import WireProtocol
+
+/// What the service counts while it runs.
+final class Metrics: Sendable {
+  private let total = NIOLockedValueBox(Tally())
+  let started = NIODeadline.now()
+
+  private let opened = Atomic(0)
+  private let closed = Atomic(0)
+  private let cut = NIOLockedValueBox<[Cut: Int]>([:])
+
+  /// Why a connection was ended by the service.
+  enum Cut: String, CaseIterable {
+    case tooMany = "too_many"
+    case lineTooLong = "line_too_long"
+    case lineTooSlow = "line_too_slow"
+    case answersNotTaken = "answers_not_taken"
+    case noToken = "no_token"
+    case idle
+  }
+
+  /// Adds what a connection has counted, and empties it.
+  func take(_ tally: inout Tally) {
+    if tally.isEmpty { return }
+    total.withLockedValue { $0.take(&tally) }
+  }
+
+  var tally: Tally { total.withLockedValue { $0 } }
+
+  func noteOpened() { opened.add(1, ordering: .relaxed) }
+  func noteClosed() { closed.add(1, ordering: .relaxed) }
+  func note(_ reason: Cut) { cut.withLockedValue { $0[reason, default: 0] += 1 } }
+
+  var connectionsOpened: Int { opened.load(ordering: .relaxed) }
+  var connections: Int { connectionsOpened - closed.load(ordering: .relaxed) }
+  var cuts: [Cut: Int] { cut.withLockedValue { $0 } }
+}

@@ -1,0 +1,147 @@
+import CorpusStore
+import Foundation
+import WireProtocol
+
+/// All that is counted and measured, under Prometheus's conventions. What vLLM counts about
+/// speculative decoding has vLLM's names, with `reprise_` for `vllm:`.
+extension Responder {
+  func metricsText() -> String {
+    var text = PrometheusText()
+    drafts(metrics.tally, &text)
+    requests(metrics.tally, &text)
+    resources(&text)
+    corpora(&text)
+    return text.text
+  }
+
+  private func drafts(_ tally: Tally, _ text: inout PrometheusText) {
+    text.add(
+      "reprise_spec_decode_num_drafts_total", .counter, "Drafts that were not empty.",
+      Double(tally.localDrafts + tally.sharedDrafts))
+    text.add(
+      "reprise_spec_decode_num_draft_tokens_total", .counter, "Tokens in drafts.",
+      Double(tally.draftedTokens))
+    text.add(
+      "reprise_spec_decode_num_accepted_tokens_total", .counter,
+      "Tokens of sessions' drafts that were accepted.", Double(tally.acceptedTokens))
+    let perPosition = "reprise_spec_decode_num_accepted_tokens_per_pos_total"
+    text.begin(
+      perPosition, .counter, "Tokens of sessions' drafts that were accepted, by place in the draft."
+    )
+    for (position, count) in tally.acceptedAtPosition.enumerated() where count > 0 || position == 0
+    {
+      text.sample(perPosition, [("position", "\(position)")], Double(count))
+    }
+    let found = "reprise_drafts_found_total"
+    text.begin(found, .counter, "Drafts that were asked for, by where something was found.")
+    for (source, count) in [
+      ("local", tally.localDrafts), ("shared", tally.sharedDrafts), ("none", tally.emptyDrafts),
+    ] {
+      text.sample(found, [("source", source)], Double(count))
+    }
+    text.begin(
+      "reprise_draft_accepted_tokens", .histogram, "Tokens accepted of each session's draft.")
+    text.samples("reprise_draft_accepted_tokens", [], tally.acceptanceLength)
+    text.begin(
+      "reprise_match_tokens", .histogram, "Tokens of the context that a draft's match has.")
+    text.samples("reprise_match_tokens", [], tally.matchLength)
+  }
+
+  private func requests(_ tally: Tally, _ text: inout PrometheusText) {
+    let duration = "reprise_request_duration_seconds"
+    text.begin(
+      duration, .histogram, "From when a request's line was read to when its answer was written.")
+    for method in Method.allCases where tally.durations[method.rawValue].count > 0 {
+      text.samples(duration, [("method", method.name)], tally.durations[method.rawValue])
+    }
+    text.begin("reprise_errors_total", .counter, "Requests answered by an error, by its kind.")
+    for kind in WireError.Kind.allCases {
+      text.sample(
+        "reprise_errors_total", [("kind", kind.rawValue)], Double(tally.errors[kind.number]))
+    }
+    text.add(
+      "reprise_connections", .gauge, "Connections that are open.", Double(metrics.connections))
+    text.add(
+      "reprise_connections_opened_total", .counter, "Connections that were opened.",
+      Double(metrics.connectionsOpened))
+    text.begin(
+      "reprise_connections_cut_total", .counter, "Connections that the service ended, by why.")
+    let cuts = metrics.cuts
+    for reason in Metrics.Cut.allCases {
+      text.sample(
+        "reprise_connections_cut_total", [("reason", reason.rawValue)], Double(cuts[reason] ?? 0))
+    }
+    text.add(
+      "reprise_sessions", .gauge, "Sessions that are open.", Double(sessions.allowance.sessions))
+    text.add(
+      "reprise_session_tokens", .gauge, "Tokens in prompts and outputs of open sessions.",
+      Double(sessions.allowance.tokens))
+  }
+
+  private func resources(_ text: inout PrometheusText) {
+    text.begin("reprise_build_info", .gauge, "The version that runs.")
+    text.sample("reprise_build_info", [("version", repriseVersion)], 1)
+    text.begin("reprise_limit", .gauge, "Bounds of what the service takes, as in docs/protocol.md.")
+    for limit in Limit.all {
+      text.sample(
+        "reprise_limit", [("name", limit.name)], Double(options.limits[keyPath: limit.keyPath]))
+    }
+    text.add(
+      "reprise_anonymous_memory_bytes", .gauge, "Memory that no file backs.",
+      Double(resources.memoryBytes))
+    text.add(
+      "reprise_store_bytes", .gauge, "Bytes on disk of all corpora.", Double(resources.diskBytes))
+    ProcessFigures.current().write(to: &text)
+  }
+
+  private func corpora(_ text: inout PrometheusText) {
+    let corpora = store.corpora().map { ($0.name, $0.stats()) }
+    func gauges(_ name: String, _ help: String, _ value: (CorpusStats) -> Double) {
+      text.begin(name, .gauge, help)
+      for (corpus, stats) in corpora { text.sample(name, [("corpus", corpus)], value(stats)) }
+    }
+    func counters(_ name: String, _ help: String, _ value: (CorpusActivity) -> Int) {
+      text.begin(name, .counter, help)
+      for (corpus, stats) in corpora {
+        text.sample(name, [("corpus", corpus)], Double(value(stats.activity)))
+      }
+    }
+    gauges("reprise_corpus_sequences", "Finished sequences.") { Double($0.sequences) }
+    gauges("reprise_corpus_tokens", "Tokens in finished sequences.") { Double($0.tokens) }
+    gauges("reprise_corpus_open_tokens", "Tokens of open sessions in the history.") {
+      Double($0.openTokens)
+    }
+    gauges("reprise_corpus_disk_bytes", "Bytes of its file on disk.") { Double($0.bytesOnDisk) }
+    gauges("reprise_corpus_memory_bytes", "Bytes of its growing indexes.") {
+      Double($0.bytesInMemory)
+    }
+    gauges("reprise_corpus_segments", "Sealed indexes.") { Double($0.segments) }
+    gauges("reprise_corpus_sessions", "Open sessions.") { Double($0.sessions) }
+    gauges("reprise_corpus_unsaved_sequences", "Acknowledged and not on disk yet.") {
+      Double($0.sequencesUnsaved)
+    }
+    gauges("reprise_corpus_map_bytes", "Address space for its file.") { Double($0.mapBytes) }
+    gauges("reprise_corpus_map_used_bytes", "How far its file was ever filled.") {
+      Double($0.mapUsedBytes)
+    }
+    gauges("reprise_corpus_pinned_transactions", "Commits since the oldest that is being read.") {
+      Double($0.transactionsPinned)
+    }
+    gauges("reprise_corpus_damage", "Findings of damage; see corpus.stats.") {
+      Double($0.damage.count)
+    }
+    counters("reprise_corpus_sealings_total", "Growing indexes that were sealed.") { $0.sealings }
+    counters("reprise_corpus_sealed_tokens_total", "Tokens in them.") { $0.sealedTokens }
+    counters("reprise_corpus_merges_total", "Merges of sealed indexes.") { $0.merges }
+    counters("reprise_corpus_merged_tokens_total", "Tokens in them.") { $0.mergedTokens }
+    counters("reprise_corpus_sequences_removed_total", "Sequences that left because of a bound.") {
+      $0.sequencesRemoved
+    }
+    let commits = "reprise_corpus_commit_duration_seconds"
+    text.begin(
+      commits, .histogram, "Commits of inserts, the synchronisation with the disk included.")
+    for (corpus, stats) in corpora {
+      text.samples(commits, [("corpus", corpus)], stats.activity.commits)
+    }
+  }
+}
