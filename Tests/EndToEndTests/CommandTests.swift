@@ -100,7 +100,7 @@ import WireProtocol
         "answers on"
       ),
       (["serve", "--store", "x"], "", "--socket"),
-      (["serve", "--store", "x", "--port", "99999"], "", "--port is 99999"),
+      (["serve", "--store", "x", "--listen", "99999"], "", "listen.tcp is \"99999\""),
       (["corpus", "list", "--socket", other + "/none"], "", "cannot be reached"),
       (["corpus", "list", "--store", service.store], "", "another process"),
       (["corpus", "create", "../x", "--socket", service.socket], "", "cannot name a corpus"),

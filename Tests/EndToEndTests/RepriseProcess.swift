@@ -13,13 +13,14 @@ let repriseBinary: URL = {
   fatalError("the reprise binary is not beside the tests")
 }()
 
-/// Runs a command to its end.
+/// Runs a command to its end, with some variables more in its environment.
 func run(
-  _ arguments: [String], input: String = ""
+  _ arguments: [String], input: String = "", environment: [String: String] = [:]
 ) throws -> (status: Int32, output: String, errors: String) {
   let process = Process()
   process.executableURL = repriseBinary
   process.arguments = arguments
+  process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
   let (stdin, stdout, stderr) = (Pipe(), Pipe(), Pipe())
   process.standardInput = stdin
   process.standardOutput = stdout
@@ -63,18 +64,19 @@ final class ServiceProcess {
   }
 
   /// Starts the service and waits until it says that it serves.
-  func start(_ arguments: [String] = []) throws {
-    try serve(["--store", store] + arguments)
+  func start(_ arguments: [String] = [], environment: [String: String] = [:]) throws {
+    try serve(["--store", store] + arguments, environment)
   }
 
   /// The same over a snapshot's file.
   func startReading(_ snapshot: String) throws { try serve(["--snapshot", snapshot]) }
 
-  private func serve(_ arguments: [String]) throws {
+  private func serve(_ arguments: [String], _ environment: [String: String] = [:]) throws {
     process = Process()
     log = Pipe()
     process.executableURL = repriseBinary
     process.arguments = ["serve", "--socket", socket] + arguments
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     process.standardError = log
     process.standardOutput = FileHandle.nullDevice
     try process.run()
@@ -92,6 +94,9 @@ final class ServiceProcess {
   }
 
   struct Failure: Error { let description: String }
+
+  /// Sends a signal that does not end it.
+  func send(_ signal: Int32) { kill(process.processIdentifier, signal) }
 
   /// Ends the service by a signal and returns its exit status, or the signal's number.
   func end(_ signal: Int32) -> Int32 {

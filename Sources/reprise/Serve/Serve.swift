@@ -46,6 +46,9 @@ struct Serve: AsyncParsableCommand {
   var checksConfiguration = false
 
   func run() async throws {
+    // Before anything else, so that a signal during the start is not lost either.
+    let endings = await UnixSignalsSequence(trapping: .sigterm, .sigint)
+    let reloads = await UnixSignalsSequence(trapping: .sighup)
     // A client that goes away in the middle of its answer is no reason to end.
     signal(SIGPIPE, SIG_IGN)
     let files = Machine.raiseFileLimit()
@@ -73,11 +76,12 @@ struct Serve: AsyncParsableCommand {
     } catch {
       throw ExitCode(78, saying: "\(error)")
     }
-    try await run(configuration, supervisor)
+    try await run(configuration, supervisor, endings, reloads)
   }
 
   private func run(
-    _ configuration: ServeConfiguration, _ supervisor: Supervisor
+    _ configuration: ServeConfiguration, _ supervisor: Supervisor,
+    _ endings: UnixSignalsSequence, _ reloads: UnixSignalsSequence
   ) async throws {
     var logger = Logger(label: "reprise") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = configuration.logLevel
@@ -106,11 +110,21 @@ struct Serve: AsyncParsableCommand {
         SocketService(
           service: service, supervisor: supervisor, store: store,
           drain: .seconds(configuration.drainSeconds), logger: logger),
-        ReloadService(service: service, supervisor: supervisor),
+        ReloadService(service: service, supervisor: supervisor, signals: reloads),
         WatchdogService(service: service, supervisor: supervisor),
       ],
-      gracefulShutdownSignals: [.sigterm, .sigint], logger: lifecycleLogger)
-    try await ServiceGroup(configuration: group).run()
+      logger: lifecycleLogger)
+    try await withThrowingTaskGroup(of: Void.self) { tasks in
+      let services = ServiceGroup(configuration: group)
+      tasks.addTask { [logger] in
+        for await signal in endings {
+          logger.notice("stopping", metadata: ["signal": "\(signal)"])
+          await services.triggerGracefulShutdown()
+        }
+      }
+      try await services.run()
+      tasks.cancelAll()
+    }
     store.close()
     logger.notice("stopped; all is on disk")
   }

@@ -16,7 +16,6 @@ struct SocketService: Service {
   func run() async throws {
     supervisor.ready()
     try? await gracefulShutdown()
-    logger.notice("stopping")
     supervisor.stopping()
     let deadline = Task {
       try await Task.sleep(for: drain)
@@ -35,9 +34,10 @@ struct SocketService: Service {
 struct ReloadService: Service {
   let service: TreeService
   let supervisor: Supervisor
+  let signals: UnixSignalsSequence
 
   func run() async throws {
-    for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() {
+    for await _ in signals.cancelOnGracefulShutdown() {
       supervisor.reloading()
       service.reload()
       supervisor.ready()
