@@ -61,7 +61,8 @@ func sequence(_ tokens: [Int32], id: String? = nil) -> SequenceInsert.Sequence {
 final class RawConnection: @unchecked Sendable {
   // @unchecked Sendable: a socket may be sent to by one thread and received from by another;
   // `received` is the receiver's.
-  private var descriptor: Int32
+  private let descriptor: Int32
+  private var isClosed = false
   private var received: [UInt8] = []
 
   init(_ path: String) throws {
@@ -116,7 +117,7 @@ final class RawConnection: @unchecked Sendable {
 
   /// Once: the number may be another file's afterwards.
   func close() {
-    if descriptor >= 0 { Glibc.close(descriptor) }
-    descriptor = -1
+    if !isClosed { Glibc.close(descriptor) }
+    isClosed = true
   }
 }
