@@ -249,7 +249,10 @@ final class Writer: @unchecked Sendable {
       if saveTime == nil && !unsaved.isEmpty { saveTime = Date(timeIntervalSinceNow: saveInterval) }
       for job in prepared { job.didAccept(corpus) }
     } else if !prepared.isEmpty {
-      commit(prepared, nextOrder: planning.nextOrder, corpus)
+      let next = planning.nextOrder
+      // It reads the state before, and would hold on to what this commit frees.
+      _ = consume planning
+      commit(prepared, nextOrder: next, corpus)
     }
     if let needed {
       putBack(held)
