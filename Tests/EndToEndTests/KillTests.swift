@@ -123,8 +123,9 @@ import WireProtocol
     try await session.close()
     let open = try await client.openSession(corpus: "c", prompt: [1])
     _ = try await open.step(accepting: [8, 9])
-    await client.close()
+    // While the connection stands: the session would end with it, and be recorded.
     #expect(service.end(SIGKILL) == SIGKILL)
+    await client.close()
     try service.start()
     client = service.client()
     #expect(try await client.speculate([5, 6], corpus: "c").tokens == [7])
