@@ -26,7 +26,6 @@ enum Machine {
 
   /// Files that the service needs besides its connections: corpora, snapshots, logs, event loops.
   private static let filesAside = 1024
-  private static let filesAsideMin = 48
 
   /// Raises this process's limit of open files as far as it may go, and returns it.
   @discardableResult
@@ -45,7 +44,8 @@ enum Machine {
   /// Connections for which there are files.
   static var connectionsMax: Int {
     let files = raiseFileLimit()
-    return max(1, files > 2 * filesAside ? files - filesAside : files / 2 - filesAsideMin / 2)
+    // With so few, what is left for the rest cannot be told; then it is they that run out.
+    return files > 2 * filesAside ? files - filesAside : files
   }
 
   /// With fewer the service would start, and fail in the middle of something.
