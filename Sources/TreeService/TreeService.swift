@@ -30,7 +30,8 @@ public final class TreeService: Sendable {
     let certificates = try options.tls.map { files throws(StartError) in try Certificates(files) }
     let group = MultiThreadedEventLoopGroup(numberOfThreads: options.threads)
     let connections = ConnectionSet()
-    var listening = Listening(responder, certificates, group, connections)
+    let turns = try await TurnQueues(group)
+    var listening = Listening(responder, certificates, group, turns, connections)
     do {
       for listener in options.listeners { try await listening.open(listener) }
       var http: HTTPListening?

@@ -115,6 +115,12 @@ final class RawConnection: @unchecked Sendable {
     }
   }
 
+  /// Whether something was sent that was not received yet, or the other side has closed.
+  var hasInput: Bool {
+    var state = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    return unsafe !received.isEmpty || poll(&state, 1, 0) > 0
+  }
+
   /// Once: the number may be another file's afterwards.
   func close() {
     if !isClosed { Glibc.close(descriptor) }

@@ -1,5 +1,6 @@
 import CorpusStore
 import Drafting
+import NIOCore
 
 /// One connection, as calls see it: who calls, and buffers for answering.
 package struct Caller {
@@ -13,6 +14,8 @@ package struct Caller {
   var draft = Draft()
   /// What was counted since the connection's last read.
   var tally = Tally()
+  /// When others are to be served before this one again.
+  var turnEnds = NIODeadline.distantFuture
 
   init(_ principal: Principal?, _ owner: SessionOwner) {
     self.principal = principal

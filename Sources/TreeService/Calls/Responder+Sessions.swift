@@ -17,7 +17,7 @@ extension Responder {
       return .now
     }
     let completion = completion()
-    long.run { [self] in
+    prompts.run { [self] in
       do throws(WireError) {
         completion(.success(try open(call, table, for: owner)))
       } catch {

@@ -21,8 +21,10 @@ package final class Responder: Sendable {
   let disk = WorkQueue()
   /// Runs what operators ask for: it reads or rewrites whole corpora, and takes seconds to minutes.
   let operations = WorkQueue(background: "reprise-operations")
-  /// Reads long lines and indexes long prompts.
-  let long = WorkQueue(background: "reprise-prompts")
+  /// Indexes long prompts.
+  let prompts = WorkQueue(background: "reprise-prompts")
+  /// Reads long lines. Not the thread of prompts: a line of steps must not wait for those.
+  private let lines = WorkQueue(background: "reprise-lines")
   private let longLines: LongLineReader
 
   package init(
@@ -49,6 +51,9 @@ package final class Responder: Sendable {
     /// Written between `beginResult` and `endResult`.
     case now
     case later
+    /// Begun: the caller's turn is over before all of it is written. Nothing else may be asked in its
+    /// name until it is, so that calls are carried out in their order.
+    case inTurns(DraftRun)
   }
 
   /// Carries a call out.
@@ -66,12 +71,11 @@ package final class Responder: Sendable {
       try respondToAnybody(call, &caller, writer: &writer)
       return .now
     }
-    let now = NIODeadline.now()
-    try principal.takeRequest(options.limits, now: now)
+    try principal.takeRequest(options.limits, now: .now())
     try grant.check(call.access)
     switch call {
-    case .sessionStep(let call): step(call, of: principal, &caller, now, &writer)
-    case .speculate(let call): try speculate(call, &caller, &writer)
+    case .sessionStep(let call): return begin(DraftRun(call, of: principal), &caller, &writer)
+    case .speculate(let call): return try speculate(call, &caller, &writer)
     case .sessionOpen(let call):
       return try open(call, principal.sessions, for: caller.owner, &writer, completion)
     case .serverInfo, .healthLive, .healthReady, .serverAuthenticate:
@@ -161,7 +165,7 @@ package final class Responder: Sendable {
   ///
   /// - Parameter completion: Is called on another thread.
   func readLong(_ line: ByteBuffer, completion: @escaping @Sendable (RequestLine) -> Void) {
-    long.run { [longLines] in completion(longLines.reader.read(line)) }
+    lines.run { [longLines] in completion(longLines.reader.read(line)) }
   }
 
   /// Looks at memory and disk. Called once a second.
@@ -202,56 +206,26 @@ package final class Responder: Sendable {
 
   private func speculate(
     _ call: Speculate, _ caller: inout Caller, _ writer: inout JSONWriter
-  ) throws(WireError) {
+  ) throws(WireError) -> Answer {
     let corpus = try corpus(call.corpus)
-    if call.isBatch { DraftList.begin(&writer) }
-    for context in call.contexts {
-      do throws(StoreError) {
-        try corpus.speculate(
-          call.tokens.span.extracting(context), call.options, using: &caller.scratch,
-          into: &caller.draft)
-      } catch {
-        let error = WireError(error, corpus: call.corpus)
-        if !call.isBatch { throw error }
-        DraftList.write(error, to: &writer)
-        continue
-      }
-      caller.tally.note(caller.draft)
-      if call.isBatch {
-        DraftList.write(caller.draft, to: &writer)
-      } else {
-        caller.draft.write(to: &writer)
-      }
+    if call.isBatch { return begin(DraftRun(call, of: corpus), &caller, &writer) }
+    do throws(StoreError) {
+      try corpus.speculate(
+        call.tokens.span.extracting(call.contexts[0]), call.options, using: &caller.scratch,
+        into: &caller.draft)
+    } catch {
+      throw WireError(error, corpus: call.corpus)
     }
-    if call.isBatch { DraftList.end(&writer) }
+    caller.tally.note(caller.draft)
+    caller.draft.write(to: &writer)
+    return .now
   }
 
-  private func step(
-    _ call: SessionStep, of principal: Principal, _ caller: inout Caller, _ now: NIODeadline,
-    _ writer: inout JSONWriter
-  ) {
-    DraftList.begin(&writer)
-    for step in call.steps {
-      let session: DecodingSession
-      do throws(WireError) {
-        session = try principal.sessions.use(
-          step.session, adding: step.accept.count, now: now)
-      } catch {
-        DraftList.write(error, to: &writer)
-        continue
-      }
-      do throws(StoreError) {
-        let accepted = try session.step(
-          accepting: call.tokens.span.extracting(step.accept), step.options,
-          using: &caller.scratch, into: &caller.draft)
-        if let accepted { caller.tally.noteAccepted(accepted) }
-        caller.tally.note(caller.draft)
-        DraftList.write(caller.draft, to: &writer)
-      } catch {
-        DraftList.write(WireError(error, session: step.session), to: &writer)
-      }
-    }
-    DraftList.end(&writer)
+  private func begin(
+    _ run: DraftRun, _ caller: inout Caller, _ writer: inout JSONWriter
+  ) -> Answer {
+    var run = run
+    return run.goOn(&caller, &writer) ? .now : .inTurns(run)
   }
 
   // MARK: Sequences

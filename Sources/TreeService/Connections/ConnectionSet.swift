@@ -5,6 +5,8 @@ import NIOCore
 final class ConnectionSet: Sendable {
   private let channels = NIOLockedValueBox<[ObjectIdentifier: any Channel]>([:])
 
+  private static let patience = TimeAmount.seconds(5)
+
   var count: Int { channels.withLockedValue { $0.count } }
 
   /// Whether there was room for one more.
@@ -23,15 +25,15 @@ final class ConnectionSet: Sendable {
     return added
   }
 
+  /// Closes all of them, when each has been answered what was received.
   func closeAll() async {
-    for channel in channels.withLockedValue({ Array($0.values) }) {
+    let channels = channels.withLockedValue { Array($0.values) }
+    for channel in channels {
       channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
       // A client that does not read its answers cannot hold the service up.
-      let limit = channel.eventLoop.scheduleTask(in: .seconds(5)) {
-        channel.close(promise: nil)
-      }
-      try? await channel.closeFuture.get()
-      limit.cancel()
+      let limit = channel.eventLoop.scheduleTask(in: Self.patience) { channel.close(promise: nil) }
+      channel.closeFuture.whenComplete { _ in limit.cancel() }
     }
+    for channel in channels { try? await channel.closeFuture.get() }
   }
 }

@@ -9,6 +9,7 @@ struct Listening {
   private let responder: Responder
   private let certificates: Certificates?
   private let group: MultiThreadedEventLoopGroup
+  private let turns: TurnQueues
   private let connections: ConnectionSet
   private(set) var channels: [any Channel] = []
   /// To be removed when the service ends.
@@ -16,11 +17,12 @@ struct Listening {
 
   init(
     _ responder: Responder, _ certificates: Certificates?, _ group: MultiThreadedEventLoopGroup,
-    _ connections: ConnectionSet
+    _ turns: TurnQueues, _ connections: ConnectionSet
   ) {
     self.responder = responder
     self.certificates = certificates
     self.group = group
+    self.turns = turns
     self.connections = connections
   }
 
@@ -60,13 +62,15 @@ struct Listening {
   }
 
   private func bootstrap(_ listener: Listener) -> ServerBootstrap {
-    let (responder, connections) = (responder, connections)
+    let (responder, turns, connections) = (responder, turns, connections)
     var certificates = certificates
     if case .unixSocket = listener { certificates = nil }
     return ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 256)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelOption(.allowRemoteHalfClosure, value: true)
+      // After each read others are looked at.
+      .childChannelOption(.maxMessagesPerRead, value: 1)
       // A whole step of 64 sessions fits one read.
       .childChannelOption(
         .recvAllocator,
@@ -78,7 +82,8 @@ struct Listening {
           if let certificates { try pipeline.addHandler(certificates.makeHandler()) }
           let max = responder.options.limits.connectionsMax
           if connections.add(channel, max: max) {
-            try pipeline.addHandler(ConnectionHandler(responder))
+            try pipeline.addHandler(
+              ConnectionHandler(responder, turns.queue(of: channel.eventLoop)))
           } else {
             responder.metrics.note(.tooMany)
             responder.logger.warning(

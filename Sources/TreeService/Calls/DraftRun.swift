@@ -1,0 +1,80 @@
+import CorpusStore
+import Drafting
+import NIOCore
+import WireProtocol
+
+/// The drafts that one request asks for. There may be thousands, so they are made in turns, between
+/// which the event loop serves others.
+package struct DraftRun {
+  private enum Work {
+    case contexts(Speculate, of: Corpus)
+    case steps(SessionStep, of: Principal)
+  }
+
+  private let work: Work
+  private let count: Int
+  private var position = 0
+
+  /// For `speculate` with several contexts.
+  init(_ call: Speculate, of corpus: Corpus) {
+    work = .contexts(call, of: corpus)
+    count = call.contexts.count
+  }
+
+  init(_ call: SessionStep, of principal: Principal) {
+    work = .steps(call, of: principal)
+    count = call.steps.count
+  }
+
+  /// Makes drafts until all are there or the caller's turn is over, one at least.
+  ///
+  /// - Parameter writer: Receives the members of the result, over all turns.
+  /// - Returns: Whether all are there.
+  mutating func goOn(_ caller: inout Caller, _ writer: inout JSONWriter) -> Bool {
+    if position == 0 { DraftList.begin(&writer) }
+    while position < count {
+      do throws(WireError) {
+        switch work {
+        case .contexts(let call, let corpus): try Self.draft(call, position, of: corpus, &caller)
+        case .steps(let call, let principal): try Self.draft(call, position, of: principal, &caller)
+        }
+        caller.tally.note(caller.draft)
+        DraftList.write(caller.draft, to: &writer)
+      } catch {
+        DraftList.write(error, to: &writer)
+      }
+      position += 1
+      if position < count && NIODeadline.now() >= caller.turnEnds { return false }
+    }
+    DraftList.end(&writer)
+    return true
+  }
+
+  private static func draft(
+    _ call: Speculate, _ position: Int, of corpus: Corpus, _ caller: inout Caller
+  ) throws(WireError) {
+    do throws(StoreError) {
+      try corpus.speculate(
+        call.tokens.span.extracting(call.contexts[position]), call.options,
+        using: &caller.scratch, into: &caller.draft)
+    } catch {
+      throw WireError(error, corpus: call.corpus)
+    }
+  }
+
+  private static func draft(
+    _ call: SessionStep, _ position: Int, of principal: Principal, _ caller: inout Caller
+  ) throws(WireError) {
+    let step = call.steps[position]
+    let session = try principal.sessions.use(
+      step.session, adding: step.accept.count, now: .now())
+    do throws(StoreError) {
+      let accepted = try session.step(
+        accepting: call.tokens.span.extracting(step.accept), step.options,
+        using: &caller.scratch, into: &caller.draft)
+      if let accepted { caller.tally.noteAccepted(accepted) }
+    } catch {
+      throw WireError(error, session: step.session)
+    }
+  }
+}

@@ -1,0 +1,98 @@
+import Logging
+import NIOCore
+import WireProtocol
+
+/// When a connection that keeps memory and gives nothing for it is ended.
+struct Patience {
+  /// When the line that is not complete yet began.
+  private var partialBegan: NIODeadline?
+  /// When the last complete line came, or the connection.
+  fileprivate var lastLine = NIODeadline.now()
+  fileprivate let connected = NIODeadline.now()
+  /// Since when answers wait for the client to take earlier ones.
+  private var answersBlocked: NIODeadline?
+  fileprivate var watch: RepeatedTask?
+
+  mutating func lineCame(_ now: NIODeadline) {
+    lastLine = now
+    partialBegan = nil
+  }
+
+  /// All that is left is a line without an end; nil where nothing is.
+  mutating func lineBegan(_ now: NIODeadline?) {
+    partialBegan = now.map { partialBegan ?? $0 }
+  }
+
+  mutating func answersAreTaken(_ areTaken: Bool) {
+    answersBlocked = areTaken ? nil : .now()
+  }
+
+  mutating func end() {
+    watch?.cancel()
+    watch = nil
+  }
+
+  fileprivate enum Loss { case answersNotTaken, lineTooSlow, noToken, idle }
+
+  /// What takes too long.
+  fileprivate func loss(
+    _ limits: Limits, isKnown: Bool, isWaiting: Bool, now: NIODeadline
+  ) -> Loss? {
+    func isLate(_ since: NIODeadline?, _ seconds: Int) -> Bool {
+      since.map { now - $0 > .seconds(Int64(seconds)) } ?? false
+    }
+    if isLate(answersBlocked, limits.answerSecondsMax) { return .answersNotTaken }
+    if isLate(partialBegan, limits.lineSecondsMax) { return .lineTooSlow }
+    if !isKnown && isLate(connected, limits.lineSecondsMax) { return .noToken }
+    if !isWaiting && isLate(lastLine, limits.idleSecondsMax) { return .idle }
+    return nil
+  }
+}
+
+extension ConnectionHandler {
+  /// Looks at the connection again and again.
+  func watch(_ context: ChannelHandlerContext) {
+    let limits = responder.options.limits
+    let shortest = min(limits.lineSecondsMax, limits.answerSecondsMax, limits.idleSecondsMax)
+    let period = TimeAmount.milliseconds(min(5000, Int64(shortest) * 250))
+    let bound = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
+    patience.watch = context.eventLoop.scheduleRepeatedTask(initialDelay: period, delay: period) {
+      _ in
+      bound.value.handler.losePatience(bound.value.context)
+    }
+  }
+
+  private func losePatience(_ context: ChannelHandlerContext) {
+    let limits = responder.options.limits
+    let isWaiting = answersAwaited > 0 || lineIsBeingRead || unfinished != nil
+    if isClosing { return }
+    switch patience.loss(
+      limits, isKnown: caller.principal != nil, isWaiting: isWaiting, now: .now())
+    {
+    case .answersNotTaken:
+      // It reads nothing, so it is told nothing.
+      responder.metrics.note(.answersNotTaken)
+      responder.logger.notice(
+        "cut off: it did not take its answers", metadata: ["peer": "\(caller.peer)"])
+      isClosing = true
+      context.close(promise: nil)
+    case .lineTooSlow:
+      responder.metrics.note(.lineTooSlow)
+      responder.logger.notice("cut off: its line has no end", metadata: ["peer": "\(caller.peer)"])
+      end(
+        .limit(
+          "line_seconds", max: limits.lineSecondsMax, got: limits.lineSecondsMax + 1,
+          "the time since the line began"), context)
+    case .noToken:
+      responder.metrics.note(.noToken)
+      responder.logger.notice("cut off: no access token", metadata: ["peer": "\(caller.peer)"])
+      end(.tokenNeeded, context)
+    case .idle:
+      responder.metrics.note(.idle)
+      responder.logger.info("closed: idle", metadata: ["peer": "\(caller.peer)"])
+      isClosing = true
+      context.close(promise: nil)
+    case nil: break
+    }
+  }
+}

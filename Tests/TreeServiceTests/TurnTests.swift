@@ -1,0 +1,147 @@
+import CorpusStore
+import Drafting
+import Foundation
+import Logging
+import NIOCore
+import NIOPosix
+import RepriseClient
+import Testing
+import WireProtocol
+
+@testable import TreeService
+
+/// What one connection asks for, however much it is, moves others by a turn at most, and is answered
+/// in its order all the same.
+@Suite struct TurnTests {
+  private static let contexts: [[Int32]] = (0..<4096).map { [Int32($0 % 50), Int32($0 % 50 + 1)] }
+
+  private static func line(_ id: Int, _ call: Call) -> String {
+    var writer = JSONWriter()
+    Request(id: .number(Int64(id)), call: call).write(to: &writer)
+    return String(decoding: writer.bytes, as: UTF8.self)
+  }
+
+  /// Drafts that are cut into turns after each of them are those that are made at once.
+  @Test func turnsLeaveNoTrace() async throws {
+    let fixture = try await ServiceFixture()
+    _ = try await fixture.client.insert(
+      [sequence((0..<200).map { $0 % 60 })], into: "c")
+    let corpus = try #require(try fixture.store.corpus(named: "c"))
+    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    let responder = try Responder(fixture.store, ServiceOptions(), logger)
+    var caller = responder.beginConnection()
+    let call = Speculate(corpus: "c", contexts: Array(Self.contexts.prefix(100)))
+
+    var whole = JSONWriter()
+    var run = DraftRun(call, of: corpus)
+    #expect(run.goOn(&caller, &whole))
+
+    caller.turnEnds = .now()
+    var inTurns = JSONWriter()
+    run = DraftRun(call, of: corpus)
+    var turns = 1
+    while !run.goOn(&caller, &inTurns) { turns += 1 }
+    #expect(turns == 100)
+    #expect(inTurns.bytes == whole.bytes)
+    try await fixture.stop()
+  }
+
+  /// With one event loop for both: the small request is answered before the large one that came first.
+  @Test func whoAsksForLittleDoesNotWaitForWhoAsksForMuch() async throws {
+    let fixture = try await ServiceFixture { options in
+      options.threads = 1
+      options.limits.contextsMax = 8000
+    }
+    _ = try await fixture.client.insert(
+      [sequence((0..<5000).map { $0 % 60 })], into: "c")
+    let (heavy, light) = (try RawConnection(fixture.socket), try RawConnection(fixture.socket))
+    #expect(light.ask(.healthLive).contains("true") && heavy.ask(.healthLive).contains("true"))
+    // A line that the event loop reads itself, and seconds of drafts in a debug build.
+    let call = Speculate(
+      corpus: "c", contexts: (0..<8000).map { [Int32($0 % 60)] },
+      options: DraftOptions(maxTokens: 8, maxFactor: 64, tree: true))
+    // However busy the machine, one small request of these gets there while the large one is worked on.
+    var wasFirst = false
+    for _ in 0..<5 where !wasFirst {
+      heavy.send(Self.line(1, .speculate(call)))
+      #expect(light.ask(.healthLive).contains("true"))
+      wasFirst = !heavy.hasInput
+      #expect(heavy.line()?.hasPrefix("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\"") == true)
+    }
+    #expect(wasFirst, "each small request waited for a large one")
+    for connection in [heavy, light] { connection.close() }
+    try await fixture.stop()
+  }
+
+  /// An array of requests takes turns as well, and what comes behind it comes after it.
+  @Test func arraysTakeTurns() async throws {
+    let fixture = try await ServiceFixture()
+    _ = try await fixture.client.insert(
+      [sequence((0..<500).map { $0 % 60 })], into: "c")
+    let connection = try RawConnection(fixture.socket)
+    let requests = (1...200).map { id in
+      String(
+        Self.line(
+          id, .speculate(Speculate(corpus: "c", contexts: Array(Self.contexts.prefix(20))))
+        ).dropLast())
+    }
+    connection.send("[" + requests.joined(separator: ",") + "]\n" + Self.line(201, .healthLive))
+    connection.endSending()
+    let answer = connection.line() ?? ""
+    #expect(answer.hasPrefix("[") && answer.components(separatedBy: "\"jsonrpc\"").count == 201)
+    #expect(connection.line()?.contains("\"id\":201") == true)
+    #expect(connection.line() == nil)
+    try await fixture.stop()
+  }
+
+  /// Steps of one session are carried out in the order in which they were sent, also where a line is
+  /// so long that another thread reads it.
+  @Test func stepsKeepTheirOrderAcrossLongLines() async throws {
+    let fixture = try await ServiceFixture()
+    let connection = try RawConnection(fixture.socket)
+    #expect(
+      connection.ask(.sessionOpen(SessionOpen(corpus: "c", session: "s", prompt: [])))
+        .contains("result"))
+    let output = (0..<60_000).map { Int32($0) }
+    var long = SessionStep()
+    long.append(session: "s", accept: Array(output[..<40_000]))
+    var short = SessionStep()
+    short.append(session: "s", accept: Array(output[40_000...]))
+    for id in 0..<2 { connection.send(Self.line(id, .sessionStep(id == 0 ? long : short))) }
+    connection.send(Self.line(2, .sessionClose(SessionClose(session: "s"))))
+    for id in 0..<3 { #expect(connection.line()?.contains("\"id\":\(id),") == true) }
+    let corpus = try #require(try fixture.store.corpus(named: "c"))
+    var recorded: [Int32] = []
+    try corpus.forEachSequence { _, _, tokens in
+      recorded = tokens
+      return true
+    }
+    #expect(recorded == output)
+    try await fixture.stop()
+  }
+
+  /// A queue's turns alternate, and its event loop looks at other things between.
+  @Test func turnsAlternateAndLeaveRoomForOthers() async throws {
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    let loop = group.next()
+    let turns = try await TurnQueues(group)
+    let order = NIOLoopBoundBox<[Int]>.makeBoxSendingValue([], eventLoop: loop)
+    let stop = NIOLoopBoundBox<Bool>.makeBoxSendingValue(false, eventLoop: loop)
+    try await loop.submit {
+      for number in 0..<3 {
+        func turn() {
+          order.value.append(number)
+          if !stop.value { turns.queue(of: loop).add(turn) }
+        }
+        turns.queue(of: loop).add(turn)
+      }
+    }.get()
+    // A task from outside is run although somebody always waits for a turn. Were turns tasks that are
+    // due at once, tasks would get there too, but sockets would not: `whoAsksForLittle…` sees to that.
+    while try await loop.submit({ order.value.count }).get() < 30 {}
+    try await loop.submit { stop.value = true }.get()
+    let seen = try await loop.submit { order.value }.get()
+    #expect(Array(seen.prefix(30)) == (0..<30).map { $0 % 3 })
+    try await group.shutdownGracefully()
+  }
+}
