@@ -6,7 +6,60 @@ import WireProtocol
 
 // Requests to a live service in this process: valid JSON, of right and of wrong shapes. Each must be
 // answered by one line, under its id, with a result or an error of a known kind; and the service must go
-// on. The input's bytes choose what is written.
+// on. The input's bytes choose what is written: mostly what a method takes, so that calls get far, and
+// now and then something else.
+
+/// What stands behind a member.
+private indirect enum Shape {
+  case name, token, number, bool, text, anything
+  case one([String])
+  case list(Shape)
+  case object([(String, Shape)])
+}
+
+private let tokens = Shape.list(.token)
+private let draftOptions: [(String, Shape)] = [
+  ("max_tokens", .number), ("max_factor", .number), ("max_offset", .number),
+  ("min_probability", .number), ("tree", .bool), ("policy", .one(["suffixdecoding", "other"])),
+]
+private let snapshot: [(String, Shape)] = [("snapshot", .name), ("path", .text)]
+
+private func members(of method: Method) -> [(String, Shape)] {
+  switch method {
+  case .serverInfo, .serverMetrics, .healthLive, .healthReady, .corpusList: []
+  case .serverAuthenticate: [("token", .text)]
+  case .corpusCreate:
+    [
+      ("corpus", .name), ("tokenizer", .text), ("depth", .number),
+      ("retention", .object([("tokens", .number), ("sequences", .number), ("age_s", .number)])),
+      ("durability", .one(["commit", "interval", "never"])), ("durability_ms", .number),
+    ]
+  case .corpusStats: [("corpus", .name)]
+  case .corpusDrop: [("corpus", .name), ("confirm", .name)]
+  case .corpusMerge: [("from", .name), ("into", .name)]
+  case .sequenceInsert:
+    [
+      ("corpus", .name), ("tokenizer", .text),
+      ("sequences", .list(.object([("id", .name), ("tokens", tokens)]))),
+    ]
+  case .sequenceForget: [("corpus", .name), ("ids", .list(.name))]
+  case .speculate:
+    [("corpus", .name), ("context", tokens), ("contexts", .list(tokens))] + draftOptions
+  case .sessionOpen:
+    [
+      ("corpus", .name), ("session", .name), ("prompt", tokens), ("parent", .name),
+      ("share", .one(["live", "close", "never", "always"])), ("ttl_s", .number),
+    ]
+  case .sessionStep:
+    [("steps", .list(.object([("session", .name), ("accept", tokens)] + draftOptions)))]
+  case .sessionClose: [("session", .name), ("record", .bool)]
+  case .snapshotCreate: [("corpus", .name), ("name", .name)]
+  case .snapshotList: [("corpus", .name)]
+  case .snapshotVerify: snapshot
+  case .snapshotDelete: [("snapshot", .name)]
+  case .snapshotRestore: snapshot + [("corpus", .name), ("replace", .bool)]
+  }
+}
 
 /// Writes JSON by what bytes say; when they have come to their end, the shortest that is valid.
 private struct Writer {
@@ -15,60 +68,65 @@ private struct Writer {
 
   init(_ bytes: [UInt8]) { self.bytes = bytes[...] }
 
-  mutating func choose(_ count: Int) -> Int { Int(bytes.popFirst() ?? 0) % count }
+  var isAtEnd: Bool { bytes.isEmpty }
 
-  private static let methods = Method.allCases.map(\.name) + ["server.inf", "", "rpc.discover"]
-  private static let members = [
-    "corpus", "session", "tokens", "sequences", "steps", "accept", "prompt", "context", "contexts",
-    "id", "ids", "parent", "share", "ttl_s", "record", "confirm", "from", "into", "name", "snapshot",
-    "path", "replace", "depth", "tokenizer", "retention", "durability", "durability_ms", "max_tokens",
-    "max_factor", "max_offset", "min_probability", "tree", "policy", "sequences", "age_s", "token",
-  ]
-  private static let strings = [
-    "a", "b", "s1", "x", "live", "close", "never", "commit", "interval", "suffixdecoding", "",
-    "../a", "é", "\\u0000", "a\\nb", String(repeating: "n", count: 200),
+  private mutating func choose(_ count: Int) -> Int { Int(bytes.popFirst() ?? 0) % count }
+  private mutating func pick(_ texts: [String]) -> String { texts[choose(texts.count)] }
+
+  private static let names = ["a", "b", "s1", "x"]
+  private static let texts = [
+    "", "a", "../a", "é", "\\u0000", "a\\nb", "/dev/null", String(repeating: "n", count: 200),
+    String(repeating: "e\u{301}", count: 100),
   ]
   private static let numbers = [
     "0", "1", "2", "3", "5", "8", "64", "-1", "1.5", "1e3", "0.1", "2147483647", "2147483646",
     "9223372036854775807", "1e308", "-0",
   ]
 
-  mutating func request() {
-    text = "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"\(Self.methods[choose(Self.methods.count)])\""
-    if choose(16) > 0 {
-      text += ",\"params\":"
-      object(depth: 0)
-    }
+  mutating func request(id: Int) {
+    let method = Method.allCases[choose(Method.allCases.count)]
+    let isWild = choose(16) == 15
+    let name = isWild ? pick(["server.inf", "", "rpc.discover"]) : method.name
+    text = "{\"jsonrpc\":\"2.0\",\"id\":\(id),\"method\":\"\(name)\",\"params\":"
+    value(.object(members(of: method)), depth: 0)
     text += "}"
   }
 
-  private mutating func object(depth: Int) {
-    text += "{"
-    var isFirst = true
-    while bytes.count > 0, choose(5) > 0 {
-      if !isFirst { text += "," }
-      isFirst = false
-      text += "\"\(Self.members[choose(Self.members.count)])\":"
-      value(depth: depth + 1)
-    }
-    text += "}"
-  }
-
-  private mutating func value(depth: Int) {
-    switch choose(depth < 4 ? 8 : 5) {
-    case 0, 1: text += "\"\(Self.strings[choose(Self.strings.count)])\""
-    case 2, 3: text += Self.numbers[choose(Self.numbers.count)]
-    case 4: text += ["true", "false", "null"][choose(3)]
-    case 5, 6:
+  private mutating func value(_ shape: Shape, depth: Int) {
+    // Now and then not what is expected.
+    var shape = shape
+    if choose(16) == 15 { shape = .anything }
+    switch shape {
+    case .name: text += "\"\(pick(choose(8) == 7 ? Self.texts : Self.names))\""
+    case .token: text += choose(16) == 15 ? pick(Self.numbers) : "\(choose(6))"
+    case .number: text += pick(Self.numbers)
+    case .bool: text += pick(["true", "false"])
+    case .text: text += "\"\(pick(Self.texts))\""
+    case .one(let texts): text += "\"\(pick(texts))\""
+    case .list(let element):
       text += "["
       var isFirst = true
-      while bytes.count > 0, choose(6) > 0 {
+      while !bytes.isEmpty, choose(6) > 0 {
         if !isFirst { text += "," }
         isFirst = false
-        value(depth: depth + 1)
+        value(element, depth: depth + 1)
       }
       text += "]"
-    default: object(depth: depth)
+    case .object(let members):
+      text += "{"
+      var isFirst = true
+      for (name, shape) in members where choose(4) > 0 {
+        if !isFirst { text += "," }
+        isFirst = false
+        text += "\"\(choose(64) == 63 ? "color" : name)\":"
+        value(shape, depth: depth + 1)
+      }
+      text += "}"
+    case .anything:
+      let simple: [Shape] = [.name, .token, .number, .bool, .text, .one(["null"])]
+      let nested: [Shape] = [.list(.anything), .object([("a", .anything), ("tokens", .anything)])]
+      let all = depth < 4 ? simple + nested : simple
+      value(all[choose(all.count)], depth: depth + 1)
     }
   }
 }
@@ -131,18 +189,25 @@ private let fixture = Fixture()
 @_cdecl("LLVMFuzzerTestOneInput")
 public func testOneInput(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt {
   var writer = Writer([UInt8](UnsafeBufferPointer(start: data, count: size)))
-  writer.request()
-  let answer = fixture.ask(writer.text)
-  let object = try? JSONSerialization.jsonObject(with: Data(answer.utf8)) as? [String: Any]
-  guard let object, object["jsonrpc"] as? String == "2.0", object["id"] as? Int == 7,
-    (object["result"] == nil) != (object["error"] == nil)
-  else { fatalError("\(writer.text) was answered by \(answer)") }
-  if let error = object["error"] as? [String: Any] {
-    let data = error["data"] as? [String: Any]
-    let kind = (data?["kind"] as? String).flatMap(WireError.Kind.init)
-    guard let kind, kind.code == error["code"] as? Int, kind != .internalError else {
-      fatalError("\(writer.text) was answered by \(answer)")
-    }
-  }
+  // Several, so that one may be about what another has made.
+  var id = 0
+  repeat {
+    id += 1
+    writer.request(id: id)
+    check(fixture.ask(writer.text), id, writer.text)
+  } while !writer.isAtEnd && id < 16
   return 0
+}
+
+private func check(_ answer: String, _ id: Int, _ request: String) {
+  let object = try? JSONSerialization.jsonObject(with: Data(answer.utf8)) as? [String: Any]
+  guard let object, object["jsonrpc"] as? String == "2.0", object["id"] as? Int == id,
+    (object["result"] == nil) != (object["error"] == nil)
+  else { fatalError("\(request) was answered by \(answer)") }
+  guard let error = object["error"] as? [String: Any] else { return }
+  let data = error["data"] as? [String: Any]
+  let kind = (data?["kind"] as? String).flatMap(WireError.Kind.init)
+  guard let kind, kind.code == error["code"] as? Int, kind != .internalError else {
+    fatalError("\(request) was answered by \(answer)")
+  }
 }
