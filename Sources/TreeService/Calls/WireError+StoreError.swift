@@ -29,7 +29,7 @@ extension WireError {
     case .corpusNotFound(let name): self = .corpusNotFound(name)
     case .busy(let millis):
       self.init(.busy, message, ["retry_after_ms": .number(millis)])
-    case .settings: self.init(.invalidParams, message)
+    case .settings: self.init(.invalidParams, message, ["member": .text("params")])
     case .corpusName:
       self.init(.invalidParams, message, ["member": .text("params.corpus")])
     case .snapshotName:

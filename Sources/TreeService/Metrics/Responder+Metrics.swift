@@ -7,6 +7,8 @@ import WireProtocol
 extension Responder {
   func metricsText() -> String {
     var text = PrometheusText()
+    text.begin("reprise_build_info", .gauge, "The version that runs.")
+    text.sample("reprise_build_info", [("version", repriseVersion)], 1)
     drafts(metrics.tally, &text)
     requests(metrics.tally, &text)
     resources(&text)
@@ -79,8 +81,6 @@ extension Responder {
   }
 
   private func resources(_ text: inout PrometheusText) {
-    text.begin("reprise_build_info", .gauge, "The version that runs.")
-    text.sample("reprise_build_info", [("version", repriseVersion)], 1)
     text.begin("reprise_limit", .gauge, "Bounds of what the service takes, as in docs/protocol.md.")
     for limit in Limit.all {
       text.sample(

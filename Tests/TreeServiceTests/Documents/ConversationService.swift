@@ -1,0 +1,59 @@
+import CorpusStore
+import Foundation
+import Logging
+import TreeService
+
+/// A service over an empty store, as the examples of the documents begin.
+final class ConversationService {
+  private let directory = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
+  private let store: Store
+  private let service: TreeService
+  var socket: String { directory + "/s" }
+
+  /// - Parameter token: Of somebody who may do everything; with nil nobody needs one.
+  init(token: String?) async throws {
+    try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+    store = try Store(path: directory + "/store")
+    var options = ServiceOptions(.unixSocket(path: directory + "/s"))
+    if let token {
+      let access = directory + "/access.json"
+      try AccessFile.add(
+        AccessFile.Entry(
+          grant: Grant(name: "operator", corpora: [.all], rights: .all),
+          digest: TokenDigest(token: token)),
+        to: access)
+      options.accessFile = access
+    }
+    service = try await TreeService.start(
+      store, options, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+  }
+
+  func stop() async throws {
+    try await service.stop()
+    store.close()
+    try FileManager.default.removeItem(atPath: directory)
+  }
+}
+
+/// A service that reads a snapshot.
+struct ReadingService {
+  let store: Store
+
+  init(snapshot path: String) throws {
+    store = try Store(snapshot: path)
+  }
+
+  /// Serves it while `body` runs.
+  func serve(_ body: (RawConnection) throws -> Void) async throws {
+    let socket = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
+    let service = try await TreeService.start(
+      store, ServiceOptions(.unixSocket(path: socket)),
+      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    let connection = try RawConnection(socket)
+    let result = Result { try body(connection) }
+    connection.close()
+    try await service.stop()
+    store.close()
+    try result.get()
+  }
+}
