@@ -97,6 +97,13 @@ public final class RepriseClient: Sendable {
     try await call(.healthReady, deadline)
   }
 
+  /// All that the service counts and measures, in Prometheus's text format 0.0.4. Needs an access token
+  /// for all corpora, where there are tokens.
+  public func metrics(deadline: Duration? = nil) async throws(ClientError) -> String {
+    let metrics: ServerMetrics = try await call(.serverMetrics, deadline)
+    return metrics.text
+  }
+
   /// Makes a corpus, or finds the one that stands with the same settings.
   ///
   /// - Parameters:

@@ -11,13 +11,47 @@ public struct CorpusActivity: Equatable, Sendable {
   public var mergedTokens = 0
   /// Sequences that left because of a bound.
   public var sequencesRemoved = 0
+  /// Steps in which tokens joined a session's output, and those tokens.
+  public var steps = 0
+  public var outputTokens = 0
+  /// Tokens in drafts whose outcome is known, and how many of them were accepted.
+  public var verifiedTokens = 0
+  public var acceptedTokens = 0
+}
+
+/// What became of a draft.
+public struct DraftOutcome: Equatable, Sendable {
+  /// Tokens that it had, and how many of them joined the output.
+  public var drafted: Int
+  public var accepted: Int
 }
 
 /// `CorpusActivity` as the corpus's threads write it.
 final class ActivityLog: Sendable {
   private let activity = Mutex(CorpusActivity())
+  // Steps are counted without the lock: none waits for whoever looks, and none allocates.
+  private let steps = Atomic(0)
+  private let outputTokens = Atomic(0)
+  private let verifiedTokens = Atomic(0)
+  private let acceptedTokens = Atomic(0)
 
-  var current: CorpusActivity { activity.withLock { $0 } }
+  var current: CorpusActivity {
+    var current = activity.withLock { $0 }
+    current.steps = steps.load(ordering: .relaxed)
+    current.outputTokens = outputTokens.load(ordering: .relaxed)
+    current.verifiedTokens = verifiedTokens.load(ordering: .relaxed)
+    current.acceptedTokens = acceptedTokens.load(ordering: .relaxed)
+    return current
+  }
+
+  func noteStep(outputTokens count: Int, _ outcome: DraftOutcome?) {
+    if count == 0 { return }
+    steps.add(1, ordering: .relaxed)
+    outputTokens.add(count, ordering: .relaxed)
+    guard let outcome else { return }
+    verifiedTokens.add(outcome.drafted, ordering: .relaxed)
+    acceptedTokens.add(outcome.accepted, ordering: .relaxed)
+  }
 
   func note(_ change: (inout CorpusActivity) -> Void) { activity.withLock { change(&$0) } }
 }

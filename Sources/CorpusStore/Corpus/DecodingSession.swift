@@ -104,21 +104,24 @@ public final class DecodingSession: @unchecked Sendable {
   ///   - accepted: Drafted tokens that the model accepted, and its own.
   ///   - draft: Receives the better of the local and the shared draft, the local one at equal
   ///     score.
-  /// - Returns: How many tokens of the draft before this one were accepted; nil where that was
-  ///   empty, or nothing was accepted at all.
+  /// - Returns: What became of the draft before this one; nil where that was empty, or no token
+  ///   joined the output.
   /// - Throws: `closed` after `close`, `corrupt` where the corpus is damaged.
   @discardableResult
   public func step(
     accepting accepted: Span<Int32>, _ options: DraftOptions, using scratch: inout DraftScratch,
     into draft: inout Draft
-  ) throws(StoreError) -> Int? {
-    let result: Result<Int?, StoreError> = lock.withLock {
+  ) throws(StoreError) -> DraftOutcome? {
+    let result: Result<DraftOutcome?, StoreError> = lock.withLock {
       guard state == .open, let local else {
         return .failure(.closed(corpus: corpus.name))
       }
       let outcome =
         drafted.isEmpty || accepted.isEmpty
-        ? nil : Draft.acceptedTokens(drafted.span, draftedParents.span, by: accepted)
+        ? nil
+        : DraftOutcome(
+          drafted: drafted.count,
+          accepted: Draft.acceptedTokens(drafted.span, draftedParents.span, by: accepted))
       let known = context.count
       for position in accepted.indices { context.append(accepted[position]) }
       local.append(accepted)
@@ -138,7 +141,9 @@ public final class DecodingSession: @unchecked Sendable {
       draftedParents.append(contentsOf: draft.parents)
       return status.map { outcome }
     }
-    return try result.get()
+    let outcome = try result.get()
+    corpus.activity.noteStep(outputTokens: accepted.count, outcome)
+    return outcome
   }
 
   /// Adds the context from `known` on to the shared history, where that is wanted, and brings the

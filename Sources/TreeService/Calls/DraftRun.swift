@@ -69,10 +69,10 @@ package struct DraftRun {
     let session = try principal.sessions.use(
       step.session, adding: step.accept.count, now: .now())
     do throws(StoreError) {
-      let accepted = try session.step(
+      let outcome = try session.step(
         accepting: call.tokens.span.extracting(step.accept), step.options,
         using: &caller.scratch, into: &caller.draft)
-      if let accepted { caller.tally.noteAccepted(accepted) }
+      caller.tally.noteStep(outputTokens: step.accept.count, outcome)
     } catch {
       throw WireError(error, session: step.session)
     }

@@ -13,31 +13,15 @@ final class HTTPHandler: ChannelInboundHandler {
   typealias OutboundOut = HTTPServerResponsePart
 
   private let responder: Responder
+  private let bounds: HTTPRequestBounds
+  /// Of the request that is being read, or waits to be answered.
   private var head: HTTPRequestHead?
-  private var deadline: Scheduled<Void>?
+  /// Whether the request is whole.
+  private var isWaiting = false
 
-  /// A request is one packet, and the next one of the same scraper comes within a minute or two.
-  private static let patience = TimeAmount.seconds(300)
-
-  init(_ responder: Responder) {
+  init(_ responder: Responder, _ bounds: HTTPRequestBounds) {
     self.responder = responder
-  }
-
-  func channelActive(context: ChannelHandlerContext) {
-    wait(context)
-    context.fireChannelActive()
-  }
-
-  func channelInactive(context: ChannelHandlerContext) {
-    deadline?.cancel()
-    context.fireChannelInactive()
-  }
-
-  private func wait(_ context: ChannelHandlerContext) {
-    deadline?.cancel()
-    deadline = context.eventLoop.assumeIsolated().scheduleTask(in: Self.patience) {
-      context.close(promise: nil)
-    }
+    self.bounds = bounds
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -45,11 +29,24 @@ final class HTTPHandler: ChannelInboundHandler {
     case .head(let head): self.head = head
     case .body: break
     case .end:
-      guard let head else { return }
-      self.head = nil
-      wait(context)
-      answer(head, context)
+      bounds.requestEnded(context)
+      isWaiting = true
+      answerIfTaken(context)
     }
+  }
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) {
+    answerIfTaken(context)
+    context.fireChannelWritabilityChanged()
+  }
+
+  /// Answers the request that waits, once the client has taken the answers before: many requests fit in
+  /// one packet, and an answer may be a thousand times as long. No other request comes until then.
+  private func answerIfTaken(_ context: ChannelHandlerContext) {
+    guard isWaiting, context.channel.isWritable, let head else { return }
+    isWaiting = false
+    self.head = nil
+    answer(head, context)
   }
 
   private func answer(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
@@ -89,6 +86,7 @@ final class HTTPHandler: ChannelInboundHandler {
     var head = HTTPResponseHead(version: request.version, status: status)
     head.headers.add(name: "content-type", value: type)
     head.headers.add(name: "content-length", value: "\(text.utf8.count)")
+    if status == .methodNotAllowed { head.headers.add(name: "allow", value: "GET, HEAD") }
     if !request.isKeepAlive { head.headers.add(name: "connection", value: "close") }
     context.write(wrapOutboundOut(.head(head)), promise: nil)
     if request.method != .HEAD {

@@ -19,9 +19,12 @@ struct HTTPListening {
           guard connections.add(channel, max: Self.connectionsMax) else {
             throw ChannelError.alreadyClosed
           }
-          try channel.pipeline.syncOperations.configureHTTPServerPipeline(
+          let pipeline = channel.pipeline.syncOperations
+          let bounds = HTTPRequestBounds(responder.options.limits)
+          try pipeline.addHandler(bounds)
+          try pipeline.configureHTTPServerPipeline(
             withPipeliningAssistance: true, withErrorHandling: true)
-          try channel.pipeline.syncOperations.addHandler(HTTPHandler(responder))
+          try pipeline.addHandler(HTTPHandler(responder, bounds))
         }
       }
     do {

@@ -10,6 +10,7 @@ final class Metrics: Sendable {
 
   private let opened = Atomic(0)
   private let closed = Atomic(0)
+  private let told = Atomic(0)
   private let cut = NIOLockedValueBox<[Cut: Int]>([:])
 
   /// Why a connection was ended by the service.
@@ -33,6 +34,9 @@ final class Metrics: Sendable {
   func noteOpened() { opened.add(1, ordering: .relaxed) }
   func noteClosed() { closed.add(1, ordering: .relaxed) }
   func note(_ reason: Cut) { cut.withLockedValue { $0[reason, default: 0] += 1 } }
+
+  /// Counts one more telling of all of this, and returns how many there were.
+  func noteTold() -> Int { told.add(1, ordering: .relaxed).newValue }
 
   var connectionsOpened: Int { opened.load(ordering: .relaxed) }
   var connections: Int { connectionsOpened - closed.load(ordering: .relaxed) }

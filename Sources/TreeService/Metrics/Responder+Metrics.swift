@@ -9,8 +9,12 @@ extension Responder {
     var text = PrometheusText()
     text.begin("reprise_build_info", .gauge, "The version that runs.")
     text.sample("reprise_build_info", [("version", repriseVersion)], 1)
-    drafts(metrics.tally, &text)
-    requests(metrics.tally, &text)
+    text.add(
+      "reprise_scrapes_total", .counter, "Times that this text was made.",
+      Double(metrics.noteTold()))
+    let tally = metrics.tally
+    drafts(tally, &text)
+    requests(tally, &text)
     resources(&text)
     corpora(&text)
     return text.text
@@ -18,41 +22,60 @@ extension Responder {
 
   private func drafts(_ tally: Tally, _ text: inout PrometheusText) {
     text.add(
-      "reprise_spec_decode_num_drafts_total", .counter, "Drafts that were not empty.",
-      Double(tally.localDrafts + tally.sharedDrafts))
+      "reprise_session_steps_total", .counter, "Steps in which tokens joined a session's output.",
+      Double(tally.steps))
     text.add(
-      "reprise_spec_decode_num_draft_tokens_total", .counter, "Tokens in drafts.",
-      Double(tally.draftedTokens))
+      "reprise_session_output_tokens_total", .counter, "Tokens that joined sessions' outputs.",
+      Double(tally.outputTokens))
+    text.add(
+      "reprise_spec_decode_num_drafts_total", .counter,
+      "Drafts of sessions that were verified: not empty, and followed by a step with tokens.",
+      Double(tally.verifiedDrafts))
+    text.add(
+      "reprise_spec_decode_num_draft_tokens_total", .counter, "Tokens in verified drafts.",
+      Double(tally.verifiedTokens))
     text.add(
       "reprise_spec_decode_num_accepted_tokens_total", .counter,
-      "Tokens of sessions' drafts that were accepted.", Double(tally.acceptedTokens))
+      "Tokens of verified drafts that joined the output.", Double(tally.acceptedTokens))
     let perPosition = "reprise_spec_decode_num_accepted_tokens_per_pos_total"
     text.begin(
-      perPosition, .counter, "Tokens of sessions' drafts that were accepted, by place in the draft."
-    )
-    for (position, count) in tally.acceptedAtPosition.enumerated() where count > 0 || position == 0
-    {
+      perPosition, .counter,
+      "Tokens of verified drafts that joined the output, by place in the draft, up to "
+        + "\(Tally.positions - 1).")
+    // All of them, also before they are counted: a rate needs the zero before the first one.
+    for (position, count) in tally.acceptedAtPosition.enumerated() {
       text.sample(perPosition, [("position", "\(position)")], Double(count))
     }
-    let found = "reprise_drafts_found_total"
-    text.begin(found, .counter, "Drafts that were asked for, by where something was found.")
-    for (source, count) in [
-      ("local", tally.localDrafts), ("shared", tally.sharedDrafts), ("none", tally.emptyDrafts),
-    ] {
-      text.sample(found, [("source", source)], Double(count))
+    text.begin(
+      "reprise_draft_accepted_tokens", .histogram,
+      "Tokens of each verified draft that joined the output.")
+    text.samples("reprise_draft_accepted_tokens", [], tally.acceptanceLength)
+    let histories = [("local", tally.local), ("shared", tally.shared)]
+    text.begin(
+      "reprise_drafts_total", .counter,
+      "Drafts that were asked for, by sessions and without, by where something was found.")
+    for (source, found) in histories {
+      text.sample(
+        "reprise_drafts_total", [("source", source)], Double(found.matchLength.count))
+    }
+    text.sample("reprise_drafts_total", [("source", "none")], Double(tally.emptyDrafts))
+    text.begin("reprise_drafted_tokens_total", .counter, "Tokens in these drafts.")
+    for (source, found) in histories {
+      text.sample("reprise_drafted_tokens_total", [("source", source)], Double(found.tokens))
     }
     text.begin(
-      "reprise_draft_accepted_tokens", .histogram, "Tokens accepted of each session's draft.")
-    text.samples("reprise_draft_accepted_tokens", [], tally.acceptanceLength)
-    text.begin(
-      "reprise_match_tokens", .histogram, "Tokens of the context that a draft's match has.")
-    text.samples("reprise_match_tokens", [], tally.matchLength)
+      "reprise_draft_match_tokens", .histogram,
+      "Tokens of the context that were found, of each draft that is not empty.")
+    for (source, found) in histories {
+      text.samples("reprise_draft_match_tokens", [("source", source)], found.matchLength)
+    }
   }
 
   private func requests(_ tally: Tally, _ text: inout PrometheusText) {
     let duration = "reprise_request_duration_seconds"
     text.begin(
       duration, .histogram, "From when a request's line was read to when its answer was written.")
+    // Those that were never asked for are left out: there are many, and a histogram is long.
     for method in Method.allCases where tally.durations[method.rawValue].count > 0 {
       text.samples(duration, [("method", method.name)], tally.durations[method.rawValue])
     }
@@ -137,9 +160,25 @@ extension Responder {
     counters("reprise_corpus_sequences_removed_total", "Sequences that left because of a bound.") {
       $0.sequencesRemoved
     }
+    counters("reprise_corpus_steps_total", "Steps in which tokens joined a session's output.") {
+      $0.steps
+    }
+    counters("reprise_corpus_output_tokens_total", "Tokens that joined sessions' outputs.") {
+      $0.outputTokens
+    }
+    counters("reprise_corpus_draft_tokens_total", "Tokens in verified drafts.") {
+      $0.verifiedTokens
+    }
+    counters(
+      "reprise_corpus_accepted_tokens_total", "Tokens of verified drafts that joined the output."
+    ) {
+      $0.acceptedTokens
+    }
     let commits = "reprise_corpus_commit_duration_seconds"
     text.begin(
-      commits, .histogram, "Commits of inserts, the synchronisation with the disk included.")
+      commits, .histogram,
+      "Transactions of inserts until they are on disk. LMDB writes and synchronises (fdatasync) in one call; nearly all of the time "
+        + "is the disk's.")
     for (corpus, stats) in corpora {
       text.samples(commits, [("corpus", corpus)], stats.activity.commits)
     }

@@ -6,22 +6,45 @@ import WireProtocol
 /// that a step is counted without a lock or an allocation.
 struct Tally {
   /// Drafts that were given, by where they were found.
-  var localDrafts: UInt64 = 0
-  var sharedDrafts: UInt64 = 0
+  var local = Found()
+  var shared = Found()
   /// Nothing to say.
   var emptyDrafts: UInt64 = 0
-  var draftedTokens: UInt64 = 0
-  /// Of drafts whose outcome is known: how many of the first so many tokens were accepted.
+  /// Steps in which tokens joined a session's output, and those tokens.
+  var steps: UInt64 = 0
+  var outputTokens: UInt64 = 0
+  /// Drafts of sessions whose outcome is known, tokens in them, how many of these were accepted, and how
+  /// many drafts had their first so many tokens accepted.
+  var verifiedDrafts: UInt64 = 0
+  var verifiedTokens: UInt64 = 0
   var acceptedTokens: UInt64 = 0
   var acceptedAtPosition = [UInt64](repeating: 0, count: Tally.positions)
   var acceptanceLength = Histogram.tokens
-  var matchLength = Histogram.tokens
   /// Requests by method, and the seconds from a line's reading to its answer.
   var durations = [Histogram](repeating: .seconds, count: Method.allCases.count)
   var errors = [UInt64](repeating: 0, count: WireError.Kind.allCases.count)
   private(set) var isEmpty = true
 
-  /// Beyond these, positions are counted as the last one.
+  /// What was found in one history.
+  struct Found {
+    var tokens: UInt64 = 0
+    /// One value a draft.
+    var matchLength = Histogram.tokens
+
+    mutating func note(_ draft: borrowing Draft) {
+      tokens += UInt64(draft.count)
+      matchLength.add(Double(draft.matchLength))
+    }
+
+    mutating func take(_ other: inout Found) {
+      tokens += other.tokens
+      matchLength.add(other.matchLength)
+      other.tokens = 0
+      other.matchLength.removeAll()
+    }
+  }
+
+  /// Tokens at places beyond these are in the totals alone.
   static let positions = 64
 
   mutating func note(_ draft: borrowing Draft) {
@@ -31,18 +54,22 @@ struct Tally {
       return
     }
     switch draft.source {
-    case .local: localDrafts += 1
-    case .shared: sharedDrafts += 1
+    case .local: local.note(draft)
+    case .shared: shared.note(draft)
     }
-    draftedTokens += UInt64(draft.count)
-    matchLength.add(Double(draft.matchLength))
   }
 
-  mutating func noteAccepted(_ count: Int) {
+  mutating func noteStep(outputTokens count: Int, _ outcome: DraftOutcome?) {
+    if count == 0 { return }
     isEmpty = false
-    acceptedTokens += UInt64(count)
-    acceptanceLength.add(Double(count))
-    for position in 0..<min(count, Self.positions) { acceptedAtPosition[position] += 1 }
+    steps += 1
+    outputTokens += UInt64(count)
+    guard let outcome else { return }
+    verifiedDrafts += 1
+    verifiedTokens += UInt64(outcome.drafted)
+    acceptedTokens += UInt64(outcome.accepted)
+    acceptanceLength.add(Double(outcome.accepted))
+    for position in 0..<min(outcome.accepted, Self.positions) { acceptedAtPosition[position] += 1 }
   }
 
   mutating func noteRequest(_ method: Method, seconds: Double) {
@@ -59,17 +86,19 @@ struct Tally {
   mutating func take(_ other: inout Tally) {
     if other.isEmpty { return }
     isEmpty = false
-    localDrafts += other.localDrafts
-    sharedDrafts += other.sharedDrafts
+    local.take(&other.local)
+    shared.take(&other.shared)
     emptyDrafts += other.emptyDrafts
-    draftedTokens += other.draftedTokens
+    steps += other.steps
+    outputTokens += other.outputTokens
+    verifiedDrafts += other.verifiedDrafts
+    verifiedTokens += other.verifiedTokens
     acceptedTokens += other.acceptedTokens
     for position in 0..<Self.positions {
       acceptedAtPosition[position] += other.acceptedAtPosition[position]
       other.acceptedAtPosition[position] = 0
     }
     acceptanceLength.add(other.acceptanceLength)
-    matchLength.add(other.matchLength)
     for method in durations.indices where other.durations[method].count > 0 {
       durations[method].add(other.durations[method])
       other.durations[method].removeAll()
@@ -79,9 +108,8 @@ struct Tally {
       other.errors[kind] = 0
     }
     other.acceptanceLength.removeAll()
-    other.matchLength.removeAll()
-    (other.localDrafts, other.sharedDrafts, other.emptyDrafts) = (0, 0, 0)
-    (other.draftedTokens, other.acceptedTokens) = (0, 0)
+    (other.emptyDrafts, other.steps, other.outputTokens) = (0, 0, 0)
+    (other.verifiedDrafts, other.verifiedTokens, other.acceptedTokens) = (0, 0, 0)
     other.isEmpty = true
   }
 }

@@ -1,0 +1,235 @@
+import CorpusStore
+import Foundation
+import Logging
+import NIOCore
+import RepriseClient
+import Testing
+import WireProtocol
+
+@testable import TreeService
+
+/// Metrics and health over HTTP, for whoever asks, and for whoever asks in bad faith.
+@Suite struct HTTPTests {
+  /// The HTTP port alone, with nothing behind it that has started yet.
+  private final class Fixture {
+    let directory = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
+    let store: Store
+    let responder: Responder
+    let listening: HTTPListening
+
+    init(_ change: (inout ServiceOptions) -> Void = { _ in }) async throws {
+      store = try Store(path: directory)
+      var options = ServiceOptions()
+      change(&options)
+      responder = try Responder(
+        store, options, Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+      listening = try await HTTPListening("127.0.0.1", 0, responder)
+    }
+
+    func connect() throws -> RawHTTPConnection {
+      try RawHTTPConnection(port: listening.channel.localAddress?.port ?? 0)
+    }
+
+    func stop() async throws {
+      await listening.close()
+      store.close()
+      try FileManager.default.removeItem(atPath: directory)
+    }
+  }
+
+  private func withFixture(
+    _ change: (inout ServiceOptions) -> Void = { _ in }, _ body: (Fixture) throws -> Void
+  ) async throws {
+    let fixture = try await Fixture(change)
+    let result = Result { try body(fixture) }
+    try await fixture.stop()
+    try result.get()
+  }
+
+  @Test func healthFollowsTheServiceFromItsStartToItsEnd() async throws {
+    try await withFixture { fixture in
+      let connection = try fixture.connect()
+      func expect(_ status: Int, _ body: String) {
+        let ready = connection.get("/health/ready")
+        #expect(ready?.status == status && ready?.body == body, "\(ready?.body ?? "closed")")
+        let live = connection.get("/health/live")
+        #expect(live?.status == 200 && live?.body == "live\n")
+      }
+      expect(503, "not ready: the start\n")
+      fixture.responder.setReady()
+      expect(200, "ready\n")
+      fixture.responder.setStopping()
+      expect(503, "not ready: another start: the service is stopping\n")
+    }
+  }
+
+  @Test func metricsAreWhatTheSocketTells() async throws {
+    try await withService({ $0.http = ("127.0.0.1", 0) }) { fixture in
+      let connection = try RawHTTPConnection(port: try #require(fixture.service.httpPort))
+      let answer = try #require(connection.get("/metrics"))
+      #expect(answer.status == 200)
+      #expect(answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8")
+      let told = try await fixture.client.metrics()
+      // The same series; some values went on.
+      func names(_ text: String) -> [Substring] {
+        text.split(separator: "\n").map { $0.hasPrefix("#") ? $0 : $0.prefix { $0 != " " } }
+          .filter { !$0.contains("server.metrics") }
+      }
+      #expect(
+        names(answer.body).filter { !$0.hasPrefix("reprise_request_duration") }
+          == names(told).filter { !$0.hasPrefix("reprise_request_duration") })
+      #expect(connection.get("/metrics?x=1")?.status == 200)
+    }
+  }
+
+  @Test func onlyWhatIsThereIsAnswered() async throws {
+    try await withFixture { fixture in
+      let connection = try fixture.connect()
+      for path in ["/", "/metrics/", "/health", "/health/ready/x", "//metrics", "/%6detrics"] {
+        #expect(connection.get(path)?.status == 404, "\(path)")
+      }
+      for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE"] {
+        connection.send("\(method) /metrics HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc")
+        let answer = connection.response()
+        #expect(answer?.status == 405 && answer?.headers["allow"] == "GET, HEAD", "\(method)")
+      }
+      connection.send("HEAD /health/live HTTP/1.1\r\nhost: a\r\n\r\n")
+      let head = connection.response(toHead: true)
+      #expect(head?.status == 200 && head?.headers["content-length"] == "5")
+      // No body came: the next answer begins where the head ended.
+      #expect(connection.get("/health/live")?.body == "live\n")
+    }
+  }
+
+  @Test func requestsMayBePipelinedAndConnectionsClosed() async throws {
+    try await withFixture { fixture in
+      let connection = try fixture.connect()
+      connection.send(
+        String(repeating: "GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n", count: 20)
+          + "GET /health/live HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+      for _ in 0..<20 {
+        #expect(connection.response()?.body.hasPrefix("# HELP reprise_build_info") == true)
+      }
+      let last = connection.response()
+      #expect(last?.body == "live\n" && last?.headers["connection"] == "close")
+      #expect(connection.isClosed)
+    }
+  }
+
+  @Test func answersThatNobodyTakesAreNotMade() async throws {
+    try await withFixture { fixture in
+      let connection = try fixture.connect()
+      let count = 1500
+      // Some 30 MB of answers, and nobody who reads them.
+      connection.send(String(repeating: "GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n", count: count))
+      let other = try fixture.connect()
+      func made() -> Double {
+        MetricsTests.samples(other.get("/metrics")?.body ?? "")["reprise_scrapes_total"] ?? 0
+      }
+      var (before, now) = (0.0, made())
+      // Until only those are made that are asked for here.
+      while now > before + 1 {
+        for _ in 0..<100 { #expect(other.get("/health/live")?.status == 200) }
+        (before, now) = (now, made())
+      }
+      // What the kernel keeps of a connection takes some hundreds.
+      #expect(now < Double(count))
+      for _ in 0..<count {
+        guard let answer = connection.response() else {
+          Issue.record("the connection was closed")
+          break
+        }
+        #expect(answer.status == 200)
+      }
+    }
+  }
+
+  @Test func whatIsNoRequestIsRefused() async throws {
+    try await withFixture { fixture in
+      for garbage in ["\r\n\r\n\r\nx", "GET\r\n\r\n", "\u{1}\u{2}\u{3}\r\n\r\n", "{}\n"] {
+        let connection = try fixture.connect()
+        connection.send(garbage)
+        #expect(connection.response()?.status == 400, "\(garbage)")
+        #expect(connection.isClosed, "\(garbage)")
+      }
+    }
+  }
+
+  @Test(arguments: [
+    "GET /metrics HTTP/1.1\r\nx: \(String(repeating: "a", count: 200_000))\r\n\r\n",
+    "GET /\(String(repeating: "a", count: 200_000)) HTTP/1.1\r\n\r\n",
+    "GET / HTTP/1.1\r\n\((0..<20_000).map { "x\($0): y" }.joined(separator: "\r\n"))\r\n\r\n",
+    "POST / HTTP/1.1\r\ncontent-length: 200000\r\n\r\n\(String(repeating: "a", count: 200_000))",
+    "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
+      + String(repeating: "1\r\na\r\n", count: 50_000),
+  ]) func largeRequestsAreCutOff(request: String) async throws {
+    try await withFixture { fixture in
+      let connection = try fixture.connect()
+      connection.send(request)
+      // Closed at once, or told first that it is no request that is answered here.
+      if let answer = connection.response() { #expect(answer.status == 400) }
+      #expect(try fixture.connect().get("/health/live")?.status == 200)
+    }
+  }
+
+  @Test(arguments: [
+    "", "GET /met", "GET /metrics HTTP/1.1\r\nx: ",
+    "POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\nabc",
+  ]) func slowRequestsAreCutOff(request: String) async throws {
+    try await withFixture({ $0.limits.lineSecondsMax = 1 }) { fixture in
+      let connection = try fixture.connect()
+      connection.send(request)
+      #expect(connection.isClosed)
+    }
+  }
+
+  /// Bytes that trickle in do not prolong it.
+  @Test func tricklingRequestsAreCutOff() async throws {
+    try await withFixture({ $0.limits.lineSecondsMax = 1 }) { fixture in
+      let connection = try fixture.connect()
+      connection.send("GET /metrics HTTP/1.1\r\nx: ")
+      while connection.send("a") { usleep(50_000) }
+    }
+  }
+
+  @Test func aConnectionWithoutRequestsIsClosed() async throws {
+    try await withFixture({ $0.limits.idleSecondsMax = 1 }) { fixture in
+      let connection = try fixture.connect()
+      #expect(connection.get("/health/live")?.status == 200)
+      #expect(connection.isClosed)
+    }
+  }
+
+  @Test func thereIsRoomForSoManyConnections() async throws {
+    try await withFixture { fixture in
+      var open: [RawHTTPConnection] = []
+      for _ in 0..<64 {
+        let connection = try fixture.connect()
+        #expect(connection.get("/health/live")?.status == 200)
+        open.append(connection)
+      }
+      #expect(try fixture.connect().isClosed)
+      open.removeLast()
+      // The service sees the end of a connection a moment later.
+      while try fixture.connect().get("/health/live") == nil {}
+    }
+  }
+
+  @Test func whoHoldsTokensIsNotTold() async throws {
+    let access = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8)).json"
+    defer { try? FileManager.default.removeItem(atPath: access) }
+    let token = "rp_a-token-of-somebody"
+    try AccessFile.add(
+      AccessFile.Entry(
+        grant: Grant(name: "somebody", corpora: [.all], rights: .all),
+        digest: TokenDigest(token: token)),
+      to: access)
+    try await withFixture({ $0.accessFile = access }) { fixture in
+      let connection = try fixture.connect()
+      for path in ["/metrics", "/health/live", "/health/ready", "/"] {
+        let body = try #require(connection.get(path)).body
+        #expect(!body.contains("somebody") && !body.contains(token), "\(path)")
+      }
+    }
+  }
+}
