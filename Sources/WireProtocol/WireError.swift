@@ -93,7 +93,7 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
 
   // MARK: Both directions
 
-  func write(to writer: inout JSONWriter) {
+  public func write(to writer: inout JSONWriter) {
     writer.beginObject()
     writer.name("code")
     writer.integer(kind.code)

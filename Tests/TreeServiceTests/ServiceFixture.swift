@@ -14,7 +14,10 @@ final class ServiceFixture {
   let service: TreeService
   let client: RepriseClient
 
-  init(_ change: (inout ServiceOptions) -> Void = { _ in }) async throws {
+  /// - Parameter token: What the fixture's client presents.
+  init(
+    token: String? = nil, _ change: (inout ServiceOptions) -> Void = { _ in }
+  ) async throws {
     directory = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
     try FileManager.default.createDirectory(
       atPath: directory, withIntermediateDirectories: true)
@@ -25,7 +28,9 @@ final class ServiceFixture {
     var logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     logger.logLevel = .critical
     service = try await TreeService.start(store, options, logger: logger)
-    client = RepriseClient(.unixSocket(path: socket))
+    var configuration = RepriseClient.Configuration()
+    configuration.accessToken = token
+    client = RepriseClient(.unixSocket(path: socket), configuration: configuration)
     try await client.createCorpus("c")
   }
 

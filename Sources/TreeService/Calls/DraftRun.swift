@@ -50,7 +50,8 @@ package struct DraftRun {
     return true
   }
 
-  private static func draft(
+  /// Makes one of a call's drafts, which is the caller's then.
+  static func draft(
     _ call: Speculate, _ position: Int, of corpus: Corpus, _ caller: inout Caller
   ) throws(WireError) {
     do throws(StoreError) {
@@ -62,7 +63,7 @@ package struct DraftRun {
     }
   }
 
-  private static func draft(
+  static func draft(
     _ call: SessionStep, _ position: Int, of principal: Principal, _ caller: inout Caller
   ) throws(WireError) {
     let step = call.steps[position]

@@ -27,7 +27,8 @@ extension Responder {
     return .later
   }
 
-  private func open(
+  /// Opens a session on the thread that calls.
+  func open(
     _ call: SessionOpen, _ table: SessionTable, for owner: SessionOwner
   ) throws(WireError) -> SessionOpened {
     let corpus = try corpus(call.corpus)
@@ -85,6 +86,11 @@ extension Responder {
     for table in sessions.all {
       for (name, session) in table.owned(by: owner) { record(session, name, of: table, nil) }
     }
+  }
+
+  /// Closes one session, if it is open, as if its client had.
+  func closeSession(_ name: String, of table: SessionTable) {
+    if let session = table.session(name) { record(session, name, of: table, nil) }
   }
 
   private func record(

@@ -1,33 +1,42 @@
 import NIOCore
 import NIOHTTP1
+import WireProtocol
 
-/// Answers what Prometheus and orchestrators ask over HTTP:
+/// Answers what Prometheus, orchestrators and engines ask over HTTP:
 ///
 ///     GET /metrics        what is counted and measured
 ///     GET /health/live    200 while the process runs
 ///     GET /health/ready   200 while drafts are answered, else 503
+///     POST /v1/draft      what may follow a prefix, for holders of an access token
 ///
-/// Nothing can be changed through it, and no text or token id is in it; names of corpora are.
+/// Without a token nothing can be changed through it, and no text or token id is told; names of corpora
+/// are.
 final class HTTPHandler: ChannelInboundHandler {
   typealias InboundIn = HTTPServerRequestPart
   typealias OutboundOut = HTTPServerResponsePart
 
   private let responder: Responder
+  private let drafter: PrefixDrafter
   private let bounds: HTTPRequestBounds
   /// Of the request that is being read, or waits to be answered.
   private var head: HTTPRequestHead?
+  private var body = ByteBuffer()
   /// Whether the request is whole.
   private var isWaiting = false
 
-  init(_ responder: Responder, _ bounds: HTTPRequestBounds) {
+  init(_ responder: Responder, _ drafter: PrefixDrafter, _ bounds: HTTPRequestBounds) {
     self.responder = responder
+    self.drafter = drafter
     self.bounds = bounds
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     switch unwrapInboundIn(data) {
-    case .head(let head): self.head = head
-    case .body: break
+    case .head(let head):
+      self.head = head
+      if isDraft(head) { bounds.allowBody() }
+    case .body(var part):
+      if head.map(isDraft) == true { body.writeBuffer(&part) }
     case .end:
       bounds.requestEnded(context)
       isWaiting = true
@@ -45,14 +54,50 @@ final class HTTPHandler: ChannelInboundHandler {
   private func answerIfTaken(_ context: ChannelHandlerContext) {
     guard isWaiting, context.channel.isWritable, let head else { return }
     isWaiting = false
+    let body = body
     self.head = nil
-    answer(head, context)
+    self.body = ByteBuffer()
+    if isDraft(head) {
+      draft(head, body, context)
+    } else {
+      answer(head, context)
+    }
+  }
+
+  private func path(_ head: HTTPRequestHead) -> Substring {
+    head.uri.split(separator: "?", omittingEmptySubsequences: false).first ?? ""
+  }
+
+  private func isDraft(_ head: HTTPRequestHead) -> Bool {
+    head.method == .POST && path(head) == "/v1/draft"
+  }
+
+  private func draft(_ head: HTTPRequestHead, _ body: ByteBuffer, _ context: ChannelHandlerContext)
+  {
+    let authorization = head.headers.first(name: "authorization")?.split(separator: " ") ?? []
+    let hasBearer = authorization.count == 2 && authorization[0].lowercased() == "bearer"
+    var writer = JSONWriter()
+    writer.beginObject()
+    var status = HTTPResponseStatus.ok
+    do throws(WireError) {
+      let drafted = try drafter.draft(body, bearer: hasBearer ? String(authorization[1]) : nil)
+      drafted.write(to: &writer)
+    } catch {
+      status = error.httpStatus
+      writer.name("error")
+      error.write(to: &writer)
+    }
+    writer.endObject()
+    writer.endLine()
+    let text = String(decoding: writer.bytes, as: UTF8.self)
+    send(status, text, head, context, type: "application/json")
   }
 
   private func answer(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
-    let path = head.uri.split(separator: "?", omittingEmptySubsequences: false).first ?? ""
+    let path = path(head)
     guard head.method == .GET || head.method == .HEAD else {
-      return send(.methodNotAllowed, "only GET is answered here\n", head, context)
+      return send(
+        .methodNotAllowed, "only GET is answered here, and POST at /v1/draft\n", head, context)
     }
     switch path {
     case "/metrics":
@@ -75,7 +120,8 @@ final class HTTPHandler: ChannelInboundHandler {
           .serviceUnavailable, "not ready: \(awaited.joined(separator: ", "))\n", head, context)
       }
     default:
-      send(.notFound, "there are /metrics, /health/live and /health/ready\n", head, context)
+      send(
+        .notFound, "there are /metrics, /health/live, /health/ready and /v1/draft\n", head, context)
     }
   }
 
@@ -101,5 +147,18 @@ final class HTTPHandler: ChannelInboundHandler {
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     context.close(promise: nil)
+  }
+}
+
+extension WireError {
+  fileprivate var httpStatus: HTTPResponseStatus {
+    switch kind {
+    case .unauthorized: .unauthorized
+    case .corpusNotFound: .notFound
+    case .limitExceeded: .payloadTooLarge
+    case .busy: .tooManyRequests
+    case .internalError, .corrupt, .storageFull: .internalServerError
+    default: .badRequest
+    }
   }
 }

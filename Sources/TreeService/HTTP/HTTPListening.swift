@@ -12,6 +12,10 @@ struct HTTPListening {
 
   init(_ host: String, _ port: Int, _ responder: Responder) async throws {
     let connections = ConnectionSet()
+    let loop = group.next()
+    let drafter = try await loop.submit {
+      NIOLoopBound(PrefixDrafter(responder), eventLoop: loop)
+    }.get()
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelInitializer { channel in
@@ -24,7 +28,7 @@ struct HTTPListening {
           try pipeline.addHandler(bounds)
           try pipeline.configureHTTPServerPipeline(
             withPipeliningAssistance: true, withErrorHandling: true)
-          try pipeline.addHandler(HTTPHandler(responder, bounds))
+          try pipeline.addHandler(HTTPHandler(responder, drafter.value, bounds))
         }
       }
     do {

@@ -120,6 +120,11 @@ final class SessionTable: Sendable {
     return try result.get()
   }
 
+  /// An open session, whose lease is not renewed.
+  func session(_ name: String) -> DecodingSession? {
+    state.withLockedValue { $0.open[name]?.session }
+  }
+
   private func take(
     sessions: Int, tokens: Int, for owner: SessionOwner
   ) throws(WireError) {

@@ -1,0 +1,130 @@
+import Drafting
+import NIOCore
+import WireProtocol
+
+/// Drafts for engines that post all tokens of a request so far, each time.
+///
+/// A request is a session here: what its prefix has more than the last time was accepted. An engine
+/// does not say when a request ends, so its session ends with its lease, or when another prefix comes
+/// under its id, and is history then.
+///
+/// Whoever posts presents an access token, because a port is open to all users of a machine. Used on
+/// the HTTP port's one event loop alone.
+final class PrefixDrafter {
+  private struct Key: Hashable {
+    let holder: ObjectIdentifier
+    let corpus: String
+    let request: RequestID
+  }
+
+  private struct Known {
+    /// The session's.
+    let name: String
+    var tokens: [Int32]
+  }
+
+  private let responder: Responder
+  private let reader: PrefixDraft.Reader
+  private var caller: Caller
+  private var known: [Key: Known] = [:]
+  private var opened = 0
+  /// When as many are known, those whose sessions have ended are looked for.
+  private var lookForEndedAt = 256
+
+  /// A request whose tokens come by steps of a model posts some a second.
+  private static let leaseSeconds = 60
+
+  init(_ responder: Responder) {
+    self.responder = responder
+    reader = PrefixDraft.Reader(limits: responder.options.limits)
+    caller = responder.beginConnection()
+  }
+
+  /// - Parameter bearer: The access token of the request's head; the body may have one instead.
+  /// - Complexity: linear in the prefix, which is read and compared each time; its tokens are indexed
+  ///   once.
+  func draft(_ body: ByteBuffer, bearer: String?) throws(WireError) -> PrefixDrafted {
+    defer { responder.metrics.take(&caller.tally) }
+    do throws(WireError) {
+      let request = try unsafe body.withUnsafeReadableBytes { bytes throws(WireError) in
+        // SAFETY: the span is used within the closure only.
+        try unsafe reader.read(RawSpan(_unsafeBytes: bytes))
+      }
+      let principal = try authenticate(bearer ?? request.accessToken)
+      return PrefixDrafted(tokens: try draft(request, for: principal))
+    } catch {
+      caller.tally.noteError(error.kind)
+      throw error
+    }
+  }
+
+  private func authenticate(_ token: String?) throws(WireError) -> Principal {
+    guard let token else {
+      throw .unauthorized(
+        needs: "an access token, as \"Authorization: Bearer …\" or as the body's \"token\"",
+        "drafting over HTTP")
+    }
+    guard let principal = responder.access.holder(ofToken: token), principal.grant != nil else {
+      throw .unauthorized(
+        needs: "a token of the access file that the service was started with", "drafting over HTTP")
+    }
+    return principal
+  }
+
+  private func draft(
+    _ request: PrefixDraft, for principal: Principal
+  ) throws(WireError) -> [Int32] {
+    try principal.takeRequest(responder.options.limits, now: .now())
+    guard let grant = principal.grant else { throw .tokenNeeded }
+    try grant.check(
+      .corpus(request.corpus, request.share == .never ? .draft : [.draft, .insert]))
+    var options = request.options
+    if let lengthMax = request.lengthMax {
+      options.maxTokens = min(options.maxTokens, max(0, lengthMax - request.prefix.count))
+    }
+    if let id = request.request {
+      let key = Key(holder: ObjectIdentifier(principal), corpus: request.corpus, request: id)
+      let session = try session(for: request, key, principal)
+      var step = SessionStep()
+      step.append(
+        session: session.name, accept: Array(request.prefix[session.tokens.count...]),
+        options: options)
+      try DraftRun.draft(step, 0, of: principal, &caller)
+      known[key]?.tokens = request.prefix
+    } else {
+      let call = Speculate(corpus: request.corpus, context: request.prefix, options: options)
+      try DraftRun.draft(call, 0, of: try responder.corpus(request.corpus), &caller)
+    }
+    caller.tally.note(caller.draft)
+    let end = request.endToken.flatMap { caller.draft.tokens.firstIndex(of: $0) }
+    return Array(caller.draft.tokens[...(end ?? caller.draft.tokens.count - 1)])
+  }
+
+  /// The session of a request: the one that is known, or a new one with the prefix for its prompt.
+  private func session(
+    for request: PrefixDraft, _ key: Key, _ principal: Principal
+  ) throws(WireError) -> Known {
+    if let known = known[key] {
+      if principal.sessions.session(known.name) != nil {
+        if request.prefix.starts(with: known.tokens) { return known }
+        responder.closeSession(known.name, of: principal.sessions)
+      }
+      self.known[key] = nil
+    }
+    if known.count >= lookForEndedAt {
+      known = known.filter { _, known in
+        // Of other holders too; their names are different ones.
+        responder.sessions.all.contains { $0.session(known.name) != nil }
+      }
+      lookForEndedAt = max(256, 2 * known.count)
+    }
+    opened += 1
+    let open = SessionOpen(
+      corpus: request.corpus, session: "http-\(opened)", prompt: request.prefix,
+      share: request.share, ttlSeconds: Self.leaseSeconds)
+    let name = try responder.open(open, principal.sessions, for: caller.owner).session
+    let session = Known(name: name, tokens: request.prefix)
+    known[key] = session
+    return session
+  }
+}

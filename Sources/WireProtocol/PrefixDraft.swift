@@ -1,0 +1,115 @@
+import Drafting
+
+/// What an engine's external drafter posts over HTTP: all tokens of a request so far, for those that
+/// may follow. The members are those that TensorRT-LLM's `APIDrafter` sends, and what its template
+/// adds.
+public struct PrefixDraft: Equatable, Sendable {
+  public var corpus: String
+  /// Prompt and output.
+  public var prefix: [Int32]
+  /// What the engine knows the request by; nil drafts from the shared history alone.
+  public var request: RequestID?
+  /// Nothing follows this token.
+  public var endToken: Int32?
+  /// Tokens that prompt and output may have in all.
+  public var lengthMax: Int?
+  /// An access token, for those who cannot send a header.
+  public var accessToken: String?
+  public var share = SessionOpen.Share.live
+  public var options = DraftOptions()
+
+  /// Reads a body. Keep one per thread: its buffers are used again.
+  public final class Reader {
+    private let limits: Limits
+    private let document: JSONDocument
+
+    public init(limits: Limits) {
+      self.limits = limits
+      document = JSONDocument(bytesMax: limits.lineBytesMax, depthMax: Limits.nestingMax)
+    }
+
+    public func read(_ body: RawSpan) throws(WireError) -> PrefixDraft {
+      let root: JSONValue
+      do throws(JSONDocument.SyntaxError) {
+        root = try document.parse(body)
+      } catch {
+        throw WireError(.parseError, "the body is no JSON: \(error.reason)")
+      }
+      guard root.kind == .object else {
+        throw WireError(
+          .invalidRequest, "the body must be an object of \"corpus\", \"prefix\" and \"request_id\""
+        )
+      }
+      return try PrefixDraft(root, limits)
+    }
+  }
+
+  private init(_ body: JSONValue, _ limits: Limits) throws(WireError) {
+    var (corpus, accessToken): (String?, String?)
+    var prefix: [Int32]?
+    var request: RequestID?
+    var (endToken, lengthMax): (Int?, Int?)
+    var share: SessionOpen.Share?
+    var options = DraftOptionsReader()
+    try body.forEachMember(of: "body") { (name, member) throws(WireError) in
+      switch name {
+      case "corpus": try member.set(&corpus, member.corpusName())
+      case "prefix":
+        var read: [Int32] = []
+        _ = try member.tokens("prompt_tokens", max: limits.promptTokensMax, to: &read)
+        try member.set(&prefix, read)
+      case "request_id":
+        guard let id = RequestID(member.value) else {
+          throw member.wrong("an integer, or a string of at most \(RequestID.stringBytesMax) bytes")
+        }
+        try member.set(&request, id)
+      // Engines send −1, or null, where there is none.
+      case "end_id":
+        if member.value.kind != .null {
+          try member.set(&endToken, member.integer(-1...Int(Int32.max)))
+        }
+      case "max_sequence_length":
+        if member.value.kind != .null {
+          try member.set(&lengthMax, member.integer(0...Int(Int32.max)))
+        }
+      case "token":
+        try member.set(
+          &accessToken, member.name("access_token_bytes", bytesMax: limits.accessTokenBytesMax))
+      case "share":
+        guard let value = SessionOpen.Share(rawValue: member.value.string) else {
+          throw member.wrong("\"live\", \"close\" or \"never\"")
+        }
+        try member.set(&share, value)
+      // A list of tokens is a path.
+      case "tree": throw member.unknown
+      default: try options.read(name, member, limits)
+      }
+    }
+    self.corpus = try required(corpus, "corpus", in: "body")
+    self.prefix = try required(prefix, "prefix", in: "body")
+    self.request = request == .null ? nil : request
+    self.endToken = endToken.flatMap { $0 < 0 ? nil : Int32(exactly: $0) }
+    self.lengthMax = lengthMax
+    self.accessToken = accessToken
+    self.share = share ?? .live
+    self.options = options.options
+  }
+}
+
+/// What it is answered.
+public struct PrefixDrafted: WireResult {
+  public var tokens: [Int32]
+
+  public init(tokens: [Int32]) { self.tokens = tokens }
+
+  public func write(to writer: inout JSONWriter) {
+    writer.name("draft_tokens")
+    writer.integers(tokens)
+  }
+
+  public init?(result: ResultObject) {
+    guard let list = result.member("draft_tokens"), list.kind == .array else { return nil }
+    tokens = []
+    if list.appendTokens(to: &tokens) != list.count { return nil }
+  }
+}
