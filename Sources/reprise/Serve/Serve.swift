@@ -94,14 +94,16 @@ struct Serve: AsyncParsableCommand {
       store.close()
       throw ExitCode.failure(saying: "\(error)")
     }
-    logger.notice(
-      "serving",
-      metadata: [
-        "source": "\(configuration.source)",
-        "addresses": "\(service.addresses.joined(separator: ", "))",
-        "corpora": "\(store.corpora().count)", "version": "\(repriseVersion)",
-        "start_ms": "\(Int(micros(since: start) / 1000))",
-      ])
+    var line: Logger.Metadata = [
+      "source": "\(configuration.source)",
+      "addresses": "\(service.addresses.joined(separator: ", "))",
+      "corpora": "\(store.corpora().count)", "version": "\(repriseVersion)",
+      "start_ms": "\(Int(micros(since: start) / 1000))",
+    ]
+    if let (host, _) = configuration.service.http, let port = service.httpPort {
+      line["http"] = "\(Listener.tcp(host: host, port: port))"
+    }
+    logger.notice("serving", metadata: line)
     // What goes wrong there is thrown as well.
     let lifecycleLogger = Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() }
     // Those that come last end first.

@@ -17,10 +17,8 @@ import WireProtocol
     let responder: Responder
     let listening: HTTPListening
 
-    init(_ change: (inout ServiceOptions) -> Void = { _ in }) async throws {
+    init(_ options: ServiceOptions) async throws {
       store = try Store(path: directory)
-      var options = ServiceOptions()
-      change(&options)
       responder = try Responder(
         store, options, Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
       listening = try await HTTPListening("127.0.0.1", 0, responder)
@@ -38,12 +36,18 @@ import WireProtocol
   }
 
   private func withFixture(
-    _ change: (inout ServiceOptions) -> Void = { _ in }, _ body: (Fixture) throws -> Void
+    _ options: ServiceOptions = ServiceOptions(), _ body: (Fixture) throws -> Void
   ) async throws {
-    let fixture = try await Fixture(change)
+    let fixture = try await Fixture(options)
     let result = Result { try body(fixture) }
     try await fixture.stop()
     try result.get()
+  }
+
+  private static func options(_ change: (inout ServiceOptions) -> Void) -> ServiceOptions {
+    var options = ServiceOptions()
+    change(&options)
+    return options
   }
 
   @Test func healthFollowsTheServiceFromItsStartToItsEnd() async throws {
@@ -64,7 +68,8 @@ import WireProtocol
   }
 
   @Test func metricsAreWhatTheSocketTells() async throws {
-    try await withService({ $0.http = ("127.0.0.1", 0) }) { fixture in
+    func listen(_ options: inout ServiceOptions) { options.http = ("127.0.0.1", 0) }
+    try await withService(listen) { fixture in
       let connection = try RawHTTPConnection(port: try #require(fixture.service.httpPort))
       let answer = try #require(connection.get("/metrics"))
       #expect(answer.status == 200)
@@ -176,7 +181,7 @@ import WireProtocol
     "", "GET /met", "GET /metrics HTTP/1.1\r\nx: ",
     "POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\nabc",
   ]) func slowRequestsAreCutOff(request: String) async throws {
-    try await withFixture({ $0.limits.lineSecondsMax = 1 }) { fixture in
+    try await withFixture(Self.options { $0.limits.lineSecondsMax = 1 }) { fixture in
       let connection = try fixture.connect()
       connection.send(request)
       #expect(connection.isClosed)
@@ -185,7 +190,7 @@ import WireProtocol
 
   /// Bytes that trickle in do not prolong it.
   @Test func tricklingRequestsAreCutOff() async throws {
-    try await withFixture({ $0.limits.lineSecondsMax = 1 }) { fixture in
+    try await withFixture(Self.options { $0.limits.lineSecondsMax = 1 }) { fixture in
       let connection = try fixture.connect()
       connection.send("GET /metrics HTTP/1.1\r\nx: ")
       while connection.send("a") { usleep(50_000) }
@@ -193,7 +198,7 @@ import WireProtocol
   }
 
   @Test func aConnectionWithoutRequestsIsClosed() async throws {
-    try await withFixture({ $0.limits.idleSecondsMax = 1 }) { fixture in
+    try await withFixture(Self.options { $0.limits.idleSecondsMax = 1 }) { fixture in
       let connection = try fixture.connect()
       #expect(connection.get("/health/live")?.status == 200)
       #expect(connection.isClosed)
@@ -224,7 +229,7 @@ import WireProtocol
         grant: Grant(name: "somebody", corpora: [.all], rights: .all),
         digest: TokenDigest(token: token)),
       to: access)
-    try await withFixture({ $0.accessFile = access }) { fixture in
+    try await withFixture(Self.options { $0.accessFile = access }) { fixture in
       let connection = try fixture.connect()
       for path in ["/metrics", "/health/live", "/health/ready", "/"] {
         let body = try #require(connection.get(path)).body

@@ -144,4 +144,36 @@ import WireProtocol
       }
     }
   }
+
+  /// tools/prometheus-check asks a real Prometheus for every expression in it.
+  @Test func theDashboardNamesOnlyWhatIsTold() async throws {
+    let path = OpenRPCDocument.directory.appendingPathComponent("../tools/grafana-dashboard.json")
+    let dashboard = try JSON(parsing: String(contentsOf: path, encoding: .utf8))
+    let panels = try #require(dashboard["panels"]?.array).filter { $0["type"] != "row" }
+    let expressions = panels.flatMap {
+      ($0["targets"]?.array ?? []).compactMap { $0["expr"]?.string }
+    }
+    #expect(panels.count > 30 && expressions.count >= panels.count)
+    #expect(Set(panels.compactMap { $0["id"]?.integer }).count == panels.count)
+    let variables = (dashboard["templating"]?["list"]?.array ?? []).compactMap {
+      $0["name"]?.string
+    }
+    #expect(variables == ["datasource", "job", "instance"])
+    for panel in panels {
+      #expect(panel["datasource"]?["uid"] == "${datasource}", "\(panel["title"]?.text ?? "")")
+    }
+    try await withService { fixture in
+      // Durations are told of methods that were asked for.
+      _ = try await fixture.client.speculate([1], corpus: "c")
+      var told: Set<String> = []
+      for name in Self.samples(try await fixture.client.metrics()).keys {
+        told.insert(String(name.prefix { $0 != "{" }))
+      }
+      for expression in expressions {
+        let names = expression.matches(of: /\b(reprise|process)_[a-z_]+/).map { String($0.0) }
+        #expect(!names.isEmpty, "\(expression)")
+        for name in names { #expect(told.contains(name), "\(name)") }
+      }
+    }
+  }
 }
