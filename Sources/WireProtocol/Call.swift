@@ -61,8 +61,8 @@ public enum Call: Equatable, Sendable {
     guard let known = Method(name: method) else {
       throw WireError(
         .methodNotFound,
-        "there is no method \"\(method.prefix(64))\"; docs/protocol.md lists those that there are",
-        ["method": .text(String(method.prefix(64)))])
+        "there is no method \"\(method.excerpt)\"; docs/protocol.md lists those that there are",
+        ["method": .text(method.excerpt)])
     }
     switch known {
     case .sessionStep: self = .sessionStep(try SessionStep(params, limits))

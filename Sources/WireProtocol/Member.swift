@@ -11,7 +11,7 @@ struct Member {
     var name: String
 
     var description: String {
-      position < 0 ? "\(object).\(name)" : "\(object)[\(position)].\(name)"
+      position < 0 ? "\(object).\(name.excerpt)" : "\(object)[\(position)].\(name.excerpt)"
     }
   }
 

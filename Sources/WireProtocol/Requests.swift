@@ -116,7 +116,7 @@ public final class RequestReader {
             wrong
             ?? WireError(
               .invalidRequest,
-              "\"\(name.prefix(64))\" does not belong in a request, is there twice, or is of the "
+              "\"\(name.excerpt)\" does not belong in a request, is there twice, or is of the "
                 + "wrong type; a request has \"jsonrpc\", \"id\", \"method\" and \"params\"")
         }
       }

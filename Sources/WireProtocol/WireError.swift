@@ -50,8 +50,9 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
   }
 
   public var kind: Kind
-  /// What was wrong, what was expected, what to do.
+  /// What was wrong, what was expected, what to do. Of what the client sent it repeats excerpts.
   public var message: String
+  /// Names by which a program finds what it sent are whole; each has its limit.
   public var details: [String: Detail]
 
   public init(_ kind: Kind, _ message: String, _ details: [String: Detail] = [:]) {
@@ -71,7 +72,7 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
 
   public static func corpusNotFound(_ name: String) -> WireError {
     WireError(
-      .corpusNotFound, "there is no corpus \"\(name)\"; make it with corpus.create",
+      .corpusNotFound, "there is no corpus \"\(name.excerpt)\"; make it with corpus.create",
       ["corpus": .text(name)])
   }
 
@@ -79,14 +80,15 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
   public static func corpusStands(_ name: String) -> WireError {
     WireError(
       .corpusExists,
-      "corpus \(name) is there already; restore into another name, or say that it is to be replaced",
+      "corpus \(name.excerpt) is there already; restore into another name, or say that it is to be "
+        + "replaced",
       ["corpus": .text(name), "differences": .texts([])])
   }
 
   public static func sessionNotFound(_ name: String) -> WireError {
     WireError(
       .sessionNotFound,
-      "there is no open session \"\(name)\": it was never opened, was closed, or its lease ran "
+      "there is no open session \"\(name.excerpt)\": it was never opened, was closed, or its lease ran "
         + "out; open one with session.open",
       ["session": .text(name)])
   }

@@ -142,6 +142,26 @@ import WireProtocol
     }
   }
 
+  /// A pipe was waited for, and all operators with it.
+  @Test func onlyRegularFilesAreReadAsSnapshots() async throws {
+    try await withService { fixture in
+      let client = fixture.client
+      let pipe = fixture.directory + "/pipe"
+      unsafe mkfifo(pipe, 0o600)
+      let deep = fixture.directory + String(repeating: "/.", count: 500)
+      for path in [pipe, "/dev/zero", "/dev/stdin", fixture.directory, deep] {
+        let refused = try await error { try await client.verifySnapshot(.file(path: path)) }
+        #expect(
+          refused?.kind == .invalidParams && refused?.message.contains("no regular file") == true)
+        #expect(refused?.details["member"] == .text("params.path"))
+        #expect((refused?.message.utf8.count ?? 0) < 200)
+        #expect(
+          try await error { try await client.restore(.file(path: path), into: "d") } == refused)
+      }
+      #expect(try await client.corpora().map(\.corpus) == ["c"])
+    }
+  }
+
   @Test func aFlippedByteIsFoundAndNothingIsMadeOfIt() async throws {
     try await withService { fixture in
       let client = fixture.client

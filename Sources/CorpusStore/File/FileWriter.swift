@@ -109,11 +109,14 @@ final class FileReader {
 
   private static let bufferBytes = 1 << 20
 
+  /// - Throws: `notAFile` for anything but a regular file, which might have no end.
   init(_ path: String) throws(StoreError) {
     self.path = path
-    descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    // A pipe that nobody writes to would be waited for.
+    descriptor = unsafe open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
     unsafe buffer = .allocate(byteCount: Self.bufferBytes, alignment: 64)
     try StoreDirectory.check(descriptor >= 0, path)
+    if try status().st_mode & S_IFMT != S_IFREG { throw .notAFile(path: path) }
   }
 
   /// Reads from a descriptor, which it closes at the end.
@@ -130,12 +133,13 @@ final class FileReader {
 
   /// Bytes in the file.
   func byteCount() throws(StoreError) -> Int {
+    Int(try status().st_size)
+  }
+
+  private func status() throws(StoreError) -> stat {
     var status = stat()
     try StoreDirectory.check(unsafe fstat(descriptor, &status) == 0, path)
-    guard status.st_mode & S_IFMT == S_IFREG else {
-      throw .inaccessible(path: path, reason: "it is no file")
-    }
-    return Int(status.st_size)
+    return status
   }
 
   /// Calls `body` with the next bytes, at most `count`. Returns how many there were: 0 at the end.

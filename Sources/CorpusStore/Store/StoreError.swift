@@ -33,6 +33,8 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
   case snapshotExists(String)
   /// A snapshot name that could not be a file's name.
   case snapshotName(String)
+  /// What a path of a snapshot leads to is a directory, a device or a pipe.
+  case notAFile(path: String)
   /// A snapshot that is not what was written: nothing of it was used.
   case snapshotDamaged(snapshot: String, reason: String)
   /// A corpus that is served from a snapshot cannot be changed.
@@ -87,6 +89,8 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
     case .snapshotName(let name):
       "\"\(name)\" cannot name a snapshot: expected 1 to 128 letters, digits, '.', '_' or '-', not "
         + "beginning with '.' or '-'"
+    case .notAFile(let path):
+      "\(path) is no regular file; name the file of a snapshot"
     case .snapshotDamaged(let snapshot, let reason):
       "snapshot \(snapshot) is damaged and was not used: \(reason); use another one, and look at the "
         + "disk that it lies on"

@@ -67,9 +67,9 @@ extension Grant {
     case .corpus(let name, let needed): try check(name, needed)
     case .making(let name, let needed):
       if !covers(corpus: name) {
-        throw .unauthorized(needs: "a token for corpus \(name)", "making it")
+        throw .unauthorized(needs: "a token for corpus \(name.excerpt)", "making it")
       }
-      try check(needed, "making corpus \(name)")
+      try check(needed, "making corpus \(name.excerpt)")
     case .merging(let from, let into):
       try check(from, .admin)
       try check(into, .admin)
@@ -82,7 +82,7 @@ extension Grant {
 
   private func check(_ corpus: String, _ needed: Rights) throws(WireError) {
     if !covers(corpus: corpus) { throw .corpusNotFound(corpus) }
-    try check(needed, "this, on corpus \(corpus),")
+    try check(needed, "this, on corpus \(corpus.excerpt),")
   }
 
   private func check(_ needed: Rights, _ what: String) throws(WireError) {

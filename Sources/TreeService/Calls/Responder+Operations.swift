@@ -79,7 +79,7 @@ extension Responder {
   }
 
   func deleteSnapshot(_ name: String, _ grant: Grant, _ completion: @escaping Completion) {
-    operate("snapshot deleted", ["snapshot": "\(name)"], completion) {
+    operate("snapshot deleted", ["snapshot": "\(name.excerpt)"], completion) {
       [self] _ throws(WireError) in
       try check(.named(name), isFor: grant)
       try wire { () throws(StoreError) in try store.deleteSnapshot(named: name) }
@@ -173,10 +173,11 @@ extension WireError {
 }
 
 extension SnapshotReference {
+  /// For the log.
   fileprivate var label: String {
     switch self {
-    case .named(let name): name
-    case .file(let path): path
+    case .named(let name): name.excerpt
+    case .file(let path): path.excerpt
     }
   }
 }

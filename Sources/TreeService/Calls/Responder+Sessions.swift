@@ -104,7 +104,7 @@ extension Responder {
       case .failure(let error):
         logger.error(
           "session could not be recorded",
-          metadata: ["session": "\(name)", "error": "\(error)"])
+          metadata: ["session": "\(name.excerpt)", "error": "\(error)"])
       }
       table.park(name)
       group?.leave()

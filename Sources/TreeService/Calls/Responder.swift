@@ -32,7 +32,7 @@ package final class Responder: Sendable {
   ) throws(AccessFile.Mistake) {
     self.store = store
     self.options = options
-    self.logger = logger
+    self.logger = Logger(label: logger.label) { _ in BoundedLog(logger.handler) }
     longLines = LongLineReader(reader: RequestReader(limits: options.limits))
     sessions = SessionTables(options)
     access = try AccessControl(path: options.accessFile, sessions)
@@ -239,8 +239,8 @@ package final class Responder: Sendable {
       let expected = corpus.settings.tokenizer ?? "none"
       throw WireError(
         .tokenizerMismatch,
-        "corpus \(corpus.name) holds tokens of tokenizer \(expected), not \(tokenizer); token ids "
-          + "of different tokenizers must not meet, use another corpus",
+        "corpus \(corpus.name) holds tokens of tokenizer \(expected.excerpt), not \(tokenizer.excerpt); token "
+          + "ids of different tokenizers must not meet, use another corpus",
         ["expected": .text(expected), "got": .text(tokenizer)])
     }
     let sequences = call.sequences.map { NewSequence(id: $0.id, tokens: $0.tokens) }

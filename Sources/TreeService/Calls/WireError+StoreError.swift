@@ -8,7 +8,7 @@ extension WireError {
   package init(
     _ error: StoreError, corpus: String = "", snapshotMember: String = "params.snapshot"
   ) {
-    let message = error.description
+    let message = error.repeatingExcerpts.description
     switch error {
     case .corpusExists(let name, let differences):
       self.init(
@@ -24,7 +24,7 @@ extension WireError {
       self.init(.corrupt, message, ["what": .text(what), "where": .text(place)])
     case .snapshotDamaged(let snapshot, let reason):
       self.init(
-        .corrupt, message, ["what": .text("snapshot \(snapshot)"), "where": .text(reason)])
+        .corrupt, message, ["what": .text("snapshot \(snapshot.excerpt)"), "where": .text(reason)])
     case .closed: self = .corpusNotFound(corpus)
     case .corpusNotFound(let name): self = .corpusNotFound(name)
     case .busy(let millis):
@@ -35,7 +35,8 @@ extension WireError {
     case .snapshotName:
       self.init(.invalidParams, message, ["member": .text(snapshotMember)])
     case .snapshotNotFound(let snapshot):
-      self.init(.snapshotNotFound, message, ["snapshot": .text(snapshot)])
+      self.init(.snapshotNotFound, message, ["snapshot": .text(snapshot.excerpt)])
+    case .notAFile: self.init(.invalidParams, message, ["member": .text("params.path")])
     case .readOnly(let corpus):
       self.init(.readOnly, message, ["corpus": .text(corpus)])
     case .exceedsRetention(let bound, let max, let got):
@@ -52,6 +53,26 @@ extension WireError {
       self = .sessionNotFound(session)
     } else {
       self.init(error)
+    }
+  }
+}
+
+extension StoreError {
+  /// The same, about excerpts of what a client may have named.
+  fileprivate var repeatingExcerpts: StoreError {
+    switch self {
+    case .corpusName(let name): .corpusName(name.excerpt)
+    case .conflict(let id): .conflict(id: id.excerpt)
+    case .snapshotName(let name): .snapshotName(name.excerpt)
+    case .snapshotExists(let name): .snapshotExists(name.excerpt)
+    case .snapshotNotFound(let name): .snapshotNotFound(name.excerpt)
+    case .notAFile(let path): .notAFile(path: path.excerpt)
+    case .inaccessible(let path, let reason): .inaccessible(path: path.excerpt, reason: reason)
+    case .formatVersion(let path, let found, let expected):
+      .formatVersion(path: path.excerpt, found: found, expected: expected)
+    case .snapshotDamaged(let name, let reason):
+      .snapshotDamaged(snapshot: name.excerpt, reason: reason)
+    default: self
     }
   }
 }

@@ -78,7 +78,8 @@ final class SessionTable: Sendable {
     guard let chosen else {
       give(sessions: 1, tokens: promptTokens, for: owner)
       throw WireError(
-        .conflict, "session \"\(name ?? "")\" is open already; close it, or choose another name",
+        .conflict,
+        "session \"\((name ?? "").excerpt)\" is open already; close it, or choose another name",
         ["id": .text(name ?? "")])
     }
     return Reservation(

@@ -1,0 +1,65 @@
+import Logging
+import NIOConcurrencyHelpers
+import NIOCore
+import WireProtocol
+
+/// The log of a service whose clients decide how much there is to say, and of whom.
+///
+/// Of each level so many lines a second are written; the next one that is says how many were left out
+/// before it. What is told of a client stays on the event's one line.
+struct BoundedLog: LogHandler {
+  private var handler: any LogHandler
+  private let allowances: Allowances
+
+  /// Lines of one level a second.
+  static let linesPerSecondMax = 20
+
+  init(_ handler: any LogHandler) {
+    self.handler = handler
+    allowances = Allowances()
+  }
+
+  func log(event: LogEvent) {
+    guard let leftOut = allowances.take(event.level) else { return }
+    var metadata = (event.metadata ?? [:]).mapValues {
+      Logger.MetadataValue.string("\($0)".onOneLine)
+    }
+    if leftOut > 0 { metadata["left_out"] = "\(leftOut)" }
+    var event = event
+    event.metadata = metadata
+    handler.log(event: event)
+  }
+
+  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { handler[metadataKey: key] }
+    set { handler[metadataKey: key] = newValue }
+  }
+  var metadata: Logger.Metadata {
+    get { handler.metadata }
+    set { handler.metadata = newValue }
+  }
+  var metadataProvider: Logger.MetadataProvider? {
+    get { handler.metadataProvider }
+    set { handler.metadataProvider = newValue }
+  }
+  var logLevel: Logger.Level {
+    get { handler.logLevel }
+    set { handler.logLevel = newValue }
+  }
+}
+
+/// How many lines each level may still have, and how many it had too many.
+private final class Allowances: Sendable {
+  private let rates = Logger.Level.allCases.map { _ in RateLimiter() }
+  private let leftOut = NIOLockedValueBox([Int](repeating: 0, count: Logger.Level.allCases.count))
+
+  /// Returns how many lines were left out since the last one, or nil where this one is to be too.
+  func take(_ level: Logger.Level) -> Int? {
+    let index = Logger.Level.allCases.firstIndex(of: level) ?? 0
+    let mayPass = rates[index].take(BoundedLog.linesPerSecondMax, now: .now()) == nil
+    return leftOut.withLockedValue { leftOut in
+      defer { leftOut[index] = mayPass ? 0 : leftOut[index] + 1 }
+      return mayPass ? leftOut[index] : nil
+    }
+  }
+}
