@@ -83,6 +83,9 @@ let package = Package(
       ],
       swiftSettings: rules),
 
+    // What the tools below share: a service to start, a store to look into, charts.
+    .target(name: "ToolSupport", dependencies: ["CorpusStore"], swiftSettings: rules),
+
     // Stands in for malloc in benchmarks and tests, and counts.
     .target(name: "CAllocationCounter"),
     // Measures everything that docs/benchmarks.md tells; `tools/bench` runs it.
@@ -90,7 +93,7 @@ let package = Package(
       name: "reprise-bench",
       dependencies: [
         "CAllocationCounter", "CorpusStore", "Drafting", "RepriseClient", "SuffixIndex",
-        "WireProtocol",
+        "ToolSupport", "WireProtocol",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -103,7 +106,16 @@ let package = Package(
     .executableTarget(
       name: "reprise-crash",
       dependencies: [
-        "CorpusStore", "Drafting", "Oracle",
+        "CorpusStore", "Drafting", "Oracle", "ToolSupport",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: rules),
+
+    // Many clients of all kinds at once, each answer checked; `tools/load` runs it.
+    .executableTarget(
+      name: "reprise-load",
+      dependencies: [
+        "CorpusStore", "Drafting", "Oracle", "ToolSupport", "WireProtocol",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: rules),

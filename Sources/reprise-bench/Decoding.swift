@@ -1,6 +1,7 @@
 import CorpusStore
 import Drafting
 import Foundation
+import ToolSupport
 
 /// Decodes recorded outputs as a model that writes just these would.
 struct Decoding {

@@ -1,5 +1,6 @@
 import CorpusStore
 import Foundation
+import ToolSupport
 
 /// Drafts in this process from local and shared history, and advancing, against history size.
 struct DraftBenchmark {
@@ -109,5 +110,5 @@ struct DraftBenchmark {
     return (store, corpus, used)
   }
 
-  private func millions(_ tokens: Int) -> String { Report.text(Double(tokens) / 1e6) }
+  private func millions(_ tokens: Int) -> String { significant(Double(tokens) / 1e6) }
 }

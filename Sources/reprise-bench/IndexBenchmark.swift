@@ -1,6 +1,7 @@
 import Drafting
 import Foundation
 import SuffixIndex
+import ToolSupport
 
 /// What the two indexes cost on each trace: bytes, and time to add, beside the yardsticks.
 struct IndexBenchmark {
@@ -64,7 +65,7 @@ struct IndexBenchmark {
     report.add("\(name): adding", median(times), "µs a token")
     if !yardsticks.isEmpty {
       report.add(
-        "\(name): adding, to the yardstick's \(Report.text(median(yardsticks))) µs",
+        "\(name): adding, to the yardstick's \(significant(median(yardsticks))) µs",
         median(times) / median(yardsticks), "times", .atMost(1.5))
     }
   }

@@ -1,4 +1,5 @@
 import Foundation
+import ToolSupport
 import WireProtocol
 
 /// A request as the line that is sent.

@@ -1,5 +1,6 @@
 import CorpusStore
 import Foundation
+import ToolSupport
 
 /// The large trace from a file into a store, and its merging to the end: as an operator would.
 struct LoadBenchmark {

@@ -1,4 +1,5 @@
 import Foundation
+import ToolSupport
 import WireProtocol
 
 /// Whether a draft waits for merging: steps of one session, beside the merging of a corpus that

@@ -1,6 +1,7 @@
 import CorpusStore
 import Drafting
 import Foundation
+import ToolSupport
 
 /// What opening a session costs, in this process; the socket benchmark has what it costs others.
 struct PromptBenchmark {

@@ -1,4 +1,5 @@
 import Foundation
+import ToolSupport
 import WireProtocol
 
 /// One number that was measured, beside what it should be.
@@ -41,24 +42,17 @@ struct Report {
     let mark = figure.isMet.map { $0 ? "✓" : "✗" } ?? " "
     print(
       "  " + name.padding(toLength: max(58, name.count), withPad: " ", startingAt: 0)
-        + Self.text(value).leftPadded(10) + " "
+        + significant(value).leftPadded(10) + " "
         + unit.padding(toLength: max(16, unit.count), withPad: " ", startingAt: 0) + mark + " "
         + Self.text(figure.target))
     // Each as it comes, also into a pipe.
     fflush(nil)
   }
 
-  /// Three significant digits, without an exponent.
-  static func text(_ value: Double) -> String {
-    let magnitude = abs(value)
-    let digits = magnitude >= 100 || value == value.rounded() ? 0 : magnitude >= 10 ? 1 : 2
-    return String(format: "%.\(magnitude < 0.1 && value != 0 ? 3 : digits)f", value)
-  }
-
   private static func text(_ target: Figure.Target) -> String {
     switch target {
-    case .atMost(let bound): "at most \(text(bound))"
-    case .atLeast(let bound): "at least \(text(bound))"
+    case .atMost(let bound): "at most \(significant(bound))"
+    case .atLeast(let bound): "at least \(significant(bound))"
     case .none: ""
     }
   }

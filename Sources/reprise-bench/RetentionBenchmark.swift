@@ -1,6 +1,7 @@
 import CorpusStore
 import Foundation
 import RepriseClient
+import ToolSupport
 import WireProtocol
 
 /// A bounded corpus that is fed ten times its bound: what it keeps, and what its file takes.

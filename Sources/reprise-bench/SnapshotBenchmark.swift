@@ -1,6 +1,7 @@
 import CorpusStore
 import Foundation
 import RepriseClient
+import ToolSupport
 import WireProtocol
 
 /// What a snapshot costs those who draft and insert meanwhile, and whether what is restored from it

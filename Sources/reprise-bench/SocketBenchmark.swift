@@ -2,6 +2,7 @@ import CorpusStore
 import Drafting
 import Foundation
 import RepriseClient
+import ToolSupport
 import WireProtocol
 
 /// The service as workers meet it: both processes on this machine, a history of ten million tokens.

@@ -1,4 +1,5 @@
 import Foundation
+import ToolSupport
 
 /// From exec to the first draft, over the whole large trace.
 struct StartBenchmark {

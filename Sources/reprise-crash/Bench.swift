@@ -1,6 +1,7 @@
 import CorpusStore
 import Foundation
 import Oracle
+import ToolSupport
 
 /// Where everything is, and what all kinds of tests share.
 final class Bench {
@@ -132,7 +133,7 @@ final class Site {
     while LineConnection(socket) == nil {
       if started.hasEnded { return false }
       if ContinuousClock.now - start > .seconds(60) {
-        throw CrashTestError("the service neither answers nor ends; see \(log)")
+        throw ToolError("the service neither answers nor ends; see \(log)")
       }
       usleep(500)
     }

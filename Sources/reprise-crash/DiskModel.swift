@@ -1,5 +1,6 @@
 import Foundation
 import Oracle
+import ToolSupport
 
 /// A directory as a disk may hold it after a loss of power: what was synchronised, and of what came
 /// later any part that the rules allow.
@@ -82,10 +83,10 @@ final class DiskModel {
 
   private func parent(_ path: String) throws -> (Node, String) {
     var words = path.split(separator: "/").map(String.init)
-    guard let name = words.popLast() else { throw CrashTestError("a change of the root's name") }
+    guard let name = words.popLast() else { throw ToolError("a change of the root's name") }
     var directory = root
     for word in words {
-      guard let next = directory.live[word] else { throw CrashTestError("\(path) is unknown") }
+      guard let next = directory.live[word] else { throw ToolError("\(path) is unknown") }
       directory = next
     }
     return (directory, name)
@@ -93,7 +94,7 @@ final class DiskModel {
 
   private func node(_ path: String) throws -> Node {
     let (directory, name) = try parent(path)
-    guard let node = directory.live[name] else { throw CrashTestError("\(path) is unknown") }
+    guard let node = directory.live[name] else { throw ToolError("\(path) is unknown") }
     return node
   }
 
@@ -302,7 +303,7 @@ final class DiskModel {
     func compare(_ directory: Node, _ path: String) throws {
       let names = try FileManager.default.contentsOfDirectory(atPath: path).sorted()
       if names != directory.live.keys.sorted() {
-        throw CrashTestError(
+        throw ToolError(
           "the recording is not whole: \(path) holds \(names), not \(directory.live.keys.sorted())")
       }
       for (name, node) in directory.live {
@@ -313,7 +314,7 @@ final class DiskModel {
           var bytes = node.bytes
           for number in node.pending { write(number, to: &bytes) }
           if try [UInt8](Data(contentsOf: URL(fileURLWithPath: place))) != bytes {
-            throw CrashTestError("the recording is not whole: \(place) differs")
+            throw ToolError("the recording is not whole: \(place) differs")
           }
         }
       }
@@ -324,7 +325,7 @@ final class DiskModel {
 
 private func writeFile(_ path: String, _ bytes: [UInt8]) throws {
   let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-  if descriptor < 0 { throw CrashTestError("\(path) cannot be made") }
+  if descriptor < 0 { throw ToolError("\(path) cannot be made") }
   defer { close(descriptor) }
   var written = 0
   while written < bytes.count {
@@ -332,7 +333,7 @@ private func writeFile(_ path: String, _ bytes: [UInt8]) throws {
       // SAFETY: stays inside the array.
       unsafe write(descriptor, buffer.baseAddress! + written, bytes.count - written)
     }
-    if count <= 0 { throw CrashTestError("\(path) cannot be written: no room?") }
+    if count <= 0 { throw ToolError("\(path) cannot be written: no room?") }
     written += count
   }
 }

@@ -1,6 +1,7 @@
 import CorpusStore
 import Drafting
 import Oracle
+import ToolSupport
 
 /// Compares a corpus's drafts with those of the oracle over what the corpus holds.
 struct DraftComparison {

@@ -1,3 +1,5 @@
+import ToolSupport
+
 /// What may be in a store, from the calls that it was sent and the answers that came.
 ///
 /// Calls of several connections overlap, so for some sequences only bounds are known: a sequence
@@ -132,14 +134,15 @@ struct Expectation: Codable {
     guard let (corpus, tags) = call.touched, let rule = setting.corpora[corpus]?.retention,
       let before = kept[corpus]
     else { return }
+    func size(_ tag: Int32) -> Int { sequences[tag]?.tokens.count ?? 0 }
     var after: [[Int32]] = []
     var between: [[Int32]] = []
     for history in before {
       if case .forget = call.effect {
         after.append(history.filter { !tags.contains($0) })
       } else {
-        after.append(rule.keeping(history, adding: tags, sequences))
-        between += rule.makingRoom(in: history, for: tags, sequences)
+        after.append(rule.keeping(history, adding: tags, size))
+        between += rule.makingRoom(in: history, for: tags, size)
       }
     }
     // Room is made first. A call that was cut off may have made it and not come.
@@ -209,54 +212,5 @@ extension ClosedRange<Int> {
   /// The least range with both in it.
   func joined(with other: ClosedRange<Int>) -> ClosedRange<Int> {
     Swift.min(lowerBound, other.lowerBound)...Swift.max(upperBound, other.upperBound)
-  }
-}
-
-/// The rule of `Retention`, told a second time and with another word for each step.
-struct KeepingRule: Codable {
-  var tokens: Int?
-  var sequences: Int?
-
-  /// What is kept of a history when a call adds to it.
-  ///
-  /// A sequence of the call that stands there already is no addition, unless it has to leave for the
-  /// others: then it comes again, with the call.
-  func keeping(
-    _ history: [Int32], adding new: [Int32], _ known: [Int32: Sequence]
-  ) -> [Int32] {
-    let rest = makingRoom(in: history, for: new, known).last ?? history
-    return rest + Self.added(to: rest, new)
-  }
-
-  /// The history before a call adds to it: as it was, and each time that the oldest have left.
-  func makingRoom(
-    in history: [Int32], for new: [Int32], _ known: [Int32: Sequence]
-  ) -> [[Int32]] {
-    func size(_ tags: [Int32]) -> Int { tags.reduce(0) { $0 + (known[$1]?.tokens.count ?? 0) } }
-    var stages = [history]
-    while let rest = stages.last, !rest.isEmpty {
-      let added = Self.added(to: rest, new)
-      let (all, count) = (size(rest) + size(added), rest.count + added.count)
-      // More than one eighth beyond: eight times what is too much is more than the bound.
-      let isPast =
-        tokens.map { (all - $0) * 8 > $0 } ?? false
-        || sequences.map { (count - $0) * 8 > $0 } ?? false
-      if !isPast || added.isEmpty { break }
-      var left = rest
-      while !left.isEmpty,
-        tokens.map({ size(left) + size(added) > $0 }) ?? false
-          || sequences.map({ left.count + added.count > $0 }) ?? false
-      {
-        left.removeFirst()
-      }
-      stages.append(left)
-    }
-    return stages
-  }
-
-  private static func added(to history: [Int32], _ new: [Int32]) -> [Int32] {
-    var added: [Int32] = []
-    for tag in new where !history.contains(tag) && !added.contains(tag) { added.append(tag) }
-    return added
   }
 }

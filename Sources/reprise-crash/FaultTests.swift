@@ -1,5 +1,6 @@
 import Foundation
 import Oracle
+import ToolSupport
 
 /// The system refuses what the service asks of it: the caller gets an error of the right kind, the
 /// service goes on or says in a sentence why it does not start, and nothing that was acknowledged is
@@ -38,7 +39,7 @@ struct FaultTests {
 
   func replay(scenario: Int, point: Int) throws {
     guard let scenario = Scenario(rawValue: scenario) else {
-      throw CrashTestError("there is no scenario \(scenario)")
+      throw ToolError("there is no scenario \(scenario)")
     }
     try run(scenario, point)
   }
@@ -67,7 +68,7 @@ struct FaultTests {
           return
         }
       }
-    } catch let error as CrashTestError {
+    } catch let error as ToolError {
       trial.failures.append(error.description)
     }
     trial.end()
@@ -199,7 +200,7 @@ private struct Trial {
     // Who comes later is served again.
     guard let late = LineConnection(site.socket), case .result = late.call("health.ready", "")
     else {
-      throw CrashTestError("no connection is served although descriptors are free again")
+      throw ToolError("no connection is served although descriptors are free again")
     }
     takeRefusals()
     load.tolerance = Load.Tolerance()
@@ -280,7 +281,7 @@ private struct Trial {
     guard
       try site.start(
         environment: environment, descriptorsMax: descriptorsMax, watching: fault != nil)
-    else { throw CrashTestError("the service did not start: \(site.lastWords)") }
+    else { throw ToolError("the service did not start: \(site.lastWords)") }
     try connect(creating: true)
   }
 
@@ -290,10 +291,10 @@ private struct Trial {
       LoadClient(load, site.socket, number: number, seed: generator.next())
     }
     drafting = LineConnection(site.socket)
-    if clients.count <= site.setting.writers { throw CrashTestError("no connection") }
+    if clients.count <= site.setting.writers { throw ToolError("no connection") }
     for (client, known) in zip(clients, old) { client.recall(known) }
     if creating && !clients[0].createCorpora() {
-      throw CrashTestError("the service ended: \(site.lastWords)")
+      throw ToolError("the service ended: \(site.lastWords)")
     }
   }
 
@@ -302,7 +303,7 @@ private struct Trial {
     for _ in 0..<steps {
       let client = clients[random(0...(clients.count - 1))]
       client.step()
-      if client.isLost { throw CrashTestError("the service went away: \(site.lastWords)") }
+      if client.isLost { throw ToolError("the service went away: \(site.lastWords)") }
     }
   }
 

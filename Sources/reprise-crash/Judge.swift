@@ -1,3 +1,5 @@
+import ToolSupport
+
 /// Compares what was found in a store with what may be there.
 struct Judge {
   let setting: LoadSetting

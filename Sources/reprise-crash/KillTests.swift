@@ -1,6 +1,7 @@
 import CorpusStore
 import Foundation
 import Oracle
+import ToolSupport
 
 /// The service is killed at a random moment, or at a named place, again and again over one store.
 struct KillTests {
@@ -69,7 +70,7 @@ struct KillTests {
       Judge(setting: site.setting, record: site.ledger.record, base: base)
     }
     let isUp = try site.start(environment: environment)
-    guard let process = site.process else { throw CrashTestError("no process") }
+    guard let process = site.process else { throw ToolError("no process") }
     site.ledger.didAnswer = { if $0 == answers { process.signal(SIGKILL) } }
     var failures: [String] = []
     if isUp {

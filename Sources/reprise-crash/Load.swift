@@ -1,5 +1,6 @@
 import Foundation
 import Oracle
+import ToolSupport
 
 /// A seeded random load over several connections, with everything that is sent and answered written
 /// into a ledger. Each connection waits for an answer before its next call, so of each at most one

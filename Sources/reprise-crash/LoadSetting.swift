@@ -1,3 +1,5 @@
+import ToolSupport
+
 /// What the load works on: four corpora, each held to a law of its own.
 struct LoadSetting: Codable {
   struct Plan: Codable {

@@ -1,4 +1,5 @@
 import Foundation
+import ToolSupport
 
 /// A change of a file or a directory, as `CFaults` writes it down.
 struct Change {
@@ -34,7 +35,7 @@ struct Recording {
     while place < bytes.count {
       var head = RecordHead(bytes, place)
       guard let kind = Change.Kind(rawValue: UInt32(head.next(4))) else {
-        throw CrashTestError("\(file) is damaged at byte \(place)")
+        throw ToolError("\(file) is damaged at byte \(place)")
       }
       let (object, nanoseconds) = (head.next(4), head.next(8))
       let (offset, length, flags) = (head.next(8), head.next(8), head.next(4))
@@ -86,7 +87,7 @@ final class ControlPage: @unchecked Sendable {
     let mapped = unsafe mmap(nil, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)
     close(descriptor)
     guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {
-      throw CrashTestError("\(file) cannot be mapped")
+      throw ToolError("\(file) cannot be mapped")
     }
     unsafe page = mapped.assumingMemoryBound(to: UInt64.self)
   }

@@ -1,5 +1,6 @@
 import Foundation
 import Oracle
+import ToolSupport
 
 /// One run of the service is recorded; then states that a loss of power may leave are rebuilt and
 /// looked at, many for each recording.
@@ -77,8 +78,8 @@ struct ReplayTests {
     let load = site.load(seed: generator.next())
     guard
       try site.start(environment: ["REPRISE_RECORD": site.recording], watching: true)
-    else { throw CrashTestError("the service did not start: \(site.lastWords)") }
-    guard let process = site.process else { throw CrashTestError("no process") }
+    else { throw ToolError("the service did not start: \(site.lastWords)") }
+    guard let process = site.process else { throw ToolError("no process") }
     let isKilled = Bool.random(using: &generator)
     site.ledger.didAnswer = { count in
       guard count == answers else { return }
@@ -89,9 +90,9 @@ struct ReplayTests {
     if isKilled {
       process.wait()
     } else if let failure = site.stop() {
-      throw CrashTestError(failure)
+      throw ToolError(failure)
     }
-    if let complaint = site.ledger.complaintsSoFar.first { throw CrashTestError(complaint) }
+    if let complaint = site.ledger.complaintsSoFar.first { throw ToolError(complaint) }
     let recording = try Recording(site.recording)
     let disk = DiskModel(recording)
     try disk.advance(to: recording.changes.count)

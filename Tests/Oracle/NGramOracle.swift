@@ -1,6 +1,6 @@
 /// The slow and obvious answer that every index and every draft is tested against: a dictionary of
 /// all n-grams. It shares no code with what it judges, not even the types of a draft.
-public struct NGramOracle {
+public struct NGramOracle: CountedHistory {
   public let depth: Int
   /// Each pattern of up to `depth` tokens of one sequence, with its number of occurrences.
   public private(set) var counts: [[Int32]: Int] = [:]
@@ -43,14 +43,5 @@ public struct NGramOracle {
     return (followers[pattern] ?? [])
       .map { (token: $0, count: count(pattern + [$0])) }
       .sorted { $0.count != $1.count ? $0.count > $1.count : $0.token < $1.token }
-  }
-
-  /// Tokens in the longest suffix of `context`, of at most `depth − 1` tokens, that occurs.
-  public func matchLength(_ context: [Int32]) -> Int {
-    var length = 0
-    while length < min(context.count, depth - 1), count(Array(context.suffix(length + 1))) > 0 {
-      length += 1
-    }
-    return length
   }
 }

@@ -12,7 +12,7 @@ public struct NaiveDraft: Equatable, Sendable {
 }
 
 /// Drafts as SuffixDecoding's text tells it (arXiv 2411.04975, section 4): every match length is
-/// tried, upward, from the dictionary of all n-grams.
+/// tried, upward, from the dictionary of all n-grams, or whatever else counts as that does.
 public struct NaiveDrafter {
   public var maxTokens = 32
   public var maxFactor = 1.0
@@ -23,7 +23,9 @@ public struct NaiveDrafter {
   public init() {}
 
   /// The better of the local and the shared draft; the local one at equal score.
-  public func draft(local: NGramOracle?, shared: NGramOracle, context: [Int32]) -> NaiveDraft {
+  public func draft(
+    local: (some CountedHistory)?, shared: some CountedHistory, context: [Int32]
+  ) -> NaiveDraft {
     let sharedDraft = draft(from: shared, context: context)
     guard let local else { return sharedDraft }
     var localDraft = draft(from: local, context: context)
@@ -31,7 +33,7 @@ public struct NaiveDrafter {
     return localDraft.score >= sharedDraft.score ? localDraft : sharedDraft
   }
 
-  public func draft(from history: NGramOracle, context: [Int32]) -> NaiveDraft {
+  public func draft(from history: some CountedHistory, context: [Int32]) -> NaiveDraft {
     var best = NaiveDraft()
     for length in stride(from: 1, through: history.matchLength(context), by: 1) {
       let pattern = Array(context.suffix(length))
@@ -47,7 +49,7 @@ public struct NaiveDrafter {
     return max(0, Int(min(earned, Double(maxTokens))))
   }
 
-  private func walkPath(_ history: NGramOracle, _ start: [Int32]) -> NaiveDraft {
+  private func walkPath(_ history: some CountedHistory, _ start: [Int32]) -> NaiveDraft {
     var draft = NaiveDraft()
     var pattern = start
     var probability = 1.0
@@ -66,7 +68,7 @@ public struct NaiveDrafter {
     return draft
   }
 
-  private func growTree(_ history: NGramOracle, _ start: [Int32]) -> NaiveDraft {
+  private func growTree(_ history: any CountedHistory, _ start: [Int32]) -> NaiveDraft {
     struct Candidate {
       var pattern: [Int32]
       var parent: Int

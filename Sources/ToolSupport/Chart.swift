@@ -1,27 +1,43 @@
 import Foundation
 
 /// Lines over one axis, as a part of an SVG.
-struct Chart {
-  struct Line {
+package struct Chart {
+  package struct Line {
     let name: String
     let colour: String
     let points: [(x: Double, y: Double)]
+
+    package init(name: String, colour: String, points: [(x: Double, y: Double)]) {
+      self.name = name
+      self.colour = colour
+      self.points = points
+    }
   }
 
-  enum Axis { case linear, logarithmic }
+  package enum Axis { case linear, logarithmic }
 
   let title: String
   let xTitle: String
-  /// How `x`, in millions, is laid out. `y` is linear, from zero.
+  /// What follows each number below the axis.
+  let xUnit: String
+  /// How `x` is laid out. `y` is linear, from zero.
   let xAxis: Axis
   let lines: [Line]
+
+  package init(title: String, xTitle: String, xUnit: String, xAxis: Axis, lines: [Line]) {
+    self.title = title
+    self.xTitle = xTitle
+    self.xUnit = xUnit
+    self.xAxis = xAxis
+    self.lines = lines
+  }
 
   private static let width = 330.0
   private static let height = 230.0
   private static let top = 50.0
 
   /// Two charts side by side, as a file.
-  static func svg(_ first: Chart, _ second: Chart) -> String {
+  package static func svg(_ first: Chart, _ second: Chart) -> String {
     """
     <svg xmlns="http://www.w3.org/2000/svg" width="900" height="340" font-family="sans-serif" \
     font-size="12">
@@ -47,11 +63,11 @@ struct Chart {
     for step in 0...4 {
       let value = yMax * Double(step) / 4
       svg += rule(left, y(value), left + Self.width, y(value))
-      svg += text(left - 6, y(value) + 4, "end", Report.text(value))
+      svg += text(left - 6, y(value) + 4, "end", significant(value))
     }
     for value in ticks(xMin, xMax) {
       svg += rule(x(value), Self.top, x(value), Self.top + Self.height)
-      svg += text(x(value), Self.top + Self.height + 18, "middle", "\(Report.text(value)) M")
+      svg += text(x(value), Self.top + Self.height + 18, "middle", "\(significant(value)) \(xUnit)")
     }
     svg += text(left + Self.width, Self.top + Self.height + 36, "end", xTitle)
     for (place, line) in lines.enumerated() {
@@ -101,4 +117,11 @@ struct Chart {
     for factor in [1.0, 2, 4, 8, 10] where factor * power >= value { return factor * power }
     return 10 * power
   }
+}
+
+/// Three significant digits, without an exponent.
+package func significant(_ value: Double) -> String {
+  let magnitude = abs(value)
+  let digits = magnitude >= 100 || value == value.rounded() ? 0 : magnitude >= 10 ? 1 : 2
+  return String(format: "%.\(magnitude < 0.1 && value != 0 ? 3 : digits)f", value)
 }

@@ -2,22 +2,22 @@ import CorpusStore
 import Foundation
 
 /// What is in a store's directory, as the product's own reading calls tell it.
-struct Inspection {
-  struct Entry {
-    var order: UInt64
-    var id: String?
-    var tokens: [Int32]
+package struct Inspection {
+  package struct Entry {
+    package var order: UInt64
+    package var id: String?
+    package var tokens: [Int32]
   }
 
-  var corpora: [String: [Entry]] = [:]
-  var snapshots: [String: [Entry]] = [:]
+  package var corpora: [String: [Entry]] = [:]
+  package var snapshots: [String: [Entry]] = [:]
   /// Damage that was found, in sentences.
-  var damage: [String] = []
+  package var damage: [String] = []
 
   /// Looks for damage, opens the store, and reads everything.
   ///
   /// - Parameter body: Is called with the open store and all that was found.
-  init(
+  package init(
     store path: String, _ body: (Store, Inspection) throws -> Void = { _, _ in }
   ) throws {
     // Without it the directory is no store yet, and is made one by opening it.

@@ -1,8 +1,8 @@
 import Foundation
 
-/// A `reprise serve` that may be killed, starved or robbed.
-final class ServiceProcess {
-  let identifier: pid_t
+/// A `reprise serve` that may be killed, starved, robbed or watched.
+package final class ServiceProcess {
+  package let identifier: pid_t
   /// The wait status, once the process has ended.
   private var status: Int32?
 
@@ -11,8 +11,8 @@ final class ServiceProcess {
   /// - Parameters:
   ///   - log: What it says on standard error is appended here.
   ///   - descriptorsMax: Descriptors that it may have open.
-  init(
-    _ program: String, _ arguments: [String], environment: [String: String], log: String,
+  package init(
+    _ program: String, _ arguments: [String], environment: [String: String] = [:], log: String,
     descriptorsMax: Int? = nil
   ) throws {
     var words = [program] + arguments
@@ -35,7 +35,7 @@ final class ServiceProcess {
     }
     var started = pid_t()
     let code = unsafe posix_spawn(&started, words[0], &actions, nil, argv, envp)
-    if code != 0 { throw CrashTestError("\(program) cannot be started: error \(code)") }
+    if code != 0 { throw ToolError("\(program) cannot be started: error \(code)") }
     identifier = started
   }
 
@@ -46,9 +46,9 @@ final class ServiceProcess {
     }
   }
 
-  func signal(_ number: Int32) { kill(identifier, number) }
+  package func signal(_ number: Int32) { kill(identifier, number) }
 
-  var hasEnded: Bool {
+  package var hasEnded: Bool {
     if status != nil { return true }
     var found: Int32 = 0
     if unsafe waitpid(identifier, &found, WNOHANG) != identifier { return false }
@@ -58,7 +58,7 @@ final class ServiceProcess {
 
   /// Waits for the end. Returns the exit status, or the signal's number below zero.
   @discardableResult
-  func wait() -> Int32 {
+  package func wait() -> Int32 {
     var found = status ?? 0
     if status == nil {
       while unsafe waitpid(identifier, &found, 0) != identifier && errno == EINTR {}
@@ -69,7 +69,7 @@ final class ServiceProcess {
   }
 
   /// Waits for the end, but no longer than so many seconds; nil when it is still running.
-  func wait(secondsMax: Double) -> Int32? {
+  package func wait(secondsMax: Double) -> Int32? {
     let start = ContinuousClock.now
     while !hasEnded {
       if ContinuousClock.now - start > .seconds(secondsMax) { return nil }
@@ -79,7 +79,8 @@ final class ServiceProcess {
   }
 }
 
-struct CrashTestError: Error, CustomStringConvertible {
-  let description: String
-  init(_ description: String) { self.description = description }
+/// What keeps a tool from going on.
+package struct ToolError: Error, CustomStringConvertible {
+  package let description: String
+  package init(_ description: String) { self.description = description }
 }

@@ -1,0 +1,199 @@
+import Drafting
+import Foundation
+import Oracle
+import ToolSupport
+import WireProtocol
+
+/// Looks at what is left when all workers have ended: first through the service, then, when that has
+/// ended too, into the store itself.
+struct Aftermath {
+  let site: Site
+  let workers: [Worker]
+  let tally: Tally
+
+  private struct Asked {
+    let corpus: SharedLedger
+    let context: [Int32]
+    let options: DraftOptions
+    let draft: Draft
+  }
+
+  private static let draftsPerCorpus = 200
+  /// Storms leave sessions with leases of three seconds.
+  private static let restSecondsMax = 30
+
+  /// Asks while all is at rest, ends the service and compares.
+  func run() throws {
+    var asked: [Asked] = []
+    if !site.hasEnded {
+      do {
+        let connection = try site.connect(.auditor, tally)
+        for ledger in site.shared {
+          try awaitRest(ledger, connection)
+          asked += try ask(ledger, connection)
+        }
+        try findAgain(connection)
+      } catch {
+        site.journal.fail("at the end: \(error)")
+      }
+      if let failure = site.stop() { site.journal.fail(failure) }
+    }
+    let found = try Inspection(store: site.store)
+    for damage in found.damage { site.journal.fail(damage) }
+    for ledger in site.shared { compare(ledger, found.corpora[ledger.name] ?? []) }
+    for ledger in [site.ledger, site.lateLedger] {
+      compareWhole(ledger, found.corpora[ledger.name] ?? [])
+    }
+    for worker in workers where !worker.hasFailed { compareOwn(worker, found) }
+    for ledger in site.shared {
+      try compareDrafts(
+        asked.filter { $0.corpus === ledger }, found.corpora[ledger.name] ?? [], ledger)
+    }
+  }
+
+  /// Waits until no session is open over a corpus.
+  private func awaitRest(_ ledger: SharedLedger, _ connection: Connection) throws {
+    let start = nanoseconds()
+    while true {
+      let stats: CorpusStatistics = try connection.call(.corpusStats(corpus: ledger.name))
+      if stats.sessions == 0 && stats.openTokens == 0 { return }
+      if nanoseconds() - start > Self.restSecondsMax * 1_000_000_000 {
+        throw ToolError("\(stats.sessions) sessions over \(ledger.name) do not end")
+      }
+      usleep(50_000)
+    }
+  }
+
+  private func ask(_ ledger: SharedLedger, _ connection: Connection) throws -> [Asked] {
+    var random = SeededGenerator(seed: site.seed)
+    let known = ledger.acknowledged
+    return try (0..<Self.draftsPerCorpus).map { _ in
+      let text =
+        known.randomElement(using: &random)?.tokens
+        ?? ledger.language.text(
+          count: 9, using: &random)
+      let end = Int.random(in: 1...text.count, using: &random)
+      let context = Array(text[max(0, end - 80)..<end])
+      let options = DraftRequest.random(using: &random)
+      let draft: Draft = try connection.call(
+        .speculate(Speculate(corpus: ledger.name, context: context, options: options)))
+      return Asked(corpus: ledger, context: context, options: options, draft: draft)
+    }
+  }
+
+  /// Sends again everything that was acknowledged: each must be known.
+  private func findAgain(_ connection: Connection) throws {
+    for ledger in [site.ledger, site.lateLedger] {
+      let all = ledger.acknowledged
+      for start in stride(from: 0, to: all.count, by: 500) {
+        let some = all[start..<min(start + 500, all.count)]
+        let answer: Inserted = try connection.call(
+          .sequenceInsert(
+            SequenceInsert(
+              corpus: ledger.name, sequences: some.map { .init(id: $0.id, tokens: $0.tokens) })))
+        if answer.inserted != 0 || answer.duplicates != some.count {
+          site.journal.fail("\(ledger.name): of \(some.count) acknowledged sequences: \(answer)")
+        }
+        tally.note { $0.sequencesFoundAgain += answer.duplicates }
+      }
+    }
+  }
+
+  // MARK: In the store
+
+  private typealias Entry = Inspection.Entry
+
+  /// All that was acknowledged, in the order of the answers, and nothing else.
+  private func compareWhole(_ ledger: SharedLedger, _ found: [Entry]) {
+    let known = ledger.acknowledged
+    if known.count != found.count {
+      site.journal.fail(
+        "\(ledger.name) holds \(found.count) sequences, acknowledged were \(known.count)")
+    }
+    let byOrder = Dictionary(found.map { ($0.order, $0) }) { one, _ in one }
+    for sequence in known {
+      let entry = byOrder[sequence.order]
+      if entry?.tokens != sequence.tokens || entry?.id != sequence.id {
+        site.journal.fail("\(ledger.name): sequence \(sequence.order) is lost or another")
+      }
+    }
+  }
+
+  /// What is kept is the newest: from the oldest sequence that is there on, all that was acknowledged
+  /// is there, and nothing that nobody sent.
+  private func compare(_ ledger: SharedLedger, _ found: [Entry]) {
+    let known = ledger.acknowledged
+    let possible = ledger.possible
+    let byOrder = Dictionary(uniqueKeysWithValues: known.map { ($0.order, $0) })
+    if byOrder.count != known.count {
+      site.journal.fail("\(ledger.name): one order number for two sequences")
+    }
+    let orders = Set(found.map(\.order))
+    let oldest = found.first?.order ?? 0
+    for sequence in known where sequence.order >= oldest && !orders.contains(sequence.order) {
+      site.journal.fail("\(ledger.name): sequence \(sequence.order) was acknowledged and is lost")
+    }
+    var matched = 0
+    for entry in found {
+      if let sequence = byOrder[entry.order] {
+        matched += 1
+        if sequence.tokens != entry.tokens {
+          site.journal.fail("\(ledger.name): sequence \(entry.order) has other tokens than sent")
+        }
+      } else if !possible.contains(entry.tokens) {
+        site.journal.fail("\(ledger.name): nobody sent sequence \(entry.order)")
+      }
+    }
+    tally.note { $0.sequencesFoundAgain += matched }
+    // Everything is there while the bound was never passed; after that, most of the bound.
+    let tokens = found.reduce(0) { $0 + $1.tokens.count }
+    guard let bound = ledger.rule.tokens else { return }
+    if tokens > bound + bound / 8 {
+      site.journal.fail("\(ledger.name) holds \(tokens) tokens, bound are \(bound)")
+    }
+    if let first = known.first, first.order < oldest, tokens < bound - bound / 8 {
+      site.journal.fail("\(ledger.name) holds \(tokens) tokens, and some have left all the same")
+    }
+  }
+
+  /// Exactly what the rule keeps, in its order.
+  private func compareOwn(_ worker: Worker, _ found: Inspection) {
+    let (name, expected): (String, [OwnHistory.Sequence])
+    switch worker {
+    case let worker as Decoder:
+      guard let sequences = worker.expected else { return }
+      (name, expected) = (worker.corpusName, sequences)
+    case let worker as Inserter: (name, expected) = (worker.corpusName, worker.expected)
+    case let worker as Operator: (name, expected) = (worker.corpusName, worker.expected)
+    default: return
+    }
+    let entries = found.corpora[name] ?? []
+    let isEqual =
+      entries.count == expected.count
+      && zip(entries, expected).allSatisfy { $0.tokens == $1.tokens && $0.id == $1.id }
+    if !isEqual {
+      site.journal.fail(
+        "\(name) holds \(entries.count) sequences, expected were \(expected.count), or others")
+    }
+    tally.note { $0.sequencesFoundAgain += expected.count }
+  }
+
+  private func compareDrafts(
+    _ asked: [Asked], _ found: [Entry], _ ledger: SharedLedger
+  ) throws {
+    var history = ScannedHistory(depth: ledger.depth, sequences: found.map(\.tokens))
+    for (place, question) in asked.enumerated() {
+      if place % 20 == 0 {
+        history = ScannedHistory(depth: ledger.depth, sequences: found.map(\.tokens))
+      }
+      let expected = DraftJudge.drafter(question.options).draft(
+        from: history, context: question.context)
+      if !DraftJudge.equal(question.draft, expected) {
+        site.journal.fail(
+          "\(ledger.name) at rest, \(question.options) after \(question.context): "
+            + "\(question.draft), the oracle says \(expected)")
+      }
+      tally.note { $0.draftsExact += 1 }
+    }
+  }
+}

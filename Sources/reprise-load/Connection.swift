@@ -1,0 +1,236 @@
+import Drafting
+import Foundation
+import ToolSupport
+import WireProtocol
+
+/// A blocking connection of one worker. It holds each answer to the request's id and to the shape of
+/// what was asked for; what it cannot be is thrown.
+final class Connection {
+  private let descriptor: Int32
+  private let tally: Tally
+  private var buffer: [UInt8] = []
+  /// Where the bytes that were not looked at begin.
+  private var start = 0
+  private let reader = ResponseReader(lineBytesMax: 1 << 26)
+  private var number: Int64
+
+  /// Nothing takes so long. What is not answered by then never will be.
+  private static let patienceSeconds = 60
+
+  typealias Answer = Result<any WireResult, WireError>
+
+  /// Connects, and presents an access token where one is given.
+  init(_ site: Site, token: String?, _ tally: Tally, number: Int64 = 1) throws {
+    self.tally = tally
+    self.number = number
+    descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+    if descriptor < 0 { throw ToolError("no descriptor is left for a connection") }
+    var patience = timeval(tv_sec: Self.patienceSeconds, tv_usec: 0)
+    for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+      unsafe setsockopt(
+        descriptor, SOL_SOCKET, option, &patience, socklen_t(MemoryLayout<timeval>.size))
+    }
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    // SAFETY: the directory's path is short, so there is a zero at the end.
+    unsafe withUnsafeMutableBytes(of: &address.sun_path) { bytes in
+      unsafe bytes.copyBytes(from: site.socket.utf8.prefix(bytes.count - 1))
+    }
+    let connected = unsafe withUnsafePointer(to: &address) { pointer in
+      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+        unsafe connect(descriptor, address, socklen_t(MemoryLayout<sockaddr_un>.size))
+      }
+    }
+    if connected != 0 { throw ToolError("no connection: error \(errno)") }
+    if let token {
+      let _: Authenticated = try call(.serverAuthenticate(ServerAuthenticate(token: token)))
+    }
+  }
+
+  deinit { close(descriptor) }
+
+  // MARK: Calls
+
+  /// Makes a call that must be answered with a result. Where the service is busy it is made again
+  /// after the time that the answer tells.
+  func call<Wanted: WireResult>(_ call: Call, _: Wanted.Type = Wanted.self) throws -> Wanted {
+    while true {
+      switch try exchange([call])[0] {
+      case .success(let result as Wanted): return result
+      case .success(let result):
+        throw ToolError("\(call.method.name) was answered by a \(type(of: result))")
+      case .failure(let error) where error.kind == .busy:
+        noteExpected(error)
+        guard case .number(let millis)? = error.details["retry_after_ms"] else {
+          throw ToolError("busy without retry_after_ms: \(error)")
+        }
+        usleep(UInt32(min(1000, max(1, millis)) * 1000))
+      case .failure(let error):
+        throw ToolError("\(Self.text(call)) was answered \(error)")
+      }
+    }
+  }
+
+  /// Makes a call that must be refused so.
+  @discardableResult
+  func refusal(of call: Call, _ kind: WireError.Kind) throws -> WireError {
+    switch try exchange([call])[0] {
+    case .failure(let error) where error.kind == kind:
+      noteExpected(error)
+      return error
+    case .failure(let error):
+      throw ToolError("\(Self.text(call)) was answered \(error), expected \(kind.rawValue)")
+    case .success(let result):
+      throw ToolError(
+        "\(Self.text(call)) was answered \("\(result)".prefix(300)), expected \(kind.rawValue)")
+    }
+  }
+
+  func noteExpected(_ error: WireError) {
+    tally.note { $0.errorsExpected[error.kind.rawValue, default: 0] += 1 }
+  }
+
+  /// Sends calls without waiting between them, and returns their answers in the order of the calls.
+  func exchange(_ calls: [Call]) throws -> [Answer] {
+    let first = number
+    number += Int64(calls.count)
+    var writer = JSONWriter()
+    for (place, call) in calls.enumerated() {
+      Request(id: .number(first + Int64(place)), call: call).write(to: &writer)
+    }
+    let sent = nanoseconds()
+    try send(writer.bytes)
+    var answers = [Answer?](repeating: nil, count: calls.count)
+    for _ in calls {
+      let line = try receive()
+      let received = nanoseconds()
+      var wrong: String?
+      // SAFETY: the bytes of an array of bytes.
+      try unsafe reader.read(line.span.bytes) { id, result in
+        guard case .number(let number) = id, 0..<Int64(calls.count) ~= number - first,
+          answers[Int(number - first)] == nil
+        else {
+          wrong = "an answer under the id \(id), which waits for none"
+          return
+        }
+        let call = calls[Int(number - first)]
+        switch result {
+        case .failure(let error): answers[Int(number - first)] = .failure(error)
+        case .success(let object):
+          guard let read = call.read(object) else {
+            wrong = "\(Self.text(call)) has an answer of another shape: "
+            return
+          }
+          answers[Int(number - first)] = .success(read)
+        }
+      }
+      if let wrong { throw ToolError(wrong + String(decoding: line.prefix(300), as: UTF8.self)) }
+      if calls.count == 1, case .sessionStep(let step) = calls[0] {
+        tally.note {
+          $0.steps.add(nanoseconds: received - sent)
+          $0.sessionSteps += step.steps.count
+        }
+      }
+    }
+    tally.note { for call in calls { $0.requests[call.method.rawValue] += 1 } }
+    return answers.map { $0! }
+  }
+
+  private static func text(_ call: Call) -> String {
+    var writer = JSONWriter()
+    Request(id: nil, call: call).write(to: &writer)
+    return String(decoding: writer.bytes.prefix(300), as: UTF8.self)
+  }
+
+  // MARK: Bytes
+
+  func send(_ bytes: [UInt8]) throws {
+    if !trySending(bytes) { throw ToolError("the connection was lost while sending") }
+  }
+
+  /// Returns false where the service has ended the connection.
+  func trySending(_ bytes: [UInt8], secondsMax: Double = .infinity) -> Bool {
+    let begin = nanoseconds()
+    var sent = 0
+    while sent < bytes.count {
+      let count = unsafe bytes.withUnsafeBytes { bytes in
+        // SAFETY: stays inside the line.
+        unsafe Glibc.send(
+          descriptor, bytes.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL))
+      }
+      if count <= 0 || Double(nanoseconds() - begin) / 1e9 > secondsMax { return false }
+      sent += count
+    }
+    return true
+  }
+
+  /// The next line, without its end.
+  func receive() throws -> [UInt8] {
+    guard let line = tryReceiving() else {
+      throw ToolError(
+        "no answer within \(Self.patienceSeconds) s, or the connection was lost: error \(errno)")
+    }
+    return line
+  }
+
+  /// The next line, or nil where the connection has ended.
+  func tryReceiving() -> [UInt8]? {
+    var searched = start
+    while true {
+      if let end = buffer[searched...].firstIndex(of: UInt8(ascii: "\n")) {
+        let line = Array(buffer[start..<end])
+        start = end + 1
+        if start == buffer.count {
+          buffer.removeAll(keepingCapacity: start < 1 << 20)
+          start = 0
+        }
+        return line
+      }
+      searched = buffer.count
+      let room = 1 << 16
+      buffer.append(contentsOf: repeatElement(0, count: room))
+      let count = unsafe buffer.withUnsafeMutableBytes { bytes in
+        // SAFETY: stays inside the room that was just made.
+        unsafe read(descriptor, bytes.baseAddress! + searched, room)
+      }
+      buffer.removeLast(room - max(0, count))
+      if count <= 0 { return nil }
+    }
+  }
+
+  /// Whether the service ends the connection, reading what comes before.
+  func ends(withinSeconds seconds: Int) -> Bool {
+    var patience = timeval(tv_sec: seconds, tv_usec: 0)
+    unsafe setsockopt(
+      descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+    while tryReceiving() != nil {}
+    return errno != EAGAIN && errno != EWOULDBLOCK
+  }
+}
+
+extension Call {
+  /// What a result of this call must be, or nil where it is not.
+  fileprivate func read(_ result: ResultObject) -> (any WireResult)? {
+    switch self {
+    case .serverInfo: ServerInfo(result: result)
+    case .serverAuthenticate: Authenticated(result: result)
+    case .serverMetrics: ServerMetrics(result: result)
+    case .healthLive, .healthReady: Health(result: result)
+    case .corpusCreate: CorpusDescription(result: result)
+    case .corpusList: CorpusList(result: result)
+    case .corpusStats, .snapshotRestore: CorpusStatistics(result: result)
+    case .corpusDrop: CorpusDropped(result: result)
+    case .corpusMerge: CorpusMerged(result: result)
+    case .sequenceInsert: Inserted(result: result)
+    case .sequenceForget: Forgotten(result: result)
+    case .speculate(let call) where call.isBatch: DraftList(result: result)
+    case .speculate: Draft(result: result)
+    case .sessionOpen: SessionOpened(result: result)
+    case .sessionStep: DraftList(result: result)
+    case .sessionClose: SessionClosed(result: result)
+    case .snapshotCreate, .snapshotVerify: SnapshotDescription(result: result)
+    case .snapshotList: SnapshotList(result: result)
+    case .snapshotDelete: SnapshotDeleted(result: result)
+    }
+  }
+}

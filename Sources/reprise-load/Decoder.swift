@@ -1,0 +1,243 @@
+import Drafting
+import Oracle
+import ToolSupport
+import WireProtocol
+
+/// Decodes 1 to 16 sessions at a time, as a model would: each step accepts what the model agrees with
+/// of the last draft, and a token more.
+final class Decoder: Worker, @unchecked Sendable {
+  // @unchecked Sendable: as `Worker`.
+
+  /// Where the history is known, and how well.
+  enum Truth {
+    /// This worker alone writes to the corpus.
+    case own(OwnHistory)
+    case shared(SharedLedger)
+  }
+
+  private struct Session {
+    let name: String
+    let share: SessionOpen.Share
+    let promptTokens: Int
+    /// Tokens that it will have written at its end.
+    let outputTokensMax: Int
+    let options: DraftOptions
+    var context: [Int32]
+    /// What the model will say next.
+    var ahead: [Int32] = []
+    var drafted = Draft()
+
+    var output: ArraySlice<Int32> { context[promptTokens...] }
+  }
+
+  private var truth: Truth
+  private let corpus: String
+  private let depth: Int
+  private let language: Language
+  private let tenant: Tenant
+  private let sessionsMax: Int
+  private var connection: Connection!
+  private var sessions: [Session] = []
+  /// The last session that was closed: its name and all of its text.
+  private var last: (name: String, context: [Int32])?
+  private var opened = 0
+  private var templates: [[Int32]] = []
+
+  init(own site: Site, _ number: Int) {
+    truth = .own(OwnHistory(Bounds.own))
+    corpus = "own-\(number)"
+    depth = [8, 16, 32, 64][number % 4]
+    language = site.language(ofOwn: number)
+    tenant = .decoders
+    sessionsMax = 1 + number % 16
+    super.init(site, .decoders, number)
+  }
+
+  init(sharing site: Site, _ number: Int) {
+    let ledger = site.shared[number % site.shared.count]
+    truth = .shared(ledger)
+    corpus = ledger.name
+    depth = ledger.depth
+    language = ledger.language
+    tenant = .sharers
+    sessionsMax = 1 + number % 16
+    super.init(site, .sharers, number)
+  }
+
+  override func prepare() throws {
+    connection = try site.connect(tenant, tally)
+    if case .own(let history) = truth { try site.create(corpus, depth, history.rule, connection) }
+    for _ in 0..<4 { templates.append(language.text(count: roll(20...200), using: &random)) }
+  }
+
+  override func turn() throws {
+    if sessions.count < sessionsMax && (sessions.isEmpty || chance(300)) { try open() }
+    try step()
+    if let done = sessions.firstIndex(where: { $0.output.count >= $0.outputTokensMax }) {
+      try close(done)
+    }
+  }
+
+  /// All but one session are closed. The last one is left to the end of the connection, or of the
+  /// service.
+  override func finish() throws {
+    while sessions.count > (isOwn ? 1 : 0) { try close(0) }
+    if let left = sessions.first { record(left.share == .never ? [] : [Array(left.output)]) }
+    connection = nil
+  }
+
+  private var isOwn: Bool { if case .own = truth { true } else { false } }
+
+  /// What the corpus holds when all is at rest.
+  var expected: [OwnHistory.Sequence]? {
+    if case .own(let history) = truth { history.sequences } else { nil }
+  }
+  var corpusName: String { corpus }
+
+  // MARK: Calls
+
+  private func open() throws {
+    opened += 1
+    var prompt: [Int32]
+    var parent: String?
+    if let last, chance(400), last.context.count < 3000 {
+      prompt = last.context
+      parent = last.name
+    } else {
+      prompt = templates.randomElement(using: &random)!
+    }
+    // One that goes on from nothing is open to any beginning.
+    if !chance(20) {
+      prompt += language.text(after: prompt.last, count: roll(0...60), using: &random)
+    } else {
+      (prompt, parent) = ([], nil)
+    }
+    let isNamed = chance(500)
+    let call = SessionOpen(
+      corpus: corpus, session: isNamed ? "\(corpus)-\(number)-\(opened)" : nil, prompt: prompt,
+      parent: parent, share: [.live, .live, .close, .never].randomElement(using: &random)!)
+    let answer: SessionOpened = try connection.call(.sessionOpen(call))
+    let reusable = parent == nil ? 0 : last!.context.count
+    guard answer.promptTokens == prompt.count, [0, reusable].contains(answer.reusedTokens),
+      !isNamed || answer.session == call.session
+    else { throw ToolError("opening with \(prompt.count) tokens was answered \(answer)") }
+    if parent != nil { last = nil }
+    sessions.append(
+      Session(
+        name: answer.session, share: call.share, promptTokens: prompt.count,
+        outputTokensMax: roll(10...300), options: DraftRequest.random(using: &random),
+        context: prompt))
+  }
+
+  private func step() throws {
+    var call = SessionStep()
+    var expected: [Int: NaiveDraft] = [:]
+    for place in sessions.indices {
+      let accepted = accept(place)
+      sessions[place].context += accepted
+      call.append(
+        session: sessions[place].name, accept: accepted, options: sessions[place].options)
+      // Later steps of the line add to the history only after this draft.
+      if isSampled() { expected[place] = asking { oracle(place) } }
+    }
+    let list: DraftList = try connection.call(.sessionStep(call))
+    if list.drafts.count != sessions.count {
+      throw ToolError("\(list.drafts.count) drafts for \(sessions.count) steps")
+    }
+    for (place, result) in list.drafts.enumerated() {
+      let draft = try result.get()
+      try check(draft, place, expected[place])
+      sessions[place].drafted = draft
+    }
+  }
+
+  /// What joins the output: what the model agrees with of the draft, and a token of its own.
+  private func accept(_ place: Int) -> [Int32] {
+    let wanted = sessions[place].drafted.count + 1
+    let last = sessions[place].ahead.last ?? sessions[place].context.last
+    let more = language.text(
+      after: last, count: max(0, wanted - sessions[place].ahead.count), using: &random)
+    sessions[place].ahead += more
+    let agreed = sessions[place].drafted.acceptedTokens(by: sessions[place].ahead[...])
+    let accepted = Array(sessions[place].ahead.prefix(agreed + 1))
+    sessions[place].ahead.removeFirst(accepted.count)
+    return accepted
+  }
+
+  /// The draft that a session must get; over a shared corpus, the best that its own text gives.
+  private func oracle(_ place: Int) -> NaiveDraft {
+    let session = sessions[place]
+    let naive = DraftJudge.drafter(session.options)
+    let local = ScannedHistory(depth: depth, sequences: [session.context])
+    guard case .own(let history) = truth else {
+      var draft = naive.draft(from: local, context: session.context)
+      draft.isLocal = true
+      return draft
+    }
+    let open = sessions.filter { $0.share == .live }.map { Array($0.output) }
+    let shared = ScannedHistory(
+      depth: depth, sequences: history.sequences.map(\.tokens) + open)
+    return naive.draft(local: local, shared: shared, context: session.context)
+  }
+
+  private func check(_ draft: Draft, _ place: Int, _ expected: NaiveDraft?) throws {
+    let session = sessions[place]
+    let context = (count: session.context.count, last: session.context.last)
+    if let fault = DraftJudge.fault(
+      draft, session.options, context: context, depth: depth, language)
+    {
+      throw ToolError("\(session.options) after \(session.context.suffix(70)): \(fault): \(draft)")
+    }
+    guard let expected else { return tally.note { $0.draftsStructural += 1 } }
+    let isRight =
+      if isOwn || draft.source == .local {
+        DraftJudge.equal(draft, expected)
+      } else {
+        // The shared history is asked only for what beats the session's own.
+        draft.score > expected.score
+      }
+    if !isRight {
+      throw ToolError(
+        "\(session.options) after \(session.context.suffix(70)): \(draft), the oracle says \(expected)"
+      )
+    }
+    tally.note { counts in
+      if isOwn || draft.source == .local {
+        counts.draftsExact += 1
+      } else {
+        counts.draftsStructural += 1
+      }
+    }
+  }
+
+  private func close(_ place: Int) throws {
+    let session = sessions.remove(at: place)
+    let records = chance(850)
+    let answer: SessionClosed = try connection.call(
+      .sessionClose(SessionClose(session: session.name, record: records)))
+    let output = Array(session.output)
+    let isRecorded = records && session.share != .never && !output.isEmpty
+    guard answer.recordedTokens == (isRecorded ? output.count : 0),
+      (answer.order != nil) == isRecorded
+    else { throw ToolError("closing \(session.name) with \(output.count) tokens: \(answer)") }
+    last = (session.name, session.context)
+    if let order = answer.order {
+      tally.note { $0.sequencesAcknowledged += 1 }
+      record([output], order: order)
+    }
+  }
+
+  private func record(_ outputs: [[Int32]], order: UInt64? = nil) {
+    for output in outputs where !output.isEmpty {
+      switch truth {
+      case .own(var history):
+        let number = history.number(OwnHistory.Sequence(id: nil, tokens: output))
+        history.insert([number])
+        history.prune(keeping: [])
+        truth = .own(history)
+      case .shared(let ledger):
+        if let order { ledger.acknowledge(.init(order: order, tokens: output)) }
+      }
+    }
+  }
+}

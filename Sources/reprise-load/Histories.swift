@@ -1,0 +1,106 @@
+import Foundation
+import Synchronization
+import ToolSupport
+
+/// What a corpus that one worker alone writes to holds, by the written rule.
+struct OwnHistory {
+  struct Sequence {
+    var id: String?
+    var tokens: [Int32]
+  }
+
+  let rule: KeepingRule
+  /// Numbers of the sequences, oldest first.
+  private(set) var kept: [Int32] = []
+  private var known: [Int32: Sequence] = [:]
+  private var nextNumber: Int32 = 1
+
+  init(_ rule: KeepingRule) { self.rule = rule }
+
+  func size(_ number: Int32) -> Int { known[number]?.tokens.count ?? 0 }
+  subscript(number: Int32) -> Sequence? { known[number] }
+  var sequences: [Sequence] { kept.compactMap { known[$0] } }
+
+  /// Makes a sequence known, which is not there yet.
+  mutating func number(_ sequence: Sequence) -> Int32 {
+    known[nextNumber] = sequence
+    nextNumber += 1
+    return nextNumber - 1
+  }
+
+  mutating func name(_ number: Int32, _ id: String) { known[number]?.id = id }
+
+  /// Takes a call into account. Returns those of its sequences that were not there.
+  @discardableResult
+  mutating func insert(_ numbers: [Int32]) -> [Int32] {
+    let rest = rule.makingRoom(in: kept, for: numbers, size).last ?? kept
+    kept = rule.keeping(kept, adding: numbers, size)
+    return Array(kept.dropFirst(rest.count))
+  }
+
+  mutating func remove(_ numbers: [Int32]) { kept.removeAll { numbers.contains($0) } }
+
+  /// Forgets texts that have left, but for those that are still wanted.
+  mutating func prune(keeping wanted: some Swift.Sequence<Int32>) {
+    if known.count < 2 * kept.count + 400 { return }
+    let stay = Set(kept).union(wanted)
+    known = known.filter { stay.contains($0.key) }
+  }
+}
+
+/// What many workers were told about one corpus: the sequences that were acknowledged, with their
+/// order numbers, and those that may have come without an answer.
+final class SharedLedger: Sendable {
+  struct Acknowledged {
+    var order: UInt64
+    /// For a call of several sequences, the last one has `order`.
+    var id: String?
+    var tokens: [Int32]
+  }
+
+  private struct State {
+    var acknowledged: [Acknowledged] = []
+    var acknowledgedTokens = 0
+    var possible: [[Int32]] = []
+  }
+
+  let name: String
+  let depth: Int
+  let rule: KeepingRule
+  let language: Language
+  private let state = Mutex(State())
+
+  init(_ name: String, depth: Int, _ rule: KeepingRule, _ language: Language) {
+    self.name = name
+    self.depth = depth
+    self.rule = rule
+    self.language = language
+  }
+
+  func acknowledge(_ sequence: Acknowledged) {
+    state.withLock { state in
+      state.acknowledged.append(sequence)
+      state.acknowledgedTokens += sequence.tokens.count
+      // What has certainly left need not be remembered. Answers come in about the order of writing,
+      // so three times the bound are more than enough.
+      guard let bound = rule.tokens, state.acknowledgedTokens > 6 * bound else { return }
+      state.acknowledged.sort { $0.order < $1.order }
+      var leaving = 0
+      while state.acknowledgedTokens > 3 * bound {
+        state.acknowledgedTokens -= state.acknowledged[leaving].tokens.count
+        leaving += 1
+      }
+      state.acknowledged.removeFirst(leaving)
+    }
+  }
+
+  /// What was sent by a client that did not wait for the answer.
+  func mayHold(_ tokens: [Int32]) { state.withLock { $0.possible.append(tokens) } }
+
+  /// By order number.
+  var acknowledged: [Acknowledged] {
+    state.withLock { $0.acknowledged.sorted { $0.order < $1.order } }
+  }
+
+  var possible: Set<[Int32]> { state.withLock { Set($0.possible) } }
+}

@@ -1,0 +1,159 @@
+import Drafting
+import Oracle
+import ToolSupport
+import WireProtocol
+
+/// Inserts in bulk into a corpus of its own that keeps the newest, sends again what it sent before,
+/// and ids with other tokens; and now and then into a corpus that keeps everything.
+final class Inserter: Worker, @unchecked Sendable {
+  // @unchecked Sendable: as `Worker`.
+  private let corpus: String
+  private let depth = 32
+  private let language: Language
+  private var history = OwnHistory(Bounds.kept)
+  private var connection: Connection!
+  /// Numbers of what was sent of late, also of what has left since.
+  private var recent: [Int32] = []
+  private var lastOrder: UInt64?
+
+  init(_ site: Site, _ number: Int) {
+    corpus = "kept-\(number)"
+    language = site.language(ofKept: number)
+    super.init(site, .inserters, number)
+  }
+
+  override class var exactPerMille: Int { 100 }
+  override var pauseMillis: ClosedRange<Int> { 40...120 }
+
+  var corpusName: String { corpus }
+  var expected: [OwnHistory.Sequence] { history.sequences }
+
+  override func prepare() throws {
+    connection = try site.connect(.inserters, tally)
+    try site.create(corpus, depth, history.rule, connection)
+  }
+
+  override func turn() throws {
+    switch roll(0...99) {
+    case 0..<5: try conflict()
+    case 5..<10: try insertIntoLedger()
+    case 10..<40: try speculate()
+    default: try insert()
+    }
+  }
+
+  override func finish() throws { connection = nil }
+
+  private func newSequence() -> Int32 {
+    let id = chance(900)
+    let tokens = language.text(count: chance(30) ? roll(600...1500) : roll(1...120), using: &random)
+    let number = history.number(OwnHistory.Sequence(id: nil, tokens: tokens))
+    if id { history.name(number, "\(corpus)/\(number)") }
+    return number
+  }
+
+  private func wire(_ number: Int32) -> SequenceInsert.Sequence {
+    let sequence = history[number]!
+    return SequenceInsert.Sequence(id: sequence.id, tokens: sequence.tokens)
+  }
+
+  private func insert() throws {
+    var numbers: [Int32] = []
+    for _ in 0..<roll(1...12) {
+      if chance(150), let again = recent.randomElement(using: &random) {
+        numbers.append(again)
+      } else {
+        let number = newSequence()
+        numbers.append(number)
+        // Now and then twice in one call.
+        if history[number]?.id != nil {
+          recent.append(number)
+          if chance(20) { numbers.append(number) }
+        }
+      }
+    }
+    let answer: Inserted = try connection.call(
+      .sequenceInsert(SequenceInsert(corpus: corpus, sequences: numbers.map(wire))))
+    let known = Set(history.kept)
+    let added = history.insert(numbers)
+    let order =
+      added.isEmpty ? nil : (lastOrder.map { $0 + UInt64(added.count) } ?? answer.lastOrder)
+    let tokens = added.reduce(0) { $0 + history.size($1) }
+    guard answer.inserted == added.count, answer.duplicates == numbers.count - added.count,
+      answer.tokens == tokens, answer.lastOrder == order
+    else {
+      throw ToolError(
+        "inserting \(numbers) was answered \(answer), expected \(added.count) new ones with "
+          + "\(tokens) tokens up to order \(order.map(String.init) ?? "none")")
+    }
+    lastOrder = order ?? lastOrder
+    let again = numbers.count { known.contains($0) && !added.contains($0) }
+    tally.note {
+      $0.sequencesAcknowledged += added.count
+      $0.sequencesFoundAgain += again
+    }
+    if recent.count > 400 { recent.removeFirst(recent.count - 300) }
+    history.prune(keeping: recent)
+  }
+
+  /// An id that stands for other tokens: nothing of the call may happen.
+  private func conflict() throws {
+    guard let known = history.kept.last(where: { history[$0]?.id != nil }) else { return }
+    var other = wire(known)
+    other.tokens.append(language.token(using: &random))
+    let new = SequenceInsert.Sequence(tokens: language.text(count: 20, using: &random))
+    let error = try connection.refusal(
+      of: .sequenceInsert(SequenceInsert(corpus: corpus, sequences: [new, other])), .conflict)
+    if error.details["id"] != .text(other.id!) { throw ToolError("the conflict names \(error)") }
+  }
+
+  private func insertIntoLedger() throws {
+    let ledger = chance(700) ? site.ledger : site.lateLedger
+    let id = "\(number)-\(roll(0...Int.max))"
+    let tokens = ledger.language.text(count: roll(2...30), using: &random)
+    let answer: Inserted = try connection.call(
+      .sequenceInsert(
+        SequenceInsert(corpus: ledger.name, sequences: [.init(id: id, tokens: tokens)])))
+    guard answer.inserted == 1, answer.duplicates == 0, let order = answer.lastOrder else {
+      throw ToolError("inserting one sequence was answered \(answer)")
+    }
+    ledger.acknowledge(.init(order: order, id: id, tokens: tokens))
+    tally.note { $0.sequencesAcknowledged += 1 }
+  }
+
+  private func speculate() throws {
+    guard let sequence = history.kept.randomElement(using: &random).flatMap({ history[$0] })
+    else { return }
+    var context = Array(sequence.tokens.prefix(roll(1...sequence.tokens.count)).suffix(80))
+    if chance(200) { context.append(language.token(using: &random)) }
+    let options = DraftRequest.random(using: &random)
+    let draft: Draft = try connection.call(
+      .speculate(Speculate(corpus: corpus, context: context, options: options)))
+    try check(draft, options, context, depth, language) {
+      ScannedHistory(depth: self.depth, sequences: self.history.sequences.map(\.tokens))
+    }
+  }
+}
+
+extension Worker {
+  /// Holds a draft from a known history to what it must be, a sample of them in all that they say.
+  func check(
+    _ draft: Draft, _ options: DraftOptions, _ context: [Int32], _ depth: Int,
+    _ language: Language, _ history: () -> ScannedHistory
+  ) throws {
+    if let fault = DraftJudge.fault(
+      draft, options, context: (context.count, context.last), depth: depth, language)
+    {
+      throw ToolError("\(options) after \(context): \(fault): \(draft)")
+    }
+    if draft.source != .shared { throw ToolError("a draft without a session from its own text") }
+    guard isSampled() else { return tally.note { $0.draftsStructural += 1 } }
+    let expected = asking {
+      DraftJudge.drafter(options).draft(from: history(), context: context)
+    }
+    if !DraftJudge.equal(draft, expected) {
+      throw ToolError("\(options) after \(context): \(draft), the oracle says \(expected)")
+    }
+    tally.note { $0.draftsExact += 1 }
+  }
+}

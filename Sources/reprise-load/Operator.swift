@@ -1,0 +1,222 @@
+import Drafting
+import Foundation
+import Oracle
+import ToolSupport
+import WireProtocol
+
+/// Keeps a corpus of its own: snapshots, restores, forgets, merges and drops, and looks at metrics.
+/// After each turn it knows what stands there.
+final class Operator: Worker, @unchecked Sendable {
+  // @unchecked Sendable: as `Worker`.
+  private let corpus: String
+  private var copy: String { "\(corpus)-copy" }
+  private let depth = 16
+  private let language: Language
+  private var history = OwnHistory(Bounds.operated)
+  private var connection: Connection!
+  private var auditor: Connection!
+  private var turns = 0
+  /// Has another number after each restore.
+  private var named = 0
+
+  init(_ site: Site, _ number: Int) {
+    corpus = "op-\(number)"
+    language = site.language(ofOperated: number)
+    super.init(site, .operators, number)
+  }
+
+  override class var exactPerMille: Int { 300 }
+  override var pauseMillis: ClosedRange<Int> { 100...400 }
+
+  var corpusName: String { corpus }
+  var expected: [OwnHistory.Sequence] { history.sequences }
+
+  override func prepare() throws {
+    connection = try site.connect(.operators, tally)
+    auditor = try site.connect(.auditor, tally)
+    try site.create(corpus, depth, history.rule, connection)
+  }
+
+  override func finish() throws { (connection, auditor) = (nil, nil) }
+
+  override func turn() throws {
+    for _ in 0..<4 { try insert() }
+    try refusals()
+    let snapshot = try takeSnapshot()
+    let before = history
+    try copyAndCompare(snapshot)
+    try forget(snapshot, before)
+    if chance(300) { try restore(snapshot, before) }
+    let deleted: SnapshotDeleted = try connection.call(.snapshotDelete(snapshot: snapshot.snapshot))
+    if !deleted.deleted { throw ToolError("\(snapshot.snapshot) was not deleted") }
+    try connection.refusal(
+      of: .snapshotVerify(.named(snapshot.snapshot)), .snapshotNotFound)
+    let dropped: CorpusDropped = try connection.call(.corpusDrop(CorpusDrop(corpus: copy)))
+    if !dropped.dropped { throw ToolError("\(copy) was not dropped") }
+    try connection.refusal(of: .corpusStats(corpus: copy), .corpusNotFound)
+    try lookAtMetrics()
+  }
+
+  private func insert() throws {
+    var numbers: [Int32] = []
+    for _ in 0..<roll(1...10) {
+      named += 1
+      numbers.append(
+        history.number(
+          OwnHistory.Sequence(
+            id: "\(corpus)/\(named)", tokens: language.text(count: roll(5...80), using: &random))))
+    }
+    let call = numbers.map { number in
+      SequenceInsert.Sequence(id: history[number]!.id, tokens: history[number]!.tokens)
+    }
+    let answer: Inserted = try connection.call(
+      .sequenceInsert(SequenceInsert(corpus: corpus, sequences: call)))
+    history.insert(numbers)
+    if answer.inserted != numbers.count || answer.duplicates != 0 {
+      throw ToolError("inserting \(numbers.count) sequences was answered \(answer)")
+    }
+    tally.note { $0.sequencesAcknowledged += numbers.count }
+  }
+
+  private func refusals() throws {
+    try connection.refusal(
+      of: .corpusCreate(CorpusCreate(corpus: corpus, depth: depth + 1)), .corpusExists)
+    try connection.refusal(of: .snapshotVerify(.named("no-such-one")), .snapshotNotFound)
+    try connection.refusal(of: .snapshotVerify(.file(path: "/etc/passwd")), .unauthorized)
+    try connection.refusal(of: .corpusDrop(CorpusDrop(corpus: "fixed")), .corpusNotFound)
+  }
+
+  private var size: (sequences: Int, tokens: Int) {
+    (history.kept.count, history.kept.reduce(0) { $0 + history.size($1) })
+  }
+
+  private func takeSnapshot() throws -> SnapshotDescription {
+    let name = "\(corpus)-\(turns)"
+    turns += 1
+    let made: SnapshotDescription = try connection.call(
+      .snapshotCreate(SnapshotCreate(corpus: corpus, name: name)))
+    guard made.snapshot == name, made.sequences == size.sequences, made.tokens == size.tokens else {
+      throw ToolError("a snapshot of \(size) is \(made)")
+    }
+    let verified: SnapshotDescription = try connection.call(.snapshotVerify(.named(name)))
+    if verified != made { throw ToolError("verified was \(verified), made \(made)") }
+    let list: SnapshotList = try connection.call(.snapshotList(corpus: corpus))
+    if !list.snapshots.contains(made) { throw ToolError("\(made) is not among \(list)") }
+    return made
+  }
+
+  private func copyAndCompare(_ snapshot: SnapshotDescription) throws {
+    let stands: CorpusStatistics = try connection.call(
+      .snapshotRestore(SnapshotRestore(.named(snapshot.snapshot), corpus: copy)))
+    guard stands.sequences == size.sequences, stands.tokens == size.tokens, stands.damage.isEmpty
+    else { throw ToolError("restored was \(stands) of \(snapshot)") }
+    try connection.refusal(
+      of: .snapshotRestore(SnapshotRestore(.named(snapshot.snapshot), corpus: copy)),
+      .corpusExists)
+    try compareDrafts(corpus)
+    try compareDrafts(copy)
+  }
+
+  private func compareDrafts(_ corpus: String) throws {
+    for _ in 0..<4 {
+      guard let sequence = history.sequences.randomElement(using: &random) else { return }
+      let context = Array(sequence.tokens.prefix(roll(1...sequence.tokens.count)).suffix(30))
+      let options = DraftRequest.random(using: &random)
+      let draft: Draft = try connection.call(
+        .speculate(Speculate(corpus: corpus, context: context, options: options)))
+      try check(draft, options, context, depth, language) {
+        ScannedHistory(depth: depth, sequences: history.sequences.map(\.tokens))
+      }
+    }
+  }
+
+  /// Forgets some, and takes them from the copy again.
+  private func forget(_ snapshot: SnapshotDescription, _ before: OwnHistory) throws {
+    let chosen = Array(
+      Set(
+        (0..<roll(1...5)).compactMap { _ in
+          history.kept.randomElement(using: &random)
+        }))
+    let answer: Forgotten = try connection.call(
+      .sequenceForget(
+        SequenceForget(corpus: corpus, ids: chosen.map { history[$0]!.id! } + ["no-such-one"])))
+    let tokens = chosen.reduce(0) { $0 + history.size($1) }
+    history.remove(chosen)
+    guard answer.forgotten == chosen.count, answer.tokens == tokens, answer.missing == 1,
+      answer.olderSnapshots.contains(snapshot.snapshot)
+    else { throw ToolError("forgetting \(chosen.count) with \(tokens) tokens was \(answer)") }
+    try compareDrafts(corpus)
+    // Where there is no room, others would have to leave.
+    if size.tokens + tokens > history.rule.tokens! { return }
+    let merged: CorpusMerged = try connection.call(
+      .corpusMerge(CorpusMerge(from: copy, into: corpus)))
+    guard merged.sequences == chosen.count, merged.tokens == tokens,
+      merged.duplicates == before.kept.count - chosen.count, merged.conflicts == 0
+    else { throw ToolError("merging \(chosen.count) with \(tokens) tokens was \(merged)") }
+    // They come in the order that they had.
+    history.insert(
+      chosen.sorted { before.kept.firstIndex(of: $0)! < before.kept.firstIndex(of: $1)! })
+    try compareDrafts(corpus)
+  }
+
+  private func restore(_ snapshot: SnapshotDescription, _ before: OwnHistory) throws {
+    let stands: CorpusStatistics = try connection.call(
+      .snapshotRestore(
+        SnapshotRestore(.named(snapshot.snapshot), corpus: corpus, replace: true)))
+    history = before
+    guard stands.sequences == size.sequences, stands.tokens == size.tokens else {
+      throw ToolError("restored was \(stands) of \(snapshot)")
+    }
+    try compareDrafts(corpus)
+  }
+
+  private func lookAtMetrics() throws {
+    let metrics: ServerMetrics = try auditor.call(.serverMetrics)
+    let told = try get("/metrics", port: site.httpPort)
+    for text in [metrics.text, told] {
+      if !text.contains("\nreprise_") || !text.contains("corpus=\"\(corpus)\"") {
+        throw ToolError("metrics without what they must tell: \(text.prefix(300))")
+      }
+    }
+    let health: Health = try connection.call(.healthReady)
+    if !health.ok { throw ToolError("not ready: \(health)") }
+    let list: CorpusList = try connection.call(.corpusList)
+    if let other = list.corpora.first(where: { !$0.corpus.hasPrefix("op-") }) {
+      throw ToolError("\(other.corpus) is shown to whom it is not for")
+    }
+  }
+}
+
+/// What an HTTP server on this machine answers, header and all.
+private func get(_ path: String, port: UInt16) throws -> String {
+  let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+  defer { close(descriptor) }
+  var address = sockaddr_in()
+  address.sin_family = sa_family_t(AF_INET)
+  address.sin_port = port.bigEndian
+  address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+  let connected = unsafe withUnsafePointer(to: &address) { pointer in
+    unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+      unsafe connect(descriptor, address, socklen_t(MemoryLayout<sockaddr_in>.size))
+    }
+  }
+  if connected != 0 { throw ToolError("nobody answers on port \(port)") }
+  let request = Array("GET \(path) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".utf8)
+  // SAFETY: the whole array, and nothing else.
+  _ = unsafe request.withUnsafeBytes {
+    unsafe Glibc.send(descriptor, $0.baseAddress!, $0.count, Int32(MSG_NOSIGNAL))
+  }
+  var answer: [UInt8] = []
+  var chunk = [UInt8](repeating: 0, count: 1 << 16)
+  while true {
+    let count = unsafe chunk.withUnsafeMutableBytes {
+      // SAFETY: stays inside the chunk.
+      unsafe read(descriptor, $0.baseAddress!, $0.count)
+    }
+    if count <= 0 { break }
+    answer += chunk[..<count]
+  }
+  let text = String(decoding: answer, as: UTF8.self)
+  if !text.hasPrefix("HTTP/1.1 200") { throw ToolError("\(path): \(text.prefix(100))") }
+  return text
+}

@@ -1,0 +1,86 @@
+import ToolSupport
+import WireProtocol
+
+/// What kinds of clients there are, and how many of each.
+enum Role: String, CaseIterable {
+  /// Decode over a corpus of their own, so that each draft is known.
+  case decoders
+  /// Decode over corpora that many share.
+  case sharers
+  case inserters
+  case speculators
+  case prompters
+  case operators
+  case slow
+  case broken
+  case storms
+
+  /// Of a hundred workers.
+  private var share: Int {
+    switch self {
+    case .decoders: 25
+    case .sharers: 27
+    case .inserters: 14
+    case .speculators: 12
+    case .prompters: 4
+    case .operators: 4
+    case .slow: 5
+    case .broken: 5
+    case .storms: 4
+    }
+  }
+
+  /// Every kind is there once, however few there are in all.
+  static func counts(workers: Int) -> [Role: Int] {
+    var counts: [Role: Int] = [:]
+    for role in allCases { counts[role] = max(1, workers * role.share / 100) }
+    counts[.sharers, default: 1] += max(0, workers - counts.values.reduce(0, +))
+    return counts
+  }
+}
+
+/// Holders of access tokens, and what is theirs.
+enum Tenant: String, CaseIterable {
+  case decoders, sharers, inserters, operators, reader, auditor
+
+  var corpora: String {
+    switch self {
+    case .decoders: "own-*"
+    case .sharers: "shared-*,fixed"
+    case .inserters: "kept-*,ledger,ledger-late"
+    case .operators: "op-*"
+    case .reader: "fixed,shared-*"
+    case .auditor: "*"
+    }
+  }
+
+  var rights: String {
+    switch self {
+    case .decoders, .sharers, .inserters: "draft,insert"
+    case .operators, .auditor: "draft,insert,admin"
+    case .reader: "draft"
+    }
+  }
+}
+
+/// How much is kept of the corpora, and when the service loses patience.
+enum Bounds {
+  static let own = KeepingRule(tokens: 12_000)
+  static let kept = KeepingRule(tokens: 40_000, sequences: 600)
+  static let shared = KeepingRule(tokens: 150_000)
+  static let sharedCorpora = 3
+  static let operated = KeepingRule(tokens: 20_000)
+  /// Small, so that segments are sealed and merged all the time.
+  static let sealTokens = 8192
+  static let mapBytes = 1 << 30
+  /// Seconds for a line that has begun, and for answers to be taken.
+  static let patienceSeconds = 10
+  static let limits = [
+    "corpora": 512, "line_seconds": patienceSeconds, "answer_seconds": patienceSeconds,
+    "line_bytes": 2 << 20, "prompt_tokens": 120_000, "connections": 2048, "sessions": 8192,
+  ]
+}
+
+extension KeepingRule {
+  var retention: CorpusRetention { CorpusRetention(tokens: tokens, sequences: sequences) }
+}

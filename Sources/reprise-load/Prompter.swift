@@ -1,0 +1,78 @@
+import Drafting
+import Oracle
+import ToolSupport
+import WireProtocol
+
+/// Opens sessions with prompts of up to 100,000 tokens, and lets them go on from turn to turn.
+final class Prompter: Worker, @unchecked Sendable {
+  // @unchecked Sendable: as `Worker`.
+  private var connection: Connection!
+  private let ledger: SharedLedger
+  private var context: [Int32] = []
+  private var parent: String?
+
+  private static let promptTokensMax = 100_000
+
+  init(_ site: Site, _ number: Int) {
+    ledger = site.shared[number % site.shared.count]
+    super.init(site, .prompters, number)
+  }
+
+  override class var exactPerMille: Int { 10 }
+  override var pauseMillis: ClosedRange<Int> { 200...800 }
+
+  override func prepare() throws { connection = try site.connect(.sharers, tally) }
+  override func finish() throws { connection = nil }
+
+  override func turn() throws {
+    let language = ledger.language
+    let more = chance(100) ? Self.promptTokensMax : roll(2000...20_000)
+    if parent == nil || context.count + more > Self.promptTokensMax {
+      (context, parent) = ([], nil)
+    }
+    let reusable = parent == nil ? 0 : context.count
+    context += language.text(after: context.last, count: more, using: &random)
+    let opened: SessionOpened = try connection.call(
+      .sessionOpen(
+        SessionOpen(corpus: ledger.name, prompt: context, parent: parent, share: .never)))
+    guard opened.promptTokens == context.count, [0, reusable].contains(opened.reusedTokens) else {
+      throw ToolError("a prompt of \(context.count) tokens, \(reusable) known: \(opened)")
+    }
+    for _ in 0..<8 { try step(opened.session) }
+    let closed: SessionClosed = try connection.call(
+      .sessionClose(SessionClose(session: opened.session)))
+    if closed.recordedTokens != 0 {
+      throw ToolError("recorded what is to leave nothing: \(closed)")
+    }
+    parent = opened.session
+  }
+
+  private func step(_ session: String) throws {
+    let accepted = ledger.language.text(after: context.last, count: roll(1...8), using: &random)
+    context += accepted
+    let options = DraftRequest.random(using: &random)
+    var call = SessionStep()
+    call.append(session: session, accept: accepted, options: options)
+    let list: DraftList = try connection.call(.sessionStep(call))
+    guard list.drafts.count == 1 else { throw ToolError("\(list.drafts.count) drafts for one") }
+    let draft = try list.drafts[0].get()
+    if let fault = DraftJudge.fault(
+      draft, options, context: (context.count, context.last), depth: ledger.depth, ledger.language)
+    {
+      throw ToolError("\(options) after \(context.suffix(70)): \(fault): \(draft)")
+    }
+    guard draft.source == .local, isSampled() else {
+      return tally.note { $0.draftsStructural += 1 }
+    }
+    var expected = asking {
+      DraftJudge.drafter(options).draft(
+        from: ScannedHistory(depth: ledger.depth, sequences: [context]), context: context)
+    }
+    expected.isLocal = true
+    if !DraftJudge.equal(draft, expected) {
+      throw ToolError(
+        "\(options) after \(context.suffix(70)): \(draft), the oracle says \(expected)")
+    }
+    tally.note { $0.draftsExact += 1 }
+  }
+}

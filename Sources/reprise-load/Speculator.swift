@@ -1,0 +1,107 @@
+import Drafting
+import Oracle
+import ToolSupport
+import WireProtocol
+
+/// Asks for drafts without a session: of a corpus that never changes, so that all that is said is
+/// known whoever else asks, and of corpora that others write to.
+final class Speculator: Worker, @unchecked Sendable {
+  // @unchecked Sendable: as `Worker`.
+  private var connection: Connection!
+  private lazy var fixed = ScannedHistory(
+    depth: site.fixed.depth, sequences: site.fixed.sequences)
+
+  init(_ site: Site, _ number: Int) { super.init(site, .speculators, number) }
+
+  override class var exactPerMille: Int { 60 }
+  override var pauseMillis: ClosedRange<Int> { 10...40 }
+
+  override func prepare() throws { connection = try site.connect(.reader, tally) }
+
+  override func turn() throws {
+    switch roll(0...9) {
+    case 0..<4: try askAlone()
+    case 4..<6: try askTogether()
+    case 6..<8: try askWithoutWaiting()
+    case 8: try askShared()
+    default: try tryWhatIsNotAllowed()
+    }
+  }
+
+  override func finish() throws { connection = nil }
+
+  private func context() -> [Int32] {
+    let sequence = site.fixed.sequences.randomElement(using: &random)!
+    var context = Array(sequence.prefix(roll(1...sequence.count)).suffix(roll(1...60)))
+    if chance(200) { context.append(site.fixed.language.token(using: &random)) }
+    return context
+  }
+
+  private func check(_ draft: Draft, _ options: DraftOptions, _ context: [Int32]) throws {
+    // What was asked of one is kept for the next, so not for ever.
+    if chance(20) {
+      fixed = ScannedHistory(depth: site.fixed.depth, sequences: site.fixed.sequences)
+    }
+    try check(draft, options, context, site.fixed.depth, site.fixed.language) { fixed }
+  }
+
+  private func askAlone() throws {
+    let (context, options) = (context(), DraftRequest.random(using: &random))
+    let draft: Draft = try connection.call(
+      .speculate(Speculate(corpus: "fixed", context: context, options: options)))
+    try check(draft, options, context)
+  }
+
+  private func askTogether() throws {
+    let contexts = (0..<roll(1...8)).map { _ in context() }
+    let options = DraftRequest.random(using: &random)
+    let list: DraftList = try connection.call(
+      .speculate(Speculate(corpus: "fixed", contexts: contexts, options: options)))
+    if list.drafts.count != contexts.count {
+      throw ToolError("\(list.drafts.count) drafts for \(contexts.count) contexts")
+    }
+    for (draft, context) in zip(list.drafts, contexts) {
+      try check(try draft.get(), options, context)
+    }
+  }
+
+  /// Several requests at once: each answer must be under its own id.
+  private func askWithoutWaiting() throws {
+    let asked = (0..<roll(2...6)).map { _ in (context(), DraftRequest.random(using: &random)) }
+    let answers = try connection.exchange(
+      asked.map { .speculate(Speculate(corpus: "fixed", context: $0, options: $1)) })
+    for (answer, (context, options)) in zip(answers, asked) {
+      guard let draft = try answer.get() as? Draft else { throw ToolError("no draft: \(answer)") }
+      try check(draft, options, context)
+    }
+  }
+
+  private func askShared() throws {
+    let ledger = site.shared.randomElement(using: &random)!
+    let context = ledger.language.text(count: roll(1...40), using: &random)
+    let options = DraftRequest.random(using: &random)
+    let draft: Draft = try connection.call(
+      .speculate(Speculate(corpus: ledger.name, context: context, options: options)))
+    if let fault = DraftJudge.fault(
+      draft, options, context: (context.count, context.last), depth: ledger.depth, ledger.language)
+    {
+      throw ToolError("\(ledger.name), \(options) after \(context): \(fault): \(draft)")
+    }
+    tally.note { $0.draftsStructural += 1 }
+  }
+
+  /// A token to read with must not open more.
+  private func tryWhatIsNotAllowed() throws {
+    switch roll(0...3) {
+    case 0:
+      try connection.refusal(
+        of: .sequenceInsert(SequenceInsert(corpus: "fixed", sequences: [.init(tokens: [1])])),
+        .unauthorized)
+    case 1:
+      try connection.refusal(
+        of: .speculate(Speculate(corpus: "own-0", context: [1])), .corpusNotFound)
+    case 2: try connection.refusal(of: .corpusDrop(CorpusDrop(corpus: "fixed")), .unauthorized)
+    default: try connection.refusal(of: .serverMetrics, .unauthorized)
+    }
+  }
+}

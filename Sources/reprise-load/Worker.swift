@@ -1,0 +1,78 @@
+import Foundation
+import Oracle
+import ToolSupport
+import WireProtocol
+
+/// One client, with a thread of its own. Subclasses say what it does in a turn; between turns it
+/// waits, as a worker does for its model.
+class Worker: @unchecked Sendable {
+  // @unchecked Sendable: used by its own thread while that runs, and by the tool's before and after;
+  // the tally guards itself.
+  let site: Site
+  let number: Int
+  let tally = Tally()
+  var random: SeededGenerator
+  /// Whether it had to give up.
+  private(set) var hasFailed = false
+
+  /// Of a thousand drafts whose history is known, so many are compared with the oracle's.
+  class var exactPerMille: Int { 40 }
+
+  init(_ site: Site, _ role: Role, _ number: Int) {
+    self.site = site
+    self.number = number
+    random = SeededGenerator(
+      seed: site.seed &* 1_000_003 &+ UInt64(Role.allCases.firstIndex(of: role)!) << 32
+        &+ UInt64(number))
+    _ = random.next()
+  }
+
+  var name: String { "\(type(of: self)) \(number)" }
+  /// Milliseconds between turns.
+  var pauseMillis: ClosedRange<Int> { 20...50 }
+
+  func prepare() throws {}
+  func turn() throws {}
+  /// Leaves things as the end is to find them.
+  func finish() throws {}
+
+  final func run() {
+    do {
+      // Not all at once.
+      pause(0...pauseMillis.upperBound)
+      try prepare()
+      while !site.journal.isStopping {
+        try turn()
+        pause(pauseMillis)
+      }
+      try finish()
+    } catch {
+      hasFailed = true
+      site.journal.fail("\(name): \(error)")
+    }
+  }
+
+  private func pause(_ millis: ClosedRange<Int>) {
+    let micros = Double(Int.random(in: millis, using: &random) * 1000) / site.rate
+    // In pieces, so that the end is not waited for.
+    var left = Int(micros)
+    while left > 0 && !site.journal.isStopping {
+      usleep(UInt32(min(left, 100_000)))
+      left -= 100_000
+    }
+  }
+
+  func chance(_ perMille: Int) -> Bool { Int.random(in: 0..<1000, using: &random) < perMille }
+  func roll(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &random) }
+
+  func isSampled() -> Bool { chance(Self.exactPerMille) }
+
+  /// Has the oracle work, and counts what it takes.
+  func asking<Result>(_ oracle: () -> Result) -> Result {
+    let start = threadNanoseconds()
+    let result = oracle()
+    let nanoseconds = threadNanoseconds() - start
+    tally.note { $0.oracleNanoseconds += nanoseconds }
+    return result
+  }
+}

@@ -1,0 +1,20 @@
+/// What a slow drafter asks of a history.
+public protocol CountedHistory {
+  /// Longest pattern whose count is known.
+  var depth: Int { get }
+  /// How often a pattern of up to `depth` tokens occurs.
+  func count(_ pattern: [Int32]) -> Int
+  /// Tokens that follow a pattern shorter than `depth`: falling count, then rising token.
+  func children(of pattern: [Int32]) -> [(token: Int32, count: Int)]
+}
+
+extension CountedHistory {
+  /// Tokens in the longest suffix of `context`, of at most `depth − 1` tokens, that occurs.
+  public func matchLength(_ context: [Int32]) -> Int {
+    var length = 0
+    while length < min(context.count, depth - 1), count(Array(context.suffix(length + 1))) > 0 {
+      length += 1
+    }
+    return length
+  }
+}

@@ -1,0 +1,52 @@
+/// A history that is counted by looking at every place of its text, and so costs nothing to keep:
+/// for long patterns, and for histories that change much more often than they are asked.
+public final class ScannedHistory: CountedHistory {
+  public let depth: Int
+  /// All sequences, with a separator before, between and after them.
+  private let text: [Int32]
+  /// Places after each occurrence of a pattern, for those that were asked for.
+  private var places: [[Int32]: [Int32]] = [:]
+
+  private static let separator: Int32 = -1
+
+  public init(depth: Int, sequences: some Sequence<[Int32]>) {
+    self.depth = depth
+    var text = [Self.separator]
+    for sequence in sequences {
+      text += sequence
+      text.append(Self.separator)
+    }
+    self.text = text
+  }
+
+  public func count(_ pattern: [Int32]) -> Int {
+    pattern.count > depth ? 0 : occurrences(pattern).count
+  }
+
+  public func children(of pattern: [Int32]) -> [(token: Int32, count: Int)] {
+    if pattern.count >= depth { return [] }
+    var counts: [Int32: Int] = [:]
+    for place in occurrences(pattern) where text[Int(place)] != Self.separator {
+      counts[text[Int(place)], default: 0] += 1
+    }
+    return counts.map { (token: $0.key, count: $0.value) }
+      .sorted { $0.count != $1.count ? $0.count > $1.count : $0.token < $1.token }
+  }
+
+  /// What ends with a pattern is among what ends with the pattern without its first token, and what
+  /// begins with it among what begins with it without its last.
+  private func occurrences(_ pattern: [Int32]) -> [Int32] {
+    if let known = places[pattern] { return known }
+    let found: [Int32]
+    if pattern.isEmpty {
+      found = Array(1..<Int32(text.count))
+    } else if let shorter = places[Array(pattern.dropFirst())], pattern.count > 1 {
+      found = shorter.filter { text[Int($0) - pattern.count] == pattern[0] }
+    } else {
+      let last = pattern[pattern.count - 1]
+      found = occurrences(Array(pattern.dropLast())).filter { text[Int($0)] == last }.map { $0 + 1 }
+    }
+    places[pattern] = found
+    return found
+  }
+}
