@@ -9,6 +9,8 @@ import WireProtocol
 struct Aftermath {
   let site: Site
   let workers: [Worker]
+  /// What all workers have counted.
+  let counts: Tally.Counts
   let tally: Tally
 
   private struct Asked {
@@ -32,6 +34,7 @@ struct Aftermath {
           try awaitRest(ledger, connection)
           asked += try ask(ledger, connection)
         }
+        try compareMetrics(connection)
         try findAgain(connection)
       } catch {
         site.journal.fail("at the end: \(error)")
@@ -70,14 +73,30 @@ struct Aftermath {
     return try (0..<Self.draftsPerCorpus).map { _ in
       let text =
         known.randomElement(using: &random)?.tokens
-        ?? ledger.language.text(
+        ?? ledger.plan.language.text(
           count: 9, using: &random)
       let end = Int.random(in: 1...text.count, using: &random)
       let context = Array(text[max(0, end - 80)..<end])
-      let options = DraftRequest.random(using: &random)
+      let options = DraftOptions.random(using: &random)
       let draft: Draft = try connection.call(
         .speculate(Speculate(corpus: ledger.name, context: context, options: options)))
       return Asked(corpus: ledger, context: context, options: options, draft: draft)
+    }
+  }
+
+  /// The service has counted all that was answered.
+  private func compareMetrics(_ connection: Connection) throws {
+    let metrics: ServerMetrics = try connection.call(.serverMetrics)
+    let lines = metrics.text.split(separator: "\n")
+    for method in Method.allCases where counts.requests[method.rawValue] > 0 {
+      let beginning = "reprise_request_duration_seconds_count{method=\"\(method.name)\"} "
+      let line = lines.first { $0.hasPrefix(beginning) }
+      let told = line.flatMap { Double($0.dropFirst(beginning.count)) } ?? 0
+      if told < Double(counts.requests[method.rawValue]) {
+        site.journal.fail(
+          "metrics tell of \(told) \(method.name), answered were "
+            + "\(counts.requests[method.rawValue])")
+      }
     }
   }
 
@@ -147,7 +166,7 @@ struct Aftermath {
     tally.note { $0.sequencesFoundAgain += matched }
     // Everything is there while the bound was never passed; after that, most of the bound.
     let tokens = found.reduce(0) { $0 + $1.tokens.count }
-    guard let bound = ledger.rule.tokens else { return }
+    guard let bound = ledger.plan.rule.tokens else { return }
     if tokens > bound + bound / 8 {
       site.journal.fail("\(ledger.name) holds \(tokens) tokens, bound are \(bound)")
     }
@@ -162,9 +181,9 @@ struct Aftermath {
     switch worker {
     case let worker as Decoder:
       guard let sequences = worker.expected else { return }
-      (name, expected) = (worker.corpusName, sequences)
-    case let worker as Inserter: (name, expected) = (worker.corpusName, worker.expected)
-    case let worker as Operator: (name, expected) = (worker.corpusName, worker.expected)
+      (name, expected) = (worker.plan.name, sequences)
+    case let worker as Inserter: (name, expected) = (worker.plan.name, worker.expected)
+    case let worker as Operator: (name, expected) = (worker.plan.name, worker.expected)
     default: return
     }
     let entries = found.corpora[name] ?? []
@@ -181,10 +200,10 @@ struct Aftermath {
   private func compareDrafts(
     _ asked: [Asked], _ found: [Entry], _ ledger: SharedLedger
   ) throws {
-    var history = ScannedHistory(depth: ledger.depth, sequences: found.map(\.tokens))
+    var history = ScannedHistory(depth: ledger.plan.depth, sequences: found.map(\.tokens))
     for (place, question) in asked.enumerated() {
       if place % 20 == 0 {
-        history = ScannedHistory(depth: ledger.depth, sequences: found.map(\.tokens))
+        history = ScannedHistory(depth: ledger.plan.depth, sequences: found.map(\.tokens))
       }
       let expected = DraftJudge.drafter(question.options).draft(
         from: history, context: question.context)

@@ -31,9 +31,7 @@ final class Decoder: Worker, @unchecked Sendable {
   }
 
   private var truth: Truth
-  private let corpus: String
-  private let depth: Int
-  private let language: Language
+  let plan: CorpusPlan
   private let tenant: Tenant
   private let sessionsMax: Int
   private var connection: Connection!
@@ -44,10 +42,8 @@ final class Decoder: Worker, @unchecked Sendable {
   private var templates: [[Int32]] = []
 
   init(own site: Site, _ number: Int) {
-    truth = .own(OwnHistory(Bounds.own))
-    corpus = "own-\(number)"
-    depth = [8, 16, 32, 64][number % 4]
-    language = site.language(ofOwn: number)
+    plan = site.plan(ofOwn: number)
+    truth = .own(OwnHistory(plan.rule))
     tenant = .decoders
     sessionsMax = 1 + number % 16
     super.init(site, .decoders, number)
@@ -56,9 +52,7 @@ final class Decoder: Worker, @unchecked Sendable {
   init(sharing site: Site, _ number: Int) {
     let ledger = site.shared[number % site.shared.count]
     truth = .shared(ledger)
-    corpus = ledger.name
-    depth = ledger.depth
-    language = ledger.language
+    plan = ledger.plan
     tenant = .sharers
     sessionsMax = 1 + number % 16
     super.init(site, .sharers, number)
@@ -66,8 +60,8 @@ final class Decoder: Worker, @unchecked Sendable {
 
   override func prepare() throws {
     connection = try site.connect(tenant, tally)
-    if case .own(let history) = truth { try site.create(corpus, depth, history.rule, connection) }
-    for _ in 0..<4 { templates.append(language.text(count: roll(20...200), using: &random)) }
+    if isOwn { try site.create(plan, connection) }
+    for _ in 0..<4 { templates.append(plan.language.text(count: roll(20...200), using: &random)) }
   }
 
   override func turn() throws {
@@ -92,7 +86,6 @@ final class Decoder: Worker, @unchecked Sendable {
   var expected: [OwnHistory.Sequence]? {
     if case .own(let history) = truth { history.sequences } else { nil }
   }
-  var corpusName: String { corpus }
 
   // MARK: Calls
 
@@ -108,13 +101,14 @@ final class Decoder: Worker, @unchecked Sendable {
     }
     // One that goes on from nothing is open to any beginning.
     if !chance(20) {
-      prompt += language.text(after: prompt.last, count: roll(0...60), using: &random)
+      prompt += plan.language.text(after: prompt.last, count: roll(0...60), using: &random)
     } else {
       (prompt, parent) = ([], nil)
     }
     let isNamed = chance(500)
     let call = SessionOpen(
-      corpus: corpus, session: isNamed ? "\(corpus)-\(number)-\(opened)" : nil, prompt: prompt,
+      corpus: plan.name, session: isNamed ? "\(plan.name)-\(number)-\(opened)" : nil,
+      prompt: prompt,
       parent: parent, share: [.live, .live, .close, .never].randomElement(using: &random)!)
     let answer: SessionOpened = try connection.call(.sessionOpen(call))
     let reusable = parent == nil ? 0 : last!.context.count
@@ -125,7 +119,7 @@ final class Decoder: Worker, @unchecked Sendable {
     sessions.append(
       Session(
         name: answer.session, share: call.share, promptTokens: prompt.count,
-        outputTokensMax: roll(10...300), options: DraftRequest.random(using: &random),
+        outputTokensMax: roll(10...300), options: DraftOptions.random(using: &random),
         context: prompt))
   }
 
@@ -155,7 +149,7 @@ final class Decoder: Worker, @unchecked Sendable {
   private func accept(_ place: Int) -> [Int32] {
     let wanted = sessions[place].drafted.count + 1
     let last = sessions[place].ahead.last ?? sessions[place].context.last
-    let more = language.text(
+    let more = plan.language.text(
       after: last, count: max(0, wanted - sessions[place].ahead.count), using: &random)
     sessions[place].ahead += more
     let agreed = sessions[place].drafted.acceptedTokens(by: sessions[place].ahead[...])
@@ -168,7 +162,7 @@ final class Decoder: Worker, @unchecked Sendable {
   private func oracle(_ place: Int) -> NaiveDraft {
     let session = sessions[place]
     let naive = DraftJudge.drafter(session.options)
-    let local = ScannedHistory(depth: depth, sequences: [session.context])
+    let local = ScannedHistory(depth: plan.depth, sequences: [session.context])
     guard case .own(let history) = truth else {
       var draft = naive.draft(from: local, context: session.context)
       draft.isLocal = true
@@ -176,37 +170,20 @@ final class Decoder: Worker, @unchecked Sendable {
     }
     let open = sessions.filter { $0.share == .live }.map { Array($0.output) }
     let shared = ScannedHistory(
-      depth: depth, sequences: history.sequences.map(\.tokens) + open)
+      depth: plan.depth, sequences: history.sequences.map(\.tokens) + open)
     return naive.draft(local: local, shared: shared, context: session.context)
   }
 
   private func check(_ draft: Draft, _ place: Int, _ expected: NaiveDraft?) throws {
-    let session = sessions[place]
-    let context = (count: session.context.count, last: session.context.last)
-    if let fault = DraftJudge.fault(
-      draft, session.options, context: context, depth: depth, language)
-    {
-      throw ToolError("\(session.options) after \(session.context.suffix(70)): \(fault): \(draft)")
-    }
-    guard let expected else { return tally.note { $0.draftsStructural += 1 } }
-    let isRight =
-      if isOwn || draft.source == .local {
-        DraftJudge.equal(draft, expected)
-      } else {
-        // The shared history is asked only for what beats the session's own.
-        draft.score > expected.score
-      }
-    if !isRight {
-      throw ToolError(
-        "\(session.options) after \(session.context.suffix(70)): \(draft), the oracle says \(expected)"
-      )
-    }
-    tally.note { counts in
-      if isOwn || draft.source == .local {
-        counts.draftsExact += 1
-      } else {
-        counts.draftsStructural += 1
-      }
+    let (options, context) = (sessions[place].options, sessions[place].context)
+    try check(draft, options, after: context, plan)
+    guard let expected else { return }
+    if isOwn || draft.source == .local {
+      try compare(draft, expected, options, after: context, plan)
+    } else if draft.score <= expected.score {
+      // The shared history is asked only for what beats the session's own.
+      throw DraftJudge.error(
+        "its own text has the better draft \(expected)", draft, options, after: context, plan)
     }
   }
 

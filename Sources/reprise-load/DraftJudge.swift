@@ -1,10 +1,9 @@
 import Drafting
 import Oracle
+import ToolSupport
 
-/// What a worker asks of drafts, and what it holds them to.
-struct DraftRequest {
-  var options = DraftOptions()
-
+extension DraftOptions {
+  /// What some worker may ask for.
   static func random(using random: inout SeededGenerator) -> DraftOptions {
     DraftOptions(
       maxTokens: [8, 32, 32, 64].randomElement(using: &random)!,
@@ -14,15 +13,15 @@ struct DraftRequest {
   }
 }
 
+/// What a draft is held to.
 enum DraftJudge {
   /// What is wrong with a draft whatever the history is, or nil.
   ///
-  /// - Parameters:
-  ///   - context: Its length and last token.
+  /// - Parameter context: A session's whole text, or what was asked for.
   static func fault(
-    _ draft: Draft, _ options: DraftOptions, context: (count: Int, last: Int32?), depth: Int,
-    _ language: Language
+    _ draft: Draft, _ options: DraftOptions, after context: [Int32], _ plan: CorpusPlan
   ) -> String? {
+    let (depth, language) = (plan.depth, plan.language)
     if draft.isEmpty {
       return draft.matchLength == 0 && draft.score == 0
         ? nil : "an empty draft has a match or a score"
@@ -84,6 +83,14 @@ enum DraftJudge {
       && draft.probs == expected.probs && draft.counts == expected.counts
       && draft.score == expected.score && draft.matchLength == expected.matchLength
       && (draft.source == .local) == expected.isLocal
+  }
+
+  /// A wrong draft as it is told: what matters first, because the rest is long.
+  static func error(
+    _ what: String, _ draft: Draft, _ options: DraftOptions, after context: [Int32],
+    _ plan: CorpusPlan
+  ) -> ToolError {
+    ToolError("\(plan.name): \(what); \(draft); \(options) after \(context.suffix(70))")
   }
 
   static func drafter(_ options: DraftOptions) -> NaiveDrafter {

@@ -64,18 +64,12 @@ final class SharedLedger: Sendable {
     var possible: [[Int32]] = []
   }
 
-  let name: String
-  let depth: Int
-  let rule: KeepingRule
-  let language: Language
+  let plan: CorpusPlan
   private let state = Mutex(State())
 
-  init(_ name: String, depth: Int, _ rule: KeepingRule, _ language: Language) {
-    self.name = name
-    self.depth = depth
-    self.rule = rule
-    self.language = language
-  }
+  init(_ plan: CorpusPlan) { self.plan = plan }
+
+  var name: String { plan.name }
 
   func acknowledge(_ sequence: Acknowledged) {
     state.withLock { state in
@@ -83,7 +77,7 @@ final class SharedLedger: Sendable {
       state.acknowledgedTokens += sequence.tokens.count
       // What has certainly left need not be remembered. Answers come in about the order of writing,
       // so three times the bound are more than enough.
-      guard let bound = rule.tokens, state.acknowledgedTokens > 6 * bound else { return }
+      guard let bound = plan.rule.tokens, state.acknowledgedTokens > 6 * bound else { return }
       state.acknowledged.sort { $0.order < $1.order }
       var leaving = 0
       while state.acknowledgedTokens > 3 * bound {

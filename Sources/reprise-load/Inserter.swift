@@ -7,30 +7,27 @@ import WireProtocol
 /// and ids with other tokens; and now and then into a corpus that keeps everything.
 final class Inserter: Worker, @unchecked Sendable {
   // @unchecked Sendable: as `Worker`.
-  private let corpus: String
-  private let depth = 32
-  private let language: Language
-  private var history = OwnHistory(Bounds.kept)
+  let plan: CorpusPlan
+  private var history: OwnHistory
   private var connection: Connection!
   /// Numbers of what was sent of late, also of what has left since.
   private var recent: [Int32] = []
   private var lastOrder: UInt64?
 
   init(_ site: Site, _ number: Int) {
-    corpus = "kept-\(number)"
-    language = site.language(ofKept: number)
+    plan = site.plan(ofKept: number)
+    history = OwnHistory(plan.rule)
     super.init(site, .inserters, number)
   }
 
   override class var exactPerMille: Int { 100 }
   override var pauseMillis: ClosedRange<Int> { 40...120 }
 
-  var corpusName: String { corpus }
   var expected: [OwnHistory.Sequence] { history.sequences }
 
   override func prepare() throws {
     connection = try site.connect(.inserters, tally)
-    try site.create(corpus, depth, history.rule, connection)
+    try site.create(plan, connection)
   }
 
   override func turn() throws {
@@ -46,9 +43,10 @@ final class Inserter: Worker, @unchecked Sendable {
 
   private func newSequence() -> Int32 {
     let id = chance(900)
-    let tokens = language.text(count: chance(30) ? roll(600...1500) : roll(1...120), using: &random)
+    let tokens = plan.language.text(
+      count: chance(30) ? roll(600...1500) : roll(1...120), using: &random)
     let number = history.number(OwnHistory.Sequence(id: nil, tokens: tokens))
-    if id { history.name(number, "\(corpus)/\(number)") }
+    if id { history.name(number, "\(plan.name)/\(number)") }
     return number
   }
 
@@ -73,7 +71,7 @@ final class Inserter: Worker, @unchecked Sendable {
       }
     }
     let answer: Inserted = try connection.call(
-      .sequenceInsert(SequenceInsert(corpus: corpus, sequences: numbers.map(wire))))
+      .sequenceInsert(SequenceInsert(corpus: plan.name, sequences: numbers.map(wire))))
     let known = Set(history.kept)
     let added = history.insert(numbers)
     let order =
@@ -100,17 +98,17 @@ final class Inserter: Worker, @unchecked Sendable {
   private func conflict() throws {
     guard let known = history.kept.last(where: { history[$0]?.id != nil }) else { return }
     var other = wire(known)
-    other.tokens.append(language.token(using: &random))
-    let new = SequenceInsert.Sequence(tokens: language.text(count: 20, using: &random))
+    other.tokens.append(plan.language.token(using: &random))
+    let new = SequenceInsert.Sequence(tokens: plan.language.text(count: 20, using: &random))
     let error = try connection.refusal(
-      of: .sequenceInsert(SequenceInsert(corpus: corpus, sequences: [new, other])), .conflict)
+      of: .sequenceInsert(SequenceInsert(corpus: plan.name, sequences: [new, other])), .conflict)
     if error.details["id"] != .text(other.id!) { throw ToolError("the conflict names \(error)") }
   }
 
   private func insertIntoLedger() throws {
     let ledger = chance(700) ? site.ledger : site.lateLedger
     let id = "\(number)-\(roll(0...Int.max))"
-    let tokens = ledger.language.text(count: roll(2...30), using: &random)
+    let tokens = ledger.plan.language.text(count: roll(2...30), using: &random)
     let answer: Inserted = try connection.call(
       .sequenceInsert(
         SequenceInsert(corpus: ledger.name, sequences: [.init(id: id, tokens: tokens)])))
@@ -125,35 +123,12 @@ final class Inserter: Worker, @unchecked Sendable {
     guard let sequence = history.kept.randomElement(using: &random).flatMap({ history[$0] })
     else { return }
     var context = Array(sequence.tokens.prefix(roll(1...sequence.tokens.count)).suffix(80))
-    if chance(200) { context.append(language.token(using: &random)) }
-    let options = DraftRequest.random(using: &random)
+    if chance(200) { context.append(plan.language.token(using: &random)) }
+    let options = DraftOptions.random(using: &random)
     let draft: Draft = try connection.call(
-      .speculate(Speculate(corpus: corpus, context: context, options: options)))
-    try check(draft, options, context, depth, language) {
-      ScannedHistory(depth: self.depth, sequences: self.history.sequences.map(\.tokens))
+      .speculate(Speculate(corpus: plan.name, context: context, options: options)))
+    try check(draft, options, after: context, plan) {
+      ScannedHistory(depth: plan.depth, sequences: history.sequences.map(\.tokens))
     }
-  }
-}
-
-extension Worker {
-  /// Holds a draft from a known history to what it must be, a sample of them in all that they say.
-  func check(
-    _ draft: Draft, _ options: DraftOptions, _ context: [Int32], _ depth: Int,
-    _ language: Language, _ history: () -> ScannedHistory
-  ) throws {
-    if let fault = DraftJudge.fault(
-      draft, options, context: (context.count, context.last), depth: depth, language)
-    {
-      throw ToolError("\(options) after \(context): \(fault): \(draft)")
-    }
-    if draft.source != .shared { throw ToolError("a draft without a session from its own text") }
-    guard isSampled() else { return tally.note { $0.draftsStructural += 1 } }
-    let expected = asking {
-      DraftJudge.drafter(options).draft(from: history(), context: context)
-    }
-    if !DraftJudge.equal(draft, expected) {
-      throw ToolError("\(options) after \(context): \(draft), the oracle says \(expected)")
-    }
-    tally.note { $0.draftsExact += 1 }
   }
 }

@@ -53,7 +53,7 @@ struct RepriseLoad: ParsableCommand {
     group.wait()
     monitor.take()
     let tally = Tally()
-    try Aftermath(site: site, workers: all, tally: tally).run()
+    try Aftermath(site: site, workers: all, counts: monitor.counts, tally: tally).run()
     monitor.add(tally.take())
     if let plot { try monitor.svg().write(toFile: plot, atomically: true, encoding: .utf8) }
     let report = LoadReport(monitor: monitor, journal: journal, workers: all.count, seed: seed)

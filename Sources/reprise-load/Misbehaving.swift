@@ -244,7 +244,7 @@ final class Storm: Worker, @unchecked Sendable {
   /// Sends a step of a session, or an insert, and does not wait for the answer. Sessions without a
   /// name end with the connection, others with their lease.
   private func leaveSession(_ connection: Connection, _ ledger: SharedLedger) throws {
-    let tokens = ledger.language.text(count: roll(1...200), using: &random)
+    let tokens = ledger.plan.language.text(count: roll(1...200), using: &random)
     ledger.mayHold(tokens)
     var writer = JSONWriter()
     if chance(300) {
@@ -258,7 +258,8 @@ final class Storm: Worker, @unchecked Sendable {
       let session: SessionOpened = try connection.call(
         .sessionOpen(
           SessionOpen(
-            corpus: ledger.name, session: name, prompt: [], share: .live, ttlSeconds: 3)))
+            corpus: ledger.name, session: name, prompt: [], share: .live,
+            ttlSeconds: name == nil ? nil : 3)))
       var step = SessionStep()
       step.append(session: session.session, accept: tokens)
       Request(id: .number(1), call: .sessionStep(step)).write(to: &writer)

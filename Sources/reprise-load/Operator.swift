@@ -8,11 +8,10 @@ import WireProtocol
 /// After each turn it knows what stands there.
 final class Operator: Worker, @unchecked Sendable {
   // @unchecked Sendable: as `Worker`.
-  private let corpus: String
+  let plan: CorpusPlan
+  private var corpus: String { plan.name }
   private var copy: String { "\(corpus)-copy" }
-  private let depth = 16
-  private let language: Language
-  private var history = OwnHistory(Bounds.operated)
+  private var history: OwnHistory
   private var connection: Connection!
   private var auditor: Connection!
   private var turns = 0
@@ -20,21 +19,20 @@ final class Operator: Worker, @unchecked Sendable {
   private var named = 0
 
   init(_ site: Site, _ number: Int) {
-    corpus = "op-\(number)"
-    language = site.language(ofOperated: number)
+    plan = site.plan(ofOperated: number)
+    history = OwnHistory(plan.rule)
     super.init(site, .operators, number)
   }
 
   override class var exactPerMille: Int { 300 }
   override var pauseMillis: ClosedRange<Int> { 100...400 }
 
-  var corpusName: String { corpus }
   var expected: [OwnHistory.Sequence] { history.sequences }
 
   override func prepare() throws {
     connection = try site.connect(.operators, tally)
     auditor = try site.connect(.auditor, tally)
-    try site.create(corpus, depth, history.rule, connection)
+    try site.create(plan, connection)
   }
 
   override func finish() throws { (connection, auditor) = (nil, nil) }
@@ -64,7 +62,8 @@ final class Operator: Worker, @unchecked Sendable {
       numbers.append(
         history.number(
           OwnHistory.Sequence(
-            id: "\(corpus)/\(named)", tokens: language.text(count: roll(5...80), using: &random))))
+            id: "\(corpus)/\(named)",
+            tokens: plan.language.text(count: roll(5...80), using: &random))))
     }
     let call = numbers.map { number in
       SequenceInsert.Sequence(id: history[number]!.id, tokens: history[number]!.tokens)
@@ -80,7 +79,7 @@ final class Operator: Worker, @unchecked Sendable {
 
   private func refusals() throws {
     try connection.refusal(
-      of: .corpusCreate(CorpusCreate(corpus: corpus, depth: depth + 1)), .corpusExists)
+      of: .corpusCreate(CorpusCreate(corpus: corpus, depth: plan.depth + 1)), .corpusExists)
     try connection.refusal(of: .snapshotVerify(.named("no-such-one")), .snapshotNotFound)
     try connection.refusal(of: .snapshotVerify(.file(path: "/etc/passwd")), .unauthorized)
     try connection.refusal(of: .corpusDrop(CorpusDrop(corpus: "fixed")), .corpusNotFound)
@@ -121,11 +120,11 @@ final class Operator: Worker, @unchecked Sendable {
     for _ in 0..<4 {
       guard let sequence = history.sequences.randomElement(using: &random) else { return }
       let context = Array(sequence.tokens.prefix(roll(1...sequence.tokens.count)).suffix(30))
-      let options = DraftRequest.random(using: &random)
+      let options = DraftOptions.random(using: &random)
       let draft: Draft = try connection.call(
         .speculate(Speculate(corpus: corpus, context: context, options: options)))
-      try check(draft, options, context, depth, language) {
-        ScannedHistory(depth: depth, sequences: history.sequences.map(\.tokens))
+      try check(draft, options, after: context, plan) {
+        ScannedHistory(depth: plan.depth, sequences: history.sequences.map(\.tokens))
       }
     }
   }

@@ -81,6 +81,14 @@ enum Bounds {
   ]
 }
 
+/// A corpus as it is made, and what is written in it.
+struct CorpusPlan: Sendable {
+  let name: String
+  let depth: Int
+  let rule: KeepingRule
+  let language: Language
+}
+
 extension KeepingRule {
   var retention: CorpusRetention { CorpusRetention(tokens: tokens, sequences: sequences) }
 }

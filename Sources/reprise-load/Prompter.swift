@@ -25,7 +25,7 @@ final class Prompter: Worker, @unchecked Sendable {
   override func finish() throws { connection = nil }
 
   override func turn() throws {
-    let language = ledger.language
+    let language = ledger.plan.language
     let more = chance(100) ? Self.promptTokensMax : roll(2000...20_000)
     if parent == nil || context.count + more > Self.promptTokensMax {
       (context, parent) = ([], nil)
@@ -48,31 +48,22 @@ final class Prompter: Worker, @unchecked Sendable {
   }
 
   private func step(_ session: String) throws {
-    let accepted = ledger.language.text(after: context.last, count: roll(1...8), using: &random)
+    let accepted = ledger.plan.language.text(
+      after: context.last, count: roll(1...8), using: &random)
     context += accepted
-    let options = DraftRequest.random(using: &random)
+    let options = DraftOptions.random(using: &random)
     var call = SessionStep()
     call.append(session: session, accept: accepted, options: options)
     let list: DraftList = try connection.call(.sessionStep(call))
     guard list.drafts.count == 1 else { throw ToolError("\(list.drafts.count) drafts for one") }
     let draft = try list.drafts[0].get()
-    if let fault = DraftJudge.fault(
-      draft, options, context: (context.count, context.last), depth: ledger.depth, ledger.language)
-    {
-      throw ToolError("\(options) after \(context.suffix(70)): \(fault): \(draft)")
-    }
-    guard draft.source == .local, isSampled() else {
-      return tally.note { $0.draftsStructural += 1 }
-    }
+    try check(draft, options, after: context, ledger.plan)
+    guard draft.source == .local, isSampled() else { return }
     var expected = asking {
       DraftJudge.drafter(options).draft(
-        from: ScannedHistory(depth: ledger.depth, sequences: [context]), context: context)
+        from: ScannedHistory(depth: ledger.plan.depth, sequences: [context]), context: context)
     }
     expected.isLocal = true
-    if !DraftJudge.equal(draft, expected) {
-      throw ToolError(
-        "\(options) after \(context.suffix(70)): \(draft), the oracle says \(expected)")
-    }
-    tally.note { $0.draftsExact += 1 }
+    try compare(draft, expected, options, after: context, ledger.plan)
   }
 }

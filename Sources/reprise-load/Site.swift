@@ -19,7 +19,7 @@ final class Site: Sendable {
   let ledger: SharedLedger
   let lateLedger: SharedLedger
   /// A corpus that never changes once the load begins.
-  let fixed: (language: Language, depth: Int, sequences: [[Int32]])
+  let fixed: (plan: CorpusPlan, sequences: [[Int32]])
   private let process: Mutex<ServiceProcess>
 
   var store: String { "\(directory)/store" }
@@ -64,18 +64,21 @@ final class Site: Sendable {
       ] + limits.flatMap { ["--limit", "\($0.key)=\($0.value)"] }, log: "\(directory)/log")
     identifier = started.identifier
     process = Mutex(started)
+    func plan(_ name: String, _ number: Int, depth: Int = 64, _ rule: KeepingRule) -> CorpusPlan {
+      CorpusPlan(
+        name: name, depth: depth, rule: rule, language: Language(number: number, seed: seed))
+    }
     shared = (0..<Bounds.sharedCorpora).map { number in
       SharedLedger(
-        "shared-\(number)", depth: number == 0 ? 64 : 24, Bounds.shared,
-        Language(number: Number.shared + number, seed: seed))
+        plan(
+          "shared-\(number)", Number.shared + number, depth: number == 0 ? 64 : 24, Bounds.shared))
     }
-    let language = Language(number: Number.ledger, seed: seed)
-    ledger = SharedLedger("ledger", depth: 64, KeepingRule(), language)
-    lateLedger = SharedLedger("ledger-late", depth: 64, KeepingRule(), language)
-    let fixedLanguage = Language(number: Number.fixed, seed: seed)
+    ledger = SharedLedger(plan("ledger", Number.ledger, KeepingRule()))
+    lateLedger = SharedLedger(plan("ledger-late", Number.ledger, KeepingRule()))
+    let fixed = plan("fixed", Number.fixed, depth: 48, KeepingRule())
     var random = SeededGenerator(seed: seed)
-    fixed = (
-      fixedLanguage, 48, (0..<120).map { _ in fixedLanguage.text(count: 150, using: &random) }
+    self.fixed = (
+      fixed, (0..<120).map { _ in fixed.language.text(count: 150, using: &random) }
     )
   }
 
@@ -92,36 +95,42 @@ final class Site: Sendable {
       if connection == nil { usleep(1000) }
     }
     let auditor = try connect(.auditor, tally)
-    for ledger in shared + [ledger] { try create(ledger.name, ledger.depth, ledger.rule, auditor) }
+    for plan in shared.map(\.plan) + [ledger.plan, fixed.plan] { try create(plan, auditor) }
     let _: CorpusDescription = try auditor.call(
       .corpusCreate(
         CorpusCreate(corpus: lateLedger.name, durability: .interval(millis: 50))))
-    try create("fixed", fixed.depth, KeepingRule(), auditor)
     let _: Inserted = try auditor.call(
       .sequenceInsert(
         SequenceInsert(corpus: "fixed", sequences: fixed.sequences.map { .init(tokens: $0) })))
   }
 
-  func create(
-    _ corpus: String, _ depth: Int, _ rule: KeepingRule, _ connection: Connection
-  ) throws {
+  func create(_ plan: CorpusPlan, _ connection: Connection) throws {
     let made: CorpusDescription = try connection.call(
-      .corpusCreate(CorpusCreate(corpus: corpus, depth: depth, retention: rule.retention)))
-    if made.corpus != corpus || made.depth != depth { throw ToolError("made was \(made)") }
+      .corpusCreate(
+        CorpusCreate(corpus: plan.name, depth: plan.depth, retention: plan.rule.retention)))
+    if made.corpus != plan.name || made.depth != plan.depth { throw ToolError("made was \(made)") }
   }
 
   func connect(_ tenant: Tenant, _ tally: Tally, number: Int64 = 1) throws -> Connection {
     try Connection(self, token: tokens[tenant]!, tally, number: number)
   }
 
-  func language(ofOwn number: Int) -> Language {
-    Language(number: Number.own + number, seed: seed)
+  func plan(ofOwn number: Int) -> CorpusPlan {
+    CorpusPlan(
+      name: "own-\(number)", depth: [8, 16, 32, 64][number % 4], rule: Bounds.own,
+      language: Language(number: Number.own + number, seed: seed))
   }
-  func language(ofKept number: Int) -> Language {
-    Language(number: Number.kept + number, seed: seed)
+
+  func plan(ofKept number: Int) -> CorpusPlan {
+    CorpusPlan(
+      name: "kept-\(number)", depth: 32, rule: Bounds.kept,
+      language: Language(number: Number.kept + number, seed: seed))
   }
-  func language(ofOperated number: Int) -> Language {
-    Language(number: Number.operated + number, seed: seed)
+
+  func plan(ofOperated number: Int) -> CorpusPlan {
+    CorpusPlan(
+      name: "op-\(number)", depth: 16, rule: Bounds.operated,
+      language: Language(number: Number.operated + number, seed: seed))
   }
 
   /// The last line that the service logged.

@@ -9,7 +9,7 @@ final class Speculator: Worker, @unchecked Sendable {
   // @unchecked Sendable: as `Worker`.
   private var connection: Connection!
   private lazy var fixed = ScannedHistory(
-    depth: site.fixed.depth, sequences: site.fixed.sequences)
+    depth: site.fixed.plan.depth, sequences: site.fixed.sequences)
 
   init(_ site: Site, _ number: Int) { super.init(site, .speculators, number) }
 
@@ -33,20 +33,20 @@ final class Speculator: Worker, @unchecked Sendable {
   private func context() -> [Int32] {
     let sequence = site.fixed.sequences.randomElement(using: &random)!
     var context = Array(sequence.prefix(roll(1...sequence.count)).suffix(roll(1...60)))
-    if chance(200) { context.append(site.fixed.language.token(using: &random)) }
+    if chance(200) { context.append(site.fixed.plan.language.token(using: &random)) }
     return context
   }
 
   private func check(_ draft: Draft, _ options: DraftOptions, _ context: [Int32]) throws {
     // What was asked of one is kept for the next, so not for ever.
     if chance(20) {
-      fixed = ScannedHistory(depth: site.fixed.depth, sequences: site.fixed.sequences)
+      fixed = ScannedHistory(depth: site.fixed.plan.depth, sequences: site.fixed.sequences)
     }
-    try check(draft, options, context, site.fixed.depth, site.fixed.language) { fixed }
+    try check(draft, options, after: context, site.fixed.plan) { fixed }
   }
 
   private func askAlone() throws {
-    let (context, options) = (context(), DraftRequest.random(using: &random))
+    let (context, options) = (context(), DraftOptions.random(using: &random))
     let draft: Draft = try connection.call(
       .speculate(Speculate(corpus: "fixed", context: context, options: options)))
     try check(draft, options, context)
@@ -54,7 +54,7 @@ final class Speculator: Worker, @unchecked Sendable {
 
   private func askTogether() throws {
     let contexts = (0..<roll(1...8)).map { _ in context() }
-    let options = DraftRequest.random(using: &random)
+    let options = DraftOptions.random(using: &random)
     let list: DraftList = try connection.call(
       .speculate(Speculate(corpus: "fixed", contexts: contexts, options: options)))
     if list.drafts.count != contexts.count {
@@ -67,7 +67,7 @@ final class Speculator: Worker, @unchecked Sendable {
 
   /// Several requests at once: each answer must be under its own id.
   private func askWithoutWaiting() throws {
-    let asked = (0..<roll(2...6)).map { _ in (context(), DraftRequest.random(using: &random)) }
+    let asked = (0..<roll(2...6)).map { _ in (context(), DraftOptions.random(using: &random)) }
     let answers = try connection.exchange(
       asked.map { .speculate(Speculate(corpus: "fixed", context: $0, options: $1)) })
     for (answer, (context, options)) in zip(answers, asked) {
@@ -78,16 +78,11 @@ final class Speculator: Worker, @unchecked Sendable {
 
   private func askShared() throws {
     let ledger = site.shared.randomElement(using: &random)!
-    let context = ledger.language.text(count: roll(1...40), using: &random)
-    let options = DraftRequest.random(using: &random)
+    let context = ledger.plan.language.text(count: roll(1...40), using: &random)
+    let options = DraftOptions.random(using: &random)
     let draft: Draft = try connection.call(
       .speculate(Speculate(corpus: ledger.name, context: context, options: options)))
-    if let fault = DraftJudge.fault(
-      draft, options, context: (context.count, context.last), depth: ledger.depth, ledger.language)
-    {
-      throw ToolError("\(ledger.name), \(options) after \(context): \(fault): \(draft)")
-    }
-    tally.note { $0.draftsStructural += 1 }
+    try check(draft, options, after: context, ledger.plan)
   }
 
   /// A token to read with must not open more.

@@ -13,7 +13,7 @@ final class Tally: Sendable {
     var errorsExpected: [String: Int] = [:]
     /// Drafts compared with the oracle's in all that they say.
     var draftsExact = 0
-    /// Drafts of which one can tell only whether they may be.
+    /// Drafts held to what any draft must be; those that were compared are among them.
     var draftsStructural = 0
     var sequencesAcknowledged = 0
     /// Acknowledged sequences that were sent again and known.

@@ -1,3 +1,4 @@
+import Drafting
 import Foundation
 import Oracle
 import ToolSupport
@@ -16,7 +17,7 @@ class Worker: @unchecked Sendable {
   private(set) var hasFailed = false
 
   /// Of a thousand drafts whose history is known, so many are compared with the oracle's.
-  class var exactPerMille: Int { 40 }
+  class var exactPerMille: Int { 80 }
 
   init(_ site: Site, _ role: Role, _ number: Int) {
     self.site = site
@@ -74,5 +75,48 @@ class Worker: @unchecked Sendable {
     let nanoseconds = threadNanoseconds() - start
     tally.note { $0.oracleNanoseconds += nanoseconds }
     return result
+  }
+}
+
+// MARK: Drafts
+
+extension Worker {
+  /// Holds a draft to what any must be.
+  func check(
+    _ draft: Draft, _ options: DraftOptions, after context: [Int32], _ plan: CorpusPlan
+  ) throws {
+    if let fault = DraftJudge.fault(draft, options, after: context, plan) {
+      throw DraftJudge.error(fault, draft, options, after: context, plan)
+    }
+    tally.note { $0.draftsStructural += 1 }
+  }
+
+  /// Holds a draft to the oracle's in all that it says.
+  func compare(
+    _ draft: Draft, _ expected: NaiveDraft, _ options: DraftOptions, after context: [Int32],
+    _ plan: CorpusPlan
+  ) throws {
+    if !DraftJudge.equal(draft, expected) {
+      throw DraftJudge.error(
+        "not the oracle's draft, which is \(expected)", draft, options, after: context, plan)
+    }
+    tally.note { $0.draftsExact += 1 }
+  }
+
+  /// Holds a draft from a known history to what any must be, and a sample of them to the oracle's.
+  func check(
+    _ draft: Draft, _ options: DraftOptions, after context: [Int32], _ plan: CorpusPlan,
+    of history: () -> ScannedHistory
+  ) throws {
+    try check(draft, options, after: context, plan)
+    if draft.source != .shared {
+      throw DraftJudge.error(
+        "a session's own text, and no session", draft, options, after: context, plan)
+    }
+    guard isSampled() else { return }
+    let expected = asking {
+      DraftJudge.drafter(options).draft(from: history(), context: context)
+    }
+    try compare(draft, expected, options, after: context, plan)
   }
 }

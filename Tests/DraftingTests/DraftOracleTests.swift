@@ -85,6 +85,30 @@ import Testing
     #expect(drafted > 10_000, "the cases must draft something to compare")
   }
 
+  /// Histories that change too often for the dictionary are counted by looking at their text.
+  @Test(arguments: [false, true]) func theScannedHistoryDraftsAsTheDictionary(tree: Bool) {
+    for seed in UInt64(0)..<500 {
+      var generator = SeededGenerator(seed: seed)
+      let depth = Int.random(in: 2...12, using: &generator)
+      let alphabet = Int32([2, 3, 8, 40].randomElement(using: &generator)!)
+      let sequences = (0..<Int.random(in: 0...6, using: &generator)).map { _ in
+        generator.tokens(count: Int.random(in: 1...60, using: &generator), alphabet: alphabet)
+      }
+      var naive = NaiveDrafter()
+      naive.tree = tree
+      naive.maxFactor = [0.5, 1, 4].randomElement(using: &generator)!
+      let dictionary = NGramOracle(depth: depth, sequences: sequences)
+      let scanned = ScannedHistory(depth: depth, sequences: sequences)
+      for _ in 0..<8 {
+        let context = generator.tokens(count: 20, alphabet: alphabet)
+        #expect(
+          naive.draft(from: scanned, context: context)
+            == naive.draft(from: dictionary, context: context), "seed \(seed), \(context)")
+      }
+      for (pattern, count) in dictionary.counts { #expect(scanned.count(pattern) == count) }
+    }
+  }
+
   @Test func budgetIsThePapers() {
     let options = DraftOptions(maxTokens: 8, maxFactor: 0.1, maxOffset: 0)
     #expect(options.budget(matchLength: 30) == 3)
