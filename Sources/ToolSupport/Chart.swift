@@ -18,7 +18,7 @@ package struct Chart {
 
   let title: String
   let xTitle: String
-  /// What follows each number below the axis.
+  /// What follows each number below the axis, with a space where there is to be one.
   let xUnit: String
   /// How `x` is laid out. `y` is linear, from zero.
   let xAxis: Axis
@@ -67,7 +67,7 @@ package struct Chart {
     }
     for value in ticks(xMin, xMax) {
       svg += rule(x(value), Self.top, x(value), Self.top + Self.height)
-      svg += text(x(value), Self.top + Self.height + 18, "middle", "\(significant(value)) \(xUnit)")
+      svg += text(x(value), Self.top + Self.height + 18, "middle", "\(significant(value))\(xUnit)")
     }
     svg += text(left + Self.width, Self.top + Self.height + 36, "end", xTitle)
     for (place, line) in lines.enumerated() {

@@ -20,7 +20,7 @@ struct HistoryPlot {
     return Chart.svg(
       Chart(
         title: "a step in process: accept and draft, µs", xTitle: "tokens of history",
-        xUnit: "M", xAxis: .logarithmic,
+        xUnit: " M", xAxis: .logarithmic,
         lines: [
           Chart.Line(name: "tree, p99", colour: "#b2182b", points: latencies(true, p99: true)),
           Chart.Line(name: "path, p99", colour: "#ef8a62", points: latencies(false, p99: true)),
@@ -28,7 +28,7 @@ struct HistoryPlot {
           Chart.Line(name: "path, p50", colour: "#67a9cf", points: latencies(false, p99: false)),
         ]),
       Chart(
-        title: "bytes a token of history", xTitle: "tokens of history", xUnit: "M",
+        title: "bytes a token of history", xTitle: "tokens of history", xUnit: " M",
         xAxis: .logarithmic,
         lines: [
           Chart.Line(
@@ -56,7 +56,7 @@ struct RetentionPlot {
     }
     return Chart.svg(
       Chart(
-        title: "the corpus's file, MB", xTitle: "tokens fed", xUnit: "M", xAxis: .linear,
+        title: "the corpus's file, MB", xTitle: "tokens fed", xUnit: " M", xAxis: .linear,
         lines: [
           Chart.Line(
             name: "length (ls)", colour: "#67a9cf", points: points { _, _, long in long }),
@@ -66,7 +66,7 @@ struct RetentionPlot {
         ]),
       Chart(
         title: "tokens kept, millions; the bound is 1",
-        xTitle: "tokens fed", xUnit: "M", xAxis: .linear,
+        xTitle: "tokens fed", xUnit: " M", xAxis: .linear,
         lines: [
           Chart.Line(name: "kept", colour: "#1b7837", points: points { kept, _, _ in kept })
         ]))

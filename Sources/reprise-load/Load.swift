@@ -30,7 +30,8 @@ struct RepriseLoad: ParsableCommand {
 
   func run() throws {
     let journal = Journal { line in
-      FileHandle.standardError.write(Data(("\r\u{1B}[K" + line + "\n").utf8))
+      let clearing = isatty(STDERR_FILENO) != 0 ? "\r\u{1B}[K" : ""
+      FileHandle.standardError.write(Data((clearing + line + "\n").utf8))
     }
     let site = try Site(
       reprise: reprise, directory: work, seed: seed, rate: rate, journal: journal)

@@ -75,6 +75,7 @@ final class Operator: Worker, @unchecked Sendable {
       throw ToolError("inserting \(numbers.count) sequences was answered \(answer)")
     }
     tally.note { $0.sequencesAcknowledged += numbers.count }
+    history.prune(keeping: [])
   }
 
   private func refusals() throws {
@@ -131,11 +132,9 @@ final class Operator: Worker, @unchecked Sendable {
 
   /// Forgets some, and takes them from the copy again.
   private func forget(_ snapshot: SnapshotDescription, _ before: OwnHistory) throws {
-    let chosen = Array(
-      Set(
-        (0..<roll(1...5)).compactMap { _ in
-          history.kept.randomElement(using: &random)
-        }))
+    let chosen = Set(
+      (0..<roll(1...5)).compactMap { _ in history.kept.randomElement(using: &random) }
+    ).sorted()
     let answer: Forgotten = try connection.call(
       .sequenceForget(
         SequenceForget(corpus: corpus, ids: chosen.map { history[$0]!.id! } + ["no-such-one"])))
