@@ -1,0 +1,932 @@
+"""The decoding path without any I/O: what is known of its sessions, and what is under way.
+
+Both clients drive one `DecodingCore`. They hand it what arrives (`connected`, `receive`,
+`disconnected`), send what it gives them (`begin_step`, `outgoing`), and wait as they like; nothing
+here waits, and nothing here raises what a service did wrong, but `MalformedAnswer`.
+
+**Nothing accepted is lost, and nothing is applied twice.** A session's record holds its prompt and
+its whole output until the service says that the output is history.
+
+- *A step times out.* Its tokens are under way in a line that was sent; lines that belong together
+  are short enough to be carried out in order (`ORDERED_LINE_BYTES_MAX`). They are not sent again.
+  Until its answer comes, further tokens of that session wait in the record, so that what was
+  applied is always known: `acked` says up to where.
+- *The connection is lost.* How much of what was sent arrived is not known. So the session is closed
+  with `record` false, which takes all of it out of the history again, and is opened anew under
+  another name (a line of the old connection that is still being read cannot reach it), with the
+  same prompt; then it accepts its whole output.
+- *A close was sent, its answer is lost.* The close with `record` false says: it finds the session,
+  so nothing was recorded, or it does not, so all was.
+- *A lease ends.* The service records what it has. The session goes on in a new one whose prompt is
+  what was recorded, so that this stays in the history once.
+- *The service was started anew* (told from its age). Nobody knows what the old process recorded of
+  its open sessions: all of it after SIGTERM, nothing after `kill -9`. The client then rather has
+  the beginning of an output in the history twice than not at all. Where that matters, share
+  "never" and give a `sequence_id`: then the output is written under an id, which makes it
+  repeatable, and is in the history exactly once, whatever happens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import uuid
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from .counters import Counters
+from .errors import Busy, Conflict, MalformedAnswer, RepriseError, ServiceError, SessionNotFound
+from .results import EMPTY_DRAFT, Draft, SessionClosed
+from .tokens import jsonable, token_array
+from .wire import ORDERED_LINE_BYTES_MAX, LineReader, request_line
+
+if TYPE_CHECKING:
+    from .tokens import TokenIDs
+
+Share: TypeAlias = Literal["live", "close", "never"]
+
+#: Accepted tokens in one line that catches up. With eleven bytes a token it is an ordered line.
+CATCH_UP_TOKENS_MAX = 4096
+#: Bytes of deferred lines that are handed out at once.
+OUTGOING_BYTES_MAX = 1 << 18
+#: Answers that may be awaited at once.
+PENDING_MAX = 1024
+#: Attempts to have a closed session recorded, where the service answers with an error.
+CLOSE_ATTEMPTS_MAX = 8
+#: Seconds until the next of these, where the service does not say.
+RETRY_SECONDS = 0.5
+#: Names of closed sessions that are remembered for `parent`.
+PARENTS_MAX = 256
+#: A service's age is told in whole milliseconds.
+AGE_SLACK_SECONDS = 0.002
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DraftOptions:
+    """What draft is wanted. At a match of length m it has at most
+    min(max_tokens, ⌊m · max_factor + max_offset⌋) tokens.
+
+    Raises:
+        ValueError: Something is out of the range that the service takes.
+    """
+
+    max_tokens: int = 32
+    max_factor: float = 1.0
+    max_offset: float = 0.0
+    min_probability: float = 0.1
+    tree: bool = False
+    params: Mapping[str, Any] = dataclasses.field(init=False, repr=False, compare=False)
+    """What differs from the defaults, as requests have it."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_tokens < 2**31:
+            raise ValueError(f"max_tokens is {self.max_tokens}, expected at least 0")
+        if not 0 <= self.max_factor <= 1e6:
+            raise ValueError(f"max_factor is {self.max_factor}, expected 0…1e6")
+        if not -1e6 <= self.max_offset <= 1e6:
+            raise ValueError(f"max_offset is {self.max_offset}, expected -1e6…1e6")
+        if not 0 <= self.min_probability <= 1:
+            raise ValueError(f"min_probability is {self.min_probability}, expected 0…1")
+        params: dict[str, Any] = {}
+        if self.max_tokens != 32:
+            params["max_tokens"] = self.max_tokens
+        if self.max_factor != 1.0:
+            params["max_factor"] = self.max_factor
+        if self.max_offset != 0.0:
+            params["max_offset"] = self.max_offset
+        if self.min_probability != 0.1:
+            params["min_probability"] = self.min_probability
+        if self.tree:
+            params["tree"] = True
+        object.__setattr__(self, "params", params)
+
+
+DEFAULT_OPTIONS = DraftOptions()
+#: Tells what was accepted, and wants nothing.
+NO_DRAFT = DraftOptions(max_tokens=0)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DecodingLimits:
+    """How much a client keeps of its sessions, four bytes a token.
+
+    A session that goes past a bound is let go of: what the service has of it is recorded, the rest
+    is counted as dropped, and its drafts are empty from then on.
+    """
+
+    sessions: int = 4096
+    session_tokens: int = 1 << 20
+    """In the prompt and the output of one session."""
+    tokens: int = 32 << 20
+    """In those of all sessions."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """One session's part of a decoding step: every token that joined its output since the last
+    one, drafted ones that the model accepted and its own, and what draft is wanted."""
+
+    session: str
+    accept: TokenIDs = ()
+    options: DraftOptions | None = None
+
+
+class State(enum.Enum):
+    UNOPENED = enum.auto()
+    """Nothing is under way. There may be sessions of earlier connections to discard first."""
+    DISCARDING = enum.auto()
+    OPENING = enum.auto()
+    OPEN = enum.auto()
+    CLOSING = enum.auto()
+    INSERTING = enum.auto()
+    DONE = enum.auto()
+    """The output is history, or given up; the text is let go of."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Stale:
+    """What may be left on the service of a session whose connection was lost."""
+
+    name: str
+    was_open: bool
+    """The service had answered that it was open."""
+    close_was_sent: bool
+    """It was to be closed and recorded."""
+    connected_at: float
+
+
+class SessionRecord:
+    """All that is known of one session."""
+
+    __slots__ = (
+        "acked",
+        "closing",
+        "corpus",
+        "error",
+        "failures",
+        "generation",
+        "in_flight",
+        "is_recorded",
+        "name",
+        "not_before",
+        "on_change",
+        "output",
+        "parent",
+        "prompt",
+        "refused",
+        "result",
+        "sent",
+        "sent_before",
+        "sequence_id",
+        "share",
+        "stale",
+        "state",
+        "ttl_s",
+        "wire_name",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        corpus: str,
+        prompt: array[int],
+        *,
+        share: Share,
+        ttl_s: int | None,
+        parent: str | None,
+        sequence_id: str | None,
+    ) -> None:
+        self.name = name
+        self.corpus = corpus
+        self.prompt = prompt
+        self.output: array[int] = array("i")
+        self.share = share
+        self.ttl_s = ttl_s
+        self.parent = parent
+        self.sequence_id = sequence_id
+        self.state = State.UNOPENED
+        #: The name it has on the service, another one each time it is opened.
+        self.wire_name = name
+        self.generation = 0
+        #: Tokens of `output` that were sent in this generation, and that the service said it has.
+        self.sent = 0
+        self.acked = 0
+        #: Tokens of `output` that were sent in an earlier one.
+        self.sent_before = 0
+        self.in_flight = False
+        self.stale: list[_Stale] = []
+        #: The caller has closed it.
+        self.closing = False
+        self.is_recorded = True
+        self.result: SessionClosed | None = None
+        #: The service would not open it, and why.
+        self.refused = False
+        self.error: RepriseError | None = None
+        self.failures = 0
+        self.not_before = 0.0
+        #: Called when `state` or `refused` changes.
+        self.on_change: Callable[[], None] | None = None
+
+    @property
+    def tokens(self) -> int:
+        return len(self.prompt) + len(self.output)
+
+    @property
+    def is_done(self) -> bool:
+        return self.state is State.DONE
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing more is to be waited for by one who opened it."""
+        return self.refused or self.state in (State.OPEN, State.DONE)
+
+
+class DraftCall:
+    """Drafts that are awaited: a place for each that was asked for, empty until it comes."""
+
+    __slots__ = ("awaited", "drafts", "is_late", "lines", "on_done")
+
+    def __init__(self, count: int) -> None:
+        self.drafts: list[Draft] = [EMPTY_DRAFT] * count
+        self.awaited = 0
+        """Lines that are not answered."""
+        self.is_late = False
+        """Nobody waits any more."""
+        self.lines = b""
+        """What is to be sent for it."""
+        self.on_done: Callable[[], None] | None = None
+
+    def answered(self) -> None:
+        self.awaited -= 1
+        if self.awaited == 0 and self.on_done is not None:
+            self.on_done()
+
+
+_Handler: TypeAlias = "Callable[[Any, RepriseError | None], None]"
+_Entry: TypeAlias = "tuple[int, SessionRecord, int, dict[str, Any]]"
+
+
+class _Phase(enum.Enum):
+    DOWN = enum.auto()
+    GREETING = enum.auto()
+    """The token is presented, and the service asked for its age."""
+    READY = enum.auto()
+    REFUSED = enum.auto()
+
+
+class DecodingCore:
+    """See the module. Not thread-safe: whoever drives it takes care of that.
+
+    `now` is always `time.monotonic()`, which is an argument so that tests can choose it.
+    """
+
+    def __init__(self, token: str | None = None, limits: DecodingLimits | None = None) -> None:
+        self.counters = Counters()
+        self.records: dict[str, SessionRecord] = {}
+        self.limits = limits or DecodingLimits()
+        #: Why the service cannot be used, where it said so.
+        self.refusal: RepriseError | None = None
+        self._token = token
+        self._phase = _Phase.DOWN
+        self._reader = LineReader()
+        self._last_id = 0
+        self._pending: dict[int, _Handler] = {}
+        self._calls: dict[int, DraftCall] = {}
+        self._late_speculations = 0
+        #: Records for which something is to be done that no step does.
+        self._busy: dict[SessionRecord, None] = {}
+        self._long_opens = 0
+        self._kept_tokens = 0
+        self._parents: OrderedDict[str, str] = OrderedDict()
+        self._connected_at = 0.0
+        self._service_started = 0.0
+        self._now = 0.0
+
+    # The connection.
+
+    @property
+    def is_ready(self) -> bool:
+        return self._phase is _Phase.READY
+
+    @property
+    def is_refused(self) -> bool:
+        """The service does not take the token; the connection is of no use."""
+        return self._phase is _Phase.REFUSED
+
+    @property
+    def has_work(self) -> bool:
+        """Whether lines are to be sent, or answers awaited, that no step takes care of."""
+        return self._phase is _Phase.GREETING or bool(self._busy)
+
+    @property
+    def awaits_answers(self) -> bool:
+        return bool(self._pending)
+
+    @property
+    def kept_tokens(self) -> int:
+        """Tokens in prompts and outputs that are kept."""
+        return self._kept_tokens
+
+    def connected(self, now: float) -> bytes:
+        """Begins on a new connection. Returns what is to be sent first."""
+        self._connected_at = self._now = now
+        self._phase = _Phase.GREETING
+        self._reader = LineReader()
+        self.counters.connects += 1
+        if self.counters.connects > 1:
+            self.counters.reconnects += 1
+        lines = b""
+        if self._token is not None:
+            lines += self._request(
+                "server.authenticate", {"token": self._token}, self._on_authenticated
+            )
+        return lines + self._request("server.info", {}, self._on_info)
+
+    def disconnected(self) -> None:
+        """Forgets what was under way. Sessions will be opened anew."""
+        if self._phase is _Phase.DOWN:
+            return
+        self._phase = _Phase.DOWN
+        calls, self._calls = self._calls, {}
+        self._pending.clear()
+        self._late_speculations = 0
+        self._long_opens = 0
+        for record in self.records.values():
+            self._lose(record)
+        for call in calls.values():
+            call.answered()
+
+    def _lose(self, record: SessionRecord) -> None:
+        record.in_flight = False
+        record.not_before = 0.0
+        record.refused = False
+        if record.state in (State.OPENING, State.OPEN, State.CLOSING):
+            self._leave_stale(record)
+        record.state = State.UNOPENED
+        self._busy[record] = None
+
+    def _leave_stale(self, record: SessionRecord) -> None:
+        record.stale.append(
+            _Stale(
+                record.wire_name,
+                was_open=record.state is not State.OPENING,
+                close_was_sent=record.state is State.CLOSING and record.is_recorded,
+                connected_at=self._connected_at,
+            )
+        )
+        self._renew(record)
+
+    def _renew(self, record: SessionRecord) -> None:
+        """Makes ready to open the session under another name."""
+        record.state = State.UNOPENED
+        record.generation += 1
+        record.wire_name = f"{record.name[:100]}~{record.generation}.{uuid.uuid4().hex[:8]}"
+        record.sent_before = max(record.sent_before, record.sent)
+        record.sent = record.acked = 0
+        self._busy[record] = None
+
+    def _on_authenticated(self, result: Any, error: RepriseError | None) -> None:
+        if error is not None:
+            self.refusal = error
+            self._phase = _Phase.REFUSED
+
+    def _on_info(self, result: Any, error: RepriseError | None) -> None:
+        uptime = result.get("uptime_s") if error is None else None
+        if not isinstance(uptime, (int, float)):
+            raise MalformedAnswer("the service does not tell its age")
+        # The answer was made a little before, so this is never before the true start.
+        self._service_started = self._now - uptime
+        if self._phase is _Phase.GREETING:
+            self._phase = _Phase.READY
+            self.refusal = None
+
+    def _is_same_service(self, connected_at: float) -> bool:
+        """Whether the process of an earlier connection still runs. Only one has a store open, so
+        another one has started after the end of that connection."""
+        return self._service_started <= connected_at + AGE_SLACK_SECONDS
+
+    # Requests and answers.
+
+    def _request(self, method: str, params: Mapping[str, Any], handler: _Handler) -> bytes:
+        self._last_id += 1
+        self._pending[self._last_id] = handler
+        return request_line(self._last_id, method, params)
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Takes what arrived.
+
+        Raises:
+            MalformedAnswer: The connection is of no use any more.
+        """
+        self._now = now
+        try:
+            for identifier, result, error in self._reader.feed(data):
+                handler = None if identifier is None else self._pending.pop(identifier, None)
+                if identifier is None or handler is None:
+                    self.counters.unknown_answers += 1
+                    continue
+                handler(result, error)
+                call = self._calls.pop(identifier, None)
+                if call is not None:
+                    call.answered()
+        except MalformedAnswer:
+            self.counters.malformed_answers += 1
+            raise
+
+    # Sessions.
+
+    def add_session(
+        self,
+        corpus: str,
+        prompt: TokenIDs,
+        *,
+        name: str | None = None,
+        parent: str | None = None,
+        share: Share = "live",
+        ttl_s: int | None = None,
+        sequence_id: str | None = None,
+    ) -> SessionRecord:
+        """Begins a session. `outgoing` opens it.
+
+        Raises:
+            ValueError: The name is that of a session which is not closed, or an argument is none
+                that the service takes.
+        """
+        if name is None:
+            name = f"py-{uuid.uuid4().hex}"
+        if name in self.records:
+            raise ValueError(f"session {name!r} is open already")
+        if share not in ("live", "close", "never"):
+            raise ValueError(f"share is {share!r}, expected 'live', 'close' or 'never'")
+        record = SessionRecord(
+            name,
+            corpus,
+            token_array(prompt),
+            share=share,
+            ttl_s=ttl_s,
+            parent=parent,
+            sequence_id=sequence_id,
+        )
+        if len(self.records) >= self.limits.sessions or self._is_past_bounds(record, record.tokens):
+            record.prompt = array("i")
+            record.state = State.DONE
+            self.counters.dropped_sessions += 1
+            return record
+        self._kept_tokens += record.tokens
+        self.records[name] = record
+        self._busy[record] = None
+        return record
+
+    def _is_past_bounds(self, record: SessionRecord, added: int) -> bool:
+        return (
+            record.tokens > self.limits.session_tokens
+            or self._kept_tokens + added > self.limits.tokens
+        )
+
+    def close_session(
+        self, name: str, accept: TokenIDs = (), *, record: bool = True
+    ) -> SessionRecord | None:
+        """Ends a session. `outgoing` has its output recorded. None where there is none."""
+        tokens = token_array(accept)
+        known = self.records.get(name)
+        if known is None or known.closing:
+            self.counters.dropped_tokens += len(tokens)
+            return None
+        if not self._accept(known, tokens):
+            return known
+        known.closing = True
+        known.is_recorded = record
+        self._busy[known] = None
+        return known
+
+    def _accept(self, record: SessionRecord, tokens: array[int]) -> bool:
+        """Adds to a session's output. False where that went past a bound."""
+        record.output.extend(tokens)
+        if self._is_past_bounds(record, len(tokens)):
+            self._let_go(record, len(tokens))
+            return False
+        self._kept_tokens += len(tokens)
+        return True
+
+    def _let_go(self, record: SessionRecord, unkept: int) -> None:
+        self.counters.dropped_sessions += 1
+        kept = record.sent if record.state is State.OPEN else 0
+        self.counters.dropped_tokens += len(record.output) - kept
+        self._kept_tokens -= len(record.output) - unkept - kept
+        del record.output[kept:]
+        if record.state is State.OPEN:
+            # What the service has of it is worth recording.
+            record.closing = True
+            self._busy[record] = None
+        else:
+            self._finish(record)
+
+    def _finish(self, record: SessionRecord, result: SessionClosed | None = None) -> None:
+        if result is not None:
+            record.result = result
+            if result.recorded_tokens > 0:
+                self.counters.recorded_sequences += 1
+                self.counters.recorded_tokens += result.recorded_tokens
+        record.state = State.DONE
+        self._kept_tokens -= record.tokens
+        record.prompt, record.output = array("i"), array("i")
+        self.records.pop(record.name, None)
+        self._busy.pop(record, None)
+        self._parents[record.name] = record.wire_name
+        if len(self._parents) > PARENTS_MAX:
+            self._parents.popitem(last=False)
+        self._changed(record)
+
+    def _give_up(self, record: SessionRecord, error: RepriseError) -> None:
+        """Has no way to make the output history."""
+        record.error = error
+        self.counters.dropped_tokens += len(record.output)
+        self._finish(record)
+
+    @staticmethod
+    def _changed(record: SessionRecord) -> None:
+        if record.on_change is not None:
+            record.on_change()
+
+    # Steps.
+
+    def begin_step(self, steps: Sequence[Step], can_send: bool = True) -> DraftCall:
+        """Takes what was accepted, and asks for drafts where that can be done now.
+
+        Args:
+            steps: One for each session.
+            can_send: Whether a line can be sent now. Otherwise the tokens wait.
+
+        Raises:
+            ValueError, TypeError: Something is no list of token ids; nothing was accepted then.
+        """
+        accepted = [token_array(step.accept) for step in steps]
+        call = DraftCall(len(steps))
+        counters = self.counters
+        counters.steps += len(steps)
+        can_send = can_send and self.is_ready and len(self._pending) < PENDING_MAX
+        entries: list[_Entry] = []
+        for place, (step, tokens) in enumerate(zip(steps, accepted, strict=True)):
+            record = self.records.get(step.session)
+            if record is None or record.closing:
+                counters.empty_because_down += 1
+                counters.dropped_tokens += len(tokens)
+                continue
+            if not self._accept(record, tokens):
+                counters.empty_because_down += 1
+                continue
+            total = len(record.output)
+            if record.in_flight:
+                counters.empty_because_late += 1
+            elif (
+                not can_send
+                or record.state is not State.OPEN
+                or total - record.sent > CATCH_UP_TOKENS_MAX
+            ):
+                counters.empty_because_down += 1
+                self._busy[record] = None
+            else:
+                options = step.options or DEFAULT_OPTIONS
+                entries.append((place, record, total, self._step_params(record, total, options)))
+        call.lines = self._step_lines(call, entries)
+        return call
+
+    def _step_params(
+        self, record: SessionRecord, total: int, options: DraftOptions
+    ) -> dict[str, Any]:
+        accept = record.output[record.sent : total]
+        self.counters.resent_tokens += max(0, min(total, record.sent_before) - record.sent)
+        record.in_flight = True
+        record.sent = total
+        return {"session": record.wire_name, "accept": jsonable(accept), **options.params}
+
+    def _step_lines(self, call: DraftCall, entries: list[_Entry]) -> bytes:
+        """Lines that are short enough to be carried out in order."""
+        if not entries:
+            return b""
+
+        def on_answer(result: Any, error: RepriseError | None) -> None:
+            self._on_step(call, entries, result, error)
+
+        line = self._request("session.step", {"steps": [entry[3] for entry in entries]}, on_answer)
+        if len(line) > ORDERED_LINE_BYTES_MAX and len(entries) > 1:
+            del self._pending[self._last_id]
+            half = len(entries) // 2
+            return self._step_lines(call, entries[:half]) + self._step_lines(call, entries[half:])
+        self._calls[self._last_id] = call
+        call.awaited += 1
+        return line
+
+    def _on_step(
+        self, call: DraftCall, entries: list[_Entry], result: Any, error: RepriseError | None
+    ) -> None:
+        for _, record, _, _ in entries:
+            record.in_flight = False
+        if error is not None:
+            self.counters.step_errors += len(entries)
+            for _, record, _, _ in entries:
+                self._on_refused_step(record, error)
+            return
+        drafts = result.get("drafts")
+        if not isinstance(drafts, list) or len(drafts) != len(entries):
+            raise MalformedAnswer("the answer has not one draft for each step")
+        for (place, record, total, _), draft in zip(entries, drafts, strict=True):
+            if not isinstance(draft, dict):
+                raise MalformedAnswer("a draft is no object")
+            if (failure := draft.get("error")) is not None:
+                self.counters.step_errors += 1
+                self._on_failed_step(record, ServiceError.from_wire(failure))
+                continue
+            record.acked = total
+            record.failures = 0
+            if call.is_late:
+                self.counters.late_answers += 1
+            else:
+                call.drafts[place] = Draft.from_wire(draft)
+                self.counters.drafts += 1
+
+    def _on_refused_step(self, record: SessionRecord, error: RepriseError) -> None:
+        """Nothing of a line was carried out: its tokens are to be sent again."""
+        record.sent = record.acked
+        self._wait(record, error)
+        if record.failures > CLOSE_ATTEMPTS_MAX and record.closing:
+            self._give_up(record, error)
+
+    def _on_failed_step(self, record: SessionRecord, error: RepriseError) -> None:
+        if isinstance(error, SessionNotFound):
+            self._go_on_after_lease(record)
+        else:
+            self._on_refused_step(record, error)
+
+    def _go_on_after_lease(self, record: SessionRecord) -> None:
+        """The service has recorded what it had, which becomes prompt."""
+        if record.sequence_id is None and record.share != "never":
+            record.prompt.extend(record.output[: record.acked])
+            del record.output[: record.acked]
+        record.sent_before = 0
+        record.sent = 0
+        self._renew(record)
+
+    def _wait(self, record: SessionRecord, error: RepriseError) -> None:
+        record.failures += 1
+        record.error = error
+        seconds = RETRY_SECONDS
+        if isinstance(error, Busy):
+            after = error.data.get("retry_after_ms")
+            if isinstance(after, (int, float)):
+                seconds = min(max(after / 1000, 0.001), 60.0)
+        record.not_before = self._now + seconds
+
+    # Drafts without a session.
+
+    def begin_speculate(
+        self,
+        corpus: str,
+        contexts: Sequence[TokenIDs],
+        options: DraftOptions,
+        can_send: bool = True,
+    ) -> DraftCall:
+        """Asks for drafts of the shared history alone."""
+        params = {
+            "corpus": corpus,
+            "contexts": [jsonable(token_array(context)) for context in contexts],
+            **options.params,
+        }
+        call = DraftCall(len(contexts))
+        self.counters.steps += len(contexts)
+        if not can_send or not self.is_ready or len(self._pending) >= PENDING_MAX:
+            self.counters.empty_because_down += len(contexts)
+            return call
+        if self._late_speculations > 0:
+            self.counters.empty_because_late += len(contexts)
+            return call
+
+        def on_answer(result: Any, error: RepriseError | None) -> None:
+            self._on_speculated(call, result, error)
+
+        call.lines = self._request("speculate", params, on_answer)
+        call.awaited = 1
+        self._calls[self._last_id] = call
+        return call
+
+    def _on_speculated(self, call: DraftCall, result: Any, error: RepriseError | None) -> None:
+        if call.is_late:
+            self._late_speculations -= 1
+            self.counters.late_answers += len(call.drafts)
+            return
+        if error is not None:
+            self.counters.step_errors += len(call.drafts)
+            return
+        drafts = result.get("drafts")
+        if not isinstance(drafts, list) or len(drafts) != len(call.drafts):
+            raise MalformedAnswer("the answer has not one draft for each context")
+        for place, draft in enumerate(drafts):
+            if isinstance(draft, dict) and draft.get("error") is not None:
+                self.counters.step_errors += 1
+            else:
+                call.drafts[place] = Draft.from_wire(draft)
+                self.counters.drafts += 1
+
+    def give_up_waiting(self, call: DraftCall, *, is_speculation: bool = False) -> None:
+        """The deadline passed. Answers that come later are known by their ids and thrown away."""
+        if call.awaited > 0 and not call.is_late:
+            call.is_late = True
+            self.counters.timeouts += len(call.drafts)
+            if is_speculation:
+                self._late_speculations += 1
+
+    # What no step takes care of: opening, catching up, closing.
+
+    def outgoing(self, now: float) -> bytes:
+        """The next lines of it; ask again when these are sent, or something was received."""
+        self._now = now
+        if self._phase is not _Phase.READY:
+            return b""
+        lines: list[bytes] = []
+        size = 0
+        for record in list(self._busy):
+            if record.not_before > now:
+                continue
+            line = self._advance(record)
+            if line:
+                lines.append(line)
+                size += len(line)
+            if size >= OUTGOING_BYTES_MAX or len(self._pending) >= PENDING_MAX:
+                break
+        return b"".join(lines)
+
+    def _advance(self, record: SessionRecord) -> bytes:
+        if record.state is State.OPEN:
+            return self._advance_open(record)
+        if record.state is not State.UNOPENED:
+            return b""
+        if record.stale:
+            return self._discard(record)
+        if record.closing:
+            return self._insert(record)
+        if record.refused:
+            del self._busy[record]
+            return b""
+        return self._open(record)
+
+    def _advance_open(self, record: SessionRecord) -> bytes:
+        if record.in_flight:
+            return b""
+        if record.closing and (record.sequence_id is not None or not record.is_recorded):
+            # It leaves the history; what is to be kept is inserted under its id.
+            self._leave_stale(record)
+            return self._discard(record)
+        if len(record.output) > record.sent:
+            total = min(len(record.output), record.sent + CATCH_UP_TOKENS_MAX)
+            return self._catch_up(record, total)
+        if record.closing:
+            record.state = State.CLOSING
+            return self._request(
+                "session.close",
+                {"session": record.wire_name},
+                lambda result, error: self._on_closed(record, result, error),
+            )
+        del self._busy[record]
+        return b""
+
+    def _catch_up(self, record: SessionRecord, total: int) -> bytes:
+        entry = (0, record, total, self._step_params(record, total, NO_DRAFT))
+
+        def on_answer(result: Any, error: RepriseError | None) -> None:
+            # The draft is empty, and nobody has asked for it.
+            drafts = self.counters.drafts
+            self._on_step(DraftCall(1), [entry], result, error)
+            self.counters.drafts = drafts
+
+        return self._request("session.step", {"steps": [entry[3]]}, on_answer)
+
+    def _open(self, record: SessionRecord) -> bytes:
+        is_long = record.tokens > CATCH_UP_TOKENS_MAX
+        if is_long and self._long_opens > 0:
+            # The service reads no further while two long lines wait, and steps would wait as well.
+            return b""
+        params: dict[str, Any] = {
+            "corpus": record.corpus,
+            "session": record.wire_name,
+            "prompt": jsonable(record.prompt),
+            "share": record.share,
+        }
+        if record.ttl_s is not None:
+            params["ttl_s"] = record.ttl_s
+        if record.parent is not None and record.generation == 0:
+            params["parent"] = self._parents.get(record.parent, record.parent)
+        record.state = State.OPENING
+        self._long_opens += is_long
+
+        def on_answer(result: Any, error: RepriseError | None) -> None:
+            self._long_opens -= is_long
+            self._on_opened(record, error)
+
+        return self._request("session.open", params, on_answer)
+
+    def _on_opened(self, record: SessionRecord, error: RepriseError | None) -> None:
+        if error is None:
+            record.state = State.OPEN
+            record.failures = 0
+            if record.generation == 0:
+                self.counters.opened_sessions += 1
+            else:
+                self.counters.reopened_sessions += 1
+        elif isinstance(error, Conflict):
+            # Somebody else has the name.
+            self._renew(record)
+        elif isinstance(error, Busy):
+            record.state = State.UNOPENED
+            self._wait(record, error)
+        else:
+            record.state = State.UNOPENED
+            record.refused = True
+            record.error = error
+            self.counters.refused_sessions += 1
+        self._changed(record)
+
+    def _discard(self, record: SessionRecord) -> bytes:
+        record.state = State.DISCARDING
+        stale = record.stale[-1]
+        return self._request(
+            "session.close",
+            {"session": stale.name, "record": False},
+            lambda result, error: self._on_discarded(record, stale, error),
+        )
+
+    def _on_discarded(
+        self, record: SessionRecord, stale: _Stale, error: RepriseError | None
+    ) -> None:
+        record.state = State.UNOPENED
+        if isinstance(error, Busy):
+            self._wait(record, error)
+            return
+        record.stale.remove(stale)
+        if (
+            isinstance(error, SessionNotFound)
+            and stale.was_open
+            and self._is_same_service(stale.connected_at)
+        ):
+            if stale.close_was_sent:
+                self._finish(record, SessionClosed(len(record.output), None))
+            else:
+                self._go_on_after_lease(record)
+
+    def _on_closed(self, record: SessionRecord, result: Any, error: RepriseError | None) -> None:
+        if error is None:
+            self._finish(record, SessionClosed.from_wire(result))
+        elif isinstance(error, SessionNotFound):
+            # Its lease ended just before, which recorded the same.
+            self._finish(record, SessionClosed(len(record.output), None))
+        else:
+            # Nothing was recorded, and it is still open.
+            record.state = State.OPEN
+            self._wait(record, error)
+            if record.failures >= CLOSE_ATTEMPTS_MAX:
+                self._give_up(record, error)
+
+    def _insert(self, record: SessionRecord) -> bytes:
+        """Makes the output history without a session."""
+        is_kept = record.is_recorded and (record.share != "never" or record.sequence_id is not None)
+        if not is_kept or not record.output:
+            self._finish(record, SessionClosed(0, None))
+            return b""
+        if record.sequence_id is None:
+            # An id makes it repeatable.
+            record.sequence_id = f"reprise-client-{uuid.uuid4().hex}"
+        record.state = State.INSERTING
+        return self._request(
+            "sequence.insert",
+            {
+                "corpus": record.corpus,
+                "sequences": [{"id": record.sequence_id, "tokens": jsonable(record.output)}],
+            },
+            lambda result, error: self._on_inserted(record, result, error),
+        )
+
+    def _on_inserted(self, record: SessionRecord, result: Any, error: RepriseError | None) -> None:
+        if error is None:
+            order = result.get("last_order")
+            self._finish(record, SessionClosed(len(record.output), order))
+            return
+        record.state = State.UNOPENED
+        self._wait(record, error)
+        is_final = isinstance(error, Conflict) or record.failures >= CLOSE_ATTEMPTS_MAX
+        if is_final:
+            self._give_up(record, error)
+
+
+def steps_of(
+    steps: Mapping[str, TokenIDs] | Iterable[Step], options: DraftOptions | None
+) -> list[Step]:
+    """One step a session, each with its own options or the common ones."""
+    if isinstance(steps, Mapping):
+        return [Step(session, accept, options) for session, accept in steps.items()]
+    if options is None:
+        return list(steps)
+    return [
+        step if step.options is not None else Step(step.session, step.accept, options)
+        for step in steps
+    ]
