@@ -1,6 +1,7 @@
 """The Python client of Reprise, a persistent suffix-tree store for speculative decoding."""
 
 from .address import Address
+from .aio import AsyncClient, AsyncSession
 from .calls import Output
 from .client import Client, Session
 from .counters import Counters
@@ -51,6 +52,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Address",
+    "AsyncClient",
+    "AsyncSession",
     "Busy",
     "Client",
     "Closed",
