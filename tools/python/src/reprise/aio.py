@@ -204,6 +204,20 @@ class AsyncClient:
 
     # The decoding path.
 
+    def ensure_corpus(
+        self,
+        corpus: str,
+        *,
+        tokenizer: str | None = None,
+        depth: int = 64,
+        retention: Retention | None = None,
+        durability_ms: int | None = None,
+    ) -> None:
+        """Has a corpus made before sessions over it are opened, as soon as the service is there;
+        does not wait, and does not fail. One that stands with other settings is used as it is."""
+        call = calls.create_corpus(corpus, tokenizer, depth, retention, durability_ms)
+        self._decoding.ensure_corpus(call.params)
+
     @property
     def counters(self) -> Counters:
         return self._decoding.core.counters
@@ -271,6 +285,9 @@ class AsyncClient:
         wait = self.deadline if deadline is None else deadline
         return await self._decoding.speculate(corpus, contexts, options, wait)
 
+    async def make_private(self, session: str, *, wait: float = 0.0) -> None:
+        await self._decoding.make_private(session, wait)
+
     async def flush(self, timeout: float = 30.0) -> bool:
         return await self._decoding.flush(timeout)
 
@@ -294,6 +311,10 @@ class AsyncSession:
     @property
     def is_open(self) -> bool:
         return self._record.state is State.OPEN
+
+    @property
+    def is_done(self) -> bool:
+        return self._record.is_done
 
     @property
     def error(self) -> RepriseError | None:
@@ -534,6 +555,13 @@ class _DecodingLink:
 
     # Calls.
 
+    def ensure_corpus(self, params: dict[str, Any]) -> None:
+        self.core.ensure_corpus(params)
+        with contextlib.suppress(RuntimeError):
+            # Outside of an event loop the first call starts it.
+            self._start()
+            self._pump()
+
     async def open(
         self, corpus: str, prompt: TokenIDs, wait: float, **options: Any
     ) -> SessionRecord:
@@ -592,6 +620,13 @@ class _DecodingLink:
         if wait > 0:
             await self._until(lambda: record.is_done, time.monotonic() + wait)
         return record.result
+
+    async def make_private(self, session: str, wait: float) -> None:
+        record = self.core.make_private(session)
+        self._pump()
+        if record is not None and wait > 0:
+            until = time.monotonic() + wait
+            await self._until(lambda: record.is_settled or self._connection is None, until)
 
     async def flush(self, timeout: float) -> bool:
         self._start()

@@ -278,6 +278,20 @@ class Client:
 
     # The decoding path.
 
+    def ensure_corpus(
+        self,
+        corpus: str,
+        *,
+        tokenizer: str | None = None,
+        depth: int = 64,
+        retention: Retention | None = None,
+        durability_ms: int | None = None,
+    ) -> None:
+        """Has a corpus made before sessions over it are opened, as soon as the service is there;
+        does not wait, and does not fail. One that stands with other settings is used as it is."""
+        call = calls.create_corpus(corpus, tokenizer, depth, retention, durability_ms)
+        self._decoding.ensure_corpus(call.params)
+
     @property
     def counters(self) -> Counters:
         """What became of the decoding path; it goes on counting, `snapshot()` does not."""
@@ -388,6 +402,14 @@ class Client:
         wait = self.deadline if deadline is None else deadline
         return self._decoding.speculate(corpus, contexts, options, wait)
 
+    def make_private(self, session: str, *, wait: float = 0.0) -> None:
+        """Has the output of an open session leave the shared history, and nothing join it any more.
+
+        Args:
+            wait: Seconds to wait until the service has it so. Until then its drafts are empty.
+        """
+        self._decoding.make_private(session, wait)
+
     def flush(self, timeout: float = 30.0) -> bool:
         """Waits until nothing is deferred: all sessions stand on the service, and all that were
         closed are recorded.
@@ -415,6 +437,11 @@ class Session:
     def is_open(self) -> bool:
         """Whether it is open on the service at the moment."""
         return self._record.state is State.OPEN
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was closed, and its output is recorded or given up."""
+        return self._record.is_done
 
     @property
     def error(self) -> RepriseError | None:
@@ -573,6 +600,13 @@ class _DecodingLink:
 
     # Calls.
 
+    def ensure_corpus(self, params: dict[str, Any]) -> None:
+        with self._lock:
+            self.core.ensure_corpus(params)
+            self._start()
+            self._pump()
+            self._wake.set()
+
     def open(self, corpus: str, prompt: TokenIDs, wait: float, **options: Any) -> SessionRecord:
         until = time.monotonic() + wait
         with self._lock:
@@ -634,6 +668,15 @@ class _DecodingLink:
                 if not record.is_done:
                     time.sleep(min(IDLE_LOOK_SECONDS, max(until - time.monotonic(), 0.0)))
         return record.result
+
+    def make_private(self, session: str, wait: float) -> None:
+        until = time.monotonic() + wait
+        with self._lock:
+            record = self.core.make_private(session)
+            self._pump()
+            self._wake.set()
+        if record is not None:
+            self._wait(until, lambda: record.is_settled or self._socket is None)
 
     def flush(self, timeout: float) -> bool:
         until = time.monotonic() + timeout

@@ -168,6 +168,8 @@ class SessionRecord:
         "failures",
         "generation",
         "in_flight",
+        "is_inserted",
+        "is_on_service",
         "is_recorded",
         "name",
         "not_before",
@@ -216,10 +218,14 @@ class SessionRecord:
         #: Tokens of `output` that were sent in an earlier one.
         self.sent_before = 0
         self.in_flight = False
+        #: The connection may have it open under `wire_name`.
+        self.is_on_service = False
         self.stale: list[_Stale] = []
         #: The caller has closed it.
         self.closing = False
         self.is_recorded = True
+        #: The output is history under `sequence_id`.
+        self.is_inserted = False
         self.result: SessionClosed | None = None
         #: The service would not open it, and why.
         self.refused = False
@@ -232,6 +238,12 @@ class SessionRecord:
     @property
     def tokens(self) -> int:
         return len(self.prompt) + len(self.output)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether its output is to be history when it is closed."""
+        is_shared = self.share != "never" or self.sequence_id is not None
+        return self.is_recorded and is_shared and len(self.output) > 0
 
     @property
     def is_done(self) -> bool:
@@ -265,7 +277,38 @@ class DraftCall:
 
 
 _Handler: TypeAlias = "Callable[[Any, RepriseError | None], None]"
-_Entry: TypeAlias = "tuple[int, SessionRecord, int, dict[str, Any]]"
+
+
+@dataclasses.dataclass(slots=True)
+class _Entry:
+    """One session's part of a line that was sent."""
+
+    place: int
+    """Where its draft belongs."""
+    record: SessionRecord
+    generation: int
+    total: int
+    """Tokens of the output that the service has when it has carried this out."""
+    params: dict[str, Any]
+
+    @property
+    def is_current(self) -> bool:
+        """The session was not opened anew meanwhile."""
+        return self.record.generation == self.generation
+
+
+@dataclasses.dataclass(slots=True)
+class _Corpus:
+    """A corpus that is made where it is not there."""
+
+    class State(enum.Enum):
+        WANTED = enum.auto()
+        CREATING = enum.auto()
+        SETTLED = enum.auto()
+
+    params: dict[str, Any]
+    state: State = State.WANTED
+    error: RepriseError | None = None
 
 
 class _Phase(enum.Enum):
@@ -299,6 +342,7 @@ class DecodingCore:
         self._busy: dict[SessionRecord, None] = {}
         self._long_opens = 0
         self._kept_tokens = 0
+        self._corpora: dict[str, _Corpus] = {}
         self._parents: OrderedDict[str, str] = OrderedDict()
         self._connected_at = 0.0
         self._service_started = 0.0
@@ -318,7 +362,11 @@ class DecodingCore:
     @property
     def has_work(self) -> bool:
         """Whether lines are to be sent, or answers awaited, that no step takes care of."""
-        return self._phase is _Phase.GREETING or bool(self._busy)
+        return (
+            self._phase is _Phase.GREETING
+            or bool(self._busy)
+            or any(corpus.state is not _Corpus.State.SETTLED for corpus in self._corpora.values())
+        )
 
     @property
     def awaits_answers(self) -> bool:
@@ -353,6 +401,8 @@ class DecodingCore:
         self._pending.clear()
         self._late_speculations = 0
         self._long_opens = 0
+        for corpus in self._corpora.values():
+            corpus.state = _Corpus.State.WANTED
         for record in self.records.values():
             self._lose(record)
         for call in calls.values():
@@ -362,7 +412,7 @@ class DecodingCore:
         record.in_flight = False
         record.not_before = 0.0
         record.refused = False
-        if record.state in (State.OPENING, State.OPEN, State.CLOSING):
+        if record.is_on_service:
             self._leave_stale(record)
         record.state = State.UNOPENED
         self._busy[record] = None
@@ -372,7 +422,7 @@ class DecodingCore:
             _Stale(
                 record.wire_name,
                 was_open=record.state is not State.OPENING,
-                close_was_sent=record.state is State.CLOSING and record.is_recorded,
+                close_was_sent=record.state is State.CLOSING,
                 connected_at=self._connected_at,
             )
         )
@@ -381,10 +431,12 @@ class DecodingCore:
     def _renew(self, record: SessionRecord) -> None:
         """Makes ready to open the session under another name."""
         record.state = State.UNOPENED
+        record.is_on_service = False
         record.generation += 1
         record.wire_name = f"{record.name[:100]}~{record.generation}.{uuid.uuid4().hex[:8]}"
         record.sent_before = max(record.sent_before, record.sent)
         record.sent = record.acked = 0
+        record.in_flight = False
         self._busy[record] = None
 
     def _on_authenticated(self, result: Any, error: RepriseError | None) -> None:
@@ -434,6 +486,31 @@ class DecodingCore:
         except MalformedAnswer:
             self.counters.malformed_answers += 1
             raise
+
+    # Corpora.
+
+    def ensure_corpus(self, params: Mapping[str, Any]) -> None:
+        """Has a corpus made before sessions over it are opened, on each connection. One that stands
+        with other settings is taken as it is."""
+        self._corpora[params["corpus"]] = _Corpus(dict(params))
+
+    def _create(self, corpus: _Corpus) -> bytes:
+        corpus.state = _Corpus.State.CREATING
+
+        def on_answer(result: Any, error: RepriseError | None) -> None:
+            corpus.state = _Corpus.State.SETTLED
+            corpus.error = error
+
+        return self._request("corpus.create", corpus.params, on_answer)
+
+    def corpus_error(self, corpus: str) -> RepriseError | None:
+        """Why a corpus could not be made, or stands with other settings."""
+        known = self._corpora.get(corpus)
+        return None if known is None else known.error
+
+    def _is_awaited(self, corpus: str) -> bool:
+        known = self._corpora.get(corpus)
+        return known is not None and known.state is not _Corpus.State.SETTLED
 
     # Sessions.
 
@@ -500,6 +577,17 @@ class DecodingCore:
         known.is_recorded = record
         self._busy[known] = None
         return known
+
+    def make_private(self, name: str) -> SessionRecord | None:
+        """Has the output of a session leave the shared history, and nothing join it any more. It
+        goes on with its own history; until it is open anew, its drafts are empty."""
+        record = self.records.get(name)
+        if record is not None and record.share != "never":
+            record.share = "never"
+            if record.state in (State.OPENING, State.OPEN):
+                self._leave_stale(record)
+                self._changed(record)
+        return record
 
     def _accept(self, record: SessionRecord, tokens: array[int]) -> bool:
         """Adds to a session's output. False where that went past a bound."""
@@ -589,18 +677,19 @@ class DecodingCore:
                 self._busy[record] = None
             else:
                 options = step.options or DEFAULT_OPTIONS
-                entries.append((place, record, total, self._step_params(record, total, options)))
+                entries.append(self._entry(place, record, total, options))
         call.lines = self._step_lines(call, entries)
         return call
 
-    def _step_params(
-        self, record: SessionRecord, total: int, options: DraftOptions
-    ) -> dict[str, Any]:
+    def _entry(
+        self, place: int, record: SessionRecord, total: int, options: DraftOptions
+    ) -> _Entry:
         accept = record.output[record.sent : total]
         self.counters.resent_tokens += max(0, min(total, record.sent_before) - record.sent)
         record.in_flight = True
         record.sent = total
-        return {"session": record.wire_name, "accept": jsonable(accept), **options.params}
+        params = {"session": record.wire_name, "accept": jsonable(accept), **options.params}
+        return _Entry(place, record, record.generation, total, params)
 
     def _step_lines(self, call: DraftCall, entries: list[_Entry]) -> bytes:
         """Lines that are short enough to be carried out in order."""
@@ -610,7 +699,9 @@ class DecodingCore:
         def on_answer(result: Any, error: RepriseError | None) -> None:
             self._on_step(call, entries, result, error)
 
-        line = self._request("session.step", {"steps": [entry[3] for entry in entries]}, on_answer)
+        line = self._request(
+            "session.step", {"steps": [entry.params for entry in entries]}, on_answer
+        )
         if len(line) > ORDERED_LINE_BYTES_MAX and len(entries) > 1:
             del self._pending[self._last_id]
             half = len(entries) // 2
@@ -622,29 +713,33 @@ class DecodingCore:
     def _on_step(
         self, call: DraftCall, entries: list[_Entry], result: Any, error: RepriseError | None
     ) -> None:
-        for _, record, _, _ in entries:
-            record.in_flight = False
+        for entry in entries:
+            if entry.is_current:
+                entry.record.in_flight = False
         if error is not None:
             self.counters.step_errors += len(entries)
-            for _, record, _, _ in entries:
-                self._on_refused_step(record, error)
+            for entry in entries:
+                if entry.is_current:
+                    self._on_refused_step(entry.record, error)
             return
         drafts = result.get("drafts")
         if not isinstance(drafts, list) or len(drafts) != len(entries):
             raise MalformedAnswer("the answer has not one draft for each step")
-        for (place, record, total, _), draft in zip(entries, drafts, strict=True):
+        for entry, draft in zip(entries, drafts, strict=True):
             if not isinstance(draft, dict):
                 raise MalformedAnswer("a draft is no object")
             if (failure := draft.get("error")) is not None:
                 self.counters.step_errors += 1
-                self._on_failed_step(record, ServiceError.from_wire(failure))
+                if entry.is_current:
+                    self._on_failed_step(entry.record, ServiceError.from_wire(failure))
                 continue
-            record.acked = total
-            record.failures = 0
+            if entry.is_current:
+                entry.record.acked = entry.total
+                entry.record.failures = 0
             if call.is_late:
                 self.counters.late_answers += 1
             else:
-                call.drafts[place] = Draft.from_wire(draft)
+                call.drafts[entry.place] = Draft.from_wire(draft)
                 self.counters.drafts += 1
 
     def _on_refused_step(self, record: SessionRecord, error: RepriseError) -> None:
@@ -744,7 +839,11 @@ class DecodingCore:
         self._now = now
         if self._phase is not _Phase.READY:
             return b""
-        lines: list[bytes] = []
+        lines = [
+            self._create(corpus)
+            for corpus in self._corpora.values()
+            if corpus.state is _Corpus.State.WANTED
+        ]
         size = 0
         for record in list(self._busy):
             if record.not_before > now:
@@ -764,6 +863,8 @@ class DecodingCore:
             return b""
         if record.stale:
             return self._discard(record)
+        if self._is_awaited(record.corpus):
+            return b""
         if record.closing:
             return self._insert(record)
         if record.refused:
@@ -774,13 +875,15 @@ class DecodingCore:
     def _advance_open(self, record: SessionRecord) -> bytes:
         if record.in_flight:
             return b""
-        if record.closing and (record.sequence_id is not None or not record.is_recorded):
-            # It leaves the history; what is to be kept is inserted under its id.
+        if record.closing and (record.is_inserted or not record.is_kept):
+            # It leaves the history, where an insert has what is to be kept.
             self._leave_stale(record)
             return self._discard(record)
         if len(record.output) > record.sent:
             total = min(len(record.output), record.sent + CATCH_UP_TOKENS_MAX)
             return self._catch_up(record, total)
+        if record.closing and record.sequence_id is not None:
+            return self._insert(record)
         if record.closing:
             record.state = State.CLOSING
             return self._request(
@@ -792,7 +895,7 @@ class DecodingCore:
         return b""
 
     def _catch_up(self, record: SessionRecord, total: int) -> bytes:
-        entry = (0, record, total, self._step_params(record, total, NO_DRAFT))
+        entry = self._entry(0, record, total, NO_DRAFT)
 
         def on_answer(result: Any, error: RepriseError | None) -> None:
             # The draft is empty, and nobody has asked for it.
@@ -800,7 +903,7 @@ class DecodingCore:
             self._on_step(DraftCall(1), [entry], result, error)
             self.counters.drafts = drafts
 
-        return self._request("session.step", {"steps": [entry[3]]}, on_answer)
+        return self._request("session.step", {"steps": [entry.params]}, on_answer)
 
     def _open(self, record: SessionRecord) -> bytes:
         is_long = record.tokens > CATCH_UP_TOKENS_MAX
@@ -818,6 +921,7 @@ class DecodingCore:
         if record.parent is not None and record.generation == 0:
             params["parent"] = self._parents.get(record.parent, record.parent)
         record.state = State.OPENING
+        record.is_on_service = True
         self._long_opens += is_long
 
         def on_answer(result: Any, error: RepriseError | None) -> None:
@@ -839,9 +943,11 @@ class DecodingCore:
             self._renew(record)
         elif isinstance(error, Busy):
             record.state = State.UNOPENED
+            record.is_on_service = False
             self._wait(record, error)
         else:
             record.state = State.UNOPENED
+            record.is_on_service = False
             record.refused = True
             record.error = error
             self.counters.refused_sessions += 1
@@ -888,10 +994,10 @@ class DecodingCore:
                 self._give_up(record, error)
 
     def _insert(self, record: SessionRecord) -> bytes:
-        """Makes the output history without a session."""
-        is_kept = record.is_recorded and (record.share != "never" or record.sequence_id is not None)
-        if not is_kept or not record.output:
-            self._finish(record, SessionClosed(0, None))
+        """Makes the output history under its id. A session that is open stays so meanwhile: what it
+        shares is in drafts until the insert is, without a gap."""
+        if record.is_inserted or not record.is_kept:
+            self._finish(record, record.result or SessionClosed(0, None))
             return b""
         if record.sequence_id is None:
             # An id makes it repeatable.
@@ -909,9 +1015,11 @@ class DecodingCore:
     def _on_inserted(self, record: SessionRecord, result: Any, error: RepriseError | None) -> None:
         if error is None:
             order = result.get("last_order")
-            self._finish(record, SessionClosed(len(record.output), order))
+            record.is_inserted = True
+            record.result = SessionClosed(len(record.output), order)
+            record.state = State.OPEN if record.is_on_service else State.UNOPENED
             return
-        record.state = State.UNOPENED
+        record.state = State.OPEN if record.is_on_service else State.UNOPENED
         self._wait(record, error)
         is_final = isinstance(error, Conflict) or record.failures >= CLOSE_ATTEMPTS_MAX
         if is_final:

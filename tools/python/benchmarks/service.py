@@ -1,0 +1,118 @@
+"""A real service for tests, benchmarks and the soak: started, killed, paused, started again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+#: Seconds that a service may take to start.
+START_SECONDS = 30.0
+
+
+def reprise_binary() -> Path:
+    """`REPRISE_BINARY`, or what was built at the root of the repository.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    root = Path(__file__).resolve().parents[3]
+    places = [root / ".build/release/reprise", root / ".build/debug/reprise"]
+    if given := os.environ.get("REPRISE_BINARY"):
+        places = [Path(given)]
+    for place in places:
+        if place.is_file():
+            return place
+    raise FileNotFoundError(
+        f"no service at {' or '.join(map(str, places))}; build it with `swift build --product "
+        "reprise`, or say where it is with REPRISE_BINARY"
+    )
+
+
+class Service:
+    """`reprise serve` over a store in a directory of its own."""
+
+    def __init__(self, *options: str, directory: Path | None = None) -> None:
+        self._made = directory is None
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="reprise-"))
+        self.socket = str(self.directory / "reprise.sock")
+        self._options = options
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Returns when requests are answered."""
+        assert self._process is None
+        command = [
+            str(reprise_binary()),
+            "serve",
+            "--store",
+            str(self.directory / "store"),
+            "--socket",
+            self.socket,
+            *self._options,
+        ]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self._process = process
+        log = self.directory / "log"
+        assert process.stderr is not None
+        lines: list[str] = []
+        # The log's line "serving" says that requests are answered.
+        for line in process.stderr:
+            lines.append(line)
+            if " serving" in line:
+                break
+        else:
+            raise RuntimeError("the service did not start:\n" + "".join(lines))
+        # The rest goes to a file; a pipe that nobody reads would fill up.
+        with log.open("a") as file:
+            file.writelines(lines)
+        self._drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=log.open("a"))
+        process.stderr.close()
+
+    @property
+    def process(self) -> subprocess.Popen[str]:
+        assert self._process is not None, "the service does not run"
+        return self._process
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
+    def stop(self) -> None:
+        """In good order: open sessions are recorded."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def hang_up(self) -> None:
+        self.process.send_signal(signal.SIGHUP)
+
+    def _end(self, number: signal.Signals) -> None:
+        process = self.process
+        process.send_signal(number)
+        if number is signal.SIGTERM:
+            # A paused process takes no other signal.
+            process.send_signal(signal.SIGCONT)
+        process.wait(90)
+        self._drain.wait(10)
+        self._process = None
+
+    def __enter__(self) -> Service:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self.kill()
+        if self._made:
+            shutil.rmtree(self.directory, ignore_errors=True)
