@@ -88,7 +88,7 @@ def run(path: Path, use_tree: bool, limit: int) -> tuple[float, float, list[floa
     half = len(data) // 2
     with Service() as service:
         # Not what can be reached in time, but what the drafts are worth, is asked here.
-        client = Client(service.socket, deadline=1.0)
+        client = Client(service.socket, deadline=5.0, open_deadline=5.0)
         cache = SuffixDecodingCache(64, corpus="replay", client=client)
         for record in data[:half]:
             cache.start_request(record["id"], [])

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 #: Seconds that a service may take to start.
@@ -40,7 +41,7 @@ class Service:
         self.directory = directory or Path(tempfile.mkdtemp(prefix="reprise-"))
         self.socket = str(self.directory / "reprise.sock")
         self._options = options
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Returns when requests are answered."""
@@ -54,26 +55,23 @@ class Service:
             self.socket,
             *self._options,
         ]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        self._process = process
-        log = self.directory / "log"
-        assert process.stderr is not None
-        lines: list[str] = []
+        with (self.directory / "log").open("ab") as log:
+            begin = log.tell()
+            self._process = subprocess.Popen(command, stderr=log)
+        until = time.monotonic() + START_SECONDS
         # The log's line "serving" says that requests are answered.
-        for line in process.stderr:
-            lines.append(line)
-            if " serving" in line:
-                break
-        else:
-            raise RuntimeError("the service did not start:\n" + "".join(lines))
-        # The rest goes to a file; a pipe that nobody reads would fill up.
-        with log.open("a") as file:
-            file.writelines(lines)
-        self._drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=log.open("a"))
-        process.stderr.close()
+        while b" serving" not in (written := self._log(begin)):
+            if self._process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"the service did not start:\n{written.decode()}")
+            time.sleep(0.005)
+
+    def _log(self, begin: int) -> bytes:
+        with (self.directory / "log").open("rb") as log:
+            log.seek(begin)
+            return log.read()
 
     @property
-    def process(self) -> subprocess.Popen[str]:
+    def process(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, "the service does not run"
         return self._process
 
@@ -104,7 +102,6 @@ class Service:
             # A paused process takes no other signal.
             process.send_signal(signal.SIGCONT)
         process.wait(90)
-        self._drain.wait(10)
         self._process = None
 
     def __enter__(self) -> Service:

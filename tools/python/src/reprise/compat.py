@@ -60,7 +60,7 @@ _RETENTION_SEQUENCES_MIN = 8
 #: What the service takes at most.
 _DRAFT_TOKENS_MAX = 1024
 _FACTOR_MAX = 1e6
-#: Seconds that a request waits for its prompt to be indexed; later it goes on without.
+#: Seconds that a request waits for its prompt to be indexed; then it goes on without.
 _OPEN_SECONDS = 0.05
 #: Responses that wait to be removed at most; beyond that their names alone leave.
 _EVICTIONS_MAX = 1 << 16
@@ -140,7 +140,9 @@ class SuffixDecodingCache:
         self._max_tree_depth = max_tree_depth
         self._max_cached_requests = max_cached_requests
         self._corpus = corpus or os.environ.get("REPRISE_CORPUS") or "default"
-        self._client = client or Client(address, token=token, tls=tls, deadline=deadline)
+        self._client = client or Client(
+            address, token=token, tls=tls, deadline=deadline, open_deadline=_OPEN_SECONDS
+        )
         low, high = _DEPTH_RANGE
         self._depth = min(max(max_tree_depth, low), high)
         retention = None
@@ -195,7 +197,6 @@ class SuffixDecodingCache:
             prompt,
             share="live" if is_cached else "never",
             sequence_id=sequence_id if is_cached else None,
-            deadline=_OPEN_SECONDS,
         )
         self._active[req_id] = _Request(session, prompt)
         if is_cached:
@@ -238,7 +239,7 @@ class SuffixDecodingCache:
         response = self._cached.pop(req_id)
         active = self._active.get(req_id)
         if active is not None and active.session is response.session:
-            self._client.make_private(response.session.name, wait=_OPEN_SECONDS)
+            self._client.make_private(response.session.name, wait=self._client.open_deadline)
         else:
             self._remover.remove(response)
 
@@ -306,9 +307,7 @@ class SuffixDecodingCache:
     ) -> Draft:
         """A draft after a context that is not where the request stands: a session of its own
         begins with what the request has, and leaves nothing behind."""
-        session = self._client.open_session(
-            self._corpus, request.text, share="never", deadline=_OPEN_SECONDS
-        )
+        session = self._client.open_session(self._corpus, request.text, share="never")
         draft = session.step(context, options)
         session.close(record=False)
         return draft

@@ -19,6 +19,8 @@ class Counters:
     """Steps that were not sent: no connection, or the session is not open on the service yet."""
     empty_because_late: int = 0
     """Steps that were not sent because an earlier one of the session waits for its answer."""
+    empty_because_lost: int = 0
+    """Steps that were under way when the connection was lost."""
     step_errors: int = 0
     """Steps that the service answered with an error."""
     late_answers: int = 0

@@ -258,20 +258,28 @@ class SessionRecord:
 class DraftCall:
     """Drafts that are awaited: a place for each that was asked for, empty until it comes."""
 
-    __slots__ = ("awaited", "drafts", "is_late", "lines", "on_done")
+    __slots__ = ("awaited", "drafts", "is_late", "lines", "missing", "on_done")
 
     def __init__(self, count: int) -> None:
         self.drafts: list[Draft] = [EMPTY_DRAFT] * count
         self.awaited = 0
         """Lines that are not answered."""
+        self.missing = 0
+        """Drafts in these."""
         self.is_late = False
         """Nobody waits any more."""
         self.lines = b""
         """What is to be sent for it."""
         self.on_done: Callable[[], None] | None = None
 
-    def answered(self) -> None:
+    def sent(self, drafts: int) -> None:
+        """A line that asks for so many drafts is under way."""
+        self.awaited += 1
+        self.missing += drafts
+
+    def answered(self, drafts: int) -> None:
         self.awaited -= 1
+        self.missing -= drafts
         if self.awaited == 0 and self.on_done is not None:
             self.on_done()
 
@@ -336,7 +344,8 @@ class DecodingCore:
         self._reader = LineReader()
         self._last_id = 0
         self._pending: dict[int, _Handler] = {}
-        self._calls: dict[int, DraftCall] = {}
+        #: What is asked for in each line, and how many drafts that is.
+        self._calls: dict[int, tuple[DraftCall, int]] = {}
         self._late_speculations = 0
         #: Records for which something is to be done that no step does.
         self._busy: dict[SessionRecord, None] = {}
@@ -405,8 +414,10 @@ class DecodingCore:
             corpus.state = _Corpus.State.WANTED
         for record in self.records.values():
             self._lose(record)
-        for call in calls.values():
-            call.answered()
+        for call, drafts in calls.values():
+            if not call.is_late:
+                self.counters.empty_because_lost += drafts
+            call.answered(drafts)
 
     def _lose(self, record: SessionRecord) -> None:
         record.in_flight = False
@@ -480,9 +491,9 @@ class DecodingCore:
                     self.counters.unknown_answers += 1
                     continue
                 handler(result, error)
-                call = self._calls.pop(identifier, None)
-                if call is not None:
-                    call.answered()
+                if identifier in self._calls:
+                    call, drafts = self._calls.pop(identifier)
+                    call.answered(drafts)
         except MalformedAnswer:
             self.counters.malformed_answers += 1
             raise
@@ -584,6 +595,7 @@ class DecodingCore:
         record = self.records.get(name)
         if record is not None and record.share != "never":
             record.share = "never"
+            record.sequence_id = None
             if record.state in (State.OPENING, State.OPEN):
                 self._leave_stale(record)
                 self._changed(record)
@@ -706,8 +718,8 @@ class DecodingCore:
             del self._pending[self._last_id]
             half = len(entries) // 2
             return self._step_lines(call, entries[:half]) + self._step_lines(call, entries[half:])
-        self._calls[self._last_id] = call
-        call.awaited += 1
+        self._calls[self._last_id] = call, len(entries)
+        call.sent(len(entries))
         return line
 
     def _on_step(
@@ -802,8 +814,8 @@ class DecodingCore:
             self._on_speculated(call, result, error)
 
         call.lines = self._request("speculate", params, on_answer)
-        call.awaited = 1
-        self._calls[self._last_id] = call
+        call.sent(len(contexts))
+        self._calls[self._last_id] = call, len(contexts)
         return call
 
     def _on_speculated(self, call: DraftCall, result: Any, error: RepriseError | None) -> None:
@@ -828,7 +840,7 @@ class DecodingCore:
         """The deadline passed. Answers that come later are known by their ids and thrown away."""
         if call.awaited > 0 and not call.is_late:
             call.is_late = True
-            self.counters.timeouts += len(call.drafts)
+            self.counters.timeouts += call.missing
             if is_speculation:
                 self._late_speculations += 1
 

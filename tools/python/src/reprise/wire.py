@@ -74,7 +74,7 @@ class LineReader:
         """
         if not self._partial and data.find(b"\n") == len(data) - 1:
             # One whole line, as mostly.
-            yield self._answer(data)
+            yield self._answer(data[:-1])
             return
         searched = len(self._partial)
         self._partial += data

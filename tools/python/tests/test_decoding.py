@@ -1,0 +1,536 @@
+"""The decoding path without I/O, against a service that is played line by line."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from reprise.decoding import (
+    CATCH_UP_TOKENS_MAX,
+    CLOSE_ATTEMPTS_MAX,
+    DecodingCore,
+    DecodingLimits,
+    DraftOptions,
+    State,
+    Step,
+)
+from reprise.errors import MalformedAnswer
+from reprise.wire import ORDERED_LINE_BYTES_MAX, LineReader
+
+DRAFT = {
+    "tokens": [7],
+    "parents": [-1],
+    "probs": [1],
+    "counts": [1],
+    "score": 1,
+    "match_length": 1,
+    "source": "local",
+}
+
+
+class PlayedService:
+    """What a service knows, carried out on lines by hand; `core` is told what it answers."""
+
+    def __init__(self, core: DecodingCore) -> None:
+        self.core = core
+        self.now = 100.0
+        self.started = 0.0
+        self.open: dict[str, dict[str, Any]] = {}
+        self.history: list[list[int]] = []
+        self.ids: dict[str, list[int]] = {}
+        self.answers: list[dict[str, Any]] = []
+        self.refuse: dict[str, dict[str, Any]] = {}
+        self.methods: list[str] = []
+
+    def connect(self) -> None:
+        self.take(self.core.connected(self.now))
+        self.deliver()
+        self.settle()
+
+    def settle(self) -> None:
+        """Carries out and answers until nothing is deferred any more."""
+        while lines := self.core.outgoing(self.now):
+            self.take(lines)
+            self.deliver()
+
+    def take(self, lines: bytes) -> None:
+        for line in lines.splitlines():
+            request = json.loads(line)
+            self.methods.append(request["method"])
+            answer = self.carry_out(request["method"], request["params"])
+            self.answers.append({"jsonrpc": "2.0", "id": request["id"], **answer})
+
+    def deliver(self) -> None:
+        answers, self.answers = self.answers, []
+        for answer in answers:
+            self.core.receive(json.dumps(answer).encode() + b"\n", self.now)
+
+    def step(self, *steps: Step) -> list[list[int]]:
+        call = self.core.begin_step(list(steps))
+        self.take(call.lines)
+        self.deliver()
+        return [draft.tokens for draft in call.drafts]
+
+    def error(self, kind: str, **data: Any) -> dict[str, Any]:
+        return {"error": {"code": -32000, "message": kind, "data": {"kind": kind, **data}}}
+
+    def carry_out(self, method: str, params: Any) -> dict[str, Any]:
+        if method in self.refuse:
+            return self.refuse[method]
+        if method == "server.info":
+            return {"result": {"uptime_s": self.now - self.started}}
+        if method == "session.open":
+            if params["session"] in self.open:
+                return self.error("conflict", id=params["session"])
+            self.open[params["session"]] = {"output": [], **params}
+            count = len(params["prompt"])
+            result = {"session": params["session"], "prompt_tokens": count, "reused_tokens": 0}
+            return {"result": result}
+        if method == "session.step":
+            drafts: list[Any] = []
+            for step in params["steps"]:
+                session = self.open.get(step["session"])
+                if session is None:
+                    drafts.append(self.error("session_not_found", session=step["session"]))
+                else:
+                    session["output"] += step["accept"]
+                    drafts.append(DRAFT)
+            return {"result": {"drafts": drafts}}
+        if method == "session.close":
+            session = self.open.pop(params["session"], None)
+            if session is None:
+                return self.error("session_not_found", session=params["session"])
+            recorded = 0
+            if params.get("record", True) and session["share"] != "never":
+                self.history.append(session["output"])
+                recorded = len(session["output"])
+            return {"result": {"recorded_tokens": recorded, "order": 0}}
+        if method == "sequence.insert":
+            (sequence,) = params["sequences"]
+            if sequence["id"] not in self.ids:
+                self.ids[sequence["id"]] = sequence["tokens"]
+                self.history.append(sequence["tokens"])
+            result = {"inserted": 1, "duplicates": 0, "tokens": 1, "last_order": 0}
+            return {"result": result}
+        raise AssertionError(method)
+
+    def lose(self) -> None:
+        """The connection ends; what was not delivered is lost."""
+        self.answers = []
+        self.core.disconnected()
+
+    def restart(self) -> None:
+        """Another process, which knows what is on disk."""
+        self.open = {}
+        self.started = self.now
+
+
+@pytest.fixture
+def core() -> DecodingCore:
+    return DecodingCore()
+
+
+@pytest.fixture
+def played(core: DecodingCore) -> PlayedService:
+    service = PlayedService(core)
+    service.connect()
+    return service
+
+
+def add(core: DecodingCore, name: str = "a", **options: Any) -> Any:
+    return core.add_session("demo", [1, 2], name=name, **options)
+
+
+def test_a_step_tells_what_was_accepted_and_brings_a_draft(
+    core: DecodingCore, played: PlayedService
+) -> None:
+    add(core)
+    played.settle()
+    assert played.step(Step("a", [3, 4])) == [[7]]
+    assert played.open["a"]["prompt"] == [1, 2]
+    assert played.open["a"]["output"] == [3, 4]
+
+
+def test_tokens_of_a_late_step_are_not_sent_again(
+    core: DecodingCore, played: PlayedService
+) -> None:
+    add(core)
+    played.settle()
+    late = core.begin_step([Step("a", [3])])
+    played.take(late.lines)
+    core.give_up_waiting(late)
+    # Its answer is not there: what follows waits, so that nothing overtakes it.
+    assert core.begin_step([Step("a", [4])]).lines == b""
+    assert core.counters.empty_because_late == 1
+    played.deliver()
+    assert core.counters.late_answers == 1
+    assert late.drafts[0].tokens == []
+    played.step(Step("a", [5]))
+    assert played.open["a"]["output"] == [3, 4, 5]
+
+
+@pytest.mark.parametrize("was_carried_out", [False, True])
+def test_a_step_that_was_lost_with_its_connection_is_applied_once(
+    core: DecodingCore, played: PlayedService, was_carried_out: bool
+) -> None:
+    add(core)
+    played.settle()
+    played.step(Step("a", [3]))
+    call = core.begin_step([Step("a", [4])])
+    if was_carried_out:
+        played.take(call.lines)
+    played.lose()
+    core.begin_step([Step("a", [5])])
+    played.connect()
+    (session,) = played.open.values()
+    assert session["output"] == [3, 4, 5]
+    assert played.history == []
+    assert core.counters.reopened_sessions == 1
+    assert core.counters.resent_tokens == 2
+    core.close_session("a", [6])
+    played.settle()
+    assert played.history == [[3, 4, 5, 6]]
+
+
+@pytest.mark.parametrize("was_carried_out", [False, True])
+def test_a_close_whose_answer_was_lost_is_recorded_once(
+    core: DecodingCore, played: PlayedService, was_carried_out: bool
+) -> None:
+    record = add(core)
+    played.settle()
+    played.step(Step("a", [3]))
+    core.close_session("a", [4])
+    played.take(core.outgoing(played.now))  # catches up
+    played.deliver()
+    close = core.outgoing(played.now)
+    assert b"session.close" in close
+    if was_carried_out:
+        played.take(close)
+    played.lose()
+    played.connect()
+    assert played.history == [[3, 4]]
+    assert record.is_done
+    assert core.counters.recorded_tokens == 2
+    assert core.kept_tokens == 0
+
+
+def test_an_open_session_is_whole_again_after_the_service_was_killed(
+    core: DecodingCore, played: PlayedService
+) -> None:
+    add(core)
+    played.settle()
+    played.step(Step("a", [3]))
+    played.lose()
+    played.restart()
+    played.connect()
+    core.close_session("a", [4])
+    played.settle()
+    assert played.history == [[3, 4]]
+
+
+def test_a_sequence_id_makes_it_exactly_once_over_a_restart(
+    core: DecodingCore, played: PlayedService
+) -> None:
+    add(core, share="never", sequence_id="one")
+    played.settle()
+    played.step(Step("a", [3]))
+    core.close_session("a", [4])
+    while b"sequence.insert" not in (lines := core.outgoing(played.now)):
+        played.take(lines)
+        played.deliver()
+    played.take(lines)  # It is on disk, and nobody is told.
+    played.lose()
+    played.restart()
+    played.connect()
+    assert played.history == [[3, 4]]
+    assert played.ids == {"one": [3, 4]}
+
+
+def test_an_id_is_in_the_history_before_its_live_session_leaves_it(
+    core: DecodingCore, played: PlayedService
+) -> None:
+    add(core, sequence_id="one")
+    played.settle()
+    core.close_session("a", [3])
+    played.settle()
+    assert played.methods[-2:] == ["sequence.insert", "session.close"]
+    assert played.history == [[3]]
+    assert played.open == {}
+
+
+def test_what_an_ended_lease_recorded_becomes_prompt(
+    core: DecodingCore, played: PlayedService
+) -> None:
+    add(core)
+    played.settle()
+    played.step(Step("a", [3]))
+    played.history.append(played.open.pop("a")["output"])  # the lease ends
+    assert played.step(Step("a", [4])) == [[]]
+    played.settle()
+    (session,) = played.open.values()
+    assert (session["prompt"], session["output"]) == ([1, 2, 3], [4])
+    core.close_session("a")
+    played.settle()
+    assert played.history == [[3], [4]]
+
+
+def test_a_session_closed_while_the_service_is_down_is_recorded_later(core: DecodingCore) -> None:
+    record = add(core)
+    core.begin_step([Step("a", [3])])
+    core.close_session("a", [4])
+    assert core.counters.empty_because_down == 1
+    played = PlayedService(core)
+    played.connect()
+    assert played.history == [[3, 4]]
+    assert record.result is not None
+    assert record.result.recorded_tokens == 2
+
+
+def test_a_session_that_is_not_to_be_recorded_leaves_nothing(
+    core: DecodingCore, played: PlayedService
+) -> None:
+    add(core)
+    played.settle()
+    played.step(Step("a", [3]))
+    core.close_session("a", record=False)
+    played.settle()
+    assert (played.history, played.open) == ([], {})
+
+
+def test_a_private_session_leaves_the_history_and_goes_on(
+    core: DecodingCore, played: PlayedService
+) -> None:
+    add(core)
+    played.settle()
+    played.step(Step("a", [3]))
+    late = core.begin_step([Step("a", [4])])
+    played.take(late.lines)
+    core.make_private("a")
+    played.deliver()
+    played.settle()
+    (session,) = played.open.values()
+    assert (session["share"], session["output"]) == ("never", [3, 4])
+    core.close_session("a")
+    played.settle()
+    assert played.history == []
+
+
+def test_a_name_that_is_taken_is_changed(core: DecodingCore, played: PlayedService) -> None:
+    played.open["a"] = {"output": [], "share": "live"}
+    record = add(core)
+    played.settle()
+    assert record.state is State.OPEN
+    assert record.wire_name != "a"
+
+
+def test_a_refused_session_has_empty_drafts_and_is_still_recorded(
+    core: DecodingCore, played: PlayedService
+) -> None:
+    played.refuse["session.open"] = played.error("limit_exceeded", limit="sessions")
+    record = add(core)
+    played.settle()
+    assert record.refused
+    assert played.step(Step("a", [3])) == [[]]
+    core.close_session("a")
+    played.settle()
+    assert played.history == [[3]]
+
+
+def test_a_close_that_the_service_refuses_is_tried_again_and_given_up(
+    core: DecodingCore, played: PlayedService
+) -> None:
+    played.refuse["session.close"] = played.error("storage_full")
+    record = add(core)
+    played.settle()
+    core.close_session("a", [3])
+    for _ in range(CLOSE_ATTEMPTS_MAX + 1):
+        played.settle()
+        played.now += 1
+    assert record.is_done
+    assert played.methods.count("session.close") == CLOSE_ATTEMPTS_MAX
+    assert core.counters.dropped_tokens == 1
+
+
+def test_busy_says_when_to_try_again(core: DecodingCore, played: PlayedService) -> None:
+    played.refuse["session.close"] = played.error("busy", retry_after_ms=2000)
+    add(core)
+    played.settle()
+    core.close_session("a", [3])
+    played.settle()
+    played.refuse.clear()
+    played.now += 1.9
+    assert core.outgoing(played.now) == b""
+    played.now += 0.2
+    played.settle()
+    assert played.history == [[3]]
+
+
+def test_a_refused_line_applies_nothing_and_is_sent_again(
+    core: DecodingCore, played: PlayedService
+) -> None:
+    add(core)
+    played.settle()
+    played.refuse["session.step"] = played.error("busy", retry_after_ms=1)
+    assert played.step(Step("a", [3])) == [[]]
+    played.refuse.clear()
+    played.step(Step("a", [4]))
+    assert played.open["a"]["output"] == [3, 4]
+
+
+def test_a_long_backlog_goes_out_in_lines_that_stay_in_order(
+    core: DecodingCore, played: PlayedService
+) -> None:
+    add(core)
+    tokens = [2**31 - 2] * (3 * CATCH_UP_TOKENS_MAX + 1)
+    core.begin_step([Step("a", tokens[:-1])])
+    core.begin_step([Step("a", tokens[-1:])])
+    while lines := core.outgoing(played.now):
+        assert all(len(line) < ORDERED_LINE_BYTES_MAX for line in lines.splitlines())
+        played.take(lines)
+        played.deliver()
+    assert played.open["a"]["output"] == tokens
+    assert not core.has_work
+
+
+def test_a_large_step_is_cut_into_lines_that_stay_in_order(
+    core: DecodingCore, played: PlayedService
+) -> None:
+    names = [f"{'n' * 100}{number}" for number in range(1500)]
+    for name in names:
+        add(core, name)
+    played.settle()
+    call = core.begin_step([Step(name, [5]) for name in names])
+    lines = call.lines.splitlines()
+    assert len(lines) > 1
+    assert all(len(line) < ORDERED_LINE_BYTES_MAX for line in lines)
+    played.take(call.lines)
+    played.deliver()
+    assert all(draft.tokens == [7] for draft in call.drafts)
+
+
+def test_bounds_of_a_session(played: PlayedService) -> None:
+    core = DecodingCore(limits=DecodingLimits(session_tokens=5))
+    played = PlayedService(core)
+    played.connect()
+    add(core)
+    played.settle()
+    played.step(Step("a", [3, 4, 5]))
+    assert core.counters.dropped_sessions == 0
+    assert played.step(Step("a", [6])) == [[]]
+    assert (core.counters.dropped_sessions, core.counters.dropped_tokens) == (1, 1)
+    played.settle()
+    # What the service had of it is recorded.
+    assert played.history == [[3, 4, 5]]
+    assert core.kept_tokens == 0
+
+
+def test_bounds_of_all_sessions_while_the_service_is_down() -> None:
+    core = DecodingCore(limits=DecodingLimits(tokens=8))
+    add(core, "a")
+    add(core, "b")
+    core.begin_step([Step("a", [3, 4, 5, 6])])
+    assert core.kept_tokens == 8
+    core.begin_step([Step("b", [3])])
+    assert "b" not in core.records
+    assert core.counters.dropped_tokens == 1
+    assert core.kept_tokens == 6
+    assert DecodingCore(limits=DecodingLimits(sessions=0)).add_session("c", [1]).is_done
+
+
+def test_argument_errors_change_nothing(core: DecodingCore, played: PlayedService) -> None:
+    add(core)
+    played.settle()
+    for wrong in ([-1], [2**31 - 1], [2**40]):
+        with pytest.raises(ValueError, match="token ids"):
+            core.begin_step([Step("a", [3]), Step("a", wrong)])
+    with pytest.raises(TypeError):
+        core.begin_step([Step("a", ["x"])])
+    with pytest.raises(ValueError, match="open already"):
+        add(core)
+    with pytest.raises(ValueError, match="share"):
+        add(core, "b", share="sometimes")
+    for options in ({"max_tokens": -1}, {"min_probability": 1.5}, {"max_factor": -1.0}):
+        with pytest.raises(ValueError, match="expected"):
+            DraftOptions(**options)
+    assert played.open["a"]["output"] == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parents": [0]},
+        {"parents": [-2]},
+        {"parents": []},
+        {"tokens": [-1]},
+        {"probs": None},
+        {"tokens": None},
+    ],
+)
+def test_a_draft_that_leads_astray_ends_the_connection(
+    core: DecodingCore, played: PlayedService, change: dict[str, Any]
+) -> None:
+    add(core)
+    played.settle()
+    call = core.begin_step([Step("a", [3])])
+    played.take(call.lines)
+    played.answers[0]["result"]["drafts"] = [{**DRAFT, **change}]
+    with pytest.raises(MalformedAnswer):
+        played.deliver()
+    core.disconnected()
+    assert call.drafts[0].tokens == []
+    assert core.counters.malformed_answers == 1
+
+
+def test_answers_to_nothing_are_thrown_away(core: DecodingCore, played: PlayedService) -> None:
+    core.receive(b'{"jsonrpc":"2.0","id":9999,"result":{}}\n', played.now)
+    core.receive(b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700}}\n', played.now)
+    assert core.counters.unknown_answers == 2
+
+
+def test_lines_may_come_in_any_pieces() -> None:
+    lines = b'{"id":1,"result":{}}\n{"id":2,"result":{"a":"\xc3\xa9"}}\n'
+    for size in range(1, len(lines) + 1):
+        reader = LineReader()
+        read = [
+            identifier
+            for begin in range(0, len(lines), size)
+            for identifier, _, _ in reader.feed(lines[begin : begin + size])
+        ]
+        assert read == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"[]", b"7", b"{", b"{}", b'{"id":1}', b'{"id":"x","result":{}}', b'{"id":1,"result":[]}'],
+)
+def test_a_line_that_is_no_answer(line: bytes) -> None:
+    with pytest.raises(MalformedAnswer):
+        list(LineReader().feed(line + b"\n"))
+
+
+def test_a_line_that_is_too_long() -> None:
+    line = b'{"id":1,"result":{}}'
+    for bytes_max, is_taken in ((len(line), True), (len(line) - 1, False)):
+        for pieces in ([line + b"\n"], [line[:5], line[5:] + b"\n"]):
+            reader = LineReader(bytes_max)
+            if is_taken:
+                assert [answer for piece in pieces for answer in reader.feed(piece)]
+            else:
+                with pytest.raises(MalformedAnswer):
+                    [answer for piece in pieces for answer in reader.feed(piece)]
+    reader = LineReader(10)
+    with pytest.raises(MalformedAnswer):
+        list(reader.feed(b"x" * 12))
+
+
+def test_a_corpus_is_made_before_sessions_over_it_are_opened(core: DecodingCore) -> None:
+    core.ensure_corpus({"corpus": "demo"})
+    add(core)
+    played = PlayedService(core)
+    played.refuse["corpus.create"] = played.error("corpus_exists")
+    played.connect()
+    assert played.methods == ["server.info", "corpus.create", "session.open"]
+    assert core.corpus_error("demo") is not None
+    assert not core.has_work

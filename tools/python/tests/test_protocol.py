@@ -1,0 +1,299 @@
+"""Every method of the protocol against a real service, and access with tokens and TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from service import Service, reprise_binary
+
+import reprise
+from reprise import AsyncClient, Client, Output, Retention
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[Client]:
+    with Client(service.socket, deadline=2.0, open_deadline=10.0) as client:
+        yield client
+
+
+def test_server_and_health(client: Client) -> None:
+    info = client.server_info()
+    assert info.name == "reprise"
+    assert info.protocol == 1
+    assert info.limits["line_bytes"] > 0
+    assert info.uptime_s >= 0
+    assert client.is_live().ok
+    assert client.is_ready().ok
+    assert "reprise_" in client.metrics()
+
+
+def test_corpora(client: Client) -> None:
+    made = client.create_corpus(
+        "a", tokenizer="t", depth=32, retention=Retention(tokens=1000, age_s=60), durability_ms=50
+    )
+    assert (made.depth, made.tokenizer, made.durability, made.durability_ms) == (
+        32,
+        "t",
+        "interval",
+        50,
+    )
+    assert made.retention == Retention(tokens=1000, age_s=60)
+    with pytest.raises(reprise.CorpusExists) as caught:
+        client.create_corpus("a")
+    assert caught.value.code == -32002
+    assert caught.value.data["differences"][0] == "depth is 32, asked for 64"
+    client.create_corpus("b", tokenizer="t")
+    assert [stats.corpus for stats in client.corpora()] == ["a", "b"]
+    client.insert("a", [[1, 2, 3]], tokenizer="t")
+    with pytest.raises(reprise.TokenizerMismatch):
+        client.insert("a", [[1]], tokenizer="u")
+    merged = client.merge_corpus("a", "b")
+    assert (merged.sequences, merged.tokens) == (1, 3)
+    assert client.corpus_stats("b").tokens == 3
+    assert client.drop_corpus("a")
+    with pytest.raises(reprise.CorpusNotFound):
+        client.corpus_stats("a")
+
+
+def test_sequences(client: Client) -> None:
+    client.create_corpus("a")
+    inserted = client.insert("a", [Output([1, 2, 3], id="x"), [4, 5]])
+    assert (inserted.inserted, inserted.duplicates, inserted.tokens) == (2, 0, 5)
+    assert client.insert("a", [Output([1, 2, 3], id="x")]).duplicates == 1
+    with pytest.raises(reprise.Conflict) as caught:
+        client.insert("a", [Output([9], id="x")])
+    assert caught.value.data["id"] == "x"
+    forgotten = client.forget("a", ["x", "y"])
+    assert (forgotten.forgotten, forgotten.tokens, forgotten.missing) == (1, 3, 1)
+
+
+def test_snapshots(client: Client) -> None:
+    client.create_corpus("a")
+    client.insert("a", [[1, 2, 3]])
+    taken = client.create_snapshot("a", "monday")
+    assert (taken.corpus, taken.tokens) == ("a", 3)
+    assert client.snapshots() == client.snapshots("a") == [taken]
+    assert client.verify_snapshot("monday").digest == taken.digest
+    assert client.restore_snapshot("b", "monday").tokens == 3
+    with pytest.raises(reprise.CorpusExists):
+        client.restore_snapshot("b", "monday")
+    assert client.restore_snapshot("b", "monday", replace=True).tokens == 3
+    assert client.delete_snapshot("monday")
+    with pytest.raises(reprise.SnapshotNotFound):
+        client.verify_snapshot("monday")
+
+
+def test_sessions_and_drafts(client: Client) -> None:
+    client.create_corpus("a")
+    client.insert("a", [[5, 6, 7, 8]] * 2)
+    with client.open_session("a", [5, 6], name="s", ttl_s=60) as session:
+        assert session.is_open
+        draft = session.step()
+        assert (draft.tokens, draft.parents, draft.source) == ([7, 8], [-1, 0], "shared")
+        assert (draft.counts, draft.match_length, draft.score) == ([2, 2], 2, 2.0)
+        assert session.step([7]).tokens == [8]
+        assert len(session.step([], reprise.DraftOptions(max_tokens=0))) == 0
+    assert client.flush()
+    assert client.corpus_stats("a").tokens == 8 + 1
+    tree = client.speculate("a", [[5, 6], [99]], reprise.DraftOptions(tree=True))
+    assert [len(draft) for draft in tree] == [2, 0]
+    going_on = client.open_session("a", [5, 6, 7, 9], parent=session)
+    closed = going_on.close([1, 2], wait=10)
+    assert closed is not None
+    assert closed.recorded_tokens == 2
+    assert client.counters.timeouts == 0
+
+
+def test_a_batch_of_steps(client: Client) -> None:
+    client.create_corpus("a")
+    client.insert("a", [[5, 6, 7, 8]])
+    names = [client.open_session("a", [5]).name for _ in range(64)]
+    drafts = client.step({name: [6] for name in names})
+    assert [draft.tokens for draft in drafts] == [[7, 8]] * 64
+    assert client.step({"nobody": [1], names[0]: []})[0].tokens == []
+
+
+def test_anything_else_by_name(client: Client) -> None:
+    assert client.call("server.info")["protocol"] == 1
+    with pytest.raises(reprise.MethodNotFound):
+        client.call("server.dance")
+    with pytest.raises(reprise.InvalidParams) as caught:
+        client.call("speculate", {"corpus": "a", "context": [-1]})
+    assert caught.value.data["member"] == "params.context[0]"
+    with pytest.raises(reprise.SessionNotFound):
+        client.call("session.close", {"session": "nobody"})
+    with pytest.raises(reprise.LimitExceeded) as limit:
+        client.call("speculate", {"corpus": "a", "contexts": [[1]] * 4097})
+    assert limit.value.data["limit"] == "contexts"
+
+
+def test_arrays_of_numpy(client: Client) -> None:
+    np = pytest.importorskip("numpy")
+    client.create_corpus("a")
+    text = np.arange(1000, dtype=np.int64)
+    client.insert("a", [text, text[::2], np.array([1, 2], dtype=np.int32)])
+    session = client.open_session("a", text[:100].astype(np.int32))
+    draft = session.step(np.array([100, 101], dtype=np.int32))
+    assert draft.tokens_array().dtype == np.int32
+    assert draft.tokens[:2] == [102, 103]
+    for wrong in (np.zeros((2, 2), np.int32), np.array([-1]), np.array([1.5])):
+        with pytest.raises((ValueError, TypeError)):
+            session.step(wrong)
+
+
+def test_the_same_over_asyncio(service: Service) -> None:
+    async def run() -> None:
+        async with AsyncClient(service.socket, deadline=2.0, open_deadline=10.0) as client:
+            assert (await client.server_info()).protocol == 1
+            assert (await client.is_live()).ok
+            assert (await client.is_ready()).ok
+            assert "reprise_" in await client.metrics()
+            await client.create_corpus("a")
+            await client.insert("a", [Output([5, 6, 7, 8], id="x")])
+            async with await client.open_session("a", [5, 6]) as session:
+                assert (await session.step()).tokens == [7, 8]
+            assert await client.flush()
+            assert (await client.speculate("a", [[5, 6]]))[0].tokens == [7, 8]
+            assert [stats.corpus for stats in await client.corpora()] == ["a"]
+            await client.create_snapshot("a", "s")
+            assert len(await client.snapshots()) == 1
+            assert (await client.verify_snapshot("s")).tokens == 4
+            await client.restore_snapshot("b", "s")
+            assert (await client.merge_corpus("b", "a")).duplicates == 1
+            assert (await client.forget("a", ["x"])).forgotten == 1
+            assert await client.delete_snapshot("s")
+            assert await client.drop_corpus("b")
+            with pytest.raises(reprise.CorpusNotFound):
+                await client.corpus_stats("b")
+            answers = await asyncio.gather(
+                *(client.call("server.info") for _ in range(50)), client.corpus_stats("a")
+            )
+            assert len(answers) == 51
+
+    asyncio.run(run())
+
+
+def make_token(directory: Path, rights: str) -> str:
+    made = subprocess.run(
+        [
+            str(reprise_binary()),
+            "token",
+            "create",
+            "--access",
+            str(directory / "access.json"),
+            "--name",
+            rights.replace(",", "-"),
+            "--corpora",
+            "*",
+            "--rights",
+            rights,
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return made.stdout.strip()
+
+
+def test_access_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token, reader = make_token(tmp_path, "draft,insert"), make_token(tmp_path, "draft")
+    access = str(tmp_path / "access.json")
+    with Service("--access", access, directory=tmp_path) as service:
+        with Client(service.socket) as nobody, pytest.raises(reprise.Unauthorized):
+            nobody.corpora()
+        with Client(service.socket, token="x" * 43) as stranger:
+            with pytest.raises(reprise.Unauthorized):
+                stranger.server_info()
+            # Decoding goes on without drafts, and says why.
+            assert not stranger.open_session("a", [1], deadline=0.5).is_open
+            assert isinstance(stranger.last_error, reprise.Unauthorized)
+        with Client(service.socket, token=token, deadline=2.0) as client:
+            client.create_corpus("a")
+            with pytest.raises(reprise.Unauthorized) as caught:
+                client.drop_corpus("a")
+            assert "admin" in caught.value.data["needs"]
+            assert client.open_session("a", [1]).is_open
+            assert client.open_session("a", [1]).step([2]).tokens == []
+        (tmp_path / "token").write_text(reader + "\n")
+        monkeypatch.setenv("REPRISE_TOKEN_FILE", str(tmp_path / "token"))
+        monkeypatch.setenv("REPRISE_SOCKET", service.socket)
+        with Client(deadline=2.0) as client:
+            assert client.corpus_stats("a").corpus == "a"
+            refused = client.open_session("a", [1])
+            assert isinstance(refused.error, reprise.Unauthorized)
+            assert client.open_session("a", [1], share="never").is_open
+
+
+def test_tls(tmp_path: Path) -> None:
+    token = make_token(tmp_path, "draft,insert,admin")
+    certificate, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    command += " -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1"
+    subprocess.run(
+        [*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = ["--listen", f"127.0.0.1:{port}", "--access", str(tmp_path / "access.json")]
+    options += ["--tls-certificate", certificate, "--tls-key", key]
+    context = ssl.create_default_context(cafile=certificate)
+    with Service(*options, directory=tmp_path):
+        address = f"127.0.0.1:{port}"
+        with Client(address, token=token, tls=context, deadline=2.0) as client:
+            client.create_corpus("a")
+            client.insert("a", [[5, 6, 7]])
+            assert client.open_session("a", [*range(100, 8100), 5, 6]).step().tokens == [7]
+
+        async def run() -> None:
+            async with AsyncClient(address, token=token, tls=context, deadline=2.0) as client:
+                session = await client.open_session("a", [5, 6])
+                assert (await session.step()).tokens == [7]
+                assert (await client.corpus_stats("a")).tokens == 3
+
+        asyncio.run(run())
+        distrustful = ssl.create_default_context()
+        with (
+            Client(address, token=token, tls=distrustful) as client,
+            pytest.raises(reprise.Unavailable),
+        ):
+            client.server_info()
+
+
+def test_addresses() -> None:
+    assert reprise.Address.parse("/run/a:1").path == "/run/a:1"
+    assert reprise.Address.parse("unix:a:1").path == "a:1"
+    assert str(reprise.Address.parse("[::1]:7411")) == "[::1]:7411"
+    assert reprise.Address.parse("host:7411") == reprise.Address(host="host", port=7411)
+    for wrong in ("", "host:0", "host:65536"):
+        with pytest.raises(ValueError, match=r"address|port"):
+            reprise.Address.parse(wrong)
+    with pytest.raises(ValueError, match="encrypted"):
+        Client("/run/a", tls=ssl.create_default_context())
+
+
+def test_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REPRISE_SOCKET", raising=False)
+    with pytest.raises(ValueError, match="REPRISE_SOCKET"):
+        Client()
+
+
+def test_every_method_of_the_protocol_is_a_call() -> None:
+    """Against the description of the wire that stands beside the code."""
+    document = Path(__file__).resolve().parents[3] / "docs" / "protocol.md"
+    methods = {
+        name
+        for line in document.read_text().split("## Methods")[1].split("##")[0].splitlines()
+        if line.startswith("| `")
+        for name in line.split("|")[1].replace("`", "").replace(" ", "").split(",")
+    }
+    sources = Path(reprise.__file__).parent
+    code = "".join((sources / name).read_text() for name in ("calls.py", "decoding.py"))
+    assert {name for name in methods if json.dumps(name) not in code} == set()
