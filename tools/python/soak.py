@@ -2,69 +2,86 @@
 
     python soak.py --minutes 10
 
-It fails where a step raises, where one in a thousand is later than its deadline and a millisecond,
-or where anything that was accepted in a session which ended is not in the history afterwards.
+It fails where a step raises; where one in a thousand is later than its deadline and a
+millisecond, or than what the machine makes of a bare wait for as long and a millisecond; or where
+anything that was accepted in a session which ended is not in the history afterwards.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import multiprocessing
 import random
-import statistics
+import select
 import sys
-import threading
+import tempfile
 import time
+from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "benchmarks"))
 
 from service import Service
 
 from reprise import Client, Output
+from reprise.decoding import Share
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import Queue
 
 DEADLINE = 0.002
 #: What a step may take beyond its deadline, in all but one of a thousand.
 GRACE = 0.001
-#: Seconds of the model's own work between two steps.
-MODEL_SECONDS = 0.001
 SESSIONS = 8
 VOCABULARY = 64
 FLUSH_SECONDS = 60.0
 
 
-class Disturber(threading.Thread):
-    """Does to the service what happens to services."""
+@dataclasses.dataclass
+class Disturbed:
+    """A service to which happens what happens to services.
 
-    def __init__(self, service: Service, seed: int) -> None:
-        super().__init__(name="disturber", daemon=True)
-        self.service = service
-        self.ended = threading.Event()
-        self.done = dict.fromkeys(("kill", "stop", "pause"), 0)
-        self.failure: Exception | None = None
-        self._source = random.Random(seed)
+    That goes on in a process of its own: starting a process holds up all threads of the one that
+    does it, and steps would be late for it.
+    """
+
+    directory: Path
+    seed: int
+    ended: Event
+    """No more of it; the service is left running."""
+    finish: Event
+    settled: Event
+    counts: Queue[dict[str, int]]
 
     def run(self) -> None:
-        try:
-            while not self.ended.wait(self._source.uniform(0.5, 3.0)):
-                what = self._source.choice(list(self.done))
-                self.done[what] += 1
-                getattr(self.service, what)()
-                self.ended.wait(self._source.uniform(0.0, 1.0))
+        source = random.Random(self.seed)
+        done = dict.fromkeys(("kill", "stop", "pause"), 0)
+        with Service(directory=self.directory) as service:
+            self.settled.set()
+            while not self.ended.wait(source.uniform(0.5, 3.0)):
+                what = source.choice(list(done))
+                done[what] += 1
+                getattr(service, what)()
+                self.ended.wait(source.uniform(0.0, 1.0))
                 if what == "pause":
-                    self.service.resume()
+                    service.resume()
                 else:
-                    self.service.start()
-        except Exception as error:
-            self.failure = error
+                    service.start()
+            self.counts.put(done)
+            self.finish.wait()
 
 
 class Worker:
     """Decodes sessions one after the other, several at a time in one line."""
 
-    def __init__(self, client: Client, seed: int) -> None:
+    def __init__(self, client: Client, seed: int, share: Share) -> None:
+        self._share = share
         self.client = client
         self.finished: dict[str, list[int]] = {}
-        self.late: list[float] = []
+        self.steps: list[float] = []
+        self.waits: list[float] = []
         self.drafts = 0
         self.accepted = 0
         self._source = random.Random(seed)
@@ -76,7 +93,7 @@ class Worker:
         name = f"soak-{self._count}"
         prompt = [self._source.randrange(VOCABULARY) for _ in range(self._source.randrange(400))]
         self.client.open_session(
-            "soak", prompt, name=name, share="never", sequence_id=name, deadline=0.0
+            "soak", prompt, name=name, share=self._share, sequence_id=name, deadline=0.0
         )
         self._open[name] = []
 
@@ -90,10 +107,16 @@ class Worker:
             accept[name] = tokens
         begin = time.monotonic()
         drafts = self.client.step(accept)
-        self.late.append(time.monotonic() - begin)
+        self.steps.append(time.monotonic() - begin)
         self.drafts += sum(1 for draft in drafts if draft)
-        for name in [name for name in self._open if self._source.random() < 0.01]:
+        for name in [name for name in self._open if self._source.random() < 0.003]:
             self.end(name)
+
+    def wait(self) -> None:
+        """What the model takes: as long as a step may wait, to know what a bare wait is worth."""
+        begin = time.monotonic()
+        select.select([], [], [], DEADLINE)
+        self.waits.append(time.monotonic() - begin)
 
     def end(self, name: str) -> None:
         self.finished[name] = self._open.pop(name)
@@ -117,55 +140,75 @@ def missing(client: Client, finished: dict[str, list[int]]) -> list[str]:
     return lost
 
 
+def percentiles(seconds: list[float]) -> dict[str, float]:
+    """In milliseconds."""
+    ordered = sorted(seconds)
+    places = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
+    found = {name: ordered[int(len(ordered) * place)] * 1e3 for name, place in places.items()}
+    return found | {"longest": ordered[-1] * 1e3}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    parser.add_argument("--share", choices=("never", "live"), default="never")
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}, {arguments.minutes} minutes", flush=True)
     violations: list[str] = []
-    with Service() as service, Client(service.socket) as client:
-        client.create_corpus("soak")
-        client.deadline = DEADLINE
-        worker = Worker(client, arguments.seed)
-        disturber = Disturber(service, arguments.seed + 1)
-        disturber.start()
-        until = time.monotonic() + arguments.minutes * 60
-        try:
-            while time.monotonic() < until:
-                worker.step()
-                time.sleep(MODEL_SECONDS)
-            worker.end_all()
-        except Exception as error:
-            violations.append(f"decoding raised {error!r}")
-        disturber.ended.set()
-        disturber.join()
-        if disturber.failure is not None:
-            raise disturber.failure
-        if not client.flush(FLUSH_SECONDS):
-            violations.append(f"something is still deferred after {FLUSH_SECONDS} s")
-        lost = missing(client, worker.finished)
-        if lost:
-            violations.append(f"{len(lost)} outputs are not in the history: {lost[:5]}")
-        stats = client.corpus_stats("soak")
-        tokens = sum(map(len, worker.finished.values()))
-        if (stats.sequences, stats.tokens) != (len(worker.finished), tokens):
-            violations.append(
-                f"the history has {stats.sequences} sequences of {stats.tokens} tokens, "
-                f"expected {len(worker.finished)} of {tokens}"
-            )
-        counters = client.counters.snapshot()
-    taken = sorted(worker.late)
-    p999 = taken[int(len(taken) * 0.999)]
-    if p999 > DEADLINE + GRACE:
-        violations.append(f"p99.9 of a step is {p999 * 1e3:.2f} ms")
-    p50, p99 = statistics.median(taken), taken[int(len(taken) * 0.99)]
-    print(
-        f"{len(taken)} steps of {SESSIONS} sessions: p50 {p50 * 1e3:.3f} ms, p99 {p99 * 1e3:.3f}, "
-        f"p99.9 {p999 * 1e3:.3f}, longest {taken[-1] * 1e3:.3f} (deadline {DEADLINE * 1e3:g})"
-    )
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory(prefix="reprise-soak-") as name:
+        disturbed = Disturbed(
+            directory=Path(name),
+            seed=arguments.seed + 1,
+            ended=context.Event(),
+            finish=context.Event(),
+            settled=context.Event(),
+            counts=context.Queue(),
+        )
+        process = context.Process(target=disturbed.run)
+        process.start()
+        disturbed.settled.wait(60)
+        with Client(disturbed.directory / "reprise.sock") as client:
+            client.create_corpus("soak")
+            client.deadline = DEADLINE
+            worker = Worker(client, arguments.seed, arguments.share)
+            until = time.monotonic() + arguments.minutes * 60
+            try:
+                while time.monotonic() < until:
+                    worker.step()
+                    worker.wait()
+                worker.end_all()
+            except Exception as error:
+                violations.append(f"decoding raised {error!r}")
+            disturbed.ended.set()
+            done = disturbed.counts.get(timeout=120)
+            if not client.flush(FLUSH_SECONDS):
+                violations.append(f"something is still deferred after {FLUSH_SECONDS} s")
+            lost = missing(client, worker.finished)
+            if lost:
+                violations.append(f"{len(lost)} outputs are not in the history: {lost[:5]}")
+            stats = client.corpus_stats("soak")
+            tokens = sum(map(len, worker.finished.values()))
+            found, expected = (stats.sequences, stats.tokens), (len(worker.finished), tokens)
+            # What is shared live is recorded by a stop as well; see "Exactly once" in the README.
+            if found != expected and (arguments.share == "never" or found < expected):
+                violations.append(
+                    f"the history has {found[0]} sequences of {found[1]} tokens, "
+                    f"expected {expected[0]} of {expected[1]}"
+                )
+            counters = client.counters.snapshot()
+        disturbed.finish.set()
+        process.join()
+    steps, waits = percentiles(worker.steps), percentiles(worker.waits)
+    for what, taken in (("steps", steps), ("bare waits", waits)):
+        print(f"{what}: " + ", ".join(f"{name} {ms:.3f} ms" for name, ms in taken.items()))
+    # A machine that has other work makes everything late, so the wait for nothing is the measure.
+    allowed = max(DEADLINE * 1e3, waits["p99.9"]) + GRACE * 1e3
+    if steps["p99.9"] > allowed:
+        violations.append(f"p99.9 of a step is {steps['p99.9']:.2f} ms, allowed {allowed:.2f}")
     print(f"{worker.drafts} drafts, {len(worker.finished)} sessions, {tokens} tokens; ", end="")
-    print(", ".join(f"{count} x {what}" for what, count in disturber.done.items()))
+    print(", ".join(f"{count} x {what}" for what, count in done.items()))
     print(", ".join(f"{name} {value}" for name, value in counters.as_dict().items() if value))
     for violation in violations:
         print(f"VIOLATION: {violation}")

@@ -87,7 +87,9 @@ class Service:
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
+        """Returns when it stands still."""
         self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         self.process.send_signal(signal.SIGCONT)

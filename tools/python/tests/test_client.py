@@ -7,6 +7,7 @@ import json
 import os
 import threading
 import time
+from array import array
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ from service import Service
 import reprise
 from reprise import AsyncClient, Client, Output, Step
 from reprise.aio import AsyncSession
+from reprise.decoding import DecodingCore, DraftCall
+from reprise.prefetch import Prefetch, draft_below, likeliest_path
 from reprise.results import Draft
 
 FakeMaker = Callable[[Callable[[bytes], "bytes | None"]], FakeService]
@@ -167,13 +170,16 @@ def test_ordinary_calls_say_what_is_wrong(fake: FakeMaker) -> None:
 
 
 def test_a_late_answer_to_an_ordinary_call_is_not_taken_for_the_next(fake: FakeMaker) -> None:
-    first = threading.Event()
+    held: dict[int, bytes] = {}
 
     def answer(data: bytes) -> bytes:
-        if not first.is_set():
-            first.set()
+        # A connection has a thread. Its first request is answered with the second.
+        connection = threading.get_ident()
+        if not held:
+            held[connection] = data
             return b""
-        return answers(data, lambda request: {"result": {"method": request["method"]}})
+        lines = held.pop(connection, b"") + data
+        return answers(lines, lambda request: {"result": {"method": request["method"]}})
 
     service = fake(answer)
     client = Client(service.path)
@@ -415,8 +421,22 @@ def test_prefetch(service: Service) -> None:
     asyncio.run(run())
 
 
+def test_a_guess_holds_for_what_was_expected_alone() -> None:
+    core = DecodingCore()
+    record = core.add_session("a", [1])
+    call = DraftCall(1)
+    call.drafts = [Draft([7, 8], [-1, 0], [1.0, 1.0], [1, 1], 2.0, 3, "shared")]
+    guess = Prefetch(output_tokens=0, expected=array("i", [5, 6]), call=call)
+    came_true = guess.draft_after(record, array("i", [5, 6, 7]))
+    assert came_true is not None
+    assert came_true.tokens == [8]
+    for accepted in ([5, 6, 9], [5, 7], [7], [5, 9, 7], [5, 6], [5, 6, 7, 8]):
+        assert guess.draft_after(record, array("i", accepted)) is None
+    record.output.append(4)  # It is about another place.
+    assert guess.draft_after(record, array("i", [5, 6, 7])) is None
+
+
 def test_prefetch_of_a_tree() -> None:
-    from reprise.prefetch import draft_below, likeliest_path
 
     draft = Draft(
         tokens=[1, 2, 3, 4, 5],

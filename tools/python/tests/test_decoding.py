@@ -216,6 +216,22 @@ def test_a_close_whose_answer_was_lost_is_recorded_once(
     assert core.kept_tokens == 0
 
 
+def test_a_close_that_a_killed_service_lost_is_recorded_by_the_next(
+    core: DecodingCore, played: PlayedService
+) -> None:
+    add(core)
+    played.settle()
+    played.step(Step("a", [3]))
+    core.close_session("a")
+    assert b"session.close" in core.outgoing(played.now)
+    played.lose()
+    played.now += 10
+    played.restart()
+    played.now += 10
+    played.connect()
+    assert played.history == [[3]]
+
+
 def test_an_open_session_is_whole_again_after_the_service_was_killed(
     core: DecodingCore, played: PlayedService
 ) -> None:
@@ -307,8 +323,11 @@ def test_a_private_session_leaves_the_history_and_goes_on(
     played.step(Step("a", [3]))
     late = core.begin_step([Step("a", [4])])
     played.take(late.lines)
-    core.make_private("a")
+    record = core.make_private("a")
+    assert record is not None
     played.deliver()
+    # What the old session on the service has says nothing about the new one.
+    assert (record.sent, record.acked) == (0, 0)
     played.settle()
     (session,) = played.open.values()
     assert (session["share"], session["output"]) == ("never", [3, 4])
