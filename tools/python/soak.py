@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "benchmarks"))
 from service import Service
 
 from reprise import Client, Output
-from reprise.decoding import Share
+from reprise.options import Share
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue

@@ -18,8 +18,9 @@ from service import Service
 import reprise
 from reprise import AsyncClient, Client, Output, Step
 from reprise.aio import AsyncSession
-from reprise.decoding import DecodingCore, DraftCall
+from reprise.decoding import DecodingCore
 from reprise.prefetch import Prefetch, draft_below, likeliest_path
+from reprise.records import DraftCall
 from reprise.results import Draft
 
 FakeMaker = Callable[[Callable[[bytes], "bytes | None"]], FakeService]
@@ -170,15 +171,16 @@ def test_ordinary_calls_say_what_is_wrong(fake: FakeMaker) -> None:
 
 
 def test_a_late_answer_to_an_ordinary_call_is_not_taken_for_the_next(fake: FakeMaker) -> None:
-    held: dict[int, bytes] = {}
+    # A connection has a thread; the first one's first request is answered with its second.
+    connection = threading.local()
+    is_first = threading.Event()
 
     def answer(data: bytes) -> bytes:
-        # A connection has a thread. Its first request is answered with the second.
-        connection = threading.get_ident()
-        if not held:
-            held[connection] = data
+        if not is_first.is_set():
+            is_first.set()
+            connection.held = data
             return b""
-        lines = held.pop(connection, b"") + data
+        lines = getattr(connection, "held", b"") + data
         return answers(lines, lambda request: {"result": {"method": request["method"]}})
 
     service = fake(answer)

@@ -7,16 +7,10 @@ from typing import Any
 
 import pytest
 
-from reprise.decoding import (
-    CATCH_UP_TOKENS_MAX,
-    CLOSE_ATTEMPTS_MAX,
-    DecodingCore,
-    DecodingLimits,
-    DraftOptions,
-    State,
-    Step,
-)
+from reprise.decoding import CATCH_UP_TOKENS_MAX, CLOSE_ATTEMPTS_MAX, DecodingCore
 from reprise.errors import MalformedAnswer
+from reprise.options import DecodingLimits, DraftOptions, Step
+from reprise.records import State
 from reprise.wire import ORDERED_LINE_BYTES_MAX, LineReader
 
 DRAFT = {

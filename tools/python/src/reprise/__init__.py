@@ -5,7 +5,6 @@ from .aio import AsyncClient, AsyncSession
 from .calls import Output
 from .client import Client, Session
 from .counters import Counters
-from .decoding import DecodingLimits, DraftOptions, Step
 from .errors import (
     Busy,
     Closed,
@@ -32,6 +31,7 @@ from .errors import (
     Unauthorized,
     Unavailable,
 )
+from .options import DecodingLimits, DraftOptions, Step
 from .results import (
     Corpus,
     CorpusStats,

@@ -17,19 +17,7 @@ from .address import Address, Endpoint, prepare_tcp
 from .backoff import Backoff
 from .client import CONNECT_SECONDS, IDLE_LOOK_SECONDS
 from .counters import Counters
-from .decoding import (
-    DEFAULT_OPTIONS,
-    NO_DRAFT,
-    DecodingCore,
-    DecodingLimits,
-    DraftCall,
-    DraftOptions,
-    SessionRecord,
-    Share,
-    State,
-    Step,
-    steps_of,
-)
+from .decoding import DecodingCore
 from .errors import (
     Closed,
     DeadlineExceeded,
@@ -38,7 +26,9 @@ from .errors import (
     RepriseError,
     Unavailable,
 )
+from .options import DEFAULT_OPTIONS, NO_DRAFT, DecodingLimits, DraftOptions, Share, Step, steps_of
 from .prefetch import Prefetch
+from .records import DraftCall, SessionRecord, State
 from .results import (
     Corpus,
     CorpusStats,

@@ -18,18 +18,7 @@ from . import calls
 from .address import Address, Endpoint
 from .backoff import Backoff
 from .counters import Counters
-from .decoding import (
-    DEFAULT_OPTIONS,
-    DecodingCore,
-    DecodingLimits,
-    DraftCall,
-    DraftOptions,
-    SessionRecord,
-    Share,
-    State,
-    Step,
-    steps_of,
-)
+from .decoding import DecodingCore
 from .errors import (
     Closed,
     DeadlineExceeded,
@@ -38,6 +27,8 @@ from .errors import (
     RepriseError,
     Unavailable,
 )
+from .options import DEFAULT_OPTIONS, DecodingLimits, DraftOptions, Share, Step, steps_of
+from .records import DraftCall, SessionRecord, State
 from .results import (
     Corpus,
     CorpusStats,

@@ -38,8 +38,8 @@ from collections.abc import Hashable, KeysView
 from typing import TYPE_CHECKING, Any
 
 from .client import Client, Session
-from .decoding import NO_DRAFT, DraftOptions, Step
 from .errors import RepriseError
+from .options import NO_DRAFT, DraftOptions, Step
 from .results import Draft, Retention
 from .tokens import token_array
 

@@ -28,24 +28,24 @@ its whole output until the service says that the output is history.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import uuid
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .counters import Counters
 from .errors import Busy, Conflict, MalformedAnswer, RepriseError, ServiceError, SessionNotFound
-from .results import EMPTY_DRAFT, Draft, SessionClosed
+from .options import DEFAULT_OPTIONS, NO_DRAFT, DecodingLimits, DraftOptions, Share, Step
+from .records import CorpusRecord, DraftCall, Entry, SessionRecord, Stale, State
+from .results import Draft, SessionClosed
 from .tokens import jsonable, token_array
 from .wire import ORDERED_LINE_BYTES_MAX, LineReader, request_line
 
 if TYPE_CHECKING:
     from .tokens import TokenIDs
 
-Share: TypeAlias = Literal["live", "close", "never"]
 
 #: Accepted tokens in one line that catches up. With eleven bytes a token it is an ordered line.
 CATCH_UP_TOKENS_MAX = 4096
@@ -63,260 +63,7 @@ PARENTS_MAX = 256
 AGE_SLACK_SECONDS = 0.002
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class DraftOptions:
-    """What draft is wanted. At a match of length m it has at most
-    min(max_tokens, ⌊m · max_factor + max_offset⌋) tokens.
-
-    Raises:
-        ValueError: Something is out of the range that the service takes.
-    """
-
-    max_tokens: int = 32
-    max_factor: float = 1.0
-    max_offset: float = 0.0
-    min_probability: float = 0.1
-    tree: bool = False
-    params: Mapping[str, Any] = dataclasses.field(init=False, repr=False, compare=False)
-    """What differs from the defaults, as requests have it."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.max_tokens < 2**31:
-            raise ValueError(f"max_tokens is {self.max_tokens}, expected at least 0")
-        if not 0 <= self.max_factor <= 1e6:
-            raise ValueError(f"max_factor is {self.max_factor}, expected 0…1e6")
-        if not -1e6 <= self.max_offset <= 1e6:
-            raise ValueError(f"max_offset is {self.max_offset}, expected -1e6…1e6")
-        if not 0 <= self.min_probability <= 1:
-            raise ValueError(f"min_probability is {self.min_probability}, expected 0…1")
-        params: dict[str, Any] = {}
-        if self.max_tokens != 32:
-            params["max_tokens"] = self.max_tokens
-        if self.max_factor != 1.0:
-            params["max_factor"] = self.max_factor
-        if self.max_offset != 0.0:
-            params["max_offset"] = self.max_offset
-        if self.min_probability != 0.1:
-            params["min_probability"] = self.min_probability
-        if self.tree:
-            params["tree"] = True
-        object.__setattr__(self, "params", params)
-
-
-DEFAULT_OPTIONS = DraftOptions()
-#: Tells what was accepted, and wants nothing.
-NO_DRAFT = DraftOptions(max_tokens=0)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class DecodingLimits:
-    """How much a client keeps of its sessions, four bytes a token.
-
-    A session that goes past a bound is let go of: what the service has of it is recorded, the rest
-    is counted as dropped, and its drafts are empty from then on.
-    """
-
-    sessions: int = 4096
-    session_tokens: int = 1 << 20
-    """In the prompt and the output of one session."""
-    tokens: int = 32 << 20
-    """In those of all sessions."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Step:
-    """One session's part of a decoding step: every token that joined its output since the last
-    one, drafted ones that the model accepted and its own, and what draft is wanted."""
-
-    session: str
-    accept: TokenIDs = ()
-    options: DraftOptions | None = None
-
-
-class State(enum.Enum):
-    UNOPENED = enum.auto()
-    """Nothing is under way. There may be sessions of earlier connections to discard first."""
-    DISCARDING = enum.auto()
-    OPENING = enum.auto()
-    OPEN = enum.auto()
-    CLOSING = enum.auto()
-    INSERTING = enum.auto()
-    DONE = enum.auto()
-    """The output is history, or given up; the text is let go of."""
-
-
-@dataclasses.dataclass(slots=True)
-class _Stale:
-    """What may be left on the service of a session whose connection was lost."""
-
-    name: str
-    was_open: bool
-    """The service had answered that it was open."""
-    close_was_sent: bool
-    """It was to be closed and recorded."""
-    connected_at: float
-
-
-class SessionRecord:
-    """All that is known of one session."""
-
-    __slots__ = (
-        "acked",
-        "closing",
-        "corpus",
-        "error",
-        "failures",
-        "generation",
-        "in_flight",
-        "is_inserted",
-        "is_on_service",
-        "is_recorded",
-        "name",
-        "not_before",
-        "on_change",
-        "output",
-        "parent",
-        "prompt",
-        "refused",
-        "result",
-        "sent",
-        "sent_before",
-        "sequence_id",
-        "share",
-        "stale",
-        "state",
-        "ttl_s",
-        "wire_name",
-    )
-
-    def __init__(
-        self,
-        name: str,
-        corpus: str,
-        prompt: array[int],
-        *,
-        share: Share,
-        ttl_s: int | None,
-        parent: str | None,
-        sequence_id: str | None,
-    ) -> None:
-        self.name = name
-        self.corpus = corpus
-        self.prompt = prompt
-        self.output: array[int] = array("i")
-        self.share = share
-        self.ttl_s = ttl_s
-        self.parent = parent
-        self.sequence_id = sequence_id
-        self.state = State.UNOPENED
-        #: The name it has on the service, another one each time it is opened.
-        self.wire_name = name
-        self.generation = 0
-        #: Tokens of `output` that were sent in this generation, and that the service said it has.
-        self.sent = 0
-        self.acked = 0
-        #: Tokens of `output` that were sent in an earlier one.
-        self.sent_before = 0
-        self.in_flight = False
-        #: The connection may have it open under `wire_name`.
-        self.is_on_service = False
-        self.stale: list[_Stale] = []
-        #: The caller has closed it.
-        self.closing = False
-        self.is_recorded = True
-        #: The output is history under `sequence_id`.
-        self.is_inserted = False
-        self.result: SessionClosed | None = None
-        #: The service would not open it, and why.
-        self.refused = False
-        self.error: RepriseError | None = None
-        self.failures = 0
-        self.not_before = 0.0
-        #: Called when `state` or `refused` changes.
-        self.on_change: Callable[[], None] | None = None
-
-    @property
-    def tokens(self) -> int:
-        return len(self.prompt) + len(self.output)
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether its output is to be history when it is closed."""
-        is_shared = self.share != "never" or self.sequence_id is not None
-        return self.is_recorded and is_shared and len(self.output) > 0
-
-    @property
-    def is_done(self) -> bool:
-        return self.state is State.DONE
-
-    @property
-    def is_settled(self) -> bool:
-        """Nothing more is to be waited for by one who opened it."""
-        return self.refused or self.state in (State.OPEN, State.DONE)
-
-
-class DraftCall:
-    """Drafts that are awaited: a place for each that was asked for, empty until it comes."""
-
-    __slots__ = ("awaited", "drafts", "is_late", "lines", "missing", "on_done")
-
-    def __init__(self, count: int) -> None:
-        self.drafts: list[Draft] = [EMPTY_DRAFT] * count
-        self.awaited = 0
-        """Lines that are not answered."""
-        self.missing = 0
-        """Drafts in these."""
-        self.is_late = False
-        """Nobody waits any more."""
-        self.lines = b""
-        """What is to be sent for it."""
-        self.on_done: Callable[[], None] | None = None
-
-    def sent(self, drafts: int) -> None:
-        """A line that asks for so many drafts is under way."""
-        self.awaited += 1
-        self.missing += drafts
-
-    def answered(self, drafts: int) -> None:
-        self.awaited -= 1
-        self.missing -= drafts
-        if self.awaited == 0 and self.on_done is not None:
-            self.on_done()
-
-
 _Handler: TypeAlias = "Callable[[Any, RepriseError | None], None]"
-
-
-@dataclasses.dataclass(slots=True)
-class _Entry:
-    """One session's part of a line that was sent."""
-
-    place: int
-    """Where its draft belongs."""
-    record: SessionRecord
-    generation: int
-    total: int
-    """Tokens of the output that the service has when it has carried this out."""
-    params: dict[str, Any]
-
-    @property
-    def is_current(self) -> bool:
-        """The session was not opened anew meanwhile."""
-        return self.record.generation == self.generation
-
-
-@dataclasses.dataclass(slots=True)
-class _Corpus:
-    """A corpus that is made where it is not there."""
-
-    class State(enum.Enum):
-        WANTED = enum.auto()
-        CREATING = enum.auto()
-        SETTLED = enum.auto()
-
-    params: dict[str, Any]
-    state: State = State.WANTED
-    error: RepriseError | None = None
 
 
 class _Phase(enum.Enum):
@@ -351,7 +98,7 @@ class DecodingCore:
         self._busy: dict[SessionRecord, None] = {}
         self._long_opens = 0
         self._kept_tokens = 0
-        self._corpora: dict[str, _Corpus] = {}
+        self._corpora: dict[str, CorpusRecord] = {}
         self._parents: OrderedDict[str, str] = OrderedDict()
         self._connected_at = 0.0
         self._service_started = 0.0
@@ -374,7 +121,9 @@ class DecodingCore:
         return (
             self._phase is _Phase.GREETING
             or bool(self._busy)
-            or any(corpus.state is not _Corpus.State.SETTLED for corpus in self._corpora.values())
+            or any(
+                corpus.state is not CorpusRecord.State.SETTLED for corpus in self._corpora.values()
+            )
         )
 
     @property
@@ -411,7 +160,7 @@ class DecodingCore:
         self._late_speculations = 0
         self._long_opens = 0
         for corpus in self._corpora.values():
-            corpus.state = _Corpus.State.WANTED
+            corpus.state = CorpusRecord.State.WANTED
         for record in self.records.values():
             self._lose(record)
         for call, drafts in calls.values():
@@ -430,7 +179,7 @@ class DecodingCore:
 
     def _leave_stale(self, record: SessionRecord) -> None:
         record.stale.append(
-            _Stale(
+            Stale(
                 record.wire_name,
                 was_open=record.state is not State.OPENING,
                 close_was_sent=record.state is State.CLOSING,
@@ -503,13 +252,13 @@ class DecodingCore:
     def ensure_corpus(self, params: Mapping[str, Any]) -> None:
         """Has a corpus made before sessions over it are opened, on each connection. One that stands
         with other settings is taken as it is."""
-        self._corpora[params["corpus"]] = _Corpus(dict(params))
+        self._corpora[params["corpus"]] = CorpusRecord(dict(params))
 
-    def _create(self, corpus: _Corpus) -> bytes:
-        corpus.state = _Corpus.State.CREATING
+    def _create(self, corpus: CorpusRecord) -> bytes:
+        corpus.state = CorpusRecord.State.CREATING
 
         def on_answer(result: Any, error: RepriseError | None) -> None:
-            corpus.state = _Corpus.State.SETTLED
+            corpus.state = CorpusRecord.State.SETTLED
             corpus.error = error
 
         return self._request("corpus.create", corpus.params, on_answer)
@@ -519,9 +268,13 @@ class DecodingCore:
         known = self._corpora.get(corpus)
         return None if known is None else known.error
 
+    @staticmethod
+    def _is_settled(corpus: CorpusRecord) -> bool:
+        return corpus.state is CorpusRecord.State.SETTLED
+
     def _is_awaited(self, corpus: str) -> bool:
         known = self._corpora.get(corpus)
-        return known is not None and known.state is not _Corpus.State.SETTLED
+        return known is not None and not self._is_settled(known)
 
     # Sessions.
 
@@ -667,7 +420,7 @@ class DecodingCore:
         counters = self.counters
         counters.steps += len(steps)
         can_send = can_send and self.is_ready and len(self._pending) < PENDING_MAX
-        entries: list[_Entry] = []
+        entries: list[Entry] = []
         for place, (step, tokens) in enumerate(zip(steps, accepted, strict=True)):
             record = self.records.get(step.session)
             if record is None or record.closing:
@@ -693,17 +446,15 @@ class DecodingCore:
         call.lines = self._step_lines(call, entries)
         return call
 
-    def _entry(
-        self, place: int, record: SessionRecord, total: int, options: DraftOptions
-    ) -> _Entry:
+    def _entry(self, place: int, record: SessionRecord, total: int, options: DraftOptions) -> Entry:
         accept = record.output[record.sent : total]
         self.counters.resent_tokens += max(0, min(total, record.sent_before) - record.sent)
         record.in_flight = True
         record.sent = total
         params = {"session": record.wire_name, "accept": jsonable(accept), **options.params}
-        return _Entry(place, record, record.generation, total, params)
+        return Entry(place, record, record.generation, total, params)
 
-    def _step_lines(self, call: DraftCall, entries: list[_Entry]) -> bytes:
+    def _step_lines(self, call: DraftCall, entries: list[Entry]) -> bytes:
         """Lines that are short enough to be carried out in order."""
         if not entries:
             return b""
@@ -723,7 +474,7 @@ class DecodingCore:
         return line
 
     def _on_step(
-        self, call: DraftCall, entries: list[_Entry], result: Any, error: RepriseError | None
+        self, call: DraftCall, entries: list[Entry], result: Any, error: RepriseError | None
     ) -> None:
         for entry in entries:
             if entry.is_current:
@@ -854,7 +605,7 @@ class DecodingCore:
         lines = [
             self._create(corpus)
             for corpus in self._corpora.values()
-            if corpus.state is _Corpus.State.WANTED
+            if corpus.state is CorpusRecord.State.WANTED
         ]
         size = 0
         for record in list(self._busy):
@@ -975,7 +726,7 @@ class DecodingCore:
         )
 
     def _on_discarded(
-        self, record: SessionRecord, stale: _Stale, error: RepriseError | None
+        self, record: SessionRecord, stale: Stale, error: RepriseError | None
     ) -> None:
         record.state = State.UNOPENED
         if isinstance(error, Busy):
@@ -1036,17 +787,3 @@ class DecodingCore:
         is_final = isinstance(error, Conflict) or record.failures >= CLOSE_ATTEMPTS_MAX
         if is_final:
             self._give_up(record, error)
-
-
-def steps_of(
-    steps: Mapping[str, TokenIDs] | Iterable[Step], options: DraftOptions | None
-) -> list[Step]:
-    """One step a session, each with its own options or the common ones."""
-    if isinstance(steps, Mapping):
-        return [Step(session, accept, options) for session, accept in steps.items()]
-    if options is None:
-        return list(steps)
-    return [
-        step if step.options is not None else Step(step.session, step.accept, options)
-        for step in steps
-    ]

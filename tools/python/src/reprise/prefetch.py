@@ -15,7 +15,9 @@ from __future__ import annotations
 import dataclasses
 from array import array
 
-from .decoding import DecodingCore, DraftCall, DraftOptions, SessionRecord
+from .decoding import DecodingCore
+from .options import DraftOptions
+from .records import DraftCall, SessionRecord
 from .results import EMPTY_DRAFT, Draft
 
 #: Tokens of the context that are sent: no corpus keeps longer patterns.
