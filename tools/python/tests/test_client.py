@@ -24,10 +24,10 @@ from reprise.records import DraftCall
 from reprise.results import Draft
 
 FakeMaker = Callable[[Callable[[bytes], "bytes | None"]], FakeService]
-#: A step that has no answer returns at its deadline. A loaded machine may be later than it should;
-#: the soak measures how much.
+#: A step that has no answer returns at its deadline. How much later a machine makes it is not for a
+#: test: the soak measures that.
 DEADLINE = 0.02
-LATE_MAX = 0.25
+LATE_MAX = 5.0
 
 
 def answers(data: bytes, answer: Callable[[dict[str, Any]], dict[str, Any] | None]) -> bytes:
