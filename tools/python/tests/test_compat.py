@@ -172,6 +172,12 @@ def test_history_outlives_cache_and_service(service: Service, client: Client) ->
     other.close()
 
 
+def test_what_the_simulator_looks_into(cache: SuffixDecodingCache) -> None:
+    assert cache.flush()
+    assert cache._global_tree.check_integrity() == ""
+    assert cache._global_tree.estimate_memory() > 0
+
+
 def test_a_service_that_is_not_there() -> None:
     cache = SuffixDecodingCache(address="/nowhere/reprise.sock")
     tell(cache, "a", [], [1, 2, 3])

@@ -160,6 +160,11 @@ class SuffixDecodingCache:
         return self._client
 
     @property
+    def _global_tree(self) -> _GlobalTree:
+        """What the original's simulator reaches for."""
+        return _GlobalTree(self._client, self._corpus)
+
+    @property
     def max_tree_depth(self) -> int:
         return self._max_tree_depth
 
@@ -326,6 +331,23 @@ class SuffixDecodingCache:
     def close(self) -> None:
         """Ends the client; active requests are recorded."""
         self._client.close()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _GlobalTree:
+    """The shared history, as far as the original's simulator looks into it. As ordinary calls do,
+    these raise where there is no service."""
+
+    client: Client
+    corpus: str
+
+    def check_integrity(self) -> str:
+        """What is damaged; empty where all is well."""
+        return "; ".join(self.client.corpus_stats(self.corpus).damage)
+
+    def estimate_memory(self) -> int:
+        """Bytes that the service keeps in memory."""
+        return self.client.corpus_stats(self.corpus).bytes_in_memory
 
 
 class _Remover:
