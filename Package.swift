@@ -92,8 +92,8 @@ let package = Package(
     .executableTarget(
       name: "reprise-bench",
       dependencies: [
-        "CAllocationCounter", "CorpusStore", "Drafting", "RepriseClient", "SuffixIndex",
-        "ToolSupport", "WireProtocol",
+        "CAllocationCounter", "CorpusStore", "Drafting", "HostileClients", "RepriseClient",
+        "SuffixIndex", "ToolSupport", "WireProtocol",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -122,6 +122,11 @@ let package = Package(
 
     // The oracle is a module of its own, so that every test suite is held to the same slow answer.
     .target(name: "Oracle", path: "Tests/Oracle", swiftSettings: rules),
+    // Clients that are hostile or broken: tested for what they are answered, measured for what they
+    // cost others.
+    .target(
+      name: "HostileClients", dependencies: ["WireProtocol"], path: "Tests/HostileClients",
+      swiftSettings: rules),
     .testTarget(name: "LMDBTests", dependencies: ["LMDB"], swiftSettings: rules),
     .testTarget(
       name: "SuffixIndexTests", dependencies: ["SuffixIndex", "Oracle"], swiftSettings: rules),
@@ -136,8 +141,8 @@ let package = Package(
     .testTarget(
       name: "TreeServiceTests",
       dependencies: [
-        "CAllocationCounter", "CorpusStore", "Drafting", "RepriseClient", "TreeService",
-        "WireProtocol",
+        "CAllocationCounter", "CorpusStore", "Drafting", "HostileClients", "Oracle",
+        "RepriseClient", "TreeService", "WireProtocol",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),

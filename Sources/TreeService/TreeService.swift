@@ -1,4 +1,5 @@
 import CorpusStore
+import Dispatch
 import Foundation
 import Logging
 import NIOCore
@@ -132,6 +133,10 @@ public final class TreeService: Sendable {
     await connections.closeAll()
     await withCheckedContinuation { continuation in
       responder.closeSessions(endingBy: .distantFuture) { continuation.resume() }
+    }
+    // Also for clients that have gone.
+    await withCheckedContinuation { continuation in
+      responder.workElsewhere.notify(queue: .global()) { continuation.resume() }
     }
     try await group.shutdownGracefully()
     for file in socketFiles { file.remove() }

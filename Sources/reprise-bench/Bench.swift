@@ -23,7 +23,10 @@ struct Run: AsyncParsableCommand {
   @Option(help: "Directory for stores.") var work: String
   @Option(help: "Commit that is measured.") var commit = "unknown"
   @Option(help: "Write the figures here, as JSON.") var json: String?
-  @Option(help: "Draw history.svg and retention.svg in this directory.") var plots: String?
+  @Option(help: "Draw history.svg and retention.svg, and write hostile.md, in this directory.")
+  var plots: String?
+  @Option(help: "Of hostile clients, only those whose names contain this; may be given again.")
+  var client: [String] = []
   @Option(help: "Only benchmarks whose names begin like this; may be given again.")
   var only: [String] = []
 
@@ -46,6 +49,8 @@ struct Run: AsyncParsableCommand {
       if wanted("snapshots") { try await SnapshotBenchmark(setting).run(&report) }
       if wanted("retention") { try await RetentionBenchmark(setting).run(&report, &retention) }
     }
+    var hostile: String?
+    if wanted("hostile") { hostile = try HostileBenchmark(setting, clients: client).run(&report) }
     if wanted("allocations") { try AllocationBenchmark(setting).run(&report) }
 
     if let json {
@@ -57,11 +62,12 @@ struct Run: AsyncParsableCommand {
       try Data(report.json(machine: machine)).write(to: URL(fileURLWithPath: json))
     }
     if let plots {
-      func write(_ svg: String, _ name: String) throws {
-        try Data(svg.utf8).write(to: URL(fileURLWithPath: "\(plots)/\(name).svg"))
+      func write(_ text: String, _ name: String) throws {
+        try Data(text.utf8).write(to: URL(fileURLWithPath: "\(plots)/\(name)"))
       }
-      if !history.isEmpty { try write(history.svg(), "history") }
-      if !retention.isEmpty { try write(retention.svg(), "retention") }
+      if !history.isEmpty { try write(history.svg(), "history.svg") }
+      if !retention.isEmpty { try write(retention.svg(), "retention.svg") }
+      if let hostile { try write(hostile, "hostile.md") }
     }
   }
 

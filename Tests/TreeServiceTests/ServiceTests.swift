@@ -343,4 +343,23 @@ import WireProtocol
     second.close()
     try await fixture.stop()
   }
+
+  /// Event loops had ended when what a client had asked for came back to them, after it had gone.
+  @Test func theEndWaitsForWhatGoneClientsAskedFor() async throws {
+    let fixture = try await ServiceFixture()
+    let connection = try RawConnection(fixture.socket)
+    let insert = SequenceInsert(
+      corpus: "c", sequences: [sequence((0..<300_000).map { $0 % 1000 })])
+    var writer = JSONWriter()
+    Request(id: .number(1), call: .sequenceInsert(insert)).write(to: &writer)
+    connection.send(String(decoding: writer.bytes, as: UTF8.self))
+    // Requests begin in their order.
+    #expect(connection.ask(.healthLive).contains("true"))
+    connection.close()
+    await fixture.client.close()
+    try await fixture.service.stop()
+    #expect(try fixture.store.corpus(named: "c")?.stats().sequences == 1)
+    fixture.store.close()
+    try FileManager.default.removeItem(atPath: fixture.directory)
+  }
 }

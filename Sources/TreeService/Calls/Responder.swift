@@ -1,4 +1,5 @@
 import CorpusStore
+import Dispatch
 import Drafting
 import Logging
 import NIOCore
@@ -26,6 +27,9 @@ package final class Responder: Sendable {
   /// Reads long lines. Not the thread of prompts: a line of steps must not wait for those.
   private let lines = WorkQueue(background: "reprise-lines")
   private let longLines: LongLineReader
+  /// What is worked on for connections by other threads. It comes back to their event loops, so these
+  /// must not end before it has.
+  let workElsewhere = DispatchGroup()
 
   package init(
     _ store: Store, _ options: ServiceOptions, _ logger: Logger

@@ -1,3 +1,4 @@
+import Dispatch
 import NIOCore
 import WireProtocol
 
@@ -76,7 +77,10 @@ extension ConnectionHandler {
     lineIsBeingRead = true
     let loop = context.eventLoop
     let bound = NIOLoopBound((handler: self, context: context), eventLoop: loop)
+    let work = responder.workElsewhere
+    work.enter()
     responder.readLong(line) { requests in
+      defer { work.leave() }
       loop.execute {
         let (handler, context) = bound.value
         handler.lineIsBeingRead = false
@@ -176,7 +180,10 @@ extension ConnectionHandler {
   ) -> Responder.Completion {
     let loop = context.eventLoop
     let bound = NIOLoopBound((handler: self, context: context, ticket: ticket), eventLoop: loop)
+    let work = responder.workElsewhere
+    work.enter()
     return { result in
+      defer { work.leave() }
       loop.execute {
         let (handler, context, ticket) = bound.value
         handler.finishLater(ticket, result, context)

@@ -1,0 +1,257 @@
+import Foundation
+import HostileClients
+import WireProtocol
+
+/// What hostile and heavy clients cost a worker beside them.
+///
+/// The service has one core and one event loop, which all clients share. The clients have the other
+/// core, where the worker always comes first: hostile threads run at SCHED_IDLE, so that what the worker
+/// waits for is the service. It takes a step each half millisecond; windows without and with the other
+/// clients follow each other.
+struct HostileBenchmark {
+  private let setting: Setting
+  private let parts: [String]
+
+  private static let windows = 4
+  private static let stepsAWindow = 800
+  private static let hostileThreads = 2
+
+  /// - Parameter clients: Parts of the names of those that are measured; none for all.
+  init(_ setting: Setting, clients: [String]) {
+    self.setting = setting
+    parts = clients
+  }
+
+  /// - Returns: The tables of docs/operations.md.
+  func run(_ report: inout Report) throws -> String {
+    report.begin("A worker's steps beside hostile clients: p99 to that without them")
+    try Self.keepToCore("1")
+    defer { try? Self.keepToCore("0-\(ProcessInfo.processInfo.activeProcessorCount - 1)") }
+    var text = ""
+    for (title, clients) in [("does", HostileClient.all), ("is", HostileClient.heavy)] {
+      text += "| what it \(title) | is answered | p99 beside / alone | ratio |\n|---|---|---|---|\n"
+      for service in [HostileClient.Service.open, .guarded] {
+        let wanted = clients.filter { client in
+          client.service == service
+            && (parts.isEmpty || parts.contains { client.name.contains($0) })
+        }
+        if wanted.isEmpty { continue }
+        let served = try HostileService(setting, isGuarded: service == .guarded)
+        for client in wanted { text += try measure(client, served, &report) }
+        served.stop()
+      }
+      text += "\n"
+    }
+    return text
+  }
+
+  private func measure(
+    _ client: HostileClient, _ served: HostileService, _ report: inout Report
+  ) throws -> String {
+    let worker = try Worker(served)
+    var (alone, beside) = (Times(), Times())
+    var outcomes: [String: Int] = [:]
+    for _ in 0..<Self.windows {
+      worker.run(Self.stepsAWindow, into: &alone)
+      let hostile = Hostile(client, served.target, threads: Self.hostileThreads)
+      worker.run(Self.stepsAWindow, into: &beside)
+      for outcome in hostile.stop() { outcomes[outcome, default: 0] += 1 }
+      // What is left to do when they have gone is not the next window's.
+      usleep(20_000)
+    }
+    worker.end()
+    let (before, after) = (alone.quantile(0.99), beside.quantile(0.99))
+    report.add(
+      "\(client.name): \(Report.text(before)) µs, then \(Report.text(after)) µs", after / before,
+      "times", .atMost(2))
+    let unexpected = outcomes.filter { $0.key != "\(client.answered)" }
+    if !unexpected.isEmpty || outcomes.isEmpty { print("    was answered \(outcomes)") }
+    return
+      "| \(client.name) | \(client.answered) | \(Self.millis(after)) / \(Self.millis(before)) ms "
+      + "| \(Report.text(after / before)) |\n"
+  }
+
+  private static func millis(_ micros: Double) -> String { Report.text(micros / 1000) }
+
+  /// Keeps this process, as it is and with all threads that it makes, to some cores.
+  private static func keepToCore(_ cores: String) throws {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/taskset")
+    process.arguments = ["-acp", cores, "\(ProcessInfo.processInfo.processIdentifier)"]
+    process.standardOutput = FileHandle.nullDevice
+    try process.run()
+    process.waitUntilExit()
+  }
+}
+
+/// `reprise serve` on core 0 with one event loop, a history for the worker and one for the others.
+private struct HostileService {
+  let process: ChildProcess
+  let target: Target
+  /// Recorded outputs that the worker's session writes.
+  let outputs: [[Int32]]
+  let workersToken: String?
+
+  /// Limits that are reached within a window, or by two threads at once.
+  private static let limits = [
+    "line_seconds": 1, "answer_seconds": 1, "idle_seconds": 5, "connections": 4096,
+    "sessions": 8192, "corpora": 64,
+  ]
+
+  init(_ setting: Setting, isGuarded: Bool) throws {
+    let directory = try setting.emptyStore(isGuarded ? "guarded" : "hostile")
+    try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+    guard let trace = setting.traceNames.first else { throw BenchError("no trace") }
+    let all = try setting.records(trace).map(\.output).filter { $0.count > 3 }
+    outputs = Array(all.suffix(all.count / 4))
+    var limits = Limits()
+    for limit in Limit.all {
+      limits[keyPath: limit.keyPath] = Self.limits[limit.name] ?? limits[keyPath: limit.keyPath]
+    }
+    let socket = "\(directory)/s"
+    var arguments = [
+      "serve", "--store", "\(directory)/store", "--socket", socket, "--threads", "1",
+      "--log-level", "critical",
+    ]
+    for (name, value) in Self.limits { arguments += ["--limit", "\(name)=\(value)"] }
+    var tokens: [String] = []
+    if isGuarded {
+      tokens = try [Target.corpus, Target.othersCorpus, "*"].map {
+        try Self.makeToken(setting, directory, for: $0)
+      }
+      arguments += ["--access", "\(directory)/access.json"]
+    }
+    target = Target(socket: socket, limits: limits, directory: directory, token: tokens.first)
+    workersToken = tokens.isEmpty ? nil : tokens[1]
+    process = try ChildProcess.serving(setting.reprise, arguments, socket: socket, core: 0)
+    try Self.fill(socket, Array(all.prefix(all.count / 2)), tokens.last)
+  }
+
+  private static func makeToken(
+    _ setting: Setting, _ directory: String, for corpora: String
+  ) throws -> String {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: setting.reprise)
+    process.arguments = [
+      "token", "create", "--access", "\(directory)/access.json", "--name",
+      corpora == "*" ? "all" : corpora, "--corpora", corpora, "--rights", "draft,insert,admin",
+    ]
+    let output = Pipe()
+    process.standardOutput = output
+    try process.run()
+    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    return text.trimmingCharacters(in: .whitespacesAndNewlines)
+  }
+
+  /// A million tokens at most. What the others insert does not grow without end.
+  private static func fill(_ socket: String, _ outputs: [[Int32]], _ token: String?) throws {
+    guard let connection = LineSocket(socket) else { throw BenchError("no connection") }
+    func ask(_ call: Call) throws {
+      let answer = connection.text(connection.exchange(requestLine(call)).length)
+      if !answer.contains("\"result\"") { throw BenchError(answer) }
+    }
+    if let token { try ask(.serverAuthenticate(ServerAuthenticate(token: token))) }
+    var prey = CorpusCreate(corpus: Target.corpus)
+    prey.retention.tokens = 1 << 21
+    try ask(.corpusCreate(prey))
+    try ask(.corpusCreate(CorpusCreate(corpus: Target.othersCorpus)))
+    var tokens = 0
+    for output in outputs where tokens < 1_000_000 {
+      tokens += output.count
+      for corpus in [Target.corpus, Target.othersCorpus] {
+        try ask(
+          .sequenceInsert(SequenceInsert(corpus: corpus, sequences: [.init(tokens: output)])))
+      }
+    }
+  }
+
+  func stop() { process.stop() }
+}
+
+/// Steps one session, each half millisecond, or when the step before it is done.
+private final class Worker {
+  private let connection: LineSocket
+  private let lines: [[UInt8]]
+  private var next = 0
+
+  private static let paceNanoseconds = 500_000
+
+  init(_ served: HostileService) throws {
+    guard let connection = LineSocket(served.target.socket) else {
+      throw BenchError("no connection")
+    }
+    self.connection = connection
+    if let token = served.workersToken {
+      _ = connection.exchange(requestLine(.serverAuthenticate(ServerAuthenticate(token: token))))
+    }
+    let open = SessionOpen(corpus: Target.othersCorpus, session: "w", prompt: [], share: .never)
+    _ = connection.exchange(requestLine(.sessionOpen(open)))
+    lines = served.outputs.flatMap { output in
+      stride(from: 0, to: output.count - 3, by: 3).map { start in
+        var step = SessionStep()
+        step.append(session: "w", accept: Array(output[start..<(start + 3)]))
+        return requestLine(.sessionStep(step))
+      }
+    }
+  }
+
+  func run(_ steps: Int, into times: inout Times) {
+    var due = nanoseconds()
+    for _ in 0..<steps {
+      due = max(nanoseconds(), due + Self.paceNanoseconds)
+      var time = timespec(tv_sec: due / 1_000_000_000, tv_nsec: due % 1_000_000_000)
+      unsafe clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nil)
+      times.add(connection.exchange(lines[next % lines.count]).nanoseconds)
+      next += 1
+    }
+  }
+
+  func end() {
+    _ = connection.exchange(requestLine(.sessionClose(SessionClose(session: "w", record: false))))
+  }
+}
+
+/// Threads that do something hostile again and again.
+private final class Hostile: @unchecked Sendable {
+  // @unchecked Sendable: what changes is guarded by `condition`.
+  private let condition = NSCondition()
+  private var isStopping = false
+  private var threads: Int
+  private var outcomes: [String] = []
+
+  /// SCHED_IDLE of linux/sched.h: whoever else wants the core has it at once.
+  private static let idle: Int32 = 5
+
+  init(_ client: HostileClient, _ target: Target, threads: Int) {
+    self.threads = threads
+    for _ in 0..<threads {
+      Thread.detachNewThread { [self] in
+        var parameters = sched_param()
+        unsafe sched_setscheduler(0, Self.idle, &parameters)
+        repeat {
+          let outcome = Result { try client.perform(target) }
+          condition.withLock {
+            switch outcome {
+            case .success(let outcome): outcomes.append("\(outcome)")
+            case .failure(let error): outcomes.append("\(error)")
+            }
+          }
+        } while !condition.withLock({ isStopping })
+        condition.withLock {
+          self.threads -= 1
+          condition.signal()
+        }
+      }
+    }
+  }
+
+  /// Returns all that came of it, when nobody does it any more.
+  func stop() -> [String] {
+    condition.withLock {
+      isStopping = true
+      while threads > 0 { condition.wait() }
+      return outcomes
+    }
+  }
+}

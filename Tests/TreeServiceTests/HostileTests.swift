@@ -1,0 +1,251 @@
+import CorpusStore
+import Drafting
+import Foundation
+import HostileClients
+import Logging
+import Oracle
+import Testing
+import WireProtocol
+
+@testable import TreeService
+
+/// Whatever one client does, it is answered as docs/operations.md says, and who works beside it gets
+/// every answer, byte for byte.
+@Suite(.serialized) struct HostileTests {
+  @Test(arguments: HostileClient.all + HostileClient.heavy)
+  func hurtsNobody(_ client: HostileClient) async throws {
+    let prey = try await Prey(client.service)
+    let neighbour = try Neighbour(prey)
+    let outcome = Result { try client.perform(prey.target) }
+    let steps = try neighbour.stop()
+    #expect(throws: Never.self) { try outcome.get() }
+    if case .success(let outcome) = outcome {
+      #expect(outcome == client.answered, "\(client): \(outcome)")
+    }
+    #expect(steps > 0)
+    // And who comes afterwards is served.
+    let after = try Neighbour(prey)
+    #expect(try after.stop() > 0)
+    try await prey.stop()
+  }
+
+  @Test func theyHaveNamesOfTheirOwn() {
+    #expect(HostileClient.all.count >= 50)
+    #expect(Set(HostileClient.all.map(\.name)).count == HostileClient.all.count)
+  }
+
+  /// The table tells them all, in their order, with what they are answered.
+  @Test func theTableIsTheList() throws {
+    let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .appendingPathComponent("../../docs/operations.md")
+    let text = try String(contentsOf: file, encoding: .utf8)
+    let section = try #require(text.components(separatedBy: "\n## Hostile clients\n").last)
+    let rows = section.components(separatedBy: "\n## ")[0].split(separator: "\n")
+      .drop { !$0.hasPrefix("| what it does") }.dropFirst(2).prefix { $0.hasPrefix("|") }
+      .map { $0.split(separator: "|").prefix(2).map { $0.trimmingCharacters(in: .whitespaces) } }
+    let expected = HostileClient.all.map { [$0.name, "\($0.answered)"] }
+    #expect(rows.count == expected.count)
+    for (row, expected) in zip(rows, expected) { #expect(row == expected) }
+  }
+}
+
+/// A service with bounds that are reached soon, and what hostile clients look for.
+private final class Prey {
+  let directory = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
+  let store: Store
+  let service: TreeService
+  let target: Target
+  let neighboursToken: String?
+
+  /// The neighbour's history.
+  static let history: [[Int32]] = {
+    var generator = SeededGenerator(seed: 1)
+    return (0..<8).map { _ in generator.tokens(count: 80, alphabet: 9) }
+  }()
+  static let depth = 12
+
+  init(_ kind: HostileClient.Service) async throws {
+    try FileManager.default.createDirectory(
+      atPath: directory, withIntermediateDirectories: true)
+    store = try Store(path: directory + "/store")
+    let others = try store.createCorpus(
+      named: Target.othersCorpus, CorpusSettings(depth: Self.depth))
+    try others.insert(Self.history.map { NewSequence(tokens: $0) })
+    try store.createCorpus(named: Target.corpus, CorpusSettings()).insert([
+      NewSequence(tokens: (0..<500).map { $0 % 60 })
+    ])
+    var options = ServiceOptions(.unixSocket(path: directory + "/s"))
+    options.limits = Self.limits
+    var token: String?
+    if kind == .guarded {
+      options.accessFile = directory + "/access.json"
+      token = "rp_hostile"
+      neighboursToken = "rp_neighbour"
+      for (token, corpus) in [("rp_hostile", Target.corpus), ("rp_neighbour", Target.othersCorpus)]
+      {
+        try AccessFile.add(
+          AccessFile.Entry(
+            grant: Grant(
+              name: corpus, corpora: [CorpusPattern(corpus)].compactMap { $0 },
+              rights: try Rights(names: ["draft", "insert", "admin"])),
+            digest: TokenDigest(token: token)),
+          to: directory + "/access.json")
+      }
+    } else {
+      neighboursToken = nil
+    }
+    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    service = try await TreeService.start(store, options, logger: logger)
+    target = Target(
+      socket: directory + "/s", limits: options.limits, directory: directory, token: token)
+  }
+
+  private static var limits: Limits {
+    var limits = Limits()
+    limits.lineBytesMax = 4 << 20
+    limits.contextTokensMax = 1 << 16
+    limits.promptTokensMax = 1 << 16
+    limits.sequenceTokensMax = 1 << 16
+    limits.sequencesMax = 1 << 12
+    limits.acceptTokensMax = 1 << 12
+    limits.forgetIDsMax = 1 << 12
+    limits.draftTokensMax = 256
+    limits.contextsMax = 1 << 10
+    limits.connectionsMax = 2000
+    limits.lineSecondsMax = 1
+    limits.answerSecondsMax = 1
+    limits.idleSecondsMax = 5
+    limits.corporaMax = 6
+    limits.connectionSessionsMax = 40
+    limits.connectionSessionTokensMax = 1 << 18
+    return limits
+  }
+
+  func stop() async throws {
+    try await service.stop()
+    store.close()
+    try FileManager.default.removeItem(atPath: directory)
+  }
+}
+
+/// A worker that steps a session of its own all the time, and compares each answer with the oracle's.
+private final class Neighbour: @unchecked Sendable {
+  // @unchecked Sendable: what both threads use is guarded by `condition`.
+  private let condition = NSCondition()
+  private var isStopping = false
+  private var steps = 0
+  private var difference: String?
+  private var hasEnded = false
+
+  /// A request and its answer, without newlines.
+  private struct Exchange {
+    let request: String
+    let answer: String
+  }
+
+  private static let output: [Int32] = {
+    var generator = SeededGenerator(seed: 2)
+    return generator.tokens(count: 120, alphabet: 9)
+  }()
+
+  /// One session's steps.
+  private static let exchanges: [Exchange] = {
+    let shared = NGramOracle(depth: Prey.depth, sequences: Prey.history)
+    let prompt = Array(Prey.history[3][20..<40])
+    var written = prompt
+    var exchanges = [
+      exchange(
+        .sessionOpen(
+          SessionOpen(
+            corpus: Target.othersCorpus, session: "n", prompt: prompt, share: .never)),
+        SessionOpened(session: "n", promptTokens: prompt.count, reusedTokens: 0))
+    ]
+    for start in stride(from: 0, to: output.count, by: 3) {
+      let accepted = Array(output[start..<min(start + 3, output.count)])
+      written += accepted
+      var naive = NaiveDrafter()
+      naive.tree = start % 2 == 1
+      naive.minProbability = 0.2
+      let local = NGramOracle(depth: Prey.depth, sequences: [written])
+      let draft = Draft(naive.draft(local: local, shared: shared, context: written))
+      var step = SessionStep()
+      step.append(
+        session: "n", accept: accepted,
+        options: DraftOptions(minProbability: naive.minProbability, tree: naive.tree))
+      exchanges.append(
+        exchange(.sessionStep(step), DraftList(drafts: [.success(draft)])))
+    }
+    exchanges.append(
+      exchange(
+        .sessionClose(SessionClose(session: "n", record: false)),
+        SessionClosed(recordedTokens: 0, order: nil)))
+    return exchanges
+  }()
+
+  private static func exchange(_ call: Call, _ result: some WireResult) -> Exchange {
+    var request = JSONWriter()
+    Request(id: .number(1), call: call).write(to: &request)
+    var answer = JSONWriter()
+    answer.result(.number(1), result)
+    return Exchange(
+      request: String(decoding: request.bytes, as: UTF8.self),
+      answer: String(decoding: answer.bytes, as: UTF8.self))
+  }
+
+  init(_ prey: Prey) throws {
+    let connection = try RawConnection(prey.target.socket)
+    if let token = prey.neighboursToken {
+      let answer = connection.ask(.serverAuthenticate(ServerAuthenticate(token: token)))
+      #expect(answer.contains("\"result\""))
+    }
+    // It is there before the hostile client is.
+    run(connection, Self.exchanges)
+    Thread.detachNewThread { [self] in
+      while !condition.withLock({ isStopping || difference != nil }) {
+        run(connection, Self.exchanges)
+      }
+      connection.close()
+      condition.withLock {
+        hasEnded = true
+        condition.signal()
+      }
+    }
+  }
+
+  private func run(_ connection: RawConnection, _ exchanges: [Exchange]) {
+    for exchange in exchanges {
+      connection.send(exchange.request)
+      let answer = connection.line()
+      condition.withLock {
+        steps += 1
+        if answer != exchange.answer, difference == nil {
+          difference = "\(answer ?? "no answer")\ninstead of\n\(exchange.answer)"
+        }
+      }
+    }
+  }
+
+  /// Returns how often it was answered since it began.
+  func stop() throws -> Int {
+    condition.withLock {
+      isStopping = true
+      while !hasEnded { condition.wait() }
+      if let difference { Issue.record("a neighbour was answered \(difference)") }
+      return steps
+    }
+  }
+}
+
+extension Draft {
+  /// The oracle's, as the service would send it.
+  fileprivate init(_ naive: NaiveDraft) {
+    self.init()
+    tokens = naive.tokens
+    parents = naive.parents
+    probs = naive.probs
+    counts = naive.counts
+    score = naive.score
+    matchLength = naive.matchLength
+    source = naive.isLocal ? .local : .shared
+  }
+}
