@@ -18,11 +18,12 @@ struct Reprise: AsyncParsableCommand {
         reprise speculate --corpus qwen3-coder --tree 5 6 7
         xz -dc trace.jsonl.xz | reprise replay --warm 1000 --eval 200 -
         reprise snapshot create --corpus qwen3-coder
+        reprise top
         reprise check --store ./history
       """,
     version: repriseVersion,
     subcommands: [
       Serve.self, Insert.self, Forget.self, SpeculateCommand.self, CorpusCommand.self,
-      SnapshotCommand.self, TokenCommand.self, Check.self, Replay.self, Sample.self,
+      SnapshotCommand.self, Top.self, TokenCommand.self, Check.self, Replay.self, Sample.self,
     ])
 }
