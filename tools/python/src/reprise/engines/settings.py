@@ -1,0 +1,89 @@
+"""What an engine's operator sets: the environment that reaches every worker process."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import math
+import os
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..decoding import Share
+
+logger = logging.getLogger("reprise")
+
+CORPUS_NAME_CHARACTERS_MAX = 64
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How an engine uses its history. A value that cannot be read is said once, and the default
+    is taken: an engine must not stay down because of its drafter."""
+
+    corpus: str | None = None
+    """`REPRISE_CORPUS`; the model's name where it is not set."""
+    share: Share = "live"
+    """`REPRISE_SHARE`: when tokens join the history that all workers share."""
+    deadline: float = 0.005
+    """`REPRISE_DEADLINE_MS`: how long a step waits for its drafts."""
+    open_deadline: float = 0.020
+    """`REPRISE_OPEN_DEADLINE_MS`: how long a step waits for new requests' prompts to be indexed."""
+    idle: float = 60.0
+    """`REPRISE_IDLE_S`: a request that no step has held for so long is closed and recorded."""
+
+    @staticmethod
+    def from_environment(environment: Mapping[str, str] = os.environ) -> EngineSettings:
+        defaults = EngineSettings()
+
+        def seconds(name: str, unit: float, default: float) -> float:
+            text = environment.get(name, "")
+            if not text:
+                return default
+            try:
+                value = float(text) * unit
+            except ValueError:
+                value = -1.0
+            if not 0 <= value < math.inf:
+                logger.warning(
+                    "reprise: %s is %r, expected a number; %g s is used", name, text, default
+                )
+                return default
+            return value
+
+        share: Share = defaults.share
+        match environment.get("REPRISE_SHARE", ""):
+            case "live" | "close" | "never" as known:
+                share = known
+            case "":
+                pass
+            case unknown:
+                # What was to be kept apart must not be shared because of a misspelling.
+                share = "never"
+                logger.warning(
+                    "reprise: REPRISE_SHARE is %r, expected live, close or never; "
+                    "nothing is shared",
+                    unknown,
+                )
+        return EngineSettings(
+            corpus=environment.get("REPRISE_CORPUS") or None,
+            share=share,
+            deadline=seconds("REPRISE_DEADLINE_MS", 1e-3, defaults.deadline),
+            open_deadline=seconds("REPRISE_OPEN_DEADLINE_MS", 1e-3, defaults.open_deadline),
+            idle=seconds("REPRISE_IDLE_S", 1.0, defaults.idle),
+        )
+
+
+def corpus_name(model: str) -> str:
+    """A corpus's name for a model: `Qwen/Qwen3-8B` becomes `Qwen-Qwen3-8B`.
+
+    A name that is too long ends in a hash, so that two models never share one by its being cut.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", model).lstrip(".-") or "model"
+    if len(name) > CORPUS_NAME_CHARACTERS_MAX:
+        digest = hashlib.sha256(model.encode()).hexdigest()[:8]
+        name = f"{name[: CORPUS_NAME_CHARACTERS_MAX - 9]}-{digest}"
+    return name

@@ -1,0 +1,371 @@
+"""Reprise in vLLM: `--speculative-config '{"method": "suffix"}'` drafts from the shared history.
+
+There are two doors, and no fork.
+
+**The plugin** (`register`, found by vLLM through the entry point group `vllm.general_plugins`).
+vLLM's suffix proposer takes its cache from the package arctic-inference. Where `REPRISE_SOCKET` is
+set and that package is not installed, the plugin stands in for it. When vLLM then makes its
+proposer in a worker, the proposer's `propose` is replaced by one that sends the whole batch in one
+line; should a later vLLM have another `propose`, its own goes on with `reprise.compat`, one call a
+request. A wrapper around the model runner's `_update_states` hears which requests have finished.
+
+**The class** (`RepriseProposer`, for `{"method": "custom_class", "model":
+"reprise.engines.vllm.RepriseProposer"}`). It uses only what vLLM offers for custom proposers, which
+is experimental and does not say which request a row of the batch is; see `RowNames`.
+
+Only the rank whose drafts vLLM takes asks for any (`Ranks`), so a history has every output once.
+Drafts are verified by the model: none of this changes what is generated.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import inspect
+import logging
+import os
+import sys
+import time
+import types
+from collections.abc import Iterable, Sequence
+from importlib.machinery import ModuleSpec
+from typing import TYPE_CHECKING, Any
+
+from ..decoding import DraftOptions
+from ..results import Draft
+from .batch import BatchDrafter, Row, make_drafter
+from .settings import EngineSettings, corpus_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+logger = logging.getLogger("reprise")
+
+ARCTIC = "arctic_inference"
+ARCTIC_SUFFIX = "arctic_inference.suffix_decoding"
+VLLM_SUFFIX = "vllm.v1.spec_decode.suffix_decoding"
+VLLM_RUNNER = "vllm.v1.worker.gpu_model_runner"
+
+#: Tokens at a row's end that its name is found by: no corpus keeps longer patterns.
+NAMING_TOKENS = 128
+
+
+# The plugin.
+
+
+def register() -> None:
+    """What vLLM calls in each of its processes, possibly more than once.
+
+    It does nothing without `REPRISE_SOCKET`, and nothing where arctic-inference is installed unless
+    `REPRISE_OVERRIDE_ARCTIC=1`. It imports no part of vLLM.
+    """
+    if not os.environ.get("REPRISE_SOCKET"):
+        return
+    if getattr(sys.modules.get(ARCTIC_SUFFIX), "is_reprise", False):
+        return
+    is_installed = importlib.util.find_spec(ARCTIC) is not None
+    if is_installed and os.environ.get("REPRISE_OVERRIDE_ARCTIC") != "1":
+        logger.warning(
+            "reprise: arctic-inference is installed and will be used for suffix decoding; "
+            "REPRISE_OVERRIDE_ARCTIC=1 uses Reprise"
+        )
+        return
+    if not is_installed:
+        _add_module(ARCTIC, is_package=True)
+    module = _add_module(ARCTIC_SUFFIX)
+    module.__dict__.update(is_reprise=True, SuffixDecodingCache=suffix_decoding_cache)
+    logger.info("reprise: suffix decoding drafts from %s", os.environ["REPRISE_SOCKET"])
+
+
+def _add_module(name: str, *, is_package: bool = False) -> types.ModuleType:
+    module = types.ModuleType(name, "Stands in for arctic-inference; see reprise.engines.vllm.")
+    # `find_spec`, by which vLLM looks whether the package is there, wants one.
+    module.__spec__ = ModuleSpec(name, None, is_package=is_package)
+    if is_package:
+        module.__path__ = []
+    sys.modules[name] = module
+    return module
+
+
+def suffix_decoding_cache(max_tree_depth: int = 64, max_cached_requests: int = -1) -> Any:
+    """What vLLM's suffix proposer makes, in a worker, under the name `SuffixDecodingCache`.
+
+    The tree's depth is the corpus's, and how much is kept its retention.
+    """
+    try:
+        vllm_config = sys.modules["vllm.config"].get_current_vllm_config()
+        if _take_over(sys.modules[VLLM_SUFFIX].SuffixDecodingProposer):
+            return BatchProposer(vllm_config)
+        logger.warning(
+            "reprise: this vLLM's suffix proposer is not known; drafts are asked for one by one"
+        )
+    except Exception as error:
+        logger.warning("reprise: drafts are asked for one by one (%r)", error)
+    compat: Any = importlib.import_module("reprise.compat")
+    return compat.SuffixDecodingCache(max_tree_depth, max_cached_requests)
+
+
+def _take_over(proposer: type) -> bool:
+    """Has the suffix proposer hand over whole batches. False where it is not one that is known."""
+    original = getattr(proposer, "propose", None)
+    if original is None:
+        return False
+    if getattr(original, "is_reprise", False):
+        return True
+    # The arguments' order and number have changed between releases, their names have not.
+    signature = inspect.signature(original)
+    if not {"input_batch", "sampled_token_ids"} <= signature.parameters.keys():
+        return False
+
+    @functools.wraps(original)
+    def propose(self: Any, *args: Any, **kwargs: Any) -> list[list[int]]:
+        cache = self.suffix_cache
+        if not isinstance(cache, BatchProposer):
+            drafts: list[list[int]] = original(self, *args, **kwargs)
+            return drafts
+        given = signature.bind(self, *args, **kwargs).arguments
+        return cache.propose(
+            given["input_batch"],
+            given["sampled_token_ids"],
+            given.get("num_speculative_tokens", self.num_speculative_tokens),
+        )
+
+    propose.is_reprise = True  # type: ignore[attr-defined]
+    proposer.propose = propose  # type: ignore[attr-defined]
+    return True
+
+
+def _hear_of_ends() -> bool:
+    """Has the model runner tell which requests have finished. False where it can't be done; then
+    they end by being idle."""
+    runner = getattr(sys.modules.get(VLLM_RUNNER), "GPUModelRunner", None)
+    original = getattr(runner, "_update_states", None)
+    if runner is None or original is None:
+        return False
+    if getattr(original, "is_reprise", False):
+        return True
+
+    @functools.wraps(original)
+    def _update_states(self: Any, scheduler_output: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, scheduler_output, *args, **kwargs)
+        cache = getattr(getattr(self, "drafter", None), "suffix_cache", None)
+        if isinstance(cache, BatchProposer):
+            cache.finish(scheduler_output.finished_req_ids)
+        return result
+
+    _update_states.is_reprise = True  # type: ignore[attr-defined]
+    runner._update_states = _update_states
+    return True
+
+
+# What both doors share.
+
+
+class Ranks:
+    """Which of a model's processes asks for drafts.
+
+    Every rank of a tensor-parallel group makes a proposer and is asked for drafts in each step, but
+    vLLM takes those of the group's first rank, in the engine's process, and sends them to all with
+    the next step. The others' are thrown away, so they ask for none. With the executor
+    "external_launcher" each rank schedules for itself and all must say the same: there the first
+    one's drafts are broadcast to the group.
+    """
+
+    def __init__(self, vllm_config: Any) -> None:
+        self._group: Any = None
+        self.asks = True
+        state = sys.modules.get("vllm.distributed.parallel_state")
+        for find in ("get_tp_group", "get_pcp_group"):
+            try:
+                group = getattr(state, find)()
+            except (AttributeError, AssertionError):
+                # There is none: another release, or one process.
+                continue
+            self.asks = self.asks and group.rank_in_group == 0
+            if find == "get_tp_group" and group.world_size > 1:
+                self._group = group
+        parallel = getattr(vllm_config, "parallel_config", None)
+        if getattr(parallel, "distributed_executor_backend", None) != "external_launcher":
+            self._group = None
+
+    def share(self, drafts: list[list[int]]) -> list[list[int]]:
+        """The first rank's drafts, where all must have the same."""
+        if self._group is None:
+            return drafts
+        shared: list[list[int]] = self._group.broadcast_object(drafts, src=0)
+        return shared
+
+
+class _Proposer:
+    def __init__(self, vllm_config: Any) -> None:
+        speculative = vllm_config.speculative_config
+        model = vllm_config.model_config
+        self.num_speculative_tokens: int = speculative.num_speculative_tokens
+        self.max_model_len: int = model.max_model_len
+        self._ranks = Ranks(vllm_config)
+        self._drafter: BatchDrafter | None = None
+        if self._ranks.asks:
+            settings = EngineSettings.from_environment()
+            options = DraftOptions(
+                max_factor=getattr(speculative, "suffix_decoding_max_spec_factor", 1.0),
+                min_probability=getattr(speculative, "suffix_decoding_min_token_prob", 0.1),
+            )
+            self._drafter = make_drafter(
+                settings.corpus or corpus_name(_model_name(model)),
+                options=options,
+                settings=settings,
+                vocabulary=model.get_vocab_size(),
+            )
+
+    @property
+    def drafter(self) -> BatchDrafter | None:
+        """None in processes whose drafts nobody takes."""
+        return self._drafter
+
+    def load_model(self, *_: Any, **__: Any) -> None:
+        """There is none."""
+
+    def _row(self, key: str, tokens: NDArray[np.int32], prompt_tokens: int, limit: int) -> Row:
+        # A token of the model's own follows the draft.
+        room = self.max_model_len - len(tokens) - 1
+        return Row(key, tokens, prompt_tokens, min(limit, room))
+
+    def _drafts(self, rows: dict[int, Row], count: int) -> list[list[int]]:
+        drafts: list[list[int]] = [[] for _ in range(count)]
+        if self._drafter is not None and rows:
+            found: list[Draft] = self._drafter.step(list(rows.values()))
+            for place, draft in zip(rows, found, strict=True):
+                drafts[place] = draft.tokens
+        return self._ranks.share(drafts)
+
+
+def _model_name(model: Any) -> str:
+    served = getattr(model, "served_model_name", None)
+    if isinstance(served, (list, tuple)):
+        served = served[0] if served else None
+    return str(served or model.model)
+
+
+class BatchProposer(_Proposer):
+    """Drafts for vLLM's own batch, whose requests have names."""
+
+    #: What vLLM's proposer would look at in a cache of its own.
+    active_requests: frozenset[str] = frozenset()
+    cached_requests: frozenset[str] = frozenset()
+
+    def __init__(self, vllm_config: Any) -> None:
+        super().__init__(vllm_config)
+        if self._drafter is not None and not _hear_of_ends():
+            logger.warning(
+                "reprise: this vLLM's runner is not known; requests end after %g idle seconds",
+                self._drafter.settings.idle,
+            )
+
+    def propose(
+        self, input_batch: Any, sampled_token_ids: Sequence[Sequence[int]], limit: int
+    ) -> list[list[int]]:
+        rows: dict[int, Row] = {}
+        if self._drafter is not None:
+            embedded = getattr(input_batch, "req_prompt_embeds", {})
+            for place, sampled in enumerate(sampled_token_ids):
+                end = int(input_batch.num_tokens_no_spec[place])
+                # Without a token of its own the request is still being read in.
+                if not sampled or end > self.max_model_len:
+                    continue
+                begin, prompt = 0, int(input_batch.num_prompt_tokens[place])
+                if place in embedded:
+                    # Its prompt has no tokens; what stands there is an earlier request's.
+                    begin, prompt = prompt, 0
+                tokens = input_batch.token_ids_cpu[place, begin:end]
+                rows[place] = self._row(input_batch.req_ids[place], tokens, prompt, limit)
+        return self._drafts(rows, len(sampled_token_ids))
+
+    def finish(self, requests: Iterable[str]) -> None:
+        if self._drafter is not None:
+            self._drafter.finish(requests)
+
+
+class RepriseProposer(_Proposer):
+    """A proposer for `{"method": "custom_class"}`. Requests end by being idle: nothing tells."""
+
+    def __init__(self, vllm_config: Any) -> None:
+        super().__init__(vllm_config)
+        self._names = RowNames(keep=EngineSettings.from_environment().idle)
+
+    def propose(
+        self,
+        sampled_token_ids: Sequence[Sequence[int]],
+        num_tokens_no_spec: Sequence[int] | NDArray[np.int32],
+        token_ids_cpu: Any,
+        slot_mappings: Any = None,
+        **_: Any,
+    ) -> list[list[int]]:
+        rows: dict[int, Row] = {}
+        if self._drafter is not None:
+            texts: dict[int, tuple[NDArray[np.int32], int]] = {}
+            for place, sampled in enumerate(sampled_token_ids):
+                end = int(num_tokens_no_spec[place])
+                if sampled and end <= self.max_model_len:
+                    texts[place] = (token_ids_cpu[place, :end], len(sampled))
+            for place, name in zip(texts, self._names.of(list(texts.values())), strict=True):
+                tokens, added = texts[place]
+                rows[place] = self._row(
+                    name, tokens, len(tokens) - added, self.num_speculative_tokens
+                )
+        return self._drafts(rows, len(sampled_token_ids))
+
+
+class RowNames:
+    """Tells which request a row of a batch is, where the engine does not say, by its text.
+
+    A row goes on with the request whose text is what the row held before this step: as long, and
+    with the same last `NAMING_TOKENS` tokens. Two requests may be taken for each other only if they
+    agree in that, and then it makes no difference to the history, which counts no pattern that is
+    longer. In one step a request is at most one row, so the samples of one prompt stay apart.
+    """
+
+    def __init__(self, keep: float) -> None:
+        """
+        Args:
+            keep: Seconds for which a request that no step holds is remembered.
+        """
+        self._keep = keep
+        self._count = 0
+        self._waiting: dict[tuple[int, bytes], list[tuple[str, float]]] = {}
+        self._next_sweep = 0.0
+
+    def of(self, texts: Sequence[tuple[NDArray[np.int32], int]]) -> list[str]:
+        """Names rows: each has its tokens, and how many of them this step added."""
+        now = time.monotonic()
+        self._sweep(now)
+        names = [self._name(_end_of(tokens[: len(tokens) - added])) for tokens, added in texts]
+        for name, (tokens, _) in zip(names, texts, strict=True):
+            self._waiting.setdefault(_end_of(tokens), []).append((name, now))
+        return names
+
+    def _name(self, end: tuple[int, bytes]) -> str:
+        waiting = self._waiting.get(end)
+        if waiting:
+            name, _ = waiting.pop()
+            if not waiting:
+                del self._waiting[end]
+            return name
+        self._count += 1
+        return f"row-{self._count}"
+
+    def _sweep(self, now: float) -> None:
+        if now < self._next_sweep:
+            return
+        self._next_sweep = now + max(self._keep / 4, 1.0)
+        for end, waiting in list(self._waiting.items()):
+            left = [(name, seen) for name, seen in waiting if now - seen <= self._keep]
+            if left:
+                self._waiting[end] = left
+            else:
+                del self._waiting[end]
+
+
+def _end_of(tokens: NDArray[np.int32]) -> tuple[int, bytes]:
+    return len(tokens), tokens[-NAMING_TOKENS:].tobytes()

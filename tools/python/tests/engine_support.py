@@ -1,0 +1,124 @@
+"""What the tests of the engines' doors share: a real service, and a count of the lines it gets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from reprise import Client
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def binary() -> str:
+    built = ROOT / ".build" / "release" / "reprise"
+    found = os.environ.get("REPRISE_BINARY") or shutil.which("reprise") or str(built)
+    if not os.access(found, os.X_OK):
+        pytest.skip(f"there is no service at {found}; set REPRISE_BINARY")
+    return found
+
+
+class Service:
+    """A service over a store of its own, which can be stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = str(folder / "reprise.sock")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        arguments = [binary(), "serve", "--store", str(self.folder / "store")]
+        self._process = subprocess.Popen(
+            [*arguments, "--socket", self.path], stderr=subprocess.DEVNULL
+        )
+        until = time.monotonic() + 30
+        with Client(self.path) as client:
+            while True:
+                with contextlib.suppress(Exception):
+                    if client.is_ready().ok:
+                        return
+                assert time.monotonic() < until, "the service did not start"
+                time.sleep(0.02)
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(20)
+            self._process = None
+
+
+@contextlib.contextmanager
+def running_service(folder: Path) -> Iterator[Service]:
+    service = Service(folder)
+    service.start()
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+@contextlib.contextmanager
+def counted_lines(path: str, folder: Path) -> Iterator[tuple[str, Callable[[str], int]]]:
+    """Another socket in front of a service's. Yields its path, and how often a method was asked
+    for in lines that came through."""
+    lines: list[bytes] = []
+    front = str(folder / "counted.sock")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(front)
+    listener.listen()
+    ends, threads = [listener], []
+
+    def pump(source: socket.socket, target: socket.socket, is_counted: bool) -> None:
+        with contextlib.suppress(OSError):
+            rest = b""
+            while data := source.recv(1 << 16):
+                if is_counted:
+                    *whole, rest = (rest + data).split(b"\n")
+                    lines.extend(whole)
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                service = socket.socket(socket.AF_UNIX)
+                ends.extend((client, service))
+                service.connect(path)
+                begin(pump, client, service, True)
+                begin(pump, service, client, False)
+
+    def begin(work: Callable[..., None], *arguments: object) -> None:
+        threads.append(threading.Thread(target=work, args=arguments, daemon=True))
+        threads[-1].start()
+
+    begin(accept)
+    try:
+        yield front, lambda method: sum(f'"{method}"'.encode() in line for line in lines)
+    finally:
+        for end in ends:
+            # Closing alone does not wake who waits.
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join(5)
+        for end in ends:
+            end.close()
+
+
+def eventually(is_so: Callable[[], object], seconds: float = 10.0) -> None:
+    """Waits for what happens in the background."""
+    until = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < until, "it did not come about in time"
+        time.sleep(0.01)
