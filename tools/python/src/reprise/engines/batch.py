@@ -19,23 +19,12 @@ import atexit
 import dataclasses
 import functools
 import logging
-import threading
 import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ..backoff import Backoff
 from ..client import Client, Session
 from ..decoding import DraftOptions, Step
-from ..errors import (
-    Busy,
-    Closed,
-    CorpusExists,
-    DeadlineExceeded,
-    Disconnected,
-    RepriseError,
-    Unavailable,
-)
 from ..results import EMPTY_DRAFT, Draft
 from .settings import EngineSettings
 
@@ -48,8 +37,6 @@ logger = logging.getLogger("reprise")
 SWEEP_SECONDS = 5.0
 #: Seconds for which the length of a request that was closed for being idle is remembered.
 REMEMBERED_SECONDS = 3600.0
-#: Seconds that the first attempt to make the corpus may take.
-FIRST_ATTEMPT_SECONDS = 2.0
 
 
 @dataclasses.dataclass(slots=True)
@@ -96,7 +83,7 @@ class BatchDrafter:
     ) -> None:
         """
         Args:
-            corpus: It is made, in the background, where it isn't there.
+            corpus: It is made where it isn't there, as soon as the service is.
             options: What drafts are wanted; `max_tokens` is each row's own.
             vocabulary: Tokens from here on are cut off drafts. Looking one up that the model does
                 not have would end the process on a GPU, and a corpus may be another model's.
@@ -113,7 +100,7 @@ class BatchDrafter:
         self._options = functools.lru_cache(maxsize=256)(
             lambda max_tokens: dataclasses.replace(options, max_tokens=max_tokens)
         )
-        ensure_corpus(client, corpus)
+        client.ensure_corpus(corpus)
         atexit.register(self.close)
 
     @property
@@ -255,35 +242,3 @@ def within_vocabulary(draft: Draft, vocabulary: int) -> Draft:
         counts=draft.counts[:end],
         score=sum(draft.probs[:end]),
     )
-
-
-def ensure_corpus(client: Client, corpus: str) -> None:
-    """Has the corpus made. One short attempt, and where nobody answers, further ones in the
-    background: a service that starts after the engine finds it drafting a little later."""
-    if _try_corpus(client, corpus, FIRST_ATTEMPT_SECONDS):
-        return
-
-    def go_on() -> None:
-        backoff = Backoff()
-        while not _try_corpus(client, corpus, client.timeout):
-            time.sleep(backoff.next())
-
-    threading.Thread(target=go_on, name="reprise-corpus", daemon=True).start()
-
-
-def _try_corpus(client: Client, corpus: str, timeout: float) -> bool:
-    """Whether nothing more is to be tried."""
-    try:
-        client.create_corpus(corpus, timeout=timeout)
-    except (Closed, CorpusExists):
-        # It has settings that somebody chose; or the engine is on its way out.
-        return True
-    except (Busy, DeadlineExceeded, Disconnected, Unavailable):
-        return False
-    except RepriseError as error:
-        # An engine's token, or a replica, may well draft from a corpus that it may not make.
-        try:
-            client.corpus_stats(corpus, timeout=timeout)
-        except RepriseError:
-            logger.warning("reprise: corpus %s cannot be used: %s", corpus, error.message)
-    return True

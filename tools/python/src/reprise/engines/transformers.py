@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..client import Client, Session
 from ..decoding import DraftOptions
-from .batch import ensure_corpus, within_vocabulary
+from .batch import within_vocabulary
 from .settings import EngineSettings
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class AssistedGeneration:
         self.corpus = corpus
         self.options = options or DraftOptions()
         self.settings = settings or EngineSettings.from_environment()
-        ensure_corpus(self.client, corpus)
+        self.client.ensure_corpus(corpus)
 
     def generate(self, model: Any, *inputs: Any, **arguments: Any) -> Any:
         """`model.generate` with drafts: the same arguments, the same answer."""
@@ -97,7 +97,8 @@ class HistoryCandidates:
         )
 
     def get_candidates(self, input_ids: Any, **_: Any) -> tuple[Any, None]:
-        """The input followed by a draft. Without logits the model's own choice decides."""  # A token of the model's own follows the draft.
+        """The input followed by a draft. Without logits the model's own choice decides."""
+        # A token of the model's own follows the draft.
         room = self._max_length - int(input_ids.shape[1]) - 1
         options = self._history.options
         if room < options.max_tokens:

@@ -20,7 +20,6 @@ Drafts are verified by the model: none of this changes what is generated.
 from __future__ import annotations
 
 import functools
-import importlib
 import importlib.util
 import inspect
 import logging
@@ -94,8 +93,10 @@ def suffix_decoding_cache(max_tree_depth: int = 64, max_cached_requests: int = -
 
     The tree's depth is the corpus's, and how much is kept its retention.
     """
+    corpus = None
     try:
         vllm_config = sys.modules["vllm.config"].get_current_vllm_config()
+        corpus = _corpus(vllm_config, EngineSettings.from_environment())
         if _take_over(sys.modules[VLLM_SUFFIX].SuffixDecodingProposer):
             return BatchProposer(vllm_config)
         logger.warning(
@@ -103,8 +104,9 @@ def suffix_decoding_cache(max_tree_depth: int = 64, max_cached_requests: int = -
         )
     except Exception as error:
         logger.warning("reprise: drafts are asked for one by one (%r)", error)
-    compat: Any = importlib.import_module("reprise.compat")
-    return compat.SuffixDecodingCache(max_tree_depth, max_cached_requests)
+    from ..compat import SuffixDecodingCache
+
+    return SuffixDecodingCache(max_tree_depth, max_cached_requests, corpus=corpus)
 
 
 def _take_over(proposer: type) -> bool:
@@ -213,7 +215,7 @@ class _Proposer:
                 min_probability=getattr(speculative, "suffix_decoding_min_token_prob", 0.1),
             )
             self._drafter = make_drafter(
-                settings.corpus or corpus_name(_model_name(model)),
+                _corpus(vllm_config, settings),
                 options=options,
                 settings=settings,
                 vocabulary=model.get_vocab_size(),
@@ -241,11 +243,15 @@ class _Proposer:
         return self._ranks.share(drafts)
 
 
-def _model_name(model: Any) -> str:
+def _corpus(vllm_config: Any, settings: EngineSettings) -> str:
+    """The corpus that the operator named, or the model's name as it is served."""
+    if settings.corpus is not None:
+        return settings.corpus
+    model = vllm_config.model_config
     served = getattr(model, "served_model_name", None)
     if isinstance(served, (list, tuple)):
         served = served[0] if served else None
-    return str(served or model.model)
+    return corpus_name(str(served or model.model))
 
 
 class BatchProposer(_Proposer):
