@@ -20,7 +20,7 @@ import dataclasses
 import functools
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..client import Client, Session
@@ -120,11 +120,15 @@ class BatchDrafter:
             self._report(error)
             return [EMPTY_DRAFT] * len(rows)
 
-    def finish(self, keys: Iterable[str]) -> None:
-        """Requests that the engine says have ended. Their outputs are recorded."""
+    def finish(self, keys: Iterable[str], texts: Mapping[str, TokenIDs] | None = None) -> None:
+        """Requests that the engine says have ended. Their outputs are recorded.
+
+        Args:
+            texts: All tokens of those whose last ones no step has told.
+        """
         try:
             for key in keys:
-                self._end(key)
+                self._end(key, None if texts is None else texts.get(key))
         except Exception as error:
             self._report(error)
 
@@ -178,10 +182,14 @@ class BatchDrafter:
             self._requests[row.key] = _Request(session, known, last, 0.0)
         return [self._requests[row.key] for row in rows]
 
-    def _end(self, key: str) -> None:
+    def _end(self, key: str, text: TokenIDs | None = None) -> None:
         request = self._requests.pop(key, None)
-        if request is not None and request.session is not None:
+        if request is None or request.session is None:
+            return
+        if text is None or not request.goes_on_with(text):
             request.session.close()
+        else:
+            request.session.close(text[request.known :])
 
     def _sweep(self, now: float) -> None:
         if now < self._next_sweep:
