@@ -1,70 +1,13 @@
-"""What the tests of the engines' doors share: a real service, and a count of the lines it gets."""
+"""What the tests of the engines' doors share: a count of the lines that a service gets."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import pytest
-
-from reprise import Client
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-def binary() -> str:
-    built = ROOT / ".build" / "release" / "reprise"
-    found = os.environ.get("REPRISE_BINARY") or shutil.which("reprise") or str(built)
-    if not os.access(found, os.X_OK):
-        pytest.skip(f"there is no service at {found}; set REPRISE_BINARY")
-    return found
-
-
-class Service:
-    """A service over a store of its own, which can be stopped and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = str(folder / "reprise.sock")
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        arguments = [binary(), "serve", "--store", str(self.folder / "store")]
-        self._process = subprocess.Popen(
-            [*arguments, "--socket", self.path], stderr=subprocess.DEVNULL
-        )
-        until = time.monotonic() + 30
-        with Client(self.path) as client:
-            while True:
-                with contextlib.suppress(Exception):
-                    if client.is_ready().ok:
-                        return
-                assert time.monotonic() < until, "the service did not start"
-                time.sleep(0.02)
-
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait(20)
-            self._process = None
-
-
-@contextlib.contextmanager
-def running_service(folder: Path) -> Iterator[Service]:
-    service = Service(folder)
-    service.start()
-    try:
-        yield service
-    finally:
-        service.stop()
 
 
 @contextlib.contextmanager

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 from engine_fakes import FakeGroup
-from engine_support import Service, counted_lines, eventually, running_service
+from engine_support import counted_lines, eventually
+from service import Service
 
 from reprise import Client, Draft
 from reprise.engines import sglang
@@ -141,18 +142,18 @@ def verified(request: FakeReq, tokens: Any, mask: Any, done: int) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def shared_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running_service(tmp_path_factory.mktemp("sglang")) as service:
+def shared_service() -> Iterator[Service]:
+    with Service() as service:
         yield service
 
 
 @pytest.fixture
 def service(shared_service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    monkeypatch.setenv("REPRISE_SOCKET", shared_service.path)
+    monkeypatch.setenv("REPRISE_SOCKET", shared_service.socket)
     monkeypatch.setenv("REPRISE_DEADLINE_MS", "2000")
     monkeypatch.setenv("REPRISE_OPEN_DEADLINE_MS", "2000")
     yield shared_service
-    with Client(shared_service.path) as client:
+    with Client(shared_service.socket) as client:
         if any(stats.corpus == CORPUS for stats in client.corpora()):
             client.drop_corpus(CORPUS)
 
@@ -228,7 +229,7 @@ def requests(count: int = 4, length: int = 40) -> list[FakeReq]:
 
 def stats(service: Service) -> Any:
     """The corpus's, or those of an empty one before it is made."""
-    with Client(service.path) as client:
+    with Client(service.socket) as client:
         known = {stats.corpus: stats for stats in client.corpora()}
     return known.get(CORPUS, types.SimpleNamespace(sequences=0, tokens=0))
 
@@ -305,7 +306,7 @@ def test_a_second_worker_drafts_from_what_the_first_wrote(
 def test_a_step_of_the_whole_batch_is_one_line(
     engine: Any, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with counted_lines(service.path, tmp_path) as (front, count):
+    with counted_lines(service.socket, tmp_path) as (front, count):
         monkeypatch.setenv("REPRISE_SOCKET", front)
         worker = engine()
         passes = run(worker, requests(20))

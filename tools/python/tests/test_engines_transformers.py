@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_support import Service, eventually, running_service
+from engine_support import eventually
+from service import Service
 
 from reprise import Client, DraftOptions
 from reprise.engines.settings import EngineSettings
@@ -27,15 +28,15 @@ needs_transformers = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running_service(tmp_path_factory.mktemp("transformers")) as service:
+def service() -> Iterator[Service]:
+    with Service() as service:
         yield service
 
 
 @pytest.fixture
 def history(service: Service, request: pytest.FixtureRequest) -> Iterator[AssistedGeneration]:
     corpus = request.node.name.replace("[", "-").replace("]", "")[:64]
-    history = AssistedGeneration(corpus, service.path, settings=SLOW)
+    history = AssistedGeneration(corpus, service.socket, settings=SLOW)
     yield history
     history.client.close()
 
@@ -204,6 +205,6 @@ def test_a_draft_leaves_room_for_the_models_own_token(history: AssistedGeneratio
 
 
 def test_one_history_serves_a_client_that_is_there_already(service: Service) -> None:
-    with Client(service.path) as client:
+    with Client(service.socket) as client:
         history = AssistedGeneration("given", client)
         assert history.client is client

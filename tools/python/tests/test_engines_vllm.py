@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from engine_fakes import (
     FakeGroup,
@@ -21,8 +20,10 @@ from engine_fakes import (
     FakeRequest,
     fake_vllm_config,
     install_fake_vllm,
+    np,
 )
-from engine_support import Service, counted_lines, eventually, running_service
+from engine_support import counted_lines, eventually
+from service import Service
 
 from reprise import Client, DraftOptions
 from reprise.engines import batch, vllm
@@ -34,20 +35,20 @@ CORPUS = "acme-tiny"
 
 
 @pytest.fixture(scope="module")
-def shared_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running_service(tmp_path_factory.mktemp("vllm")) as service:
+def shared_service() -> Iterator[Service]:
+    with Service() as service:
         yield service
 
 
 @pytest.fixture
 def service(shared_service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     """A service without the corpus that the tests use."""
-    monkeypatch.setenv("REPRISE_SOCKET", shared_service.path)
+    monkeypatch.setenv("REPRISE_SOCKET", shared_service.socket)
     # What is measured here is what is drafted, not how fast this machine is.
     monkeypatch.setenv("REPRISE_DEADLINE_MS", "2000")
     monkeypatch.setenv("REPRISE_OPEN_DEADLINE_MS", "2000")
     yield shared_service
-    with Client(shared_service.path) as client:
+    with Client(shared_service.socket) as client:
         if any(stats.corpus == CORPUS for stats in client.corpora()):
             client.drop_corpus(CORPUS)
 
@@ -96,7 +97,7 @@ def scripts(count: int, seed: int = 1, length: int = 60) -> dict[str, FakeReques
 
 def stats(service: Service) -> Any:
     """The corpus's, or those of an empty one before it is made."""
-    with Client(service.path) as client:
+    with Client(service.socket) as client:
         known = {stats.corpus: stats for stats in client.corpora()}
     return known.get(CORPUS, types.SimpleNamespace(sequences=0, tokens=0))
 
@@ -171,7 +172,7 @@ def test_a_second_worker_drafts_from_what_the_first_wrote(workers: Any, service:
 def test_a_step_of_the_whole_batch_is_one_line(
     workers: Any, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with counted_lines(service.path, tmp_path) as (front, count):
+    with counted_lines(service.socket, tmp_path) as (front, count):
         monkeypatch.setenv("REPRISE_SOCKET", front)
         worker = workers()
         passes = worker.run(scripts(40))
@@ -269,8 +270,8 @@ def test_a_prompt_without_tokens_takes_none_from_the_row_before(workers: Any) ->
 def test_an_engine_decodes_without_a_service_and_drafts_when_there_is_one(
     clean_modules: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    service = Service(tmp_path)
-    monkeypatch.setenv("REPRISE_SOCKET", service.path)
+    service = Service(directory=tmp_path)
+    monkeypatch.setenv("REPRISE_SOCKET", service.socket)
     fakes = install_fake_vllm(monkeypatch, fake_vllm_config())
     vllm.register()
     worker = fakes.runner(fakes.proposer, fakes.config)
@@ -294,13 +295,13 @@ def test_an_engine_decodes_without_a_service_and_drafts_when_there_is_one(
 
 
 def test_a_service_that_dies_stops_nobody(workers: Any, tmp_path: Path) -> None:
-    with running_service(tmp_path) as own:
+    with Service() as own:
         drafter = BatchDrafter(
-            Client(own.path, deadline=1.0), CORPUS, options=DraftOptions(), settings=SLOW
+            Client(own.socket, deadline=1.0), CORPUS, options=DraftOptions(), settings=SLOW
         )
         text: Any = np.arange(40, dtype=np.int32) % 5
         assert drafter.step([Row("a", text[:20], 10, 8)])[0].tokens
-        own.stop(9)
+        own.kill()
         assert drafter.step([Row("a", text[:21], 10, 8)])[0].tokens == []
         assert drafter.step([Row("a", text[:24], 10, 8)])[0].tokens == []
         own.start()
@@ -344,7 +345,7 @@ def test_tokens_that_the_model_does_not_have_are_cut_off() -> None:
 def test_a_corpus_of_another_vocabulary_does_no_harm(
     service: Service, clean_modules: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Client(service.path) as client:
+    with Client(service.socket) as client:
         client.create_corpus(CORPUS)
         client.insert(CORPUS, [[10, 11, 12, 200_000, 13]])
     fakes = install_fake_vllm(monkeypatch, fake_vllm_config())

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_support import Service, running_service
+from service import Service
 
 from reprise import Busy, Client, Disconnected
 from reprise.ingest import load, progress
@@ -29,15 +29,15 @@ tokenizers: Any = pytest.importorskip("tokenizers")
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running_service(tmp_path_factory.mktemp("ingest")) as service:
+def service() -> Iterator[Service]:
+    with Service() as service:
         yield service
 
 
 @pytest.fixture
 def client(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    monkeypatch.setenv("REPRISE_SOCKET", service.path)
-    with Client(service.path) as client:
+    monkeypatch.setenv("REPRISE_SOCKET", service.socket)
+    with Client(service.socket) as client:
         yield client
         for stats in client.corpora():
             client.drop_corpus(stats.corpus)

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..client import Client, Session
-from ..decoding import DraftOptions, Step
+from ..options import DraftOptions, Step
 from ..results import EMPTY_DRAFT, Draft
 from .settings import EngineSettings
 

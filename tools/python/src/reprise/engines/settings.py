@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..decoding import Share
+    from ..options import Share
 
 logger = logging.getLogger("reprise")
 

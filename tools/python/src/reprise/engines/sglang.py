@@ -22,7 +22,7 @@ import types
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..decoding import DraftOptions
+from ..options import DraftOptions
 from ..results import EMPTY_DRAFT, Draft
 from .batch import BatchDrafter, Row, make_drafter
 from .settings import EngineSettings, corpus_name

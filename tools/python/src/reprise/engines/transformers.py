@@ -18,7 +18,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ..client import Client, Session
-from ..decoding import DraftOptions
+from ..options import DraftOptions
 from .batch import within_vocabulary
 from .settings import EngineSettings
 

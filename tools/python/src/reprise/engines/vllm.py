@@ -31,7 +31,7 @@ from collections.abc import Iterable, Sequence
 from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any
 
-from ..decoding import DraftOptions
+from ..options import DraftOptions
 from ..results import Draft
 from .batch import BatchDrafter, Row, make_drafter
 from .settings import EngineSettings, corpus_name
