@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import gzip
 import hashlib
+import importlib
 import io
 import json
 import lzma
@@ -110,11 +111,9 @@ def _decompressed(raw: IO[bytes], suffix: str) -> Iterator[IO[bytes]]:
 def _zstandard(raw: IO[bytes]) -> Any:
     """Python has it from 3.14 on; before, the package zstandard does."""
     with contextlib.suppress(ImportError):
-        from compression import zstd  # type: ignore[import-not-found,unused-ignore]
-
-        return io.BufferedReader(zstd.open(raw))
+        return io.BufferedReader(importlib.import_module("compression.zstd").open(raw))
     try:
-        import zstandard  # type: ignore[import-not-found,unused-ignore]
+        zstandard = importlib.import_module("zstandard")
     except ImportError:
         raise SourceError(
             "reading .zst needs the package zstandard: pip install zstandard"

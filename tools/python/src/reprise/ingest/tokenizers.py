@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -84,8 +85,15 @@ def _fingerprint(vocabulary: Iterable[tuple[str, int]], probe: Sequence[int]) ->
     return f"sha256:{digest.hexdigest()[:32]}"
 
 
-def _need(package: str, error: ImportError) -> MissingPackage:
-    return MissingPackage(f"this needs the package {package}: pip install {package} ({error})")
+def _module(name: str, package: str | None = None) -> Any:
+    """Imports what only some tokenizers need."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        package = package or name
+        raise MissingPackage(
+            f"this needs the package {package}: pip install {package} ({error})"
+        ) from None
 
 
 class HuggingFaceTokenizer:
@@ -93,10 +101,7 @@ class HuggingFaceTokenizer:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        try:
-            import tokenizers
-        except ImportError as error:
-            raise _need("tokenizers", error) from None
+        tokenizers = _module("tokenizers")
         path = Path(name)
         if path.is_dir():
             path /= "tokenizer.json"
@@ -114,19 +119,14 @@ class HuggingFaceTokenizer:
     @staticmethod
     def _from_hub(name: str) -> Any:
         """None where the hub has it in another form."""
-        import tokenizers
-
         try:
-            return tokenizers.Tokenizer.from_pretrained(name)
+            return _module("tokenizers").Tokenizer.from_pretrained(name)
         except Exception:
             return None
 
     @functools.cached_property
     def _rich(self) -> Any:
-        try:
-            import transformers  # type: ignore[import-not-found,unused-ignore]
-        except ImportError as error:
-            raise _need("transformers", error) from None
+        transformers = _module("transformers")
         path = Path(self._name)
         name = str(path.parent) if path.is_file() else self._name
         return transformers.AutoTokenizer.from_pretrained(name)
@@ -168,12 +168,9 @@ class TiktokenTokenizer:
     """An encoding (`o200k_base`), or a model's name."""
 
     def __init__(self, name: str) -> None:
-        try:
-            import tiktoken
-        except ImportError as error:
-            raise _need("tiktoken", error) from None
+        tiktoken = _module("tiktoken")
         if name in tiktoken.list_encoding_names():
-            self._encoding = tiktoken.get_encoding(name)
+            self._encoding: Any = tiktoken.get_encoding(name)
         else:
             self._encoding = tiktoken.encoding_for_model(name)
 
@@ -191,11 +188,13 @@ class TiktokenTokenizer:
         return _fingerprint(vocabulary, self.encode([PROBE])[0])
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        return self._encoding.encode_ordinary_batch(list(texts), num_threads=os.cpu_count() or 1)
+        threads = os.cpu_count() or 1
+        encoded = self._encoding.encode_ordinary_batch(list(texts), num_threads=threads)
+        return list(encoded)
 
     def token(self, text: str) -> int:
         try:
-            return self._encoding.encode_single_token(text)
+            return int(self._encoding.encode_single_token(text))
         except KeyError:
             raise ValueError(f"the tokenizer has no token {text!r}") from None
 
@@ -207,13 +206,9 @@ class MistralTokenizer:
     """A file (`tekken.json`, `tokenizer.model.v3`), or a model of Mistral's on the hub."""
 
     def __init__(self, name: str) -> None:
-        try:
-            from mistral_common.tokens.tokenizers.mistral import (  # type: ignore[import-not-found,unused-ignore]
-                MistralTokenizer as Mistral,
-            )
-        except ImportError as error:
-            raise _need("mistral-common", error) from None
-        whole: Any = Mistral.from_file(name) if Path(name).exists() else Mistral.from_hf_hub(name)
+        mistral = _module("mistral_common.tokens.tokenizers.mistral", "mistral-common")
+        loader = mistral.MistralTokenizer
+        whole = loader.from_file(name) if Path(name).exists() else loader.from_hf_hub(name)
         self._tokenizer: Any = whole.instruct_tokenizer.tokenizer
 
     @functools.cached_property
