@@ -48,6 +48,8 @@ final class ServiceProcess {
   let directory: String
   var store: String { directory + "/store" }
   var socket: String { directory + "/s" }
+  /// Where HTTP is answered, if anywhere.
+  private(set) var httpPort: Int?
   private var process = Process()
   /// Read to its end: nothing may block the service when it logs.
   private var log = Pipe()
@@ -88,6 +90,9 @@ final class ServiceProcess {
       }
       said += more
     }
+    // The line may come in pieces; it ends with the word that was waited for.
+    let line = String(decoding: said, as: UTF8.self)
+    httpPort = line.firstMatch(of: /http=\S*:(\d+)/).flatMap { Int($0.1) }
     log.fileHandleForReading.readabilityHandler = { handle in
       if handle.availableData.isEmpty { handle.readabilityHandler = nil }
     }
