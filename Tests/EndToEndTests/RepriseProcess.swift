@@ -1,5 +1,6 @@
 import Foundation
 import RepriseClient
+import Synchronization
 import Testing
 
 /// The binary that was built together with the tests.
@@ -53,6 +54,9 @@ final class ServiceProcess {
   private var process = Process()
   /// Read to its end: nothing may block the service when it logs.
   private var log = Pipe()
+  private let said = LogText()
+  /// All that was logged; complete when the service has ended.
+  var logged: String { said.all }
 
   init() throws {
     directory = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
@@ -82,19 +86,19 @@ final class ServiceProcess {
     process.standardError = log
     process.standardOutput = FileHandle.nullDevice
     try process.run()
-    var said = Data()
-    while !String(decoding: said, as: UTF8.self).contains(" serving") {
+    var start = ""
+    while !start.contains(" serving") {
       let more = log.fileHandleForReading.availableData
-      if more.isEmpty {
-        throw Failure(description: "no start: \(String(decoding: said, as: UTF8.self))")
-      }
-      said += more
+      if more.isEmpty { throw Failure(description: "no start: \(start)") }
+      start += String(decoding: more, as: UTF8.self)
     }
+    said.append(Data(start.utf8))
     // The line may come in pieces; it ends with the word that was waited for.
-    let line = String(decoding: said, as: UTF8.self)
-    httpPort = line.firstMatch(of: /http=\S*:(\d+)/).flatMap { Int($0.1) }
-    log.fileHandleForReading.readabilityHandler = { handle in
-      if handle.availableData.isEmpty { handle.readabilityHandler = nil }
+    httpPort = start.firstMatch(of: /http=\S*:(\d+)/).flatMap { Int($0.1) }
+    log.fileHandleForReading.readabilityHandler = { [said] handle in
+      let more = handle.availableData
+      if more.isEmpty { handle.readabilityHandler = nil }
+      said.append(more)
     }
   }
 
@@ -108,12 +112,21 @@ final class ServiceProcess {
     kill(process.processIdentifier, signal)
     process.waitUntilExit()
     log.fileHandleForReading.readabilityHandler = nil
+    said.append(log.fileHandleForReading.readDataToEndOfFile())
     return process.terminationStatus
   }
 
-  func client() -> RepriseClient {
+  func client(token: String? = nil) -> RepriseClient {
     var configuration = RepriseClient.Configuration()
+    configuration.accessToken = token
     configuration.reconnectDelay = .milliseconds(1)
     return RepriseClient(.unixSocket(path: socket), configuration: configuration)
   }
+}
+
+/// What a service has logged so far: read on one thread, and looked at on another.
+private final class LogText: Sendable {
+  private let text = Mutex("")
+  var all: String { text.withLock { $0 } }
+  func append(_ bytes: Data) { text.withLock { $0 += String(decoding: bytes, as: UTF8.self) } }
 }

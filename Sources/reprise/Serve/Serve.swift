@@ -83,7 +83,7 @@ struct Serve: AsyncParsableCommand {
     _ configuration: ServeConfiguration, _ supervisor: Supervisor,
     _ endings: UnixSignalsSequence, _ reloads: UnixSignalsSequence
   ) async throws {
-    var logger = Logger(label: "reprise") { StreamLogHandler.standardError(label: $0) }
+    var logger = Logger(label: "reprise") { OneLineLogHandler(label: $0) }
     logger.logLevel = configuration.logLevel
     let start = ContinuousClock.now
     let store = try Self.open(configuration, logger)
