@@ -1,5 +1,6 @@
 import Foundation
 import HostileClients
+import ToolSupport
 import WireProtocol
 
 /// What hostile and heavy clients cost a worker beside them.
@@ -62,16 +63,16 @@ struct HostileBenchmark {
     worker.end()
     let (before, after) = (alone.quantile(0.99), beside.quantile(0.99))
     report.add(
-      "\(client.name): \(Report.text(before)) µs, then \(Report.text(after)) µs", after / before,
+      "\(client.name): \(significant(before)) µs, then \(significant(after)) µs", after / before,
       "times", .atMost(2))
     let unexpected = outcomes.filter { $0.key != "\(client.answered)" }
     if !unexpected.isEmpty || outcomes.isEmpty { print("    was answered \(outcomes)") }
     return
       "| \(client.name) | \(client.answered) | \(Self.millis(after)) / \(Self.millis(before)) ms "
-      + "| \(Report.text(after / before)) |\n"
+      + "| \(significant(after / before)) |\n"
   }
 
-  private static func millis(_ micros: Double) -> String { Report.text(micros / 1000) }
+  private static func millis(_ micros: Double) -> String { significant(micros / 1000) }
 
   /// Keeps this process, as it is and with all threads that it makes, to some cores.
   private static func keepToCore(_ cores: String) throws {
