@@ -5,6 +5,9 @@ public struct Limits: Equatable, Sendable {
 
   /// Bytes in one line.
   public var lineBytesMax = 16 << 20
+  /// Bytes in the answer to one line, from which on no more drafts are made for it and no more of its
+  /// requests are carried out.
+  public var answerBytesMax = 16 << 20
   /// Requests in one batch array.
   public var batchRequestsMax = 1024
   /// Tokens in a context of `speculate`; all but the last `depth − 1` are ignored anyway.
@@ -99,6 +102,7 @@ public struct Limit: Sendable {
   /// All of them.
   public static let all: [Limit] = [
     Limit("line_bytes", \.lineBytesMax, 1024...(1 << 30)),
+    Limit("answer_bytes", \.answerBytesMax, 1024...(1 << 30)),
     Limit("batch_requests", \.batchRequestsMax, 1...(1 << 16)),
     Limit("context_tokens", \.contextTokensMax, 1...(1 << 24)),
     Limit("contexts", \.contextsMax, 1...(1 << 16)),

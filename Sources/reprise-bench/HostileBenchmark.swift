@@ -13,8 +13,8 @@ struct HostileBenchmark {
   private let setting: Setting
   private let parts: [String]
 
-  private static let windows = 4
-  private static let stepsAWindow = 800
+  private static let windows = 6
+  private static let stepsAWindow = 600
   private static let hostileThreads = 2
 
   /// - Parameter clients: Parts of the names of those that are measured; none for all.
@@ -50,18 +50,19 @@ struct HostileBenchmark {
     _ client: HostileClient, _ served: HostileService, _ report: inout Report
   ) throws -> String {
     let worker = try Worker(served)
-    var (alone, beside) = (Times(), Times())
+    // The p99 of each window.
+    var (alone, beside): ([Double], [Double]) = ([], [])
     var outcomes: [String: Int] = [:]
     for _ in 0..<Self.windows {
-      worker.run(Self.stepsAWindow, into: &alone)
+      alone.append(worker.run(Self.stepsAWindow).quantile(0.99))
       let hostile = Hostile(client, served.target, threads: Self.hostileThreads)
-      worker.run(Self.stepsAWindow, into: &beside)
+      beside.append(worker.run(Self.stepsAWindow).quantile(0.99))
       for outcome in hostile.stop() { outcomes[outcome, default: 0] += 1 }
       // What is left to do when they have gone is not the next window's.
       usleep(20_000)
     }
     worker.end()
-    let (before, after) = (alone.quantile(0.99), beside.quantile(0.99))
+    let (before, after) = (median(alone), median(beside))
     report.add(
       "\(client.name): \(significant(before)) µs, then \(significant(after)) µs", after / before,
       "times", .atMost(2))
@@ -157,6 +158,9 @@ private struct HostileService {
     prey.retention.tokens = 1 << 21
     try ask(.corpusCreate(prey))
     try ask(.corpusCreate(CorpusCreate(corpus: Target.othersCorpus)))
+    try ask(
+      .sequenceInsert(
+        SequenceInsert(corpus: Target.corpus, sequences: [.init(tokens: Target.history)])))
     var tokens = 0
     for output in outputs where tokens < 1_000_000 {
       tokens += output.count
@@ -197,7 +201,8 @@ private final class Worker {
     }
   }
 
-  func run(_ steps: Int, into times: inout Times) {
+  func run(_ steps: Int) -> Times {
+    var times = Times()
     var due = nanoseconds()
     for _ in 0..<steps {
       due = max(nanoseconds(), due + Self.paceNanoseconds)
@@ -206,6 +211,7 @@ private final class Worker {
       times.add(connection.exchange(lines[next % lines.count]).nanoseconds)
       next += 1
     }
+    return times
   }
 
   func end() {

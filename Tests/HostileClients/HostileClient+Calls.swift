@@ -3,7 +3,7 @@ import WireProtocol
 
 /// Calls that ask for what is not there, not allowed, or too much.
 extension HostileClient {
-  static let calls = wrongCalls + largeCalls + sessions + history + files + access
+  static let calls = wrongCalls + largeCalls + sessions + history + files
 
   static let prey = "\"corpus\":\"\(Target.corpus)\""
 
@@ -60,11 +60,20 @@ extension HostileClient {
       return try target.ask(list(line, 4, separator: "\n"))
     },
     HostileClient("trees of 1,024 tokens at probability 0", .served) { target in
-      let line = request(
-        "speculate",
-        "{\(prey),\"context\":[7],\"tree\":true,\"min_probability\":0,\"max_factor\":1000000,"
-          + "\"max_tokens\":\(target.limits.draftTokensMax)}")
+      let line = request("speculate", "{\(prey),\"context\":[5],\(wholeTree(target))}")
       return try target.ask(list(line, 100, separator: "\n"))
+    },
+    HostileClient("4,096 such trees in a request", .exceeds("answer_bytes")) { target in
+      let contexts = list("[5]", target.limits.contextsMax)
+      return try target.call(
+        "speculate", "{\(prey),\"contexts\":[\(contexts)],\(wholeTree(target))}")
+    },
+    HostileClient("an array of 1,024 such requests", .exceeds("answer_bytes")) { target in
+      let contexts = list("[5]", target.limits.contextsMax)
+      let line = request("speculate", "{\(prey),\"contexts\":[\(contexts)],\(wholeTree(target))}")
+      let count = min(
+        target.limits.batchRequestsMax, target.limits.lineBytesMax / (line.utf8.count + 1))
+      return try target.ask("[\(list(line, count))]", answers: 1)
     },
     HostileClient("metrics, again and again", .served) {
       try $0.ask(list(request("server.metrics"), 50, separator: "\n"))
@@ -77,13 +86,19 @@ extension HostileClient {
     },
   ]
 
+  /// Draft options that bring everything.
+  private static func wholeTree(_ target: Target) -> String {
+    "\"tree\":true,\"min_probability\":0,\"max_factor\":1000000,"
+      + "\"max_tokens\":\(target.limits.draftTokensMax)"
+  }
+
   /// Opens a session of a name on a connection.
   static func open(_ name: String? = nil, prompt: String = "") -> String {
     let session = name.map { ",\"session\":\"\($0)\"" } ?? ""
     return request("session.open", "{\(prey)\(session),\"prompt\":[\(prompt)]}")
   }
 
-  private static func step(_ name: String, accept: String = "", _ more: String = "") -> String {
+  static func step(_ name: String, accept: String = "", _ more: String = "") -> String {
     "{\"session\":\"\(name)\",\"accept\":[\(accept)]\(more)}"
   }
 
@@ -222,51 +237,6 @@ extension HostileClient {
     HostileClient("verifying what is not there, again and again", .answered("snapshot_not_found")) {
       try $0.ask(
         list(request("snapshot.verify", "{\"snapshot\":\"none\"}"), 1000, separator: "\n"))
-    },
-  ]
-
-  private static let access: [HostileClient] = [
-    HostileClient("calls without an access token", .answered("unauthorized"), on: .guarded) {
-      try $0.connect(presentingToken: false)
-        .ask(list(request("corpus.stats", "{\(prey)}"), 1000, separator: "\n"))
-    },
-    HostileClient("1,000 tokens that are not known", .answered("unauthorized"), on: .guarded) {
-      let lines = (0..<1000).map { number in
-        request("server.authenticate", "{\"token\":\"rp_guess\(number)\"}")
-      }
-      return try $0.connect(presentingToken: false).ask(lines.joined(separator: "\n"))
-    },
-    HostileClient(
-      "connecting, and no token", .answeredAndClosed("unauthorized"), on: .guarded
-    ) { try $0.connect(presentingToken: false).untilClosed() },
-    HostileClient("guessing names of others' corpora", .answered("corpus_not_found"), on: .guarded)
-    {
-      let connection = try $0.connect()
-      var answers: Set<String> = []
-      for name in [Target.othersCorpus, "none"] {
-        for (method, more) in [
-          ("corpus.stats", ""), ("speculate", ",\"context\":[1]"),
-          ("session.open", ",\"prompt\":[]"),
-          ("sequence.insert", ",\"sequences\":[{\"tokens\":[1]}]"),
-        ] {
-          try connection.send(request(method, "{\"corpus\":\"\(name)\"\(more)}") + "\n")
-          answers.insert(try connection.line()?.replacing(name, with: "") ?? "closed")
-        }
-      }
-      // What is there is answered as what is not.
-      guard answers.count == 1 else { return .other("\(answers)") }
-      return try connection.ask(request("corpus.stats", "{\"corpus\":\"\(Target.othersCorpus)\"}"))
-    },
-    HostileClient("steps of others' sessions", .answered("session_not_found"), on: .guarded) {
-      try $0.call("session.step", "{\"steps\":[\(list(step(Target.othersCorpus), 1000))]}")
-    },
-    HostileClient("dropping others' corpora", .answered("corpus_not_found"), on: .guarded) {
-      try $0.call(
-        "corpus.drop",
-        "{\"corpus\":\"\(Target.othersCorpus)\",\"confirm\":\"\(Target.othersCorpus)\"}")
-    },
-    HostileClient("reading files by their paths", .answered("unauthorized"), on: .guarded) {
-      try $0.call("snapshot.verify", "{\"path\":\"/etc/passwd\"}")
     },
   ]
 

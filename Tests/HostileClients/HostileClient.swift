@@ -36,7 +36,7 @@ public struct HostileClient: Sendable, CustomStringConvertible {
   public func perform(_ target: Target) throws -> Outcome { try body(target) }
 
   /// All of them, in the order of the table in docs/operations.md.
-  public static let all = lines + calls + connections
+  public static let all = lines + calls + connections + access
 }
 
 /// What a client sees of what it did.
@@ -84,6 +84,8 @@ public struct Target: Sendable {
 
   /// The corpus that they write to; it must stand.
   public static let corpus = "prey"
+  /// What must stand in it: two tokens without rule, so that everything follows.
+  public static let history: [Int32] = (1...4000).map { Int32(($0 * $0 * $0 / 7) % 2) + 5 }
   /// A corpus that is not theirs; it must stand.
   public static let othersCorpus = "well"
 

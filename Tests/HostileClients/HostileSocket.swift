@@ -178,7 +178,10 @@ struct Answers {
     let kinds = Self.kinds(in: line)
     if kinds.isEmpty { results += 1 }
     errors.formUnion(kinds)
-    if !kinds.isEmpty { errorBytes = max(errorBytes, line.count / kinds.count) }
+    // Errors among drafts have no line of their own.
+    if !kinds.isEmpty && !String(decoding: line.prefix(64), as: UTF8.self).contains("result") {
+      errorBytes = max(errorBytes, line.count / kinds.count)
+    }
   }
 
   /// The kind of each error in a line, with the limit that it is about.

@@ -72,7 +72,7 @@ private final class Prey {
       named: Target.othersCorpus, CorpusSettings(depth: Self.depth))
     try others.insert(Self.history.map { NewSequence(tokens: $0) })
     try store.createCorpus(named: Target.corpus, CorpusSettings()).insert([
-      NewSequence(tokens: (0..<500).map { $0 % 60 })
+      NewSequence(tokens: Target.history)
     ])
     var options = ServiceOptions(.unixSocket(path: directory + "/s"))
     options.limits = Self.limits
@@ -103,6 +103,7 @@ private final class Prey {
   private static var limits: Limits {
     var limits = Limits()
     limits.lineBytesMax = 4 << 20
+    limits.answerBytesMax = 1 << 21
     limits.contextTokensMax = 1 << 16
     limits.promptTokensMax = 1 << 16
     limits.sequenceTokensMax = 1 << 16

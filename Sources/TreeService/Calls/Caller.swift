@@ -1,12 +1,14 @@
 import CorpusStore
 import Drafting
 import NIOCore
+import WireProtocol
 
 /// One connection, as calls see it: who calls, and buffers for answering.
 package struct Caller {
   /// nil until an access token was presented, where one is needed.
   var principal: Principal?
   let owner: SessionOwner
+  let answerBytesMax: Int
   /// Where the connection comes from, for the log.
   var peer = ""
 
@@ -17,8 +19,16 @@ package struct Caller {
   /// When others are to be served before this one again.
   var turnEnds = NIODeadline.distantFuture
 
-  init(_ principal: Principal?, _ owner: SessionOwner) {
+  init(_ principal: Principal?, _ limits: Limits) {
     self.principal = principal
-    self.owner = owner
+    owner = SessionOwner(limits)
+    answerBytesMax = limits.answerBytesMax
+  }
+
+  /// Refuses to make an answer longer than it may be.
+  func refuseBeyondLimit(answerBytes: Int) throws(WireError) {
+    if answerBytes > answerBytesMax {
+      throw .limit("answer_bytes", max: answerBytesMax, got: answerBytes, "the answer")
+    }
   }
 }

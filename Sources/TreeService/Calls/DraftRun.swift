@@ -14,6 +14,7 @@ package struct DraftRun {
   private let work: Work
   private let count: Int
   private var position = 0
+  private var bytes = 0
 
   /// For `speculate` with several contexts.
   init(_ call: Speculate, of corpus: Corpus) {
@@ -33,7 +34,9 @@ package struct DraftRun {
   mutating func goOn(_ caller: inout Caller, _ writer: inout JSONWriter) -> Bool {
     if position == 0 { DraftList.begin(&writer) }
     while position < count {
+      let start = writer.count
       do throws(WireError) {
+        try caller.refuseBeyondLimit(answerBytes: bytes)
         switch work {
         case .contexts(let call, let corpus): try Self.draft(call, position, of: corpus, &caller)
         case .steps(let call, let principal): try Self.draft(call, position, of: principal, &caller)
@@ -43,6 +46,7 @@ package struct DraftRun {
       } catch {
         DraftList.write(error, to: &writer)
       }
+      bytes += writer.count - start
       position += 1
       if position < count && NIODeadline.now() >= caller.turnEnds { return false }
     }

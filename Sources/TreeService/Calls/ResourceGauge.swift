@@ -24,13 +24,13 @@ final class ResourceGauge: Sendable {
     disk.store(store.corpora().reduce(0) { $0 + $1.bytesOnDisk }, ordering: .relaxed)
   }
 
-  /// New sessions are refused before old ones get slow.
-  func refuseSessions(_ limits: Limits) throws(WireError) {
+  /// New sessions and long lines are refused before what is there gets slow.
+  func refuseMemory(_ limits: Limits) throws(WireError) {
     if memoryBytes > limits.memoryBytesMax {
       throw WireError(
         .busy,
         "the service uses \(memoryBytes) bytes of memory, where memory_bytes allows "
-          + "\(limits.memoryBytesMax); open the session again when others have been closed",
+          + "\(limits.memoryBytesMax); send again when sessions have been closed",
         ["retry_after_ms": .number(1000)])
     }
   }

@@ -32,7 +32,7 @@ extension Responder {
     _ call: SessionOpen, _ table: SessionTable, for owner: SessionOwner
   ) throws(WireError) -> SessionOpened {
     let corpus = try corpus(call.corpus)
-    try resources.refuseSessions(options.limits)
+    try resources.refuseMemory(options.limits)
     let reservation = try table.reserve(
       call.session, promptTokens: call.prompt.count, for: owner)
     // Both have the wire's spelling.
@@ -83,6 +83,8 @@ extension Responder {
 
   /// Closes the sessions that end with a connection, as if its client had.
   func closeSessions(of owner: SessionOwner) {
+    // Finding them is a look at all that are open.
+    if owner.allowance.sessions == 0 { return }
     for table in sessions.all {
       for (name, session) in table.owned(by: owner) { record(session, name, of: table, nil) }
     }

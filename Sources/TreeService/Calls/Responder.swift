@@ -45,7 +45,7 @@ package final class Responder: Sendable {
 
   /// What a new connection begins with.
   package func beginConnection() -> Caller {
-    Caller(access.everybody, SessionOwner(options.limits))
+    Caller(access.everybody, options.limits)
   }
 
   /// What an answer to be given later will be.

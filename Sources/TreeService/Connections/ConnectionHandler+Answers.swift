@@ -5,12 +5,13 @@ import WireProtocol
 /// From a line to its answer.
 extension ConnectionHandler {
   /// Lines of more bytes are read by another thread: reading so many takes some 0.1 ms.
-  private static let lineBytesAtOnce = 1 << 16
+  static let lineBytesAtOnce = 1 << 16
 
   /// The answers of an array of requests, which go out as one array when the last of them is there.
   final class BatchAnswers {
     fileprivate var answers: [[UInt8]?]
     fileprivate var awaited: Int
+    fileprivate var bytes = 0
 
     fileprivate init(count: Int) {
       answers = [[UInt8]?](repeating: nil, count: count)
@@ -119,6 +120,7 @@ extension ConnectionHandler {
       let ticket = Ticket(id: request.id, place: place, method: request.call.method)
       writer.beginResult(request.id ?? .null)
       do throws(WireError) {
+        if let place { try caller.refuseBeyondLimit(answerBytes: place.batch.bytes) }
         let answer = try responder.respond(to: request.call, &caller, writer: &writer) {
           completion(ticket, context)
         }
@@ -164,6 +166,7 @@ extension ConnectionHandler {
     }
     let answer = writer.take(since: mark)
     if ticket.id != nil { batch.answers[position] = answer }
+    batch.bytes += answer.count
     batch.awaited -= 1
     if batch.awaited > 0 { return }
     let answers = batch.answers.compactMap { $0 }

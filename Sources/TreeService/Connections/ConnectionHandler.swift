@@ -132,14 +132,24 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   /// The rest is a line that has no end yet.
   private func checkLineWithoutEnd(_ now: NIODeadline, _ context: ChannelHandlerContext) {
-    let limits = responder.options.limits
-    if lines.count > limits.lineBytesMax {
-      // The beginning of the next request cannot be found any more, so the connection ends.
-      responder.metrics.note(.lineTooLong)
-      end(.limit("line_bytes", max: limits.lineBytesMax, got: lines.count, "the line"), context)
-    } else {
+    // The beginning of the next request cannot be found any more, so the connection ends.
+    do throws(WireError) {
+      try refuseLongLine()
       patience.lineBegan(lines.count == 0 ? nil : now)
+    } catch {
+      responder.metrics.note(.lineTooLong)
+      end(error, context)
     }
+  }
+
+  private func refuseLongLine() throws(WireError) {
+    let limits = responder.options.limits
+    // Who has not said who it is has nothing long to say.
+    let max =
+      caller.principal == nil
+      ? min(limits.lineBytesMax, Self.lineBytesAtOnce) : limits.lineBytesMax
+    if lines.count > max { throw .limit("line_bytes", max: max, got: lines.count, "the line") }
+    if lines.count > Self.lineBytesAtOnce { try responder.resources.refuseMemory(limits) }
   }
 
   // MARK: The connection

@@ -1,0 +1,55 @@
+import WireProtocol
+
+/// Clients of a service with an access file: without a token, with a wrong one, or after what is others'.
+extension HostileClient {
+  static let access: [HostileClient] = [
+    HostileClient("calls without an access token", .answered("unauthorized"), on: .guarded) {
+      try $0.connect(presentingToken: false)
+        .ask(list(request("corpus.stats", "{\(prey)}"), 1000, separator: "\n"))
+    },
+    HostileClient("1,000 tokens that are not known", .answered("unauthorized"), on: .guarded) {
+      let lines = (0..<1000).map { number in
+        request("server.authenticate", "{\"token\":\"rp_guess\(number)\"}")
+      }
+      return try $0.connect(presentingToken: false).ask(lines.joined(separator: "\n"))
+    },
+    HostileClient(
+      "connecting, and no token", .answeredAndClosed("unauthorized"), on: .guarded
+    ) { try $0.connect(presentingToken: false).untilClosed() },
+    HostileClient(
+      "a line of 64 KB without an access token", .exceedsAndCloses("line_bytes"), on: .guarded
+    ) {
+      try $0.connect(presentingToken: false)
+        .exchange([UInt8](repeating: UInt8(ascii: "a"), count: 1 << 17)).outcome
+    },
+    HostileClient("guessing names of others' corpora", .answered("corpus_not_found"), on: .guarded)
+    {
+      let connection = try $0.connect()
+      var answers: Set<String> = []
+      for name in [Target.othersCorpus, "none"] {
+        for (method, more) in [
+          ("corpus.stats", ""), ("speculate", ",\"context\":[1]"),
+          ("session.open", ",\"prompt\":[]"),
+          ("sequence.insert", ",\"sequences\":[{\"tokens\":[1]}]"),
+        ] {
+          try connection.send(request(method, "{\"corpus\":\"\(name)\"\(more)}") + "\n")
+          answers.insert(try connection.line()?.replacing(name, with: "") ?? "closed")
+        }
+      }
+      // What is there is answered as what is not.
+      guard answers.count == 1 else { return .other("\(answers)") }
+      return try connection.ask(request("corpus.stats", "{\"corpus\":\"\(Target.othersCorpus)\"}"))
+    },
+    HostileClient("steps of others' sessions", .answered("session_not_found"), on: .guarded) {
+      try $0.call("session.step", "{\"steps\":[\(list(step(Target.othersCorpus), 1000))]}")
+    },
+    HostileClient("dropping others' corpora", .answered("corpus_not_found"), on: .guarded) {
+      try $0.call(
+        "corpus.drop",
+        "{\"corpus\":\"\(Target.othersCorpus)\",\"confirm\":\"\(Target.othersCorpus)\"}")
+    },
+    HostileClient("reading files by their paths", .answered("unauthorized"), on: .guarded) {
+      try $0.call("snapshot.verify", "{\"path\":\"/etc/passwd\"}")
+    },
+  ]
+}
