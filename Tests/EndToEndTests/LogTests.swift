@@ -51,7 +51,7 @@ import WireProtocol
       #expect(controls.isEmpty && !line.contains("\u{2028}"), "\(line)")
     }
     // It is told, as text.
-    #expect(lines.contains { $0.contains(#"snapshot="x\n2026-"#) })
+    #expect(lines.contains { $0.contains(#"snapshot="x?2026-"#) })
     for secret in ["\(marked)", token, guess, "secret-id"] {
       #expect(!service.logged.contains(secret), "\(secret)")
     }

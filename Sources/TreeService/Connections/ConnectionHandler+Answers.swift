@@ -78,16 +78,16 @@ extension ConnectionHandler {
     lineIsBeingRead = true
     let loop = context.eventLoop
     let bound = NIOLoopBound((handler: self, context: context), eventLoop: loop)
-    let work = responder.workElsewhere
-    work.enter()
+    let work = WorkElsewhere(responder.workElsewhere)
     responder.readLong(line) { requests in
-      defer { work.leave() }
-      loop.execute {
-        let (handler, context) = bound.value
-        handler.lineIsBeingRead = false
-        if handler.isClosing { return }
-        handler.answer(requests, context)
-        handler.goOnLater(context)
+      withExtendedLifetime(work) {
+        loop.execute {
+          let (handler, context) = bound.value
+          handler.lineIsBeingRead = false
+          if handler.isClosing { return }
+          handler.answer(requests, context)
+          handler.goOnLater(context)
+        }
       }
     }
   }
@@ -183,13 +183,13 @@ extension ConnectionHandler {
   ) -> Responder.Completion {
     let loop = context.eventLoop
     let bound = NIOLoopBound((handler: self, context: context, ticket: ticket), eventLoop: loop)
-    let work = responder.workElsewhere
-    work.enter()
+    let work = WorkElsewhere(responder.workElsewhere)
     return { result in
-      defer { work.leave() }
-      loop.execute {
-        let (handler, context, ticket) = bound.value
-        handler.finishLater(ticket, result, context)
+      withExtendedLifetime(work) {
+        loop.execute {
+          let (handler, context, ticket) = bound.value
+          handler.finishLater(ticket, result, context)
+        }
       }
     }
   }
@@ -208,4 +208,17 @@ extension ConnectionHandler {
     finish(ticket, since: mark)
     goOnLater(context)
   }
+}
+
+/// Something that another thread does and comes back with, or not: a call may be refused after its
+/// completion was made. It is over when nobody holds it any more.
+private final class WorkElsewhere: Sendable {
+  private let group: DispatchGroup
+
+  init(_ group: DispatchGroup) {
+    self.group = group
+    group.enter()
+  }
+
+  deinit { group.leave() }
 }

@@ -64,7 +64,8 @@ extension ConnectionHandler {
 
   private func losePatience(_ context: ChannelHandlerContext) {
     let limits = responder.options.limits
-    let isWaiting = answersAwaited > 0 || lineIsBeingRead || unfinished != nil
+    let isWaiting =
+      answersAwaited > 0 || lineIsBeingRead || unfinished != nil || batch != nil
     if isClosing { return }
     switch patience.loss(
       limits, isKnown: caller.principal != nil, isWaiting: isWaiting, now: .now())
