@@ -80,7 +80,8 @@ final class PrefixDrafter {
       .corpus(request.corpus, request.share == .never ? .draft : [.draft, .insert]))
     var options = request.options
     if let lengthMax = request.lengthMax {
-      options.maxTokens = min(options.maxTokens, max(0, lengthMax - request.prefix.count))
+      // The model gives a token of its own beside those that it accepts.
+      options.maxTokens = min(options.maxTokens, max(0, lengthMax - request.prefix.count - 1))
     }
     if let id = request.request {
       let key = Key(holder: ObjectIdentifier(principal), corpus: request.corpus, request: id)

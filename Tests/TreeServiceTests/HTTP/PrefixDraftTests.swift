@@ -91,8 +91,8 @@ import WireProtocol
       #expect(tokens(",\"end_id\":4") == "{\"draft_tokens\":[3,4]}\n")
       #expect(tokens(",\"end_id\":-1") == "{\"draft_tokens\":[3,4,5,6]}\n")
       #expect(tokens(",\"end_id\":null") == "{\"draft_tokens\":[3,4,5,6]}\n")
-      #expect(tokens(",\"max_sequence_length\":3") == "{\"draft_tokens\":[3]}\n")
-      #expect(tokens(",\"max_sequence_length\":2") == "{\"draft_tokens\":[]}\n")
+      #expect(tokens(",\"max_sequence_length\":4") == "{\"draft_tokens\":[3]}\n")
+      #expect(tokens(",\"max_sequence_length\":3") == "{\"draft_tokens\":[]}\n")
       #expect(tokens(",\"max_sequence_length\":1") == "{\"draft_tokens\":[]}\n")
     }
   }
