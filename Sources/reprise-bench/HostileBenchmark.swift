@@ -6,9 +6,9 @@ import WireProtocol
 /// What hostile and heavy clients cost a worker beside them.
 ///
 /// The service has one core and one event loop, which all clients share. The clients have the other
-/// core, where the worker always comes first: hostile threads run at SCHED_IDLE, so that what the worker
-/// waits for is the service. It takes a step each half millisecond; windows without and with the other
-/// clients follow each other.
+/// core, where the worker always comes first: it runs at SCHED_FIFO where that is allowed, and hostile
+/// threads at SCHED_IDLE, so that what the worker waits for is the service. It takes a step each half
+/// millisecond; windows without and with the other clients follow each other.
 struct HostileBenchmark {
   private let setting: Setting
   private let parts: [String]
@@ -27,10 +27,12 @@ struct HostileBenchmark {
   func run(_ report: inout Report) throws -> String {
     report.begin("A worker's steps beside hostile clients: p99 to that without them")
     try Self.keepToCore("1")
+    Scheduling.first.apply()
+    defer { Scheduling.usual.apply() }
     defer { try? Self.keepToCore("0-\(ProcessInfo.processInfo.activeProcessorCount - 1)") }
     var text = ""
-    for (title, clients) in [("does", HostileClient.all), ("is", HostileClient.heavy)] {
-      text += "| what it \(title) | is answered | p99 beside / alone | ratio |\n|---|---|---|---|\n"
+    for clients in [HostileClient.all, HostileClient.heavy] {
+      text += "| what it does | is answered | p99 beside / alone | ratio |\n|---|---|---|---|\n"
       for service in [HostileClient.Service.open, .guarded] {
         let wanted = clients.filter { client in
           client.service == service
@@ -227,15 +229,11 @@ private final class Hostile: @unchecked Sendable {
   private var threads: Int
   private var outcomes: [String] = []
 
-  /// SCHED_IDLE of linux/sched.h: whoever else wants the core has it at once.
-  private static let idle: Int32 = 5
-
   init(_ client: HostileClient, _ target: Target, threads: Int) {
     self.threads = threads
     for _ in 0..<threads {
       Thread.detachNewThread { [self] in
-        var parameters = sched_param()
-        unsafe sched_setscheduler(0, Self.idle, &parameters)
+        Scheduling.last.apply()
         repeat {
           let outcome = Result { try client.perform(target) }
           condition.withLock {
@@ -260,5 +258,20 @@ private final class Hostile: @unchecked Sendable {
       while threads > 0 { condition.wait() }
       return outcomes
     }
+  }
+}
+
+/// Who has a core first, as in linux/sched.h. Threads and processes that are made begin as usual.
+private enum Scheduling: Int32 {
+  case usual = 0
+  /// SCHED_FIFO | SCHED_RESET_ON_FORK
+  case first = 0x4000_0001
+  /// SCHED_IDLE
+  case last = 5
+
+  /// For the calling thread. Where it is not allowed, all stays as it is.
+  func apply() {
+    var parameters = sched_param(sched_priority: self == .first ? 1 : 0)
+    unsafe sched_setscheduler(0, rawValue, &parameters)
   }
 }

@@ -168,8 +168,8 @@ package final class Responder: Sendable {
   /// Reads a line that would hold up an event loop.
   ///
   /// - Parameter completion: Is called on another thread.
-  func readLong(_ line: ByteBuffer, completion: @escaping @Sendable (RequestLine) -> Void) {
-    lines.run { [longLines] in completion(longLines.reader.read(line)) }
+  func readLong(_ line: Line, completion: @escaping @Sendable (RequestLine) -> Void) {
+    lines.run { [longLines] in completion(longLines.reader.read(line.joined())) }
   }
 
   /// Looks at memory and disk. Called once a second.

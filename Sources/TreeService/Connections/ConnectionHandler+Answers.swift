@@ -65,16 +65,16 @@ extension ConnectionHandler {
     }
   }
 
-  func answer(_ line: ByteBuffer, _ context: ChannelHandlerContext) {
-    if line.readableBytes > Self.lineBytesAtOnce {
+  func answer(_ line: Line, _ context: ChannelHandlerContext) {
+    if line.count > Self.lineBytesAtOnce {
       readLong(line, context)
     } else {
-      answer(reader.read(line), context)
+      answer(reader.read(line.joined()), context)
     }
   }
 
   /// Has a line read by another thread. Those after it wait, so that calls begin in their order.
-  private func readLong(_ line: ByteBuffer, _ context: ChannelHandlerContext) {
+  private func readLong(_ line: Line, _ context: ChannelHandlerContext) {
     lineIsBeingRead = true
     let loop = context.eventLoop
     let bound = NIOLoopBound((handler: self, context: context), eventLoop: loop)
@@ -145,13 +145,16 @@ extension ConnectionHandler {
   }
 
   /// Makes more drafts of a request that has begun.
-  func goOn(with unfinished: Unfinished) {
+  func goOn(with unfinished: Unfinished, _ context: ChannelHandlerContext) {
     guard unfinished.run.goOn(&caller, &unfinished.writer) else { return }
     unfinished.writer.endResult()
     self.unfinished = nil
+    // It may be large, so it is not copied to what is written, but written behind that.
+    flushWriter(context)
     let mark = writer.mark
-    writer.json(unfinished.writer.bytes)
+    swap(&writer, &unfinished.writer)
     finish(unfinished.ticket, since: mark)
+    flushWriter(context)
   }
 
   /// Puts the answer that was written since `mark` where it belongs.

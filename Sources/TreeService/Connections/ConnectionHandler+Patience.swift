@@ -9,7 +9,7 @@ struct Patience {
   /// When the last complete line came, or the connection.
   fileprivate var lastLine = NIODeadline.now()
   fileprivate let connected = NIODeadline.now()
-  /// Since when answers wait for the client to take earlier ones.
+  /// Since when answers wait for the client to take any of those before them.
   private var answersBlocked: NIODeadline?
   fileprivate var watch: RepeatedTask?
 
@@ -25,6 +25,11 @@ struct Patience {
 
   mutating func answersAreTaken(_ areTaken: Bool) {
     answersBlocked = areTaken ? nil : .now()
+  }
+
+  /// Some were.
+  mutating func answersWereTaken() {
+    if answersBlocked != nil { answersBlocked = .now() }
   }
 
   mutating func end() {
@@ -44,7 +49,8 @@ struct Patience {
     if isLate(answersBlocked, limits.answerSecondsMax) { return .answersNotTaken }
     if isLate(partialBegan, limits.lineSecondsMax) { return .lineTooSlow }
     if !isKnown && isLate(connected, limits.lineSecondsMax) { return .noToken }
-    if !isWaiting && isLate(lastLine, limits.idleSecondsMax) { return .idle }
+    let isIdle = !isWaiting && partialBegan == nil
+    if isIdle && isLate(lastLine, limits.idleSecondsMax) { return .idle }
     return nil
   }
 }

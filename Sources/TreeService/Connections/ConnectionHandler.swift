@@ -47,6 +47,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
   private static let turn = TimeAmount.microseconds(200)
   /// Answers are handed to the channel in pieces of this size at the latest.
   static let writeBytesMax = 1 << 16
+  private static let pieceBytes = 1 << 18
 
   init(_ responder: Responder, _ turns: TurnQueue) {
     self.responder = responder
@@ -74,7 +75,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     linesWait = false
     while !isClosing {
       if let unfinished {
-        goOn(with: unfinished)
+        goOn(with: unfinished, context)
       } else if mustWait(context) {
         linesWait = true
         break
@@ -126,8 +127,25 @@ final class ConnectionHandler: ChannelDuplexHandler {
     if writer.count == 0 { return }
     var buffer = context.channel.allocator.buffer(capacity: writer.count)
     unsafe writer.withBytes { _ = unsafe buffer.writeBytes($0) }
-    writer.removeAll()
-    context.write(wrapOutboundOut(buffer), promise: nil)
+    if writer.count > Self.writeBytesMax {
+      // What a large answer took is not kept for the next one.
+      writer = JSONWriter()
+      writePieces(&buffer, context)
+    } else {
+      writer.removeAll()
+      context.write(wrapOutboundOut(buffer), promise: nil)
+    }
+  }
+
+  /// Writes a large answer in pieces, to know that a client takes it, however slowly.
+  private func writePieces(_ buffer: inout ByteBuffer, _ context: ChannelHandlerContext) {
+    while let piece = buffer.readSlice(length: min(Self.pieceBytes, buffer.readableBytes)),
+      piece.readableBytes > 0
+    {
+      context.write(wrapOutboundOut(piece)).assumeIsolated().whenSuccess { [self] in
+        patience.answersWereTaken()
+      }
+    }
   }
 
   /// The rest is a line that has no end yet.
