@@ -60,7 +60,14 @@ final class Decoder: Worker, @unchecked Sendable {
 
   override func prepare() throws {
     connection = try site.connect(tenant, tally)
-    if isOwn { try site.create(plan, connection) }
+    if case .own(var history) = truth {
+      try site.create(plan, connection)
+      for texts in plan.filling(using: &random) {
+        try site.insert(texts, into: plan, connection)
+        history.insert(texts)
+      }
+      truth = .own(history)
+    }
     for _ in 0..<4 { templates.append(plan.language.text(count: roll(20...200), using: &random)) }
   }
 

@@ -38,6 +38,11 @@ struct OwnHistory {
     return Array(kept.dropFirst(rest.count))
   }
 
+  /// Takes a call of sequences without ids into account.
+  mutating func insert(_ texts: [[Int32]]) {
+    insert(texts.map { number(Sequence(id: nil, tokens: $0)) })
+  }
+
   mutating func remove(_ numbers: [Int32]) { kept.removeAll { numbers.contains($0) } }
 
   /// Forgets texts that have left, but for those that are still wanted.

@@ -28,6 +28,10 @@ final class Inserter: Worker, @unchecked Sendable {
   override func prepare() throws {
     connection = try site.connect(.inserters, tally)
     try site.create(plan, connection)
+    for texts in plan.filling(using: &random) {
+      lastOrder = try site.insert(texts, into: plan, connection)
+      history.insert(texts)
+    }
   }
 
   override func turn() throws {

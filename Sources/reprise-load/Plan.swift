@@ -1,3 +1,4 @@
+import Oracle
 import ToolSupport
 import WireProtocol
 
@@ -87,6 +88,24 @@ struct CorpusPlan: Sendable {
   let depth: Int
   let rule: KeepingRule
   let language: Language
+
+  private static let sequencesPerCall = 8
+
+  /// Calls that fill it to somewhere about its bound, so that it is from the beginning as it will be:
+  /// the oldest leave, and what is in memory is as full as it happens to be at any time.
+  func filling(using random: inout SeededGenerator) -> [[[Int32]]] {
+    guard let bound = rule.tokens else { return [] }
+    var left = Int.random(in: (bound * 3 / 4)...(bound * 5 / 4), using: &random)
+    var calls: [[[Int32]]] = []
+    while left > 0 {
+      let texts = (0..<Self.sequencesPerCall).map { _ in
+        language.text(count: Int.random(in: 20...200, using: &random), using: &random)
+      }
+      left -= texts.reduce(0) { $0 + $1.count }
+      calls.append(texts)
+    }
+    return calls
+  }
 }
 
 extension KeepingRule {

@@ -96,12 +96,39 @@ final class Site: Sendable {
     }
     let auditor = try connect(.auditor, tally)
     for plan in shared.map(\.plan) + [ledger.plan, fixed.plan] { try create(plan, auditor) }
+    var random = SeededGenerator(seed: seed &+ 1)
+    for ledger in shared {
+      for texts in ledger.plan.filling(using: &random) { try fill(ledger, texts, auditor) }
+    }
     let _: CorpusDescription = try auditor.call(
       .corpusCreate(
         CorpusCreate(corpus: lateLedger.name, durability: .interval(millis: 50))))
     let _: Inserted = try auditor.call(
       .sequenceInsert(
         SequenceInsert(corpus: "fixed", sequences: fixed.sequences.map { .init(tokens: $0) })))
+  }
+
+  private func fill(
+    _ ledger: SharedLedger, _ texts: [[Int32]], _ connection: Connection
+  ) throws {
+    let order = try insert(texts, into: ledger.plan, connection)
+    for (place, text) in texts.enumerated() {
+      ledger.acknowledge(.init(order: order - UInt64(texts.count - 1 - place), tokens: text))
+    }
+  }
+
+  /// Inserts what is all new. Returns the last one's order number.
+  @discardableResult
+  func insert(
+    _ texts: [[Int32]], into plan: CorpusPlan, _ connection: Connection
+  ) throws -> UInt64 {
+    let answer: Inserted = try connection.call(
+      .sequenceInsert(
+        SequenceInsert(corpus: plan.name, sequences: texts.map { .init(tokens: $0) })))
+    guard answer.inserted == texts.count, let order = answer.lastOrder else {
+      throw ToolError("\(plan.name): inserting \(texts.count) sequences was answered \(answer)")
+    }
+    return order
   }
 
   func create(_ plan: CorpusPlan, _ connection: Connection) throws {
