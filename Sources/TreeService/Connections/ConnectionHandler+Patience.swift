@@ -6,17 +6,20 @@ import WireProtocol
 struct Patience {
   /// When the line that is not complete yet began.
   private var partialBegan: NIODeadline?
-  /// When the last complete line came, or the connection.
-  fileprivate var lastLine = NIODeadline.now()
+  /// When the last complete line came, or the connection; or when something was last done for it, which
+  /// may take longer than it may be idle.
+  private var lastWork = NIODeadline.now()
   fileprivate let connected = NIODeadline.now()
   /// Since when answers wait for the client to take any of those before them.
   private var answersBlocked: NIODeadline?
   fileprivate var watch: RepeatedTask?
 
   mutating func lineCame(_ now: NIODeadline) {
-    lastLine = now
+    lastWork = now
     partialBegan = nil
   }
+
+  mutating func isWorkedFor(_ now: NIODeadline) { lastWork = now }
 
   /// All that is left is a line without an end; nil where nothing is.
   mutating func lineBegan(_ now: NIODeadline?) {
@@ -41,7 +44,7 @@ struct Patience {
 
   /// What takes too long.
   fileprivate func loss(
-    _ limits: Limits, isKnown: Bool, isWaiting: Bool, now: NIODeadline
+    _ limits: Limits, isKnown: Bool, now: NIODeadline
   ) -> Loss? {
     func isLate(_ since: NIODeadline?, _ seconds: Int) -> Bool {
       since.map { now - $0 > .seconds(Int64(seconds)) } ?? false
@@ -49,8 +52,7 @@ struct Patience {
     if isLate(answersBlocked, limits.answerSecondsMax) { return .answersNotTaken }
     if isLate(partialBegan, limits.lineSecondsMax) { return .lineTooSlow }
     if !isKnown && isLate(connected, limits.lineSecondsMax) { return .noToken }
-    let isIdle = !isWaiting && partialBegan == nil
-    if isIdle && isLate(lastLine, limits.idleSecondsMax) { return .idle }
+    if partialBegan == nil && isLate(lastWork, limits.idleSecondsMax) { return .idle }
     return nil
   }
 }
@@ -69,13 +71,11 @@ extension ConnectionHandler {
   }
 
   private func losePatience(_ context: ChannelHandlerContext) {
-    let limits = responder.options.limits
-    let isWaiting =
-      answersAwaited > 0 || lineIsBeingRead || unfinished != nil || batch != nil
     if isClosing { return }
-    switch patience.loss(
-      limits, isKnown: caller.principal != nil, isWaiting: isWaiting, now: .now())
-    {
+    let limits = responder.options.limits
+    let now = NIODeadline.now()
+    if isWorking { patience.isWorkedFor(now) }
+    switch patience.loss(limits, isKnown: caller.principal != nil, now: now) {
     case .answersNotTaken:
       // It reads nothing, so it is told nothing.
       responder.metrics.note(.answersNotTaken)

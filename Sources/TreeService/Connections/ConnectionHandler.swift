@@ -197,9 +197,14 @@ final class ConnectionHandler: ChannelDuplexHandler {
     context.fireUserInboundEventTriggered(event)
   }
 
+  /// Whether there is something to do for it, or to wait for.
+  var isWorking: Bool {
+    turnIsDue || linesWait || lineIsBeingRead || answersAwaited > 0 || unfinished != nil
+      || batch != nil
+  }
+
   private func closeIfDone(_ context: ChannelHandlerContext) {
-    let isDone = !turnIsDue && !linesWait && !lineIsBeingRead && answersAwaited == 0
-    if !inputHasEnded || !isDone || isClosing { return }
+    if !inputHasEnded || isWorking || isClosing { return }
     isClosing = true
     // Not before the last answer is out.
     let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
