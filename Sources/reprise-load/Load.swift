@@ -15,6 +15,7 @@ struct RepriseLoad: ParsableCommand {
   @Option(help: "Clients.") var workers = 200
   @Option(help: "What everything random is drawn from.") var seed: UInt64 = 1
   @Option(help: "How many times as busy as usual each client is.") var rate = 1.0
+  @Option(help: "Only one kind of clients, such as decoders.") var only: String?
   @Option(help: "Where to draw memory and p99 over time, as SVG.") var plot: String?
   @Flag(help: "Report as JSON.") var json = false
 
@@ -23,6 +24,10 @@ struct RepriseLoad: ParsableCommand {
       throw ValidationError("--minutes is \(minutes), expected more than 0")
     }
     if !(1...900 ~= workers) { throw ValidationError("--workers is \(workers), expected 1 to 900") }
+    if let only, Role(rawValue: only) == nil {
+      let known = Role.allCases.map(\.rawValue).joined(separator: ", ")
+      throw ValidationError("--only is \"\(only)\", expected one of \(known)")
+    }
     if !(rate >= 0.01 && rate <= 100) {
       throw ValidationError("--rate is \(rate), expected 0.01 to 100")
     }
@@ -36,7 +41,8 @@ struct RepriseLoad: ParsableCommand {
     let site = try Site(
       reprise: reprise, directory: work, seed: seed, rate: rate, journal: journal)
     try site.prepare()
-    let all = Role.counts(workers: workers).sorted { $0.key.rawValue < $1.key.rawValue }
+    let counts = only.flatMap(Role.init).map { [$0: workers] } ?? Role.counts(workers: workers)
+    let all = counts.sorted { $0.key.rawValue < $1.key.rawValue }
       .flatMap { role, count in (0..<count).map { Self.worker(site, role, $0) } }
     let monitor = Monitor(site, all, secondsMax: minutes * 60)
     let group = DispatchGroup()
