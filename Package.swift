@@ -73,7 +73,7 @@ let package = Package(
     .executableTarget(
       name: "reprise",
       dependencies: [
-        "CorpusStore", "Drafting", "RepriseClient", "TreeService", "WireProtocol",
+        "CLinux", "CorpusStore", "Drafting", "RepriseClient", "TreeService", "WireProtocol",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Logging", package: "swift-log"),

@@ -2,6 +2,7 @@
 #include "CLinux.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -44,4 +45,12 @@ int make_pipe(int ends[2], int bytes) {
   if (pipe2(ends, O_CLOEXEC) != 0) return -1;
   fcntl(ends[1], F_SETPIPE_SZ, bytes);
   return 0;
+}
+
+void map_large_blocks(void) {
+  const int bytes = 1 << 20;
+  mallopt(M_MMAP_THRESHOLD, bytes);
+  // Malloc no longer raises this one either, and with its first value would give small blocks back and
+  // take them again all the time.
+  mallopt(M_TRIM_THRESHOLD, 4 * bytes);
 }

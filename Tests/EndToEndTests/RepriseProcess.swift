@@ -102,6 +102,14 @@ final class ServiceProcess {
     }
   }
 
+  /// Bytes of its memory that no file backs.
+  func anonymousBytes() throws -> Int {
+    let status = try String(
+      contentsOfFile: "/proc/\(process.processIdentifier)/status", encoding: .utf8)
+    let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("RssAnon:") })
+    return try #require(Int(line.filter(\.isNumber))) * 1024
+  }
+
   struct Failure: Error { let description: String }
 
   /// Sends a signal that does not end it.

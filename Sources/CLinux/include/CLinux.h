@@ -17,6 +17,12 @@ int exchange_files(const char *path, const char *other);
 // Has the kernel begin to write a part of a file to the disk. Only a hint: nothing is waited for.
 void begin_writing_back(int descriptor, long offset, long count);
 
+// Has malloc map blocks of a MiB and more on their own, always: they cost what is touched of them, and
+// are given back when they are freed. By itself malloc raises the size from which it does so with every
+// large block that is freed, to 32 MiB. Then LMDB's tables for an environment come from memory that was
+// used before, have to be filled with zeros, and are resident: 2 MB for a corpus that holds nothing.
+void map_large_blocks(void);
+
 // Makes a pipe, with room for so many bytes if the system allows it. Returns 0, or −1 with errno set.
 int make_pipe(int ends[2], int bytes);
 

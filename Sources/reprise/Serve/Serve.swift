@@ -1,4 +1,5 @@
 import ArgumentParser
+import CLinux
 import CorpusStore
 import Foundation
 import Logging
@@ -51,6 +52,7 @@ struct Serve: AsyncParsableCommand {
     let reloads = await UnixSignalsSequence(trapping: .sighup)
     // A client that goes away in the middle of its answer is no reason to end.
     signal(SIGPIPE, SIG_IGN)
+    map_large_blocks()
     let files = Machine.raiseFileLimit()
     if files < Machine.filesMin {
       throw ExitCode.failure(

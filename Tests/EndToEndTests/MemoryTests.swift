@@ -1,0 +1,26 @@
+import Foundation
+import RepriseClient
+import Testing
+import WireProtocol
+
+@Suite struct MemoryTests {
+  /// Each corpus took 2 MB of memory, however little it held: malloc took LMDB's tables from memory
+  /// that was used before and filled them with zeros. Large blocks are mapped on their own now.
+  @Test func anEmptyCorpusTakesHardlyAnyMemory() async throws {
+    let service = try ServiceProcess()
+    try service.start()
+    let client = service.client()
+    // What the first one takes is taken once.
+    let retention = CorpusRetention(tokens: 10_000)
+    try await client.createCorpus("first", retention: retention)
+    let before = try service.anonymousBytes()
+    let corpora = 40
+    for number in 0..<corpora {
+      try await client.createCorpus("c\(number)", retention: retention)
+    }
+    let perCorpus = (try service.anonymousBytes() - before) / corpora
+    #expect(perCorpus < 400_000, "bytes of memory for an empty corpus")
+    await client.close()
+    #expect(service.end(SIGTERM) == 0)
+  }
+}
