@@ -80,7 +80,8 @@ import Testing
     #expect((Int(unit["Service.TimeoutStopSec"] ?? "") ?? 0) > drain)
   }
 
-  @Test func systemdUnderstandsTheUnits() throws {
+  @Test(.enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/systemd-analyze")))
+  func systemdUnderstandsTheUnits() throws {
     let directory = try Directory()
     for name in ["reprise.service", "reprise.socket"] {
       // The program is looked for where it is.
@@ -89,9 +90,8 @@ import Testing
       try Data(unit.utf8).write(to: URL(fileURLWithPath: "\(directory.path)/\(name)"))
     }
     let units = ["reprise.service", "reprise.socket"].map { "\(directory.path)/\($0)" }
-    guard let verified = try Self.run("systemd-analyze", ["verify", "--man=no"] + units) else {
-      return
-    }
+    let verified = try #require(
+      try Self.run("systemd-analyze", ["verify", "--man=no"] + units))
     // Of other units that are installed here it may complain as it likes.
     let complaints = verified.output.split(separator: "\n").filter { $0.contains("reprise") }
     #expect(complaints == [])
@@ -152,10 +152,7 @@ import Testing
   @Test func thePodIsYAML() throws {
     let script = """
       import sys
-      try:
-        import yaml
-      except ImportError:
-        sys.exit(0)
+      import yaml
       claim, pod = yaml.safe_load_all(open(sys.argv[1]))
       sidecar, engine = pod["spec"]["initContainers"][0], pod["spec"]["containers"][0]
       volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
