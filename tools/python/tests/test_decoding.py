@@ -11,7 +11,7 @@ from reprise.decoding import CATCH_UP_TOKENS_MAX, CLOSE_ATTEMPTS_MAX, DecodingCo
 from reprise.errors import MalformedAnswer
 from reprise.options import DecodingLimits, DraftOptions, Step
 from reprise.records import State
-from reprise.wire import ORDERED_LINE_BYTES_MAX, LineReader
+from reprise.wire import STEP_LINE_BYTES_MAX, LineReader
 
 DRAFT = {
     "tokens": [7],
@@ -400,7 +400,7 @@ def test_a_long_backlog_goes_out_in_lines_that_stay_in_order(
     core.begin_step([Step("a", tokens[:-1])])
     core.begin_step([Step("a", tokens[-1:])])
     while lines := core.outgoing(played.now):
-        assert all(len(line) < ORDERED_LINE_BYTES_MAX for line in lines.splitlines())
+        assert all(len(line) < STEP_LINE_BYTES_MAX for line in lines.splitlines())
         played.take(lines)
         played.deliver()
     assert played.open["a"]["output"] == tokens
@@ -417,7 +417,7 @@ def test_a_large_step_is_cut_into_lines_that_stay_in_order(
     call = core.begin_step([Step(name, [5]) for name in names])
     lines = call.lines.splitlines()
     assert len(lines) > 1
-    assert all(len(line) < ORDERED_LINE_BYTES_MAX for line in lines)
+    assert all(len(line) < STEP_LINE_BYTES_MAX for line in lines)
     played.take(call.lines)
     played.deliver()
     assert all(draft.tokens == [7] for draft in call.drafts)

@@ -7,10 +7,10 @@ here waits, and nothing here raises what a service did wrong, but `MalformedAnsw
 **Nothing accepted is lost, and nothing is applied twice.** A session's record holds its prompt and
 its whole output until the service says that the output is history.
 
-- *A step times out.* Its tokens are under way in a line that was sent; lines that belong together
-  are short enough to be carried out in order (`ORDERED_LINE_BYTES_MAX`). They are not sent again.
-  Until its answer comes, further tokens of that session wait in the record, so that what was
-  applied is always known: `acked` says up to where.
+- *A step times out.* Its tokens are under way in a line that was sent, and are not sent again: the
+  service begins requests in the order in which they came. Until its answer comes, further tokens
+  of that session wait in the record, so that what was applied is always known: `acked` says up to
+  where.
 - *The connection is lost.* How much of what was sent arrived is not known. So the session is closed
   with `record` false, which takes all of it out of the history again, and is opened anew under
   another name (a line of the old connection that is still being read cannot reach it), with the
@@ -41,13 +41,13 @@ from .options import DEFAULT_OPTIONS, NO_DRAFT, DecodingLimits, DraftOptions, Sh
 from .records import CorpusRecord, DraftCall, Entry, SessionRecord, Stale, State
 from .results import Draft, SessionClosed
 from .tokens import jsonable, token_array
-from .wire import ORDERED_LINE_BYTES_MAX, LineReader, request_line
+from .wire import STEP_LINE_BYTES_MAX, LineReader, request_line
 
 if TYPE_CHECKING:
     from .tokens import TokenIDs
 
 
-#: Accepted tokens in one line that catches up. With eleven bytes a token it is an ordered line.
+#: Accepted tokens in one line that catches up. With eleven bytes a token, STEP_LINE_BYTES_MAX holds.
 CATCH_UP_TOKENS_MAX = 4096
 #: Bytes of deferred lines that are handed out at once.
 OUTGOING_BYTES_MAX = 1 << 18
@@ -455,7 +455,7 @@ class DecodingCore:
         return Entry(place, record, record.generation, total, params)
 
     def _step_lines(self, call: DraftCall, entries: list[Entry]) -> bytes:
-        """Lines that are short enough to be carried out in order."""
+        """Lines that the service reads at once."""
         if not entries:
             return b""
 
@@ -465,7 +465,7 @@ class DecodingCore:
         line = self._request(
             "session.step", {"steps": [entry.params for entry in entries]}, on_answer
         )
-        if len(line) > ORDERED_LINE_BYTES_MAX and len(entries) > 1:
+        if len(line) > STEP_LINE_BYTES_MAX and len(entries) > 1:
             del self._pending[self._last_id]
             half = len(entries) // 2
             return self._step_lines(call, entries[:half]) + self._step_lines(call, entries[half:])

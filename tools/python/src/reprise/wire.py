@@ -11,10 +11,9 @@ from .errors import MalformedAnswer, RepriseError, ServiceError
 #: Longest answer that is read, in bytes.
 LINE_BYTES_MAX = 64 << 20
 
-#: The service carries lines of at most so many bytes out in the order in which they were sent, and
-#: longer ones aside (docs/protocol.md, "Pipelining"). What must stay in order is sent in lines that
-#: are no longer.
-ORDERED_LINE_BYTES_MAX = 1 << 16
+#: Bytes in one line of steps, where it has several. The service's event loop reads so many itself;
+#: a longer line, and all behind it, waits for another thread.
+STEP_LINE_BYTES_MAX = 1 << 16
 
 
 def _plain(value: Any) -> Any:
