@@ -128,6 +128,7 @@ public final class TreeService: Sendable {
     everySecond.cancel()
     responder.setStopping()
     for channel in channels { try? await channel.close().get() }
+    await http?.draftsAreGiven()
     await responder.operations.end()
     // Each connection's own event loop closes it, after the requests that it has received.
     await connections.closeAll()

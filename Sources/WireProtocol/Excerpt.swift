@@ -25,7 +25,8 @@ extension String {
 package let excerptBytesMax = 64
 
 extension Unicode.Scalar {
-  fileprivate var isPlain: Bool {
+  /// Whether it neither ends a line, nor commands a terminal, nor turns the direction of text.
+  package var isPlain: Bool {
     switch properties.generalCategory {
     case .control, .format, .lineSeparator, .paragraphSeparator: false
     default: true

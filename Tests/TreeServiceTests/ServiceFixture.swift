@@ -13,6 +13,7 @@ final class ServiceFixture {
   let store: Store
   let service: TreeService
   let client: RepriseClient
+  let accessFile: String?
 
   /// - Parameter token: What the fixture's client presents.
   init(
@@ -25,6 +26,7 @@ final class ServiceFixture {
     store = try Store(path: directory + "/store")
     var options = ServiceOptions(.unixSocket(path: socket))
     change(&options)
+    accessFile = options.accessFile
     var logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     logger.logLevel = .critical
     service = try await TreeService.start(store, options, logger: logger)

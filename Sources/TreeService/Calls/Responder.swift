@@ -196,6 +196,7 @@ package final class Responder: Sendable {
   private enum Phase: Int { case starting, ready, stopping }
 
   func setReady() { phase.store(Phase.ready.rawValue, ordering: .relaxed) }
+  var isStopping: Bool { phase.load(ordering: .relaxed) == Phase.stopping.rawValue }
   func setStopping() { phase.store(Phase.stopping.rawValue, ordering: .relaxed) }
 
   private var serverInfo: ServerInfo {
@@ -213,13 +214,7 @@ package final class Responder: Sendable {
   ) throws(WireError) -> Answer {
     let corpus = try corpus(call.corpus)
     if call.isBatch { return begin(DraftRun(call, of: corpus), &caller, &writer) }
-    do throws(StoreError) {
-      try corpus.speculate(
-        call.tokens.span.extracting(call.contexts[0]), call.options, using: &caller.scratch,
-        into: &caller.draft)
-    } catch {
-      throw WireError(error, corpus: call.corpus)
-    }
+    try DraftRun.draft(call, 0, of: corpus, &caller)
     caller.tally.note(caller.draft)
     caller.draft.write(to: &writer)
     return .now

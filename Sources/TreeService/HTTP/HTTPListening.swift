@@ -39,6 +39,9 @@ struct HTTPListening {
     }
   }
 
+  /// Returns when all drafts that were begun are given.
+  func draftsAreGiven() async { try? await channel.eventLoop.submit {}.get() }
+
   func close() async {
     try? await channel.close().get()
     try? await group.shutdownGracefully()

@@ -18,16 +18,18 @@ final class PrefixDrafter {
   }
 
   private struct Known {
-    /// The session's.
+    /// The session's name, which the table has chosen.
     let name: String
+    let table: SessionTable
     var tokens: [Int32]
+
+    var isOpen: Bool { table.session(name) != nil }
   }
 
   private let responder: Responder
   private let reader: PrefixDraft.Reader
   private var caller: Caller
   private var known: [Key: Known] = [:]
-  private var opened = 0
   /// When as many are known, those whose sessions have ended are looked for.
   private var lookForEndedAt = 256
 
@@ -74,6 +76,12 @@ final class PrefixDrafter {
   private func draft(
     _ request: PrefixDraft, for principal: Principal
   ) throws(WireError) -> [Int32] {
+    // What is opened from here on would not be recorded.
+    if responder.isStopping {
+      throw WireError(
+        .busy, "the service is stopping; send again when it is back",
+        ["retry_after_ms": .number(1000)])
+    }
     try principal.takeRequest(responder.options.limits, now: .now())
     guard let grant = principal.grant else { throw .tokenNeeded }
     try grant.check(
@@ -106,25 +114,21 @@ final class PrefixDrafter {
     for request: PrefixDraft, _ key: Key, _ principal: Principal
   ) throws(WireError) -> Known {
     if let known = known[key] {
-      if principal.sessions.session(known.name) != nil {
+      if known.isOpen {
         if request.prefix.starts(with: known.tokens) { return known }
-        responder.closeSession(known.name, of: principal.sessions)
+        responder.closeSession(known.name, of: known.table)
       }
       self.known[key] = nil
     }
     if known.count >= lookForEndedAt {
-      known = known.filter { _, known in
-        // Of other holders too; their names are different ones.
-        responder.sessions.all.contains { $0.session(known.name) != nil }
-      }
+      known = known.filter { $0.value.isOpen }
       lookForEndedAt = max(256, 2 * known.count)
     }
-    opened += 1
     let open = SessionOpen(
-      corpus: request.corpus, session: "http-\(opened)", prompt: request.prefix,
-      share: request.share, ttlSeconds: Self.leaseSeconds)
+      corpus: request.corpus, prompt: request.prefix, share: request.share,
+      ttlSeconds: Self.leaseSeconds)
     let name = try responder.open(open, principal.sessions, for: caller.owner).session
-    let session = Known(name: name, tokens: request.prefix)
+    let session = Known(name: name, table: principal.sessions, tokens: request.prefix)
     known[key] = session
     return session
   }

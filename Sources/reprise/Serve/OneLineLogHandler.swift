@@ -1,4 +1,5 @@
 import Logging
+import WireProtocol
 
 /// Logs one line an event. Clients choose names that are told here, so a value that is no plain word stands
 /// between quotes, and what would end a line, or command a terminal, is escaped as in JSON.
@@ -19,34 +20,26 @@ struct OneLineLogHandler: LogHandler {
   private static func quoted(_ value: String) -> String {
     let isWord =
       !value.isEmpty
-      && value.unicodeScalars.allSatisfy { $0 != " " && $0 != "\"" && $0 != "\\" && !breaks($0) }
+      && value.unicodeScalars.allSatisfy { $0 != " " && $0 != "\"" && $0 != "\\" && $0.isPlain }
     if isWord { return value }
     let text = value.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
     return "\"\(escaped(text))\""
   }
 
   private static func escaped(_ text: String) -> String {
-    if !text.unicodeScalars.contains(where: breaks) { return text }
+    if text.unicodeScalars.allSatisfy(\.isPlain) { return text }
     var line = ""
     for scalar in text.unicodeScalars {
       switch scalar {
       case "\n": line += "\\n"
       case "\t": line += "\\t"
-      case _ where breaks(scalar):
+      case _ where !scalar.isPlain:
         let digits = String(scalar.value, radix: 16)
         line += "\\u" + String(repeating: "0", count: max(0, 4 - digits.count)) + digits
       default: line.unicodeScalars.append(scalar)
       }
     }
     return line
-  }
-
-  /// Controls, separators of lines, and what turns the direction of text.
-  private static func breaks(_ scalar: Unicode.Scalar) -> Bool {
-    switch scalar.properties.generalCategory {
-    case .control, .format, .lineSeparator, .paragraphSeparator: true
-    default: false
-    }
   }
 
   // MARK: As the other handler has it

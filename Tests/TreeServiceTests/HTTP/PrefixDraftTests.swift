@@ -1,9 +1,12 @@
 import CorpusStore
 import Foundation
+import Logging
+import NIOCore
 import RepriseClient
 import Testing
-import TreeService
 import WireProtocol
+
+@testable import TreeService
 
 /// `POST /v1/draft`, as engines' external drafters use it.
 @Suite struct PrefixDraftTests {
@@ -136,6 +139,35 @@ import WireProtocol
         "POST /v1/draft HTTP/1.1\r\nhost: a\r\ncontent-length: 5000000\r\n\r\n"
           + String(repeating: " ", count: 5_000_000))
       #expect(large.isClosed)
+    }
+  }
+
+  /// What it opened then would be recorded by nobody.
+  @Test func noneIsGivenWhenTheServiceStops() async throws {
+    try await withDrafter { fixture, post in
+      var options = ServiceOptions()
+      options.accessFile = fixture.accessFile
+      let responder = try Responder(
+        fixture.store, options, Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+      let drafter = PrefixDrafter(responder)
+      let body = ByteBuffer(string: Self.request([1], id: 1))
+      #expect(throws: Never.self) { try drafter.draft(body, bearer: Self.token) }
+      responder.setStopping()
+      let error = #expect(throws: WireError.self) {
+        try drafter.draft(body, bearer: Self.token)
+      }
+      #expect(error?.kind == .busy)
+    }
+  }
+
+  /// Sessions that a client has named do not stand in the way of those that are made here.
+  @Test func namesOfClientsSessionsAreTheirOwn() async throws {
+    try await withDrafter { fixture, post in
+      for number in 0..<3 {
+        _ = try await fixture.client.openSession(
+          corpus: "c", prompt: [], name: "s\(number)")
+      }
+      #expect(try #require(post(Self.request([1, 2], id: 1))).status == 200)
     }
   }
 
