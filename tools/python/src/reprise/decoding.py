@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from .tokens import TokenIDs
 
 
-#: Accepted tokens in one line that catches up. With eleven bytes a token, STEP_LINE_BYTES_MAX holds.
+#: Accepted tokens in one line that catches up: at eleven bytes a token a line that is read at once.
 CATCH_UP_TOKENS_MAX = 4096
 #: Bytes of deferred lines that are handed out at once.
 OUTGOING_BYTES_MAX = 1 << 18
