@@ -27,8 +27,10 @@ public struct DraftOutcome: Equatable, Sendable {
 }
 
 /// `CorpusActivity` as the corpus's threads write it.
-final class ActivityLog: Sendable {
-  private let activity = Mutex(CorpusActivity())
+final class ActivityLog: @unchecked Sendable {
+  // @unchecked Sendable: `activity` is guarded by `lock`.
+  private let lock = AdaptiveLock()
+  private var activity = CorpusActivity()
   // Steps are counted without the lock: none waits for whoever looks, and none allocates.
   private let steps = Atomic(0)
   private let outputTokens = Atomic(0)
@@ -36,7 +38,7 @@ final class ActivityLog: Sendable {
   private let acceptedTokens = Atomic(0)
 
   var current: CorpusActivity {
-    var current = activity.withLock { $0 }
+    var current = lock.withLock { activity }
     current.steps = steps.load(ordering: .relaxed)
     current.outputTokens = outputTokens.load(ordering: .relaxed)
     current.verifiedTokens = verifiedTokens.load(ordering: .relaxed)
@@ -53,5 +55,5 @@ final class ActivityLog: Sendable {
     acceptedTokens.add(outcome.accepted, ordering: .relaxed)
   }
 
-  func note(_ change: (inout CorpusActivity) -> Void) { activity.withLock { change(&$0) } }
+  func note(_ change: (inout CorpusActivity) -> Void) { lock.withLock { change(&activity) } }
 }
