@@ -22,15 +22,22 @@ struct scheduling {
   uint64_t period;
 };
 
-static const int niceness = 10;
 // The shortest that the kernel takes.
-static const uint64_t turn_nanoseconds = 100 * 1000;
+static const uint64_t shortest_turn_nanoseconds = 100 * 1000;
 
-void run_in_background(const char *name) {
-  pthread_setname_np(pthread_self(), name);
+static int take_turns(uint64_t nanoseconds, int niceness) {
   struct scheduling scheduling = {
-      .size = sizeof scheduling, .nice = niceness, .turn_nanoseconds = turn_nanoseconds};
-  if (syscall(SYS_sched_setattr, 0, &scheduling, 0) != 0) setpriority(PRIO_PROCESS, 0, niceness);
+      .size = sizeof scheduling, .nice = niceness, .turn_nanoseconds = nanoseconds};
+  return (int)syscall(SYS_sched_setattr, 0, &scheduling, 0);
+}
+
+void take_shortest_turns(void) { take_turns(shortest_turn_nanoseconds, 0); }
+
+void take_short_turns(const char *name, int niceness) {
+  pthread_setname_np(pthread_self(), name);
+  if (take_turns(2 * shortest_turn_nanoseconds, niceness) != 0) {
+    setpriority(PRIO_PROCESS, 0, niceness);
+  }
 }
 
 int exchange_files(const char *path, const char *other) {

@@ -1,3 +1,4 @@
+import CLinux
 import CorpusStore
 import Dispatch
 import Foundation
@@ -30,6 +31,7 @@ public final class TreeService: Sendable {
     let responder = try Responder(store, options, logger)
     let certificates = try options.tls.map { files throws(StartError) in try Certificates(files) }
     let group = MultiThreadedEventLoopGroup(numberOfThreads: options.threads)
+    for loop in group.makeIterator() { try await loop.submit { take_shortest_turns() }.get() }
     let connections = ConnectionSet()
     let turns = try await TurnQueues(group)
     var listening = Listening(responder, certificates, group, turns, connections)

@@ -9,7 +9,8 @@ public struct JSONWriter: ~Copyable {
   // SAFETY: allocated in `init` and `grow`, freed in `deinit`; holds `count` of `capacity` bytes, and
   // whatever writes reserves first.
   private var base: UnsafeMutablePointer<UInt8>
-  private var capacity: Int
+  /// Bytes that there is room for.
+  public private(set) var capacity: Int
   /// Bytes that were written.
   public private(set) var count = 0
   /// Whether the next element or member is the first of its array or object.
@@ -52,12 +53,17 @@ public struct JSONWriter: ~Copyable {
     lastFloat = .nan
   }
 
-  /// Takes out what was written since the mark.
-  public mutating func take(since mark: Mark) -> [UInt8] {
-    let taken = unsafe Array(
-      UnsafeBufferPointer(start: base + mark.count, count: count - mark.count))
-    rollBack(to: mark)
-    return taken
+  /// What was written since the mark.
+  public func withBytes<Result>(
+    since mark: Mark, _ body: (UnsafeRawBufferPointer) -> Result
+  ) -> Result {
+    unsafe body(UnsafeRawBufferPointer(start: base + mark.count, count: count - mark.count))
+  }
+
+  /// Forgets the bytes, but not what may follow them: they are the beginning of what is written next.
+  public mutating func removeBeginning() {
+    count = 0
+    lastFloat = .nan
   }
 
   // MARK: Bytes

@@ -53,16 +53,16 @@ public final class RequestReader {
     document = JSONDocument(bytesMax: limits.lineBytesMax, depthMax: Limits.nestingMax)
   }
 
+  /// What is read of a line that is too long, whatever it holds; nil for others.
+  public func refusal(ofBytes count: Int) -> RequestLine? {
+    if count <= limits.lineBytesMax { return nil }
+    let error = WireError.limit("line_bytes", max: limits.lineBytesMax, got: count, "the line")
+    return .one(.failure(BadRequest(id: nil, error: error)))
+  }
+
   /// Reads one line, without its newline. Any bytes give an answer.
   public func read(_ line: RawSpan) -> RequestLine {
-    if line.byteCount > limits.lineBytesMax {
-      return .one(
-        .failure(
-          BadRequest(
-            id: nil,
-            error: .limit(
-              "line_bytes", max: limits.lineBytesMax, got: line.byteCount, "the line"))))
-    }
+    if let refusal = refusal(ofBytes: line.byteCount) { return refusal }
     let root: JSONValue
     do throws(JSONDocument.SyntaxError) {
       root = try document.parse(line)

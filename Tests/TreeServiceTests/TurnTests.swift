@@ -120,8 +120,10 @@ import WireProtocol
     try await fixture.stop()
   }
 
-  /// A queue's turns alternate, and between two of them its event loop looks at its sockets, of which
-  /// another queue's bell is one.
+  private static let microsecond = TimeAmount.microseconds(1)
+
+  /// Who uses as much as others alternates with them, and between two turns the event loop looks at its
+  /// sockets, of which another queue's bell is one.
   @Test func turnsAlternateAndLeaveRoomForOthers() async throws {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let loop = group.next()
@@ -131,16 +133,19 @@ import WireProtocol
     let done = loop.makePromise(of: Void.self)
     try await loop.submit {
       for number in 0..<3 {
+        var use = RecentUse()
+        func add() {
+          use.add(Self.microsecond, now: .now())
+          turns.queue(of: loop).add(use, turn)
+        }
         func turn() {
           order.value.append(number)
-          if number == 0 { others.queue(of: loop).add { order.value.append(other) } }
-          if order.value.count < 100 {
-            turns.queue(of: loop).add(turn)
-          } else {
-            done.succeed()
+          if number == 0 {
+            others.queue(of: loop).add(RecentUse()) { order.value.append(other) }
           }
+          if order.value.count < 100 { add() } else { done.succeed() }
         }
-        turns.queue(of: loop).add(turn)
+        add()
       }
     }.get()
     try await done.futureResult.get()
@@ -150,5 +155,60 @@ import WireProtocol
       #expect(seen[position...].prefix(3).contains(other), "\(seen)")
     }
     try await group.shutdownGracefully()
+  }
+
+  @Test func whoHasUsedLeastIsNext() async throws {
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    let loop = group.next()
+    let turns = try await TurnQueues(group)
+    let order = try await loop.flatSubmit {
+      let queue = turns.queue(of: loop)
+      let start = NIODeadline.now()
+      var order: [Int] = []
+      let done = loop.makePromise(of: [Int].self)
+      // 3 has used the same as 2, but two half-lives ago.
+      for (number, (time, age)) in [(4, 0), (0, 0), (2, 0), (2, 2)].enumerated() {
+        var use = RecentUse()
+        if time > 0 { use.add(.milliseconds(Int64(time)), now: start - .seconds(Int64(age))) }
+        queue.add(use) {
+          order.append(number)
+          if order.count == 4 { done.succeed(order) }
+        }
+      }
+      var use = RecentUse()
+      #expect(!queue.wouldBeNext(use), "somebody waits who has used nothing either")
+      use.add(.seconds(1), now: start)
+      #expect(!queue.wouldBeNext(use))
+      return done.futureResult
+    }.get()
+    #expect(order == [1, 3, 2, 0])
+    try await group.shutdownGracefully()
+  }
+
+  @Test func whoIsNewCountsAsWhoHasUsedMost() async throws {
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    let loop = group.next()
+    let turns = try await TurnQueues(group)
+    try await loop.submit {
+      let queue = turns.queue(of: loop)
+      var (much, little) = (queue.useOfNewcomers, queue.useOfNewcomers)
+      queue.note(.milliseconds(1), by: &little)
+      queue.note(.milliseconds(100), by: &much)
+      #expect(queue.useOfNewcomers == much)
+      queue.note(.microseconds(1), by: &little)
+      #expect(queue.useOfNewcomers == much)
+    }.get()
+    try await group.shutdownGracefully()
+  }
+
+  @Test func halfOfWhatIsUsedFadesInASecond() {
+    let start = NIODeadline.now()
+    var (steady, once) = (RecentUse(), RecentUse())
+    for second in 0..<60 { steady.add(.milliseconds(1), now: start + .seconds(Int64(second))) }
+    // 1 + 1/2 + 1/4 + …
+    once.add(.microseconds(1999), now: start + .seconds(59))
+    #expect(once < steady)
+    once.add(.microseconds(2), now: start + .seconds(59))
+    #expect(steady < once)
   }
 }

@@ -4,11 +4,16 @@
 
 #include <sys/types.h>
 
-// Makes the calling thread one that others come before. It gets a niceness of its own, as Linux has
-// it, and short turns: Linux from 6.12 on lets a thread that was woken wait until the one that runs
-// has had its turn, 3 ms otherwise. Where the kernel knows no turns of their own, the niceness is
-// all. The name (at most 15 bytes) is what ps and top show.
-void run_in_background(const char *name);
+// Makes the calling thread one that runs as soon as it is woken. From 6.12 on Linux lets a thread that
+// was woken wait until the one that runs has had its turn, 3 ms if it has none of its own, unless that
+// of the woken one is shorter. An older kernel changes nothing.
+void take_shortest_turns(void);
+
+// Makes the calling thread one that does not keep others waiting: its turns are short, but not as short
+// as those that begin at once. And it gets a niceness of its own, as Linux has it; 0 is as much of the
+// core as any other. Where the kernel knows no turns of their own, the niceness is all. The name (at
+// most 15 bytes) is what ps and top show.
+void take_short_turns(const char *name, int niceness);
 
 // Puts each of two files, or directories, in the place of the other, at once. Returns 0, or −1 with
 // errno set: EINVAL where the file system cannot.

@@ -73,7 +73,7 @@ private final class CompactionThread: @unchecked Sendable {
     self.didCompact = didCompact
     let thread = Thread { [self] in
       // Where cores are scarce, drafts come first.
-      unsafe run_in_background("reprise-\(kind)")
+      unsafe take_short_turns("reprise-\(kind)", 10)
       run()
     }
     thread.start()

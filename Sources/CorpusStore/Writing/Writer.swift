@@ -1,3 +1,4 @@
+import CLinux
 import Foundation
 import LMDB
 
@@ -59,13 +60,13 @@ final class Writer: @unchecked Sendable {
   /// Begins writing for a corpus, which is kept alive until `stop`.
   func start(_ corpus: Corpus) {
     let thread = Thread { [self] in
+      unsafe take_short_turns("reprise-writer", 0)
       run(corpus)
       condition.withLock {
         hasStopped = true
         condition.broadcast()
       }
     }
-    thread.name = "reprise-writer"
     thread.start()
   }
 

@@ -18,14 +18,17 @@ package final class Responder: Sendable {
   private let phase = Atomic(Phase.starting.rawValue)
   let logger: Logger
   private let started = NIODeadline.now()
-  /// Runs the few calls that wait for the disk themselves: making and dropping corpora.
-  let disk = WorkQueue()
+  /// Runs the few calls that wait for the disk themselves: making and dropping corpora. Writers, which
+  /// must not stand behind others, have its niceness.
+  let disk = WorkQueue("reprise-disk", isBackground: false)
   /// Runs what operators ask for: it reads or rewrites whole corpora, and takes seconds to minutes.
-  let operations = WorkQueue(background: "reprise-operations")
+  let operations = WorkQueue("reprise-ops")
   /// Indexes long prompts.
-  let prompts = WorkQueue(background: "reprise-prompts")
+  let prompts = WorkQueue("reprise-prompts")
   /// Reads long lines. Not the thread of prompts: a line of steps must not wait for those.
-  private let lines = WorkQueue(background: "reprise-lines")
+  private let lines = WorkQueue("reprise-lines")
+  /// Makes the text of metrics: it looks at every corpus and at files of the kernel's.
+  private let reports = WorkQueue("reprise-reports")
   private let longLines: LongLineReader
   /// What is worked on for connections by other threads. It comes back to their event loops, so these
   /// must not end before it has.
@@ -88,9 +91,8 @@ package final class Responder: Sendable {
       let corpora = store.corpora().filter { grant.covers(corpus: $0.name) }
       CorpusList(corpora: corpora.map(CorpusStatistics.init)).write(to: &writer)
     case .serverMetrics:
-      // It looks at every corpus and at files of the kernel's.
       let completion = completion()
-      disk.run { [self] in completion(.success(ServerMetrics(text: metricsText()))) }
+      reports.run { [self] in completion(.success(ServerMetrics(text: metricsText()))) }
       return .later
     case .corpusStats(let name): CorpusStatistics(try corpus(name)).write(to: &writer)
     case .sequenceInsert(let call):

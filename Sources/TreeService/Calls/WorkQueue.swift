@@ -6,10 +6,12 @@ import NIOPosix
 struct WorkQueue: Sendable {
   private let pool = NIOThreadPool(numberOfThreads: 1)
 
-  /// - Parameter background: A name for the thread, if others are to come before it.
-  init(background: String? = nil) {
+  /// - Parameters:
+  ///   - name: The thread's.
+  ///   - isBackground: Whether others come before it.
+  init(_ name: String, isBackground: Bool = true) {
     pool.start()
-    if let background { run { unsafe run_in_background(background) } }
+    run { unsafe take_short_turns(name, isBackground ? 10 : 0) }
   }
 
   /// - Parameter ended: Called instead of `body` where the queue ends before its turn.

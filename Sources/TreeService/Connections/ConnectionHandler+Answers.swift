@@ -1,21 +1,36 @@
 import Dispatch
+import NIOConcurrencyHelpers
 import NIOCore
 import WireProtocol
 
 /// From a line to its answer.
 extension ConnectionHandler {
-  /// Lines of more bytes are read by another thread: reading so many takes some 0.1 ms.
-  static let lineBytesAtOnce = 1 << 16
+  /// Lines of more bytes are read by another thread: reading so many takes half a turn. A step of 64
+  /// sessions has 4 to 7 KB.
+  static let lineBytesAtOnce = 1 << 14
 
   /// The answers of an array of requests, which go out as one array when the last of them is there.
   final class BatchAnswers {
-    fileprivate var answers: [[UInt8]?]
-    fileprivate var awaited: Int
-    fileprivate var bytes = 0
+    /// Each in pieces; none for a notification, or where it is not there yet.
+    private var answers: [[ByteBuffer]]
+    private var awaited: Int
+    fileprivate private(set) var bytes = 0
 
     fileprivate init(count: Int) {
-      answers = [[UInt8]?](repeating: nil, count: count)
+      answers = Array(repeating: [], count: count)
       awaited = count
+    }
+
+    /// Returns the line of all answers when this is the last one and there are any.
+    fileprivate func put(_ answer: [ByteBuffer], at position: Int) -> [ByteBuffer]? {
+      answers[position] = answer
+      bytes += answer.reduce(0) { $0 + $1.readableBytes }
+      awaited -= 1
+      if awaited > 0 { return nil }
+      let given = answers.filter { !$0.isEmpty }
+      if given.isEmpty { return nil }
+      return [ByteBuffer(string: "[")] + given.joined(separator: [ByteBuffer(string: ",")])
+        + [ByteBuffer(string: "]")]
     }
   }
 
@@ -56,17 +71,21 @@ extension ConnectionHandler {
   final class Unfinished {
     fileprivate var run: DraftRun
     fileprivate let ticket: Ticket
+    /// What is written, but for what the writer holds.
+    fileprivate var pieces: [ByteBuffer] = []
     fileprivate var writer = JSONWriter()
 
-    fileprivate init(_ run: DraftRun, _ ticket: Ticket, written: [UInt8]) {
+    fileprivate init(_ run: DraftRun, _ ticket: Ticket, written: ByteBuffer) {
       self.run = run
       self.ticket = ticket
-      writer.json(written)
+      writer.json(Array(written.readableBytesView))
     }
   }
 
   func answer(_ line: Line, _ context: ChannelHandlerContext) {
-    if line.count > Self.lineBytesAtOnce {
+    if let refusal = reader.refusal(ofBytes: line.count) {
+      answer(refusal, context)
+    } else if line.count > Self.lineBytesAtOnce {
       readLong(line, context)
     } else {
       answer(reader.read(line.joined()), context)
@@ -109,75 +128,95 @@ extension ConnectionHandler {
   private func answer(
     _ request: Result<Request, BadRequest>, _ place: Place, _ context: ChannelHandlerContext
   ) {
-    let mark = writer.mark
+    let mark = outbox.writer.mark
     switch request {
     case .failure(let bad):
       // What cannot be read may have been a notification or not; silence would help nobody.
-      writer.error(bad.id ?? .null, bad.error)
+      outbox.writer.error(bad.id ?? .null, bad.error)
       caller.tally.noteError(bad.error.kind)
       finish(Ticket(id: bad.id ?? .null, place: place), since: mark)
     case .success(let request):
       let ticket = Ticket(id: request.id, place: place, method: request.call.method)
-      writer.beginResult(request.id ?? .null)
+      outbox.writer.beginResult(request.id ?? .null)
       do throws(WireError) {
         if let place { try caller.refuseBeyondLimit(answerBytes: place.batch.bytes) }
-        let answer = try responder.respond(to: request.call, &caller, writer: &writer) {
+        let answer = try responder.respond(to: request.call, &caller, writer: &outbox.writer) {
           completion(ticket, context)
         }
         switch answer {
         case .now:
-          writer.endResult()
+          outbox.writer.endResult()
           finish(ticket, since: mark)
         case .later:
-          writer.rollBack(to: mark)
+          outbox.writer.rollBack(to: mark)
           answersAwaited += 1
         case .inTurns(let run):
-          unfinished = Unfinished(run, ticket, written: writer.take(since: mark))
+          unfinished = Unfinished(run, ticket, written: outbox.writer.take(since: mark))
         }
       } catch {
-        writer.rollBack(to: mark)
-        writer.error(request.id ?? .null, error)
+        outbox.writer.rollBack(to: mark)
+        outbox.writer.error(request.id ?? .null, error)
         caller.tally.noteError(error.kind)
         finish(ticket, since: mark)
       }
     }
-    if writer.count > Self.writeBytesMax { flushWriter(context) }
   }
 
   /// Makes more drafts of a request that has begun.
   func goOn(with unfinished: Unfinished, _ context: ChannelHandlerContext) {
-    guard unfinished.run.goOn(&caller, &unfinished.writer) else { return }
-    unfinished.writer.endResult()
+    let isDone = unfinished.run.goOn(&caller, &unfinished.writer)
+    if isDone { unfinished.writer.endResult() }
+    if isDone || unfinished.writer.count > Outbox.pieceBytes {
+      unfinished.pieces.append(unfinished.writer.takeAll())
+    }
+    if !isDone { return }
     self.unfinished = nil
-    // It may be large, so it is not copied to what is written, but written behind that.
-    flushWriter(context)
-    let mark = writer.mark
-    swap(&writer, &unfinished.writer)
-    finish(unfinished.ticket, since: mark)
-    flushWriter(context)
+    finish(unfinished.ticket, unfinished.pieces)
   }
+
+  // MARK: Where answers belong
 
   /// Puts the answer that was written since `mark` where it belongs.
   private func finish(_ ticket: Ticket, since mark: JSONWriter.Mark) {
-    if let method = ticket.method {
-      let nanoseconds = (NIODeadline.now() - ticket.began).nanoseconds
-      caller.tally.noteRequest(method, seconds: Double(nanoseconds) * 1e-9)
-    }
+    if ticket.place != nil { return finish(ticket, [outbox.writer.take(since: mark)]) }
+    note(ticket)
+    if ticket.id == nil { outbox.writer.rollBack(to: mark) } else { outbox.writer.endLine() }
+  }
+
+  /// Puts an answer that was written elsewhere where it belongs.
+  private func finish(_ ticket: Ticket, _ answer: [ByteBuffer]) {
+    note(ticket)
     guard let (batch, position) = ticket.place else {
-      if ticket.id == nil { writer.rollBack(to: mark) } else { writer.endLine() }
+      if ticket.id != nil { outbox.add(line: answer) }
       return
     }
-    let answer = writer.take(since: mark)
-    if ticket.id != nil { batch.answers[position] = answer }
-    batch.bytes += answer.count
-    batch.awaited -= 1
-    if batch.awaited > 0 { return }
-    let answers = batch.answers.compactMap { $0 }
-    if answers.isEmpty { return }
-    writer.beginArray()
-    for answer in answers { writer.json(answer) }
-    writer.endArray()
-    writer.endLine()
+    if let line = batch.put(ticket.id == nil ? [] : answer, at: position) { outbox.add(line: line) }
+  }
+
+  private func note(_ ticket: Ticket) {
+    guard let method = ticket.method else { return }
+    let nanoseconds = (NIODeadline.now() - ticket.began).nanoseconds
+    caller.tally.noteRequest(method, seconds: Double(nanoseconds) * 1e-9)
+  }
+
+  // MARK: Answers that had to wait
+
+  /// Answers that other threads have brought, in order. Those of a thousand inserts come at once.
+  final class ArrivedAnswers: Sendable {
+    typealias Answer = (
+      ticket: NIOLoopBound<Ticket>, result: Result<any WireResult, WireError>
+    )
+    private let answers = NIOLockedValueBox(CircularBuffer<Answer>())
+
+    /// Whether it is the first, so that whoever takes them has to be told.
+    fileprivate func add(_ answer: Answer) -> Bool {
+      answers.withLockedValue { answers in
+        answers.append(answer)
+        return answers.count == 1
+      }
+    }
+
+    func next() -> Answer? { answers.withLockedValue { $0.popFirst() } }
   }
 
   /// What brings an answer that had to wait back to this connection's event loop.
@@ -185,31 +224,32 @@ extension ConnectionHandler {
     _ ticket: Ticket, _ context: ChannelHandlerContext
   ) -> Responder.Completion {
     let loop = context.eventLoop
-    let bound = NIOLoopBound((handler: self, context: context, ticket: ticket), eventLoop: loop)
+    let bound = NIOLoopBound((handler: self, context: context), eventLoop: loop)
+    let ticket = NIOLoopBound(ticket, eventLoop: loop)
     let work = WorkElsewhere(responder.workElsewhere)
-    return { result in
+    return { [arrived] result in
       withExtendedLifetime(work) {
+        guard arrived.add((ticket, result)) else { return }
         loop.execute {
-          let (handler, context, ticket) = bound.value
-          handler.finishLater(ticket, result, context)
+          let (handler, context) = bound.value
+          handler.goOnLater(context)
         }
       }
     }
   }
 
-  private func finishLater(
-    _ ticket: Ticket, _ result: Result<any WireResult, WireError>, _ context: ChannelHandlerContext
-  ) {
+  /// Puts an answer that is there now where it belongs.
+  func finish(_ arrived: ArrivedAnswers.Answer) {
     answersAwaited -= 1
-    let mark = writer.mark
-    switch result {
-    case .success(let result): writer.result(ticket.id ?? .null, result)
+    let ticket = arrived.ticket.value
+    let mark = outbox.writer.mark
+    switch arrived.result {
+    case .success(let result): outbox.writer.result(ticket.id ?? .null, result)
     case .failure(let error):
-      writer.error(ticket.id ?? .null, error)
+      outbox.writer.error(ticket.id ?? .null, error)
       caller.tally.noteError(error.kind)
     }
     finish(ticket, since: mark)
-    goOnLater(context)
   }
 }
 

@@ -18,8 +18,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
   let reader: RequestReader
   private let turns: TurnQueue
   var caller: Caller
-  /// Answers that are not handed to the channel yet.
-  var writer = JSONWriter()
+  var outbox = Outbox()
   private var lines = LineBuffer()
 
   // What keeps lines waiting that are there already.
@@ -30,28 +29,28 @@ final class ConnectionHandler: ChannelDuplexHandler {
   var batch: WaitingBatch?
   /// Whether another thread reads a line.
   var lineIsBeingRead = false
-  /// Answers that wait for the disk, or for something long to be done.
+  /// Answers that wait for the disk, or for something long to be done, and those that are there now.
   var answersAwaited = 0
+  let arrived = ArrivedAnswers()
   /// Whether this connection waits for its turn.
   private var turnIsDue = false
   /// Whether it stopped before all lines were begun, for another reason than its turn's end.
   private var linesWait = false
+  /// The event loop's time that it has used.
+  private var use: RecentUse
 
   private var readIsWaiting = false
   private var inputHasEnded = false
   var isClosing = false
   var patience = Patience()
 
-  /// For so long a connection works while others wait: that much later they may be served. A step of
-  /// 64 sessions takes some three of them.
-  private static let turn = TimeAmount.microseconds(200)
-  /// Answers are handed to the channel in pieces of this size at the latest.
-  static let writeBytesMax = 1 << 16
-  private static let pieceBytes = 1 << 18
+  /// For so long a connection works while others wait: that much later they may be served.
+  private static let turn = TimeAmount.microseconds(50)
 
   init(_ responder: Responder, _ turns: TurnQueue) {
     self.responder = responder
     self.turns = turns
+    use = turns.useOfNewcomers
     reader = RequestReader(limits: responder.options.limits)
     caller = responder.beginConnection()
   }
@@ -61,20 +60,31 @@ final class ConnectionHandler: ChannelDuplexHandler {
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     if isClosing { return }
     lines.append(unwrapInboundIn(data))
-    if !turnIsDue { goOn(context) }
+    goOnIfNext(context)
   }
 
   func channelReadComplete(context: ChannelHandlerContext) {
     sendAnswers(context)
   }
 
+  /// Works at once, or in a turn where somebody waits who comes before.
+  private func goOnIfNext(_ context: ChannelHandlerContext) {
+    if turnIsDue { return }
+    if turns.wouldBeNext(use) { goOn(context) } else { takeATurn(context) }
+  }
+
   /// Works until nothing is left to do, something has to be waited for, or the turn is over.
   private func goOn(_ context: ChannelHandlerContext) {
-    let now = NIODeadline.now()
-    caller.turnEnds = now + Self.turn
+    let began = NIODeadline.now()
+    caller.turnEnds = began + Self.turn
     linesWait = false
     while !isClosing {
-      if let unfinished {
+      outbox.stowIfMuch()
+      if outbox.hasPieces && context.channel.isWritable {
+        sendPiece(context)
+      } else if let answer = arrived.next() {
+        finish(answer)
+      } else if let unfinished {
         goOn(with: unfinished, context)
       } else if mustWait(context) {
         linesWait = true
@@ -82,36 +92,43 @@ final class ConnectionHandler: ChannelDuplexHandler {
       } else if batch != nil {
         answerNextOfBatch(context)
       } else if let line = lines.next() {
-        patience.lineCame(now)
+        patience.lineCame(began)
         answer(line, context)
       } else {
-        checkLineWithoutEnd(now, context)
+        checkLineWithoutEnd(began, context)
         break
       }
       if NIODeadline.now() >= caller.turnEnds {
-        takeAnotherTurn(context)
+        takeATurn(context)
         break
       }
     }
+    turns.note(NIODeadline.now() - began, by: &use)
   }
 
   /// Whether what comes next may not begin yet. What has begun goes on.
   private func mustWait(_ context: ChannelHandlerContext) -> Bool {
-    lineIsBeingRead || !context.channel.isWritable
+    lineIsBeingRead || outbox.hasPieces || !context.channel.isWritable
       || answersAwaited >= responder.options.limits.pipelinedRequestsMax
   }
 
-  private func takeAnotherTurn(_ context: ChannelHandlerContext) {
+  private func takeATurn(_ context: ChannelHandlerContext) {
+    if turnIsDue { return }
     turnIsDue = true
-    turns.add { [self] in
+    turns.add(use) { [self] in
       turnIsDue = false
-      goOnLater(context)
+      goOn(context)
+      goneOnLater(context)
     }
   }
 
   /// Goes on outside of a read, when what was waited for is there.
   func goOnLater(_ context: ChannelHandlerContext) {
-    if !turnIsDue { goOn(context) }
+    goOnIfNext(context)
+    goneOnLater(context)
+  }
+
+  private func goneOnLater(_ context: ChannelHandlerContext) {
     sendAnswers(context)
     if readIsWaiting { read(context: context) }
     closeIfDone(context)
@@ -119,32 +136,16 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   private func sendAnswers(_ context: ChannelHandlerContext) {
     responder.metrics.take(&caller.tally)
-    flushWriter(context)
-    context.flush()
-  }
-
-  func flushWriter(_ context: ChannelHandlerContext) {
-    if writer.count == 0 { return }
-    var buffer = context.channel.allocator.buffer(capacity: writer.count)
-    unsafe writer.withBytes { _ = unsafe buffer.writeBytes($0) }
-    if writer.count > Self.writeBytesMax {
-      // What a large answer took is not kept for the next one.
-      writer = JSONWriter()
-      writePieces(&buffer, context)
-    } else {
-      writer.removeAll()
-      context.write(wrapOutboundOut(buffer), promise: nil)
+    if let answers = outbox.takeWritten() {
+      context.writeAndFlush(wrapOutboundOut(answers), promise: nil)
     }
   }
 
-  /// Writes a large answer in pieces, to know that a client takes it, however slowly.
-  private func writePieces(_ buffer: inout ByteBuffer, _ context: ChannelHandlerContext) {
-    while let piece = buffer.readSlice(length: min(Self.pieceBytes, buffer.readableBytes)),
-      piece.readableBytes > 0
-    {
-      context.write(wrapOutboundOut(piece)).assumeIsolated().whenSuccess { [self] in
-        patience.answersWereTaken()
-      }
+  /// Hands one piece of large answers over.
+  private func sendPiece(_ context: ChannelHandlerContext) {
+    guard let piece = outbox.nextPiece() else { return }
+    context.writeAndFlush(wrapOutboundOut(piece)).assumeIsolated().whenSuccess { [self] in
+      patience.answersWereTaken()
     }
   }
 
@@ -181,9 +182,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
   func channelWritabilityChanged(context: ChannelHandlerContext) {
     patience.answersAreTaken(context.channel.isWritable)
     // This may be told while answers are handed over, so not at once.
-    if context.channel.isWritable && (linesWait || readIsWaiting) && !turnIsDue {
-      takeAnotherTurn(context)
-    }
+    if context.channel.isWritable && (linesWait || readIsWaiting) { takeATurn(context) }
     context.fireChannelWritabilityChanged()
   }
 
@@ -200,7 +199,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
   /// Whether there is something to do for it, or to wait for.
   var isWorking: Bool {
     turnIsDue || linesWait || lineIsBeingRead || answersAwaited > 0 || unfinished != nil
-      || batch != nil
+      || batch != nil || outbox.hasPieces
   }
 
   private func closeIfDone(_ context: ChannelHandlerContext) {
@@ -215,12 +214,12 @@ final class ConnectionHandler: ChannelDuplexHandler {
   /// Says why, and closes the connection.
   func end(_ error: WireError, _ context: ChannelHandlerContext) {
     caller.tally.noteError(error.kind)
-    writer.error(.null, error)
-    writer.endLine()
+    outbox.writer.error(.null, error)
+    outbox.writer.endLine()
     isClosing = true
     lines.removeAll()
-    flushWriter(context)
-    context.flush()
+    outbox.removePieces()
+    sendAnswers(context)
     context.close(promise: nil)
   }
 
