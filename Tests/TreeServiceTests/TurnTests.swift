@@ -205,6 +205,8 @@ import WireProtocol
     let start = NIODeadline.now()
     var (steady, once) = (RecentUse(), RecentUse())
     for second in 0..<60 { steady.add(.milliseconds(1), now: start + .seconds(Int64(second))) }
+    #expect(abs(steady.share(now: start + .seconds(59)) - 2e-3 * log(2)) < 1e-6)
+    #expect(RecentUse().share(now: start) == 0)
     // 1 + 1/2 + 1/4 + …
     once.add(.microseconds(1999), now: start + .seconds(59))
     #expect(once < steady)

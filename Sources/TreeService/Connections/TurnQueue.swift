@@ -9,10 +9,17 @@ struct RecentUse: Equatable, Comparable {
   // fade alike, so this number stays what it is, and may be compared, until more is used.
   private var level = -Double.infinity
 
+  private static func halfLives(_ now: NIODeadline) -> Double {
+    Double(now.uptimeNanoseconds) * 1e-9
+  }
+
   mutating func add(_ time: TimeAmount, now: NIODeadline) {
-    let halfLives = Double(now.uptimeNanoseconds) * 1e-9
+    let halfLives = Self.halfLives(now)
     level = log2(exp2(level - halfLives) + Double(time.nanoseconds) * 1e-9) + halfLives
   }
+
+  /// The part of all time that it was: somebody who always uses as much has used that.
+  func share(now: NIODeadline) -> Double { exp2(level - Self.halfLives(now)) * log(2) }
 
   static func < (left: Self, right: Self) -> Bool { left.level < right.level }
 }
