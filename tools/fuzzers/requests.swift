@@ -10,7 +10,7 @@ import WireProtocol
 // now and then something else.
 
 /// What stands behind a member.
-private indirect enum Shape {
+private indirect enum Shape: Sendable {
   case name, token, number, bool, text, anything
   case one([String])
   case list(Shape)

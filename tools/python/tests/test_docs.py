@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from service import Service
 
 from reprise.engines.settings import EngineSettings
 from reprise.ingest.command import parser
@@ -78,6 +79,18 @@ def test_python_runs_against_fakes_of_the_engines(
         _, arguments = FakeEngine.calls[-1]
         assert arguments["custom_generate"] is variables["history"]
         variables["history"].client.close(0)
+
+
+def test_the_script_of_the_readme_prints_what_it_says(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (source,) = blocks(ROOT / "README.md", "python")
+    printed = re.findall(r"print\(.*?\) +# (.*)$", source, re.MULTILINE)
+    assert len(printed) == 2
+    # However busy the machine is.
+    source = source.replace("./reprise.sock", service.socket).replace("=0.002", "=30")
+    exec(compile(source, "README.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines() == printed
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
