@@ -32,7 +32,8 @@ struct HostileBenchmark {
     defer { try? Self.keepToCore("0-\(ProcessInfo.processInfo.activeProcessorCount - 1)") }
     var text = ""
     for clients in [HostileClient.all, HostileClient.heavy] {
-      text += "| what it does | is answered | p99 beside / alone | ratio |\n|---|---|---|---|\n"
+      text += "| what it does | is answered | neighbour's p99: alone, beside it, ms | times |\n"
+      text += "|---|---|---|---|\n"
       for service in [HostileClient.Service.open, .guarded] {
         let wanted = clients.filter { client in
           client.service == service
@@ -71,9 +72,10 @@ struct HostileBenchmark {
       "times", .atMost(2))
     let unexpected = outcomes.filter { $0.key != "\(client.answered)" }
     if !unexpected.isEmpty || outcomes.isEmpty { print("    was answered \(outcomes)") }
+    let times = significant(after / before)
     return
-      "| \(client.name) | \(client.answered) | \(Self.millis(after)) / \(Self.millis(before)) ms "
-      + "| \(significant(after / before)) |\n"
+      "| \(client.name) | \(client.answered) | \(Self.millis(before)), \(Self.millis(after)) "
+      + "| \(after > 2 * before ? "**\(times)**" : times) |\n"
   }
 
   private static func millis(_ micros: Double) -> String { significant(micros / 1000) }

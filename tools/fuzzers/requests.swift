@@ -170,17 +170,27 @@ private final class Fixture: @unchecked Sendable {
 
   func ask(_ line: String) -> String {
     let bytes = [UInt8]((line + "\n").utf8)
-    precondition(send(descriptor, bytes, bytes.count, 0) == bytes.count)
+    // A line is shorter than what the kernel takes at once.
+    let sent = repeated { send(descriptor, bytes, bytes.count, 0) }
+    if sent != bytes.count { fatalError("\(sent) bytes were taken of \(line)") }
     while true {
       if let end = received.firstIndex(of: 10) {
         defer { received.removeSubrange(...end) }
         return String(decoding: received[..<end], as: UTF8.self)
       }
       var buffer = [UInt8](repeating: 0, count: 1 << 16)
-      let count = recv(descriptor, &buffer, buffer.count, 0)
-      precondition(count > 0, "the service closed the connection")
+      let count = repeated { recv(descriptor, &buffer, buffer.count, 0) }
+      if count <= 0 { fatalError("the connection ended, errno \(errno), at \(line)") }
       received += buffer.prefix(count)
     }
+  }
+}
+
+/// Again where libFuzzer's clock interrupts it.
+private func repeated(_ call: () -> Int) -> Int {
+  while true {
+    let result = call()
+    if result >= 0 || errno != EINTR { return result }
   }
 }
 
