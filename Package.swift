@@ -92,8 +92,8 @@ let package = Package(
     .executableTarget(
       name: "reprise-bench",
       dependencies: [
-        "CAllocationCounter", "CorpusStore", "Drafting", "HostileClients", "RepriseClient",
-        "SuffixIndex", "ToolSupport", "WireProtocol",
+        "CAllocationCounter", "CLinux", "CorpusStore", "Drafting", "HostileClients",
+        "RepriseClient", "SuffixIndex", "ToolSupport", "WireProtocol",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),

@@ -1,11 +1,15 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -31,13 +35,52 @@ static int take_turns(uint64_t nanoseconds, int niceness) {
   return (int)syscall(SYS_sched_setattr, 0, &scheduling, 0);
 }
 
-void take_shortest_turns(void) { take_turns(shortest_turn_nanoseconds, 0); }
+// Of threads with the shortest turns; none where cores are not kept apart. Written before such threads
+// are made.
+static cpu_set_t first_cores;
+
+void take_shortest_turns(void) {
+  take_turns(shortest_turn_nanoseconds, 0);
+  if (CPU_COUNT(&first_cores) > 0) sched_setaffinity(0, sizeof first_cores, &first_cores);
+}
+
+int keep_cores_for_others(int count) {
+  cpu_set_t first, others;
+  if (sched_getaffinity(0, sizeof first, &first) != 0) return -1;
+  if (count < 1 || count >= CPU_COUNT(&first)) {
+    errno = EINVAL;
+    return -1;
+  }
+  CPU_ZERO(&others);
+  for (int core = CPU_SETSIZE - 1; CPU_COUNT(&others) < count; core--) {
+    if (!CPU_ISSET(core, &first)) continue;
+    CPU_CLR(core, &first);
+    CPU_SET(core, &others);
+  }
+  DIR *threads = opendir("/proc/self/task");
+  if (threads == NULL) return -1;
+  for (struct dirent *entry; (entry = readdir(threads)) != NULL;) {
+    int thread = atoi(entry->d_name);
+    // One that has ended meanwhile needs no core.
+    if (thread > 0) sched_setaffinity(thread, sizeof others, &others);
+  }
+  closedir(threads);
+  first_cores = first;
+  return 0;
+}
 
 void take_short_turns(const char *name, int niceness) {
   pthread_setname_np(pthread_self(), name);
   if (take_turns(2 * shortest_turn_nanoseconds, niceness) != 0) {
     setpriority(PRIO_PROCESS, 0, niceness);
   }
+}
+
+void keep_thread_to_cores(int first, int last) {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  for (int core = first; core <= last; core++) CPU_SET(core, &cores);
+  sched_setaffinity(0, sizeof cores, &cores);
 }
 
 int exchange_files(const char *path, const char *other) {

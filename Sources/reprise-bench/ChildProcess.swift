@@ -8,21 +8,21 @@ final class ChildProcess {
 
   /// Starts a program. What it says on standard error is shown, on standard output is not.
   ///
-  /// - Parameter core: The one core that it is kept to.
-  init(_ program: String, _ arguments: [String], core: Int? = nil) throws {
-    process.executableURL = URL(fileURLWithPath: core == nil ? program : "/usr/bin/taskset")
-    process.arguments = (core.map { ["-c", "\($0)", program] } ?? []) + arguments
+  /// - Parameter cores: Those that it is kept to, as taskset takes them.
+  init(_ program: String, _ arguments: [String], cores: String? = nil) throws {
+    process.executableURL = URL(fileURLWithPath: cores == nil ? program : "/usr/bin/taskset")
+    process.arguments = (cores.map { ["-c", $0, program] } ?? []) + arguments
     process.standardOutput = FileHandle.nullDevice
     try process.run()
   }
 
-  /// Starts `reprise serve` or an echo, and waits until its socket is there.
+  /// Starts `reprise serve` or an echo, and waits until it can be connected to.
   static func serving(
-    _ program: String, _ arguments: [String], socket: String, core: Int? = nil
+    _ program: String, _ arguments: [String], socket: String, cores: String? = nil
   ) throws -> ChildProcess {
     unsafe unlink(socket)
-    let child = try ChildProcess(program, arguments, core: core)
-    while !FileManager.default.fileExists(atPath: socket) {
+    let child = try ChildProcess(program, arguments, cores: cores)
+    while LineSocket(socket) == nil {
       guard child.isRunning else { throw BenchError("\(program) did not start") }
       usleep(1000)
     }

@@ -1,3 +1,4 @@
+import CLinux
 import Foundation
 import HostileClients
 import ToolSupport
@@ -5,10 +6,11 @@ import WireProtocol
 
 /// What hostile and heavy clients cost a worker beside them.
 ///
-/// The service has one core and one event loop, which all clients share. The clients have the other
-/// core, where the worker always comes first: it runs at SCHED_FIFO where that is allowed, and hostile
-/// threads at SCHED_IDLE, so that what the worker waits for is the service. It takes a step each half
-/// millisecond; windows without and with the other clients follow each other.
+/// All clients share the service's one event loop, which has all cores but the last (`--background-cores 1`).
+/// The last has all else: the service's work in the background and the clients. The worker comes first
+/// there, at SCHED_FIFO where that is allowed, and hostile threads last, at SCHED_IDLE, so that what the
+/// worker waits for is the service. It takes a step each half millisecond; windows without and with the
+/// other clients follow each other.
 struct HostileBenchmark {
   private let setting: Setting
   private let parts: [String]
@@ -26,10 +28,10 @@ struct HostileBenchmark {
   /// - Returns: The tables of docs/operations.md.
   func run(_ report: inout Report) throws -> String {
     report.begin("A worker's steps beside hostile clients: p99 to that without them")
-    try Self.keepToCore("1")
+    keep_thread_to_cores(Int32(Core.last), Int32(Core.last))
     Scheduling.first.apply()
     defer { Scheduling.usual.apply() }
-    defer { try? Self.keepToCore("0-\(ProcessInfo.processInfo.activeProcessorCount - 1)") }
+    defer { keep_thread_to_cores(Int32(Core.first), Int32(Core.last)) }
     var text = ""
     for clients in [HostileClient.all, HostileClient.heavy] {
       text += "| what it does | is answered | neighbour's p99: alone, beside it, ms | times |\n"
@@ -79,19 +81,9 @@ struct HostileBenchmark {
   }
 
   private static func millis(_ micros: Double) -> String { significant(micros / 1000) }
-
-  /// Keeps this process, as it is and with all threads that it makes, to some cores.
-  private static func keepToCore(_ cores: String) throws {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/taskset")
-    process.arguments = ["-acp", cores, "\(ProcessInfo.processInfo.processIdentifier)"]
-    process.standardOutput = FileHandle.nullDevice
-    try process.run()
-    process.waitUntilExit()
-  }
 }
 
-/// `reprise serve` on core 0 with one event loop, a history for the worker and one for the others.
+/// `reprise serve` with a history for the worker and one for the others.
 private struct HostileService {
   let process: ChildProcess
   let target: Target
@@ -118,7 +110,7 @@ private struct HostileService {
     let socket = "\(directory)/s"
     var arguments = [
       "serve", "--store", "\(directory)/store", "--socket", socket, "--threads", "1",
-      "--log-level", "critical",
+      "--background-cores", "1", "--log-level", "critical",
     ]
     for (name, value) in Self.limits { arguments += ["--limit", "\(name)=\(value)"] }
     var tokens: [String] = []
@@ -130,7 +122,8 @@ private struct HostileService {
     }
     target = Target(socket: socket, limits: limits, directory: directory, token: tokens.first)
     workersToken = tokens.isEmpty ? nil : tokens[1]
-    process = try ChildProcess.serving(setting.reprise, arguments, socket: socket, core: 0)
+    process = try ChildProcess.serving(
+      setting.reprise, arguments, socket: socket, cores: "\(Core.first)-\(Core.last)")
     try Self.fill(socket, Array(all.prefix(all.count / 2)), tokens.last)
   }
 
@@ -275,4 +268,10 @@ private enum Scheduling: Int32 {
     var parameters = sched_param(sched_priority: self == .first ? 1 : 0)
     unsafe sched_setscheduler(0, rawValue, &parameters)
   }
+}
+
+/// Where threads run.
+private enum Core {
+  static let first = 0
+  static let last = ProcessInfo.processInfo.processorCount - 1
 }

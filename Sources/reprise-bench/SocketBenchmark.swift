@@ -231,11 +231,11 @@ struct SocketBenchmark {
     }
     let file = "\(setting.work)/lines"
     try Data(lines.joined()).write(to: URL(fileURLWithPath: file))
-    for (core, name) in [(1, "ends on two cores"), (0, "ends on one core")] {
+    for (cores, name) in [("1", "ends on two cores"), ("0", "ends on one core")] {
       let service = try ChildProcess.serving(
         setting.reprise,
         ["serve", "--store", store, "--socket", socket, "--log-level", "warning"], socket: socket,
-        core: core)
+        cores: cores)
       defer { service.stop() }
       guard let connection = LineSocket(socket) else { throw BenchError("no connection") }
       let typical = lines.map { connection.exchange($0).length }.sorted()[lines.count / 2]
@@ -243,7 +243,7 @@ struct SocketBenchmark {
       let echo = try ChildProcess.serving(
         CommandLine.arguments[0],
         ["echo", "--socket", echoSocket, "--answer-bytes", "\(typical)"], socket: echoSocket,
-        core: core)
+        cores: cores)
       defer { echo.stop() }
       let times = try exchange(echoSocket, file)
       report.add("echo of \(lines[0].count) and \(typical) bytes, \(name): p50", times[0], "µs")

@@ -53,6 +53,7 @@ import Testing
         (#"{"limits": {"session": 1}}"#, [], [:], "limits.session in"),
         (#"{"threads": "two"}"#, [], [:], "threads in"),
         (#"{"threads": 65}"#, [], [:], "is 65, expected 1 to 64"),
+        (#"{"background_cores": 65536}"#, [], [:], "is 65536, expected 0 to"),
         ("{", [], [:], "cannot be read"), ("[]", [], [:], "cannot be read"),
         ("{}", ["--limit", "sessions"], [:], "--limit sessions: expected NAME=INTEGER"),
         ("{}", ["--limit", "session=1"], [:], "--limit session=1: expected"),
@@ -89,6 +90,23 @@ import Testing
     #expect(try run(check + ["--access", access]).status == 0)
     let open = try run(check + ["--access", access, "--listen", "0.0.0.0:7411"])
     #expect(open.status == 78 && open.errors.contains("--tls-certificate"))
+  }
+
+  /// All threads but event loops share the last core, and event loops have none of it.
+  @Test(.enabled(if: ProcessInfo.processInfo.activeProcessorCount > 1))
+  func eventLoopsLeaveCoresToTheBackground() throws {
+    let service = try ServiceProcess()
+    try service.start(["--background-cores", "1"])
+    let cores = try service.coresOfThreads()
+    let loops = cores.filter { $0.key.hasPrefix("NIO-ELT") }
+    let others = Set(cores.filter { loops[$0.key] == nil }.values.joined())
+    #expect(others.count == 1 && others.allSatisfy { Int($0) != nil }, "\(cores)")
+    #expect(!loops.isEmpty && loops.values.allSatisfy { $0.isDisjoint(with: others) }, "\(cores)")
+    #expect(service.end(SIGTERM) == 0)
+    // By itself nothing is kept anywhere.
+    try service.start()
+    #expect(Set(try service.coresOfThreads().values.joined()).count == 1)
+    #expect(service.end(SIGTERM) == 0)
   }
 
   @Test func aTokenIsMadeUsedAndTakenAway() throws {

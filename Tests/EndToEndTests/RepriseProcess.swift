@@ -110,6 +110,20 @@ final class ServiceProcess {
     return try #require(Int(line.filter(\.isNumber))) * 1024
   }
 
+  /// The cores that each of its threads may use, as the kernel tells them, by the threads' names.
+  func coresOfThreads() throws -> [String: Set<String>] {
+    let tasks = "/proc/\(process.processIdentifier)/task"
+    var cores: [String: Set<String>] = [:]
+    for task in try FileManager.default.contentsOfDirectory(atPath: tasks) {
+      let status = try String(contentsOfFile: "\(tasks)/\(task)/status", encoding: .utf8)
+      let members = status.split(separator: "\n").map { $0.split(separator: "\t") }
+      let name = try #require(members.first { $0[0] == "Name:" }?.last)
+      let list = try #require(members.first { $0[0] == "Cpus_allowed_list:" }?.last)
+      cores[String(name), default: []].insert(String(list))
+    }
+    return cores
+  }
+
   struct Failure: Error { let description: String }
 
   /// Sends a signal that does not end it.

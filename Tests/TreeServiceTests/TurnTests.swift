@@ -201,6 +201,25 @@ import WireProtocol
     try await group.shutdownGracefully()
   }
 
+  /// Whoever seldom asks has longer turns, and nobody gets them by connecting anew.
+  @Test func turnsAreLongForThoseWhoSeldomAsk() async throws {
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    let loop = group.next()
+    let turns = try await TurnQueues(group)
+    try await loop.submit {
+      let queue = turns.queue(of: loop)
+      let now = NIODeadline.now()
+      func turn(_ share: Double) -> TimeAmount {
+        queue.turn(of: RecentUse(share: share, now: now), now: now)
+      }
+      #expect(turn(0.05) > turn(0.15) && turn(0.15) == turn(0.9))
+      let use = queue.useOfNewcomers
+      #expect(queue.turn(of: use, now: now) == turn(0.9))
+      #expect(queue.turn(of: use, now: now + .seconds(2)) == turn(0.05))
+    }.get()
+    try await group.shutdownGracefully()
+  }
+
   @Test func halfOfWhatIsUsedFadesInASecond() {
     let start = NIODeadline.now()
     var (steady, once) = (RecentUse(), RecentUse())

@@ -9,28 +9,46 @@ extension ConnectionHandler {
   /// sessions has 4 to 7 KB.
   static let lineBytesAtOnce = 1 << 14
 
-  /// The answers of an array of requests, which go out as one array when the last of them is there.
+  /// The answers of an array of requests, in the requests' order, which go out as one array when the last
+  /// of them is there. They are put together as they come: a thousand at once would take a turn.
   final class BatchAnswers {
-    /// Each in pieces; none for a notification, or where it is not there yet.
-    private var answers: [[ByteBuffer]]
-    private var awaited: Int
+    private let count: Int
+    /// How many are in the line.
+    private var written = 0
+    /// Those that wait for one before them.
+    private var early: [Int: [ByteBuffer]] = [:]
+    private var line = [ByteBuffer(string: "[")]
+    private var isEmpty = true
     fileprivate private(set) var bytes = 0
 
     fileprivate init(count: Int) {
-      answers = Array(repeating: [], count: count)
-      awaited = count
+      self.count = count
     }
 
     /// Returns the line of all answers when this is the last one and there are any.
+    ///
+    /// - Parameter answer: In pieces; none for a notification.
     fileprivate func put(_ answer: [ByteBuffer], at position: Int) -> [ByteBuffer]? {
-      answers[position] = answer
       bytes += answer.reduce(0) { $0 + $1.readableBytes }
-      awaited -= 1
-      if awaited > 0 { return nil }
-      let given = answers.filter { !$0.isEmpty }
-      if given.isEmpty { return nil }
-      return [ByteBuffer(string: "[")] + given.joined(separator: [ByteBuffer(string: ",")])
-        + [ByteBuffer(string: "]")]
+      early[position] = answer
+      while let next = early.removeValue(forKey: written) {
+        written += 1
+        if next.isEmpty { continue }
+        if !isEmpty { write(ByteBuffer(string: ",")) }
+        isEmpty = false
+        for piece in next { write(piece) }
+      }
+      if written < count || isEmpty { return nil }
+      write(ByteBuffer(string: "]"))
+      return line
+    }
+
+    private func write(_ piece: ByteBuffer) {
+      if line[line.count - 1].readableBytes + piece.readableBytes > Outbox.pieceBytes {
+        line.append(piece)
+      } else {
+        line[line.count - 1].writeImmutableBuffer(piece)
+      }
     }
   }
 
@@ -39,21 +57,22 @@ extension ConnectionHandler {
 
   /// Requests of one line that wait for those before them.
   struct WaitingBatch {
-    private let requests: [Result<Request, BadRequest>]
+    /// The next one last, so that each is freed when it has been answered.
+    private var requests: [Result<Request, BadRequest>]
     private let answers: BatchAnswers
     private var position = 0
 
     fileprivate init(_ requests: [Result<Request, BadRequest>]) {
-      self.requests = requests
+      self.requests = requests.reversed()
       answers = BatchAnswers(count: requests.count)
     }
 
-    fileprivate var isEmpty: Bool { position == requests.count }
+    fileprivate var isEmpty: Bool { requests.isEmpty }
 
     /// - Precondition: not empty.
     fileprivate mutating func removeFirst() -> (Result<Request, BadRequest>, Place) {
       defer { position += 1 }
-      return (requests[position], (answers, position))
+      return (requests.removeLast(), (answers, position))
     }
   }
 

@@ -44,12 +44,6 @@ final class ConnectionHandler: ChannelDuplexHandler {
   var isClosing = false
   var patience = Patience()
 
-  /// For so long a connection works while others wait: that much later they may be served. Whoever
-  /// seldom asks has a turn for a whole step of 64 sessions.
-  private func turn(_ now: NIODeadline) -> TimeAmount {
-    .microseconds(use.share(now: now) < 0.1 ? 1000 : 50)
-  }
-
   init(_ responder: Responder, _ turns: TurnQueue) {
     self.responder = responder
     self.turns = turns
@@ -79,7 +73,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
   /// Works until nothing is left to do, something has to be waited for, or the turn is over.
   private func goOn(_ context: ChannelHandlerContext) {
     let began = NIODeadline.now()
-    caller.turnEnds = began + turn(began)
+    caller.turnEnds = began + turns.turn(of: use, now: began)
     linesWait = false
     while !isClosing {
       outbox.stowIfMuch()

@@ -9,6 +9,13 @@ struct RecentUse: Equatable, Comparable {
   // fade alike, so this number stays what it is, and may be compared, until more is used.
   private var level = -Double.infinity
 
+  init() {}
+
+  /// That of somebody who always uses a part of all time.
+  init(share: Double, now: NIODeadline) {
+    level = log2(share / log(2)) + Self.halfLives(now)
+  }
+
   private static func halfLives(_ now: NIODeadline) -> Double {
     Double(now.uptimeNanoseconds) * 1e-9
   }
@@ -73,10 +80,21 @@ final class TurnQueue: ChannelInboundHandler {
       }
   }
 
-  /// What somebody new counts as having used.
+  /// For so long somebody may work while others wait: that much later they may be served. A step of 64
+  /// sessions takes three of the longer turns, which are for whoever seldom asks.
   ///
   /// - Precondition: called on the event loop, as all else here is.
-  var useOfNewcomers: RecentUse { mostUsed }
+  func turn(of use: RecentUse, now: NIODeadline) -> TimeAmount {
+    .microseconds(use.share(now: now) < Self.seldom ? 200 : 50)
+  }
+
+  /// The part of an event loop's time below which somebody seldom asks.
+  private static let seldom = 0.1
+
+  /// What somebody new counts as having used. Nobody seldom asks by connecting anew.
+  var useOfNewcomers: RecentUse {
+    max(mostUsed, RecentUse(share: 2 * Self.seldom, now: .now()))
+  }
 
   /// Notes that somebody has used some time.
   func note(_ time: TimeAmount, by use: inout RecentUse) {

@@ -67,6 +67,7 @@ struct Listening {
     if case .unixSocket = listener { certificates = nil }
     return ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 256)
+      .serverChannelOption(.maxMessagesPerRead, value: 1)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelOption(.allowRemoteHalfClosure, value: true)
       // After each read others are looked at.

@@ -1,3 +1,4 @@
+import CLinux
 import Foundation
 
 /// What this machine, and whoever started this process, let it have.
@@ -22,6 +23,17 @@ enum Machine {
       path = slash == path.startIndex ? "/" : path[..<slash]
     }
     return allowed
+  }
+
+  /// Cores that this process may use.
+  static var cores: Int { ProcessInfo.processInfo.activeProcessorCount }
+
+  /// Leaves event loops, which are still to be made, all cores but the last few, and everything else those.
+  ///
+  /// - Parameter count: Fewer than there are.
+  static func keepCores(forBackground count: Int) {
+    let result = keep_cores_for_others(Int32(count))
+    precondition(result == 0, "\(count) of \(cores) cores cannot be kept: \(errno)")
   }
 
   /// Files that the service needs besides its connections: corpora, snapshots, logs, event loops.

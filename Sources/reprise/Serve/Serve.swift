@@ -88,6 +88,9 @@ struct Serve: AsyncParsableCommand {
     var logger = Logger(label: "reprise") { OneLineLogHandler(label: $0) }
     logger.logLevel = configuration.logLevel
     let start = ContinuousClock.now
+    if configuration.backgroundCores > 0 {
+      Machine.keepCores(forBackground: configuration.backgroundCores)
+    }
     let store = try Self.open(configuration, logger)
     let service: TreeService
     do {

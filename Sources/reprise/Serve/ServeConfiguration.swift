@@ -21,6 +21,8 @@ struct ServeConfiguration {
   var source: Source
   var storeOptions = StoreOptions()
   var service: ServiceOptions
+  /// Cores that event loops leave to everything else; 0 where all share all.
+  var backgroundCores: Int
   var drainSeconds: Int
   var logLevel: Logger.Level
 
@@ -55,7 +57,10 @@ struct ServeConfiguration {
       }
       service.http = (host, port)
     }
-    service.threads = try settings.integer("threads", flag: flags.threads, default: 2, in: 1...64)
+    backgroundCores = try settings.integer(
+      "background_cores", flag: flags.backgroundCores, default: 0, in: 0...(Machine.cores - 1))
+    service.threads = try settings.integer(
+      "threads", flag: flags.threads, default: min(2, Machine.cores - backgroundCores), in: 1...64)
     service.sessionSeconds = try settings.integer(
       "session_seconds", flag: flags.sessionSeconds, default: service.sessionSeconds,
       in: SessionOpen.ttlSecondsRange)

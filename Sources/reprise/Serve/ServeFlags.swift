@@ -42,8 +42,16 @@ struct ServeFlags: ParsableArguments {
       valueName: "address"))
   var http: String?
 
-  @Option(help: "Event loops; each answers its connections itself. (default: 2)")
+  @Option(
+    help:
+      "Event loops; each answers its connections itself. (default: 2, or as many as it has cores)")
   var threads: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "Cores, the last that it may use, which event loops leave to all other work, so that none of it "
+        + "keeps a step waiting. (default: 0, all share all)", valueName: "cores"))
+  var backgroundCores: Int?
 
   @Option(help: "Most bytes that a corpus may grow to, as address space. (default: 64 GiB)")
   var mapBytes: Int?
