@@ -59,14 +59,16 @@ int keep_cores_for_others(int count) {
   }
   DIR *threads = opendir("/proc/self/task");
   if (threads == NULL) return -1;
-  for (struct dirent *entry; (entry = readdir(threads)) != NULL;) {
+  int result = 0;
+  for (struct dirent *entry; result == 0 && (entry = readdir(threads)) != NULL;) {
     int thread = atoi(entry->d_name);
-    // One that has ended meanwhile needs no core.
-    if (thread > 0) sched_setaffinity(thread, sizeof others, &others);
+    // "." and ".." are no threads, and one that has ended meanwhile needs no core.
+    if (thread > 0) result = sched_setaffinity(thread, sizeof others, &others);
+    if (result != 0 && errno == ESRCH) result = 0;
   }
   closedir(threads);
-  first_cores = first;
-  return 0;
+  if (result == 0) first_cores = first;
+  return result;
 }
 
 void take_short_turns(const char *name, int niceness) {

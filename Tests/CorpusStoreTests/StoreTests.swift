@@ -1,6 +1,7 @@
 import Drafting
 import Foundation
 import LMDB
+import Oracle
 import Testing
 
 @testable import CorpusStore
@@ -341,6 +342,52 @@ import Testing
     try step(other, [8, 2, 3, 4])
     try step(reader, [])
     #expect(draft.matchLength == 3 && draft.tokens == [4])
+  }
+
+  /// Outputs of many holds of the corpus's lock: one that is not kept leaves while others draft, and one
+  /// that joins at its close is there then, as if both had been one change.
+  @Test(arguments: [SharePolicy.live, .close], [true, false])
+  func longOutputsComeAndLeaveWhole(_ share: SharePolicy, _ record: Bool) throws {
+    let directory = TemporaryDirectory()
+    let store = try store(directory)
+    defer { store.close() }
+    let corpus = try store.createCorpus(named: "c", CorpusSettings(depth: 6))
+    var source = SeededGenerator(seed: 5)
+    let output = (0..<2000).map { _ in Int32.random(in: 0..<12, using: &source) }
+    let other = (0..<500).map { _ in Int32.random(in: 0..<12, using: &source) }
+    try corpus.insert([NewSequence(tokens: other)])
+    var scratch = DraftScratch()
+    var draft = Draft()
+    let session = corpus.openSession(prompt: [1], share: share)
+    try session.step(accepting: output.span, DraftOptions(), using: &scratch, into: &draft)
+
+    let isDone = Mutexed(false)
+    let done = DispatchSemaphore(value: 0)
+    session.close(
+      record: record, removing: { remove in Thread.detachNewThread { remove() } },
+      completion: { result in
+        isDone.set((try? result.get()) != nil)
+        done.signal()
+      })
+    // Nobody steps it any more, and nobody waits for what is done meanwhile.
+    #expect(throws: StoreError.closed(corpus: "c")) {
+      try session.step(accepting: [1].span, DraftOptions(), using: &scratch, into: &draft)
+    }
+    for position in 0..<200 {
+      let context = Array(output[position..<(position + 5)])
+      try corpus.speculate(context.span, DraftOptions(), using: &scratch, into: &draft)
+    }
+    done.wait()
+    #expect(isDone.get())
+
+    let oracle = NGramOracle(depth: 6, sequences: record ? [other, output] : [other])
+    for start in stride(from: 0, to: 1900, by: 37) {
+      let context = Array(output[start..<(start + 8)])
+      try corpus.speculate(context.span, DraftOptions(), using: &scratch, into: &draft)
+      let naive = NaiveDrafter().draft(from: oracle, context: context)
+      #expect(draft.tokens == naive.tokens && draft.counts == naive.counts)
+    }
+    #expect(corpus.stats().tokens == other.count + (record ? output.count : 0))
   }
 
   // MARK: Damage

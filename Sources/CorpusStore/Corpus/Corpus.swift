@@ -168,7 +168,7 @@ public final class Corpus: @unchecked Sendable {
   /// How many tokens are added to memory, or taken out, under one hold of the lock: some 100 µs.
   private static let tokensPerHold = 256
 
-  /// Adds an accepted sequence to the newest part. On the writer thread, as is all that follows.
+  /// Adds an accepted sequence to the newest part. On the writer thread, as is what follows.
   func add(_ sequence: PlannedSequence) {
     // Only this thread begins parts, so the part stays the newest.
     guard let part = (lock.withLock { UncheckedBox(state.history?.current) }).value else { return }
@@ -190,24 +190,39 @@ public final class Corpus: @unchecked Sendable {
     guard let part = (lock.withLock { UncheckedBox(state.history?.unlist(order)) }).value else {
       return
     }
-    // From its end to its beginning.
+    removeInPieces(tokens) { $2.removeLast($0, of: $1, from: part) }
+  }
+
+  /// The output of a session is a finished sequence now, or, where it is not kept, leaves. (That may be
+  /// on any thread.)
+  func finish(_ session: DecodingSession, _ sequence: PlannedSequence?, output: [Int32]) {
+    let stands = lock.withLock { state.history.map(session.stands) ?? false }
+    if let sequence, stands {
+      lock.withLock {
+        if let history = state.history { session.didFinish(sequence.finished, in: history) }
+      }
+    } else if let sequence {
+      add(sequence)
+    } else if stands {
+      removeInPieces(output) { session.removeLast($0, of: $1, in: $2) }
+    }
+    sessionDidLeave()
+  }
+
+  /// From their end to their beginning; see `GrowingIndex.removeLast`.
+  private func removeInPieces(
+    _ tokens: [Int32], _ removeLast: (Int, Span<Int32>, LiveHistory) -> Void
+  ) {
     var left = tokens.count
     while left > 0 {
       let count = min(Self.tokensPerHold, left)
       lock.withLock {
-        state.history?.removeLast(count, of: tokens.span.extracting(0..<left), from: part)
+        if let history = state.history {
+          removeLast(count, tokens.span.extracting(0..<left), history)
+        }
       }
       left -= count
     }
-  }
-
-  /// The output of a session is a finished sequence now, or, where it is not kept, leaves.
-  func finish(_ session: DecodingSession, _ sequence: PlannedSequence?, output: [Int32]) {
-    lock.withLock {
-      guard let history = state.history else { return }
-      session.didFinish(sequence?.finished, output, in: history)
-    }
-    sessionDidLeave()
   }
 
   /// A session has ended: the part that it stood in may be free to be sealed now.

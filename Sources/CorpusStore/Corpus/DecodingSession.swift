@@ -208,57 +208,50 @@ public final class DecodingSession: @unchecked Sendable {
   /// - Parameters:
   ///   - record: Whether the output is kept as a sequence (unless `share` is never). Otherwise
   ///     what joined the shared history is taken out of it again.
+  ///   - run: Has it taken out, on any thread, which takes 1 µs a token; by itself at once.
   ///   - completion: Called once, on any thread; a recorded output is on disk then. With an error
   ///     nothing was recorded, the session is still open and may be closed again.
   public func close(
-    record: Bool,
+    record: Bool, removing run: (@escaping @Sendable () -> Void) -> Void = { $0() },
     completion: @escaping @Sendable (Result<RecordReceipt, StoreError>) -> Void
   ) {
-    var answer: Result<RecordReceipt, StoreError>?
-    var job: RecordJob?
-    lock.withLock {
-      guard state == .open else {
-        answer = .failure(.closed(corpus: corpus.name))
-        return
-      }
-      let output = Array(context[promptTokens...])
-      if record && share != .never && !output.isEmpty && !corpus.isReadOnly {
-        state = .closing
-        job = RecordJob(self, output, completion)
-        return
-      }
-      if let part {
-        _ = corpus.withHistory { (history) throws(StoreError) in
-          if history.parts.contains(where: { $0 === part }) {
-            history.remove(output.span, from: part)
-            part.open[ObjectIdentifier(self)] = nil
-          }
-        }
-      }
-      end()
-      answer = .success(RecordReceipt())
+    let output: [Int32]? = lock.withLock {
+      if state != .open { return nil }
+      state = .closing
+      return Array(context[promptTokens...])
     }
-    // Without the lock: a job that is refused at once takes it again.
-    if let job { corpus.write(job) } else { corpus.sessionDidLeave() }
-    if let answer { completion(answer) }
+    guard let output else { return completion(.failure(.closed(corpus: corpus.name))) }
+    if record && share != .never && !output.isEmpty && !corpus.isReadOnly {
+      corpus.write(RecordJob(self, output, completion))
+      return
+    }
+    // Without the lock: whoever asks for a step meanwhile is told that the session is closed.
+    run { [self] in
+      corpus.finish(self, nil, output: output)
+      didClose(recorded: true)
+      completion(.success(RecordReceipt()))
+    }
   }
 
-  /// The output is a finished sequence of the history from here on; or, where there is none, it
-  /// leaves.
-  func didFinish(_ sequence: FinishedSequence?, _ output: [Int32], in history: LiveHistory) {
-    // The part may belong to a history that was replaced.
-    let own = part.flatMap { part in history.parts.first { $0 === part } }
-    own?.open[ObjectIdentifier(self)] = nil
-    if let sequence {
-      let part = own ?? history.current
-      if own == nil {
-        var tail = GrowingIndex.Tail()
-        part.index.extend(&tail, by: output.span)
-      }
-      part.finish(sequence)
-    } else if let own {
-      history.remove(output.span, from: own)
-    }
+  /// Where the output stands in a history; nil where it does not. It may stand in one that was replaced.
+  private func part(in history: LiveHistory) -> GrowingPart? {
+    part.flatMap { part in history.parts.first { $0 === part } }
+  }
+
+  func stands(in history: LiveHistory) -> Bool { part(in: history) != nil }
+
+  /// The output is a finished sequence of the history from here on, where it stands.
+  func didFinish(_ sequence: FinishedSequence, in history: LiveHistory) {
+    guard let part = part(in: history) else { return }
+    part.open[ObjectIdentifier(self)] = nil
+    part.finish(sequence)
+  }
+
+  /// The last tokens of what stands in the history of the output leave it.
+  func removeLast(_ count: Int, of output: Span<Int32>, in history: LiveHistory) {
+    guard let part = part(in: history) else { return }
+    history.removeLast(count, of: output, from: part)
+    if count == output.count { part.open[ObjectIdentifier(self)] = nil }
   }
 
   func didClose(recorded: Bool) {

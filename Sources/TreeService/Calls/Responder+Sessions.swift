@@ -7,6 +7,8 @@ import WireProtocol
 extension Responder {
   /// Prompts of more tokens are indexed off the event loop: indexing so many takes some 0.2 ms.
   private static let promptTokensAtOnce = 4096
+  /// Outputs of more tokens are taken out of the shared history off the event loop: 1 µs a token.
+  private static let outputTokensAtOnce = 128
 
   func open(
     _ call: SessionOpen, _ table: SessionTable, for owner: SessionOwner,
@@ -53,16 +55,20 @@ extension Responder {
     _ call: SessionClose, _ table: SessionTable, _ completion: @escaping Completion
   ) throws(WireError) {
     let session = try table.use(call.session, adding: 0, now: .now())
-    session.close(record: call.record) { result in
-      switch result {
-      case .success(let receipt):
-        table.park(call.session)
-        completion(
-          .success(SessionClosed(recordedTokens: receipt.recordedTokens, order: receipt.order)))
-      case .failure(let error):
-        completion(.failure(WireError(error, session: call.session)))
-      }
-    }
+    let isLong = session.outputTokens > Self.outputTokensAtOnce
+    session.close(
+      record: call.record,
+      removing: { [prompts] remove in if isLong { prompts.run(remove) } else { remove() } },
+      completion: { result in
+        switch result {
+        case .success(let receipt):
+          table.park(call.session)
+          completion(
+            .success(SessionClosed(recordedTokens: receipt.recordedTokens, order: receipt.order)))
+        case .failure(let error):
+          completion(.failure(WireError(error, session: call.session)))
+        }
+      })
   }
 
   // MARK: Sessions that nobody closes

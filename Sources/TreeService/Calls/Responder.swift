@@ -23,7 +23,7 @@ package final class Responder: Sendable {
   let disk = WorkQueue("reprise-disk", isBackground: false)
   /// Runs what operators ask for: it reads or rewrites whole corpora, and takes seconds to minutes.
   let operations = WorkQueue("reprise-ops")
-  /// Indexes long prompts.
+  /// Indexes long prompts, and takes long outputs out of the shared history.
   let prompts = WorkQueue("reprise-prompts")
   /// Reads long lines. Not the thread of prompts: a line of steps must not wait for those.
   private let lines = WorkQueue("reprise-lines")
@@ -172,6 +172,12 @@ package final class Responder: Sendable {
   /// - Parameter completion: Is called on another thread.
   func readLong(_ line: Line, completion: @escaping @Sendable (RequestLine) -> Void) {
     lines.run { [longLines] in completion(longLines.reader.read(line.joined())) }
+  }
+
+  /// Lets go of a line without an end: freeing megabytes would hold up an event loop.
+  func free(_ lines: consuming LineBuffer) {
+    guard lines.count > ConnectionHandler.lineBytesAtOnce else { return }
+    self.lines.run { [lines] in _ = lines }
   }
 
   /// Looks at memory and disk. Called once a second.

@@ -214,8 +214,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
     outbox.writer.error(.null, error)
     outbox.writer.endLine()
     isClosing = true
-    lines.removeAll()
     outbox.removePieces()
+    responder.free(lines.takeAll())
     sendAnswers(context)
     context.close(promise: nil)
   }
@@ -231,6 +231,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
   func channelInactive(context: ChannelHandlerContext) {
     isClosing = true
     patience.end()
+    responder.free(lines.takeAll())
     responder.metrics.noteClosed()
     responder.metrics.take(&caller.tally)
     responder.logger.debug("connection closed", metadata: ["peer": "\(caller.peer)"])

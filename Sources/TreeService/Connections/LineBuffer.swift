@@ -23,7 +23,7 @@ struct Line: Sendable {
 }
 
 /// Lines, out of bytes that come in pieces.
-struct LineBuffer {
+struct LineBuffer: Sendable {
   /// Pieces of a long line whose end is not among them.
   private var pieces: [ByteBuffer] = []
   private var pieceBytes = 0
@@ -71,7 +71,11 @@ struct LineBuffer {
     return Line(pieces: pieces, last: last, count: pieceBytes + length)
   }
 
-  mutating func removeAll() { self = LineBuffer() }
+  /// Takes all of it out.
+  mutating func takeAll() -> LineBuffer {
+    defer { self = LineBuffer() }
+    return self
+  }
 }
 
 extension ByteBuffer {

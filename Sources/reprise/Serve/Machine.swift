@@ -1,3 +1,4 @@
+import ArgumentParser
 import CLinux
 import Foundation
 
@@ -31,9 +32,12 @@ enum Machine {
   /// Leaves event loops, which are still to be made, all cores but the last few, and everything else those.
   ///
   /// - Parameter count: Fewer than there are.
-  static func keepCores(forBackground count: Int) {
-    let result = keep_cores_for_others(Int32(count))
-    precondition(result == 0, "\(count) of \(cores) cores cannot be kept: \(errno)")
+  static func keepCores(forBackground count: Int) throws(ExitCode) {
+    if keep_cores_for_others(Int32(count)) == 0 { return }
+    throw ExitCode.failure(
+      saying:
+        "background_cores is \(count), but threads cannot be kept to cores here: "
+        + "\(unsafe String(cString: strerror(errno))); leave it out, or allow sched_setaffinity")
   }
 
   /// Files that the service needs besides its connections: corpora, snapshots, logs, event loops.

@@ -89,7 +89,7 @@ struct Serve: AsyncParsableCommand {
     logger.logLevel = configuration.logLevel
     let start = ContinuousClock.now
     if configuration.backgroundCores > 0 {
-      Machine.keepCores(forBackground: configuration.backgroundCores)
+      try Machine.keepCores(forBackground: configuration.backgroundCores)
     }
     let store = try Self.open(configuration, logger)
     let service: TreeService
