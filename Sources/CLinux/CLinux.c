@@ -44,6 +44,11 @@ void take_shortest_turns(void) {
   if (CPU_COUNT(&first_cores) > 0) sched_setaffinity(0, sizeof first_cores, &first_cores);
 }
 
+int count_cores(void) {
+  cpu_set_t cores;
+  return sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+}
+
 int keep_cores_for_others(int count) {
   cpu_set_t first, others;
   if (sched_getaffinity(0, sizeof first, &first) != 0) return -1;

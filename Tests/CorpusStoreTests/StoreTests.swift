@@ -2,6 +2,7 @@ import Drafting
 import Foundation
 import LMDB
 import Oracle
+import SuffixIndex
 import Testing
 
 @testable import CorpusStore
@@ -388,6 +389,38 @@ import Testing
       #expect(draft.tokens == naive.tokens && draft.counts == naive.counts)
     }
     #expect(corpus.stats().tokens == other.count + (record ? output.count : 0))
+  }
+
+  /// What is accepted while the corpus cannot be read joins its history later, or never: nothing is taken
+  /// out that is not there, and nothing is missing.
+  @Test(arguments: [false, true], [false, true])
+  func outputsThatJoinedInPartEndWhole(_ record: Bool, _ isRepaired: Bool) throws {
+    let directory = TemporaryDirectory()
+    let store = try store(directory)
+    defer { store.close() }
+    let corpus = try store.createCorpus(named: "c", CorpusSettings())
+    var scratch = DraftScratch()
+    var outcome = Draft()
+    let session = corpus.openSession(prompt: [])
+    try session.step(accepting: [1, 2, 3].span, DraftOptions(), using: &scratch, into: &outcome)
+    _ = corpus.withHistory { (history) throws(StoreError) in history.mark.set() }
+    #expect(throws: StoreError.self) {
+      try session.step(accepting: [4, 5].span, DraftOptions(), using: &scratch, into: &outcome)
+    }
+    if isRepaired {
+      try corpus.repair()
+      try session.step(accepting: [6, 7].span, DraftOptions(), using: &scratch, into: &outcome)
+    }
+    let done = DispatchSemaphore(value: 0)
+    session.close(record: record) { _ in done.signal() }
+    done.wait()
+    try corpus.repair()
+    let whole: [Int32] = isRepaired ? [1, 2, 3, 4, 5, 6, 7] : [1, 2, 3, 4, 5]
+    for end in 2..<whole.count {
+      #expect(
+        try draft(corpus, Array(whole[..<end])).first == (record ? whole[end] : nil), "\(end)")
+    }
+    #expect(corpus.stats().tokens == (record ? whole.count : 0))
   }
 
   // MARK: Damage

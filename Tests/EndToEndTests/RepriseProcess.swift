@@ -110,16 +110,22 @@ final class ServiceProcess {
     return try #require(Int(line.filter(\.isNumber))) * 1024
   }
 
-  /// The cores that each of its threads may use, as the kernel tells them, by the threads' names.
-  func coresOfThreads() throws -> [String: Set<String>] {
+  /// The cores that its threads may use, by the threads' names.
+  func coresOfThreads() throws -> [String: Set<Int>] {
     let tasks = "/proc/\(process.processIdentifier)/task"
-    var cores: [String: Set<String>] = [:]
+    var cores: [String: Set<Int>] = [:]
     for task in try FileManager.default.contentsOfDirectory(atPath: tasks) {
-      let status = try String(contentsOfFile: "\(tasks)/\(task)/status", encoding: .utf8)
+      let path = "\(tasks)/\(task)/status"
+      // It may have ended meanwhile.
+      guard let status = try? String(contentsOfFile: path, encoding: .utf8) else { continue }
       let members = status.split(separator: "\n").map { $0.split(separator: "\t") }
       let name = try #require(members.first { $0[0] == "Name:" }?.last)
       let list = try #require(members.first { $0[0] == "Cpus_allowed_list:" }?.last)
-      cores[String(name), default: []].insert(String(list))
+      // As in 0-3,8.
+      for range in list.split(separator: ",") {
+        let ends = range.split(separator: "-").compactMap { Int($0) }
+        cores[String(name), default: []].formUnion(ends[0]...ends[ends.count - 1])
+      }
     }
     return cores
   }

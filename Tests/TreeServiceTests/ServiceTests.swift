@@ -45,6 +45,26 @@ import WireProtocol
     }
   }
 
+  /// It leaves off the event loop; when the answer comes it is gone, and the name is free.
+  @Test func aLongOutputThatIsNotKeptLeaves() async throws {
+    try await withService { fixture in
+      let client = fixture.client
+      let output = (0..<1000).map { Int32($0 % 97 + $0 / 97) }
+      for _ in 0..<3 {
+        let session = try await client.openSession(corpus: "c", prompt: [], name: "long")
+        for start in stride(from: 0, to: 1000, by: 100) {
+          _ = try await session.step(accepting: Array(output[start..<(start + 100)]))
+        }
+        #expect(try await !client.speculate([0, 1, 2], corpus: "c").tokens.isEmpty)
+        #expect(try await session.close(record: false).order == nil)
+        #expect(try await client.speculate([0, 1, 2], corpus: "c").tokens.isEmpty)
+        #expect(try await client.speculate([50, 51], corpus: "c").matchLength == 0)
+      }
+      let stats = try await client.stats(ofCorpus: "c")
+      #expect(stats.sequences == 0 && stats.sessions == 0)
+    }
+  }
+
   @Test func everyMethodAnswers() async throws {
     try await withService { fixture in
       let client = fixture.client

@@ -15,10 +15,13 @@ void take_shortest_turns(void);
 // most 15 bytes) is what ps and top show.
 void take_short_turns(const char *name, int niceness);
 
-// Keeps threads that run as soon as they are woken and all others apart: of the cores that this process
-// may use, the last so many are for the others. All threads that there are, and those that they make, are
-// kept to these, until one of them takes the shortest turns. Returns 0, or −1 with errno set: EINVAL where
-// no core would be left for those.
+// The cores that the calling thread may use.
+int count_cores(void);
+
+// Keeps threads that run as soon as they are woken and all others apart: of the cores that the calling
+// thread may use, the last so many are for the others. All threads that there are, and those that they
+// make, are kept to these, until one of them takes the shortest turns. (What such a thread makes begins
+// on its cores.) Returns 0, or −1 with errno set: EINVAL where no core would be left for those.
 int keep_cores_for_others(int count);
 
 // Keeps the calling thread, and those that it makes, to the cores from one to another.

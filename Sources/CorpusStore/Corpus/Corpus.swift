@@ -190,35 +190,37 @@ public final class Corpus: @unchecked Sendable {
     guard let part = (lock.withLock { UncheckedBox(state.history?.unlist(order)) }).value else {
       return
     }
-    removeInPieces(tokens) { $2.removeLast($0, of: $1, from: part) }
+    removeInPieces(tokens.span) { $2.removeLast($0, of: $1, from: part) }
   }
 
   /// The output of a session is a finished sequence now, or, where it is not kept, leaves. (That may be
   /// on any thread.)
   func finish(_ session: DecodingSession, _ sequence: PlannedSequence?, output: [Int32]) {
-    let stands = lock.withLock { state.history.map(session.stands) ?? false }
-    if let sequence, stands {
+    let standing = lock.withLock { state.history.flatMap(session.tokensStanding) }
+    switch (sequence, standing) {
+    case (let sequence?, .some):
       lock.withLock {
-        if let history = state.history { session.didFinish(sequence.finished, in: history) }
+        guard let history = state.history else { return }
+        session.didFinish(sequence.finished, output.span, in: history)
       }
-    } else if let sequence {
-      add(sequence)
-    } else if stands {
-      removeInPieces(output) { session.removeLast($0, of: $1, in: $2) }
+    case (let sequence?, nil): add(sequence)
+    case (nil, let count?):
+      removeInPieces(output.span.extracting(0..<count)) { session.removeLast($0, of: $1, in: $2) }
+    case (nil, nil): break
     }
     sessionDidLeave()
   }
 
   /// From their end to their beginning; see `GrowingIndex.removeLast`.
   private func removeInPieces(
-    _ tokens: [Int32], _ removeLast: (Int, Span<Int32>, LiveHistory) -> Void
+    _ tokens: Span<Int32>, _ removeLast: (Int, Span<Int32>, LiveHistory) -> Void
   ) {
     var left = tokens.count
     while left > 0 {
       let count = min(Self.tokensPerHold, left)
       lock.withLock {
         if let history = state.history {
-          removeLast(count, tokens.span.extracting(0..<left), history)
+          removeLast(count, tokens.extracting(0..<left), history)
         }
       }
       left -= count

@@ -17,8 +17,9 @@ public struct DraftScratch {
 /// May be used from any thread; calls on one session wait for each other. Locks are taken in the
 /// order session, corpus.
 public final class DecodingSession: @unchecked Sendable {
-  // @unchecked Sendable: every stored variable is guarded by `lock`; `part` and `tail` are changed
-  // only with the corpus's lock held as well.
+  // @unchecked Sendable: every stored variable is guarded by `lock`. `part`, `tail` and `joined` are
+  // read and changed with the corpus's lock held as well, and when the session is not open any more, by
+  // whoever closes it with that one alone.
   public let corpus: Corpus
   public let share: SharePolicy
   public let promptTokens: Int
@@ -40,6 +41,8 @@ public final class DecodingSession: @unchecked Sendable {
   /// Where the output stands in the shared history, from its first token on.
   private var part: GrowingPart?
   private var tail = GrowingIndex.Tail()
+  /// Tokens of the output that stand there: fewer than it has when the corpus could not be read.
+  private var joined = 0
 
   /// The last draft, until it is known how much of it the model accepted.
   private var drafted: [Int32] = []
@@ -94,6 +97,9 @@ public final class DecodingSession: @unchecked Sendable {
   public var bytes: Int {
     lock.withLock { (local?.bytes ?? 0) + context.count * MemoryLayout<Int32>.stride }
   }
+
+  /// Tokens of the output that stand in the shared history.
+  public var sharedTokens: Int { lock.withLock { part == nil ? 0 : joined } }
 
   /// Tokens of the output so far.
   public var outputTokens: Int { lock.withLock { context.count - promptTokens } }
@@ -153,8 +159,10 @@ public final class DecodingSession: @unchecked Sendable {
   /// when its own continuation is added, because whatever is new ends in the new tokens.
   private func follow(_ history: LiveHistory, known: Int) {
     let added = context.count - known
-    // Beyond this, a new search looks at fewer tokens than following would.
-    let follows = added < corpus.settings.depth
+    let isBehind = share == .live && joined < known - promptTokens
+    // Beyond this, a new search looks at fewer tokens than following would. Nor may a match be followed
+    // where what stands before its end is added as well.
+    let follows = added < corpus.settings.depth && !isBehind
     if follows {
       let before = context.span.extracting(0..<known)
       if generation != history.generation { findNewIndexes(history, before) }
@@ -163,9 +171,9 @@ public final class DecodingSession: @unchecked Sendable {
         growing.refresh(&matches[position], context: before)
       }
     }
-    if share == .live && added > 0 {
+    if share == .live && promptTokens + joined < context.count {
       let part = self.part ?? begin(in: history)
-      part.index.extend(&tail, by: context.span.extracting(known..<context.count))
+      extend(part, to: context.span.extracting(promptTokens..<context.count))
     }
     if follows {
       for (position, index) in history.indexes.enumerated() {
@@ -200,7 +208,13 @@ public final class DecodingSession: @unchecked Sendable {
     part.open[ObjectIdentifier(self)] = self
     self.part = part
     tail = GrowingIndex.Tail()
+    joined = 0
     return part
+  }
+
+  private func extend(_ part: GrowingPart, to output: Span<Int32>) {
+    part.index.extend(&tail, by: output.extracting(joined..<output.count))
+    joined = output.count
   }
 
   /// Ends the session.
@@ -238,20 +252,24 @@ public final class DecodingSession: @unchecked Sendable {
     part.flatMap { part in history.parts.first { $0 === part } }
   }
 
-  func stands(in history: LiveHistory) -> Bool { part(in: history) != nil }
+  /// Tokens of the output that stand in a history, from its first on; nil where it does not.
+  func tokensStanding(in history: LiveHistory) -> Int? {
+    part(in: history).map { _ in joined }
+  }
 
   /// The output is a finished sequence of the history from here on, where it stands.
-  func didFinish(_ sequence: FinishedSequence, in history: LiveHistory) {
+  func didFinish(_ sequence: FinishedSequence, _ output: Span<Int32>, in history: LiveHistory) {
     guard let part = part(in: history) else { return }
+    extend(part, to: output)
     part.open[ObjectIdentifier(self)] = nil
     part.finish(sequence)
   }
 
   /// The last tokens of what stands in the history of the output leave it.
-  func removeLast(_ count: Int, of output: Span<Int32>, in history: LiveHistory) {
+  func removeLast(_ count: Int, of standing: Span<Int32>, in history: LiveHistory) {
     guard let part = part(in: history) else { return }
-    history.removeLast(count, of: output, from: part)
-    if count == output.count { part.open[ObjectIdentifier(self)] = nil }
+    history.removeLast(count, of: standing, from: part)
+    if count == standing.count { part.open[ObjectIdentifier(self)] = nil }
   }
 
   func didClose(recorded: Bool) {
@@ -278,11 +296,10 @@ public final class DecodingSession: @unchecked Sendable {
         let output = Array(context[promptTokens...])
         // It may belong to a history that was replaced.
         if history.parts.contains(where: { $0 === old }) {
-          history.remove(output.span, from: old)
+          history.removeLast(joined, of: output.span.extracting(0..<joined), from: old)
           old.open[ObjectIdentifier(self)] = nil
         }
-        let part = begin(in: history)
-        part.index.extend(&tail, by: output.span)
+        extend(begin(in: history), to: output.span)
         moved = true
       }
       return moved

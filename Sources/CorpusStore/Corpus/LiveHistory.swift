@@ -115,19 +115,9 @@ final class LiveHistory {
     generation += 1
   }
 
-  /// Takes a sequence out again, as if it had never been.
-  func remove(_ tokens: Span<Int32>, from part: GrowingPart) {
-    part.index.remove(tokens)
-    didRemove(from: part)
-  }
-
   /// Takes the last tokens of a sequence out, as if they had not been added yet.
   func removeLast(_ count: Int, of tokens: Span<Int32>, from part: GrowingPart) {
     part.index.removeLast(count, of: tokens)
-    didRemove(from: part)
-  }
-
-  private func didRemove(from part: GrowingPart) {
     giveIdentity(to: part)
     listIndexes()
   }

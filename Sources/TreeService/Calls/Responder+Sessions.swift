@@ -7,8 +7,9 @@ import WireProtocol
 extension Responder {
   /// Prompts of more tokens are indexed off the event loop: indexing so many takes some 0.2 ms.
   private static let promptTokensAtOnce = 4096
-  /// Outputs of more tokens are taken out of the shared history off the event loop: 1 µs a token.
-  private static let outputTokensAtOnce = 128
+  /// Where more tokens of an output are to leave the shared history, they do so off the event loop: it
+  /// takes 1 µs a token.
+  private static let sharedTokensAtOnce = 128
 
   func open(
     _ call: SessionOpen, _ table: SessionTable, for owner: SessionOwner,
@@ -55,14 +56,14 @@ extension Responder {
     _ call: SessionClose, _ table: SessionTable, _ completion: @escaping Completion
   ) throws(WireError) {
     let session = try table.use(call.session, adding: 0, now: .now())
-    let isLong = session.outputTokens > Self.outputTokensAtOnce
+    let isLong = session.sharedTokens > Self.sharedTokensAtOnce
     session.close(
       record: call.record,
-      removing: { [prompts] remove in if isLong { prompts.run(remove) } else { remove() } },
+      removing: { [disk] remove in if isLong { disk.run(remove) } else { remove() } },
       completion: { result in
         switch result {
         case .success(let receipt):
-          table.park(call.session)
+          table.park(session, call.session)
           completion(
             .success(SessionClosed(recordedTokens: receipt.recordedTokens, order: receipt.order)))
         case .failure(let error):
@@ -107,14 +108,15 @@ extension Responder {
     group?.enter()
     session.close(record: true) { [logger] result in
       switch result {
-      // Closed already, by its client or another end.
-      case .success, .failure(.closed): break
+      case .success: table.park(session, name)
+      // Closed already, by its client or another end, which parks it when it is done.
+      case .failure(.closed): break
       case .failure(let error):
         logger.error(
           "session could not be recorded",
           metadata: ["session": "\(name.excerpt)", "error": "\(error)"])
+        table.park(session, name)
       }
-      table.park(name)
       group?.leave()
     }
   }

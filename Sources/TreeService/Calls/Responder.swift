@@ -2,6 +2,7 @@ import CorpusStore
 import Dispatch
 import Drafting
 import Logging
+import NIOConcurrencyHelpers
 import NIOCore
 import Synchronization
 import WireProtocol
@@ -18,12 +19,13 @@ package final class Responder: Sendable {
   private let phase = Atomic(Phase.starting.rawValue)
   let logger: Logger
   private let started = NIODeadline.now()
-  /// Runs the few calls that wait for the disk themselves: making and dropping corpora. Writers, which
-  /// must not stand behind others, have its niceness.
+  /// Runs the few calls that wait for the disk themselves, making and dropping corpora, and takes long
+  /// outputs out of the shared history. Writers, which must not stand behind others, have its niceness:
+  /// whoever holds a corpus's lock must not lose its core to others.
   let disk = WorkQueue("reprise-disk", isBackground: false)
   /// Runs what operators ask for: it reads or rewrites whole corpora, and takes seconds to minutes.
   let operations = WorkQueue("reprise-ops")
-  /// Indexes long prompts, and takes long outputs out of the shared history.
+  /// Indexes long prompts.
   let prompts = WorkQueue("reprise-prompts")
   /// Reads long lines. Not the thread of prompts: a line of steps must not wait for those.
   private let lines = WorkQueue("reprise-lines")
@@ -177,7 +179,9 @@ package final class Responder: Sendable {
   /// Lets go of a line without an end: freeing megabytes would hold up an event loop.
   func free(_ lines: consuming LineBuffer) {
     guard lines.count > ConnectionHandler.lineBytesAtOnce else { return }
-    self.lines.run { [lines] in _ = lines }
+    // In a box, so that it is freed there whoever lets go of the closure last.
+    let box = NIOLockedValueBox(lines)
+    self.lines.run { box.withLockedValue { $0 = LineBuffer() } }
   }
 
   /// Looks at memory and disk. Called once a second.

@@ -10,7 +10,8 @@ extension ConnectionHandler {
   static let lineBytesAtOnce = 1 << 14
 
   /// The answers of an array of requests, in the requests' order, which go out as one array when the last
-  /// of them is there. They are put together as they come: a thousand at once would take a turn.
+  /// of them is there. They are put together as they come: a thousand at once would take a turn. Those
+  /// that had to wait for one before them stay as they are.
   final class BatchAnswers {
     private let count: Int
     /// How many are in the line.
@@ -34,17 +35,21 @@ extension ConnectionHandler {
       while let next = early.removeValue(forKey: written) {
         written += 1
         if next.isEmpty { continue }
-        if !isEmpty { write(ByteBuffer(string: ",")) }
+        let wasEarly = written - 1 > position
+        if !isEmpty { write(Self.comma, asItIs: wasEarly) }
         isEmpty = false
-        for piece in next { write(piece) }
+        for piece in next { write(piece, asItIs: wasEarly) }
       }
       if written < count || isEmpty { return nil }
-      write(ByteBuffer(string: "]"))
+      line.append(ByteBuffer(string: "]"))
       return line
     }
 
-    private func write(_ piece: ByteBuffer) {
-      if line[line.count - 1].readableBytes + piece.readableBytes > Outbox.pieceBytes {
+    private static let comma = ByteBuffer(string: ",")
+
+    private func write(_ piece: ByteBuffer, asItIs: Bool) {
+      let bytes = line[line.count - 1].readableBytes + piece.readableBytes
+      if asItIs || bytes > Outbox.pieceBytes {
         line.append(piece)
       } else {
         line[line.count - 1].writeImmutableBuffer(piece)

@@ -148,9 +148,11 @@ final class SessionTable: Sendable {
     give(sessions: 1, tokens: entry.tokens, for: entry.owner)
   }
 
-  /// Takes a closed session out of the table and keeps it for a while.
-  func park(_ name: String) {
-    let entry = state.withLockedValue { $0.open.removeValue(forKey: name) }
+  /// Takes a closed session out of the table and keeps it for a while. Its name may be another's by now.
+  func park(_ session: DecodingSession, _ name: String) {
+    let entry = state.withLockedValue { state in
+      state.open[name]?.session === session ? state.open.removeValue(forKey: name) : nil
+    }
     guard let entry else { return }
     giveBack(entry)
     parked.add(entry.session, name, tokens: entry.tokens, of: self)

@@ -27,7 +27,7 @@ enum Machine {
   }
 
   /// Cores that this process may use.
-  static var cores: Int { ProcessInfo.processInfo.activeProcessorCount }
+  static var cores: Int { Int(count_cores()) }
 
   /// Leaves event loops, which are still to be made, all cores but the last few, and everything else those.
   ///
