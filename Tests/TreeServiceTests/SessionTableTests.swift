@@ -1,0 +1,44 @@
+import CorpusStore
+import Drafting
+import Logging
+import NIOCore
+import Synchronization
+import Testing
+import WireProtocol
+
+@testable import TreeService
+
+@Suite struct SessionTableTests {
+  /// Its name is taken as long as it is being closed, whoever wants to end it as well; and one that is
+  /// parked late takes nobody else with it.
+  @Test func aSessionThatClosesKeepsItsNameUntilItIsClosed() async throws {
+    let fixture = try await ServiceFixture()
+    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    let responder = try Responder(fixture.store, ServiceOptions(), logger)
+    let caller = responder.beginConnection()
+    let table = try #require(caller.principal).sessions
+    func open() throws {
+      let call = SessionOpen(corpus: "c", session: "a", prompt: [1], share: .live)
+      _ = try responder.open(call, table, for: caller.owner)
+    }
+    try open()
+    let session = try #require(table.session("a"))
+    var scratch = DraftScratch()
+    var draft = Draft()
+    try session.step(accepting: [2, 3].span, DraftOptions(), using: &scratch, into: &draft)
+    let removal = Mutex<(@Sendable () -> Void)?>(nil)
+    session.close(
+      record: false, removing: { remove in removal.withLock { $0 = remove } },
+      completion: { _ in table.park(session, "a") })
+
+    // Its lease ends meanwhile.
+    responder.closeSessions(endingBy: .distantFuture)
+    #expect(throws: WireError.self) { try open() }
+    removal.withLock { $0 }?()
+    #expect(table.session("a") == nil)
+    try open()
+    table.park(session, "a")
+    #expect(table.session("a") != nil)
+    try await fixture.stop()
+  }
+}
