@@ -72,10 +72,11 @@ struct Listening {
       .childChannelOption(.allowRemoteHalfClosure, value: true)
       // After each read others are looked at.
       .childChannelOption(.maxMessagesPerRead, value: 1)
-      // A whole step of 64 sessions fits one read, and no read takes longer than a turn.
+      // A whole step of 64 sessions fits one read, and reads of many connections that send long lines at
+      // once fit a turn.
       .childChannelOption(
         .recvAllocator,
-        value: AdaptiveRecvByteBufferAllocator(minimum: 4096, initial: 16384, maximum: 1 << 16)
+        value: AdaptiveRecvByteBufferAllocator(minimum: 4096, initial: 16384, maximum: 16384)
       )
       .childChannelInitializer { [certificates] channel in
         channel.eventLoop.makeCompletedFuture {
