@@ -27,7 +27,8 @@ package final class Responder: Sendable {
   let operations = WorkQueue("reprise-ops")
   /// Indexes long prompts.
   let prompts = WorkQueue("reprise-prompts")
-  /// Reads long lines. Not the thread of prompts: a line of steps must not wait for those.
+  /// Reads long lines, and frees what is large. Not the thread of prompts: a line of steps must not wait
+  /// for those.
   private let lines = WorkQueue("reprise-lines")
   /// Makes the text of metrics: it looks at every corpus and at files of the kernel's.
   private let reports = WorkQueue("reprise-reports")
@@ -43,7 +44,7 @@ package final class Responder: Sendable {
     self.options = options
     self.logger = Logger(label: logger.label) { _ in BoundedLog(logger.handler) }
     longLines = LongLineReader(reader: RequestReader(limits: options.limits))
-    sessions = SessionTables(options)
+    sessions = SessionTables(options, freeing: lines)
     access = try AccessControl(path: options.accessFile, sessions)
     resources = ResourceGauge(store)
   }

@@ -18,23 +18,32 @@ final class ParkedSessions: Sendable {
   }
 
   private let state = NIOLockedValueBox(State())
+  /// Frees those that are kept no longer: an index of a hundred thousand tokens takes a millisecond.
+  private let freeing: WorkQueue
   private let sessionsMax: Int
   private let tokensMax: Int
 
-  init(_ options: ServiceOptions) {
+  init(_ options: ServiceOptions, freeing: WorkQueue) {
+    self.freeing = freeing
     sessionsMax = options.parkedSessionsMax
     tokensMax = options.parkedTokensMax
   }
 
   func add(_ session: DecodingSession, _ name: String, tokens: Int, of table: SessionTable) {
-    state.withLockedValue { state in
+    let dropped = state.withLockedValue { state in
+      var dropped: [Entry] = []
       state.entries.append(
         Entry(table: ObjectIdentifier(table), name: name, session: session, tokens: tokens))
       state.tokens += tokens
       while state.entries.count > sessionsMax || state.tokens > tokensMax {
-        state.tokens -= state.entries.removeFirst().tokens
+        dropped.append(state.entries.removeFirst())
+        state.tokens -= dropped[dropped.count - 1].tokens
       }
+      return dropped
     }
+    if dropped.isEmpty { return }
+    let box = NIOLockedValueBox(consume dropped)
+    freeing.run { box.withLockedValue { $0 = [] } }
   }
 
   func find(_ name: String, of table: SessionTable) -> DecodingSession? {

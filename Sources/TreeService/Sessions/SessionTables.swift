@@ -10,9 +10,9 @@ final class SessionTables: Sendable {
   let allowance: SessionAllowance
   let parked: ParkedSessions
 
-  init(_ options: ServiceOptions) {
+  init(_ options: ServiceOptions, freeing: WorkQueue) {
     allowance = .ofService(options.limits)
-    parked = ParkedSessions(options)
+    parked = ParkedSessions(options, freeing: freeing)
   }
 
   func add() -> SessionTable {
