@@ -346,7 +346,7 @@ import Testing
   }
 
   /// Outputs of many holds of the corpus's lock: one that is not kept leaves while others draft, and one
-  /// that joins at its close is there then, as if both had been one change.
+  /// that joins at its close is there then. What others drafted meanwhile is not compared.
   @Test(arguments: [SharePolicy.live, .close], [true, false])
   func longOutputsComeAndLeaveWhole(_ share: SharePolicy, _ record: Bool) throws {
     let directory = TemporaryDirectory()

@@ -18,8 +18,8 @@ public struct DraftScratch {
 /// order session, corpus.
 public final class DecodingSession: @unchecked Sendable {
   // @unchecked Sendable: every stored variable is guarded by `lock`. `part`, `tail` and `joined` are
-  // read and changed with the corpus's lock held as well, and when the session is not open any more, by
-  // whoever closes it with that one alone.
+  // changed with the corpus's lock held as well. While the session is closing they belong to whoever
+  // closes it, who has that one alone.
   public let corpus: Corpus
   public let share: SharePolicy
   public let promptTokens: Int
@@ -98,8 +98,8 @@ public final class DecodingSession: @unchecked Sendable {
     lock.withLock { (local?.bytes ?? 0) + context.count * MemoryLayout<Int32>.stride }
   }
 
-  /// Tokens of the output that stand in the shared history.
-  public var sharedTokens: Int { lock.withLock { part == nil ? 0 : joined } }
+  /// Tokens of the output that stand in the shared history, while the session is open.
+  public var sharedTokens: Int { lock.withLock { state == .open && part != nil ? joined : 0 } }
 
   /// Tokens of the output so far.
   public var outputTokens: Int { lock.withLock { context.count - promptTokens } }
