@@ -155,7 +155,7 @@ import Testing
     }
     try corpus.compact()
     try corpus.insert([NewSequence(tokens: [77, 5, 6])])
-    let now = secondsNow()
+    let now = corpus.options.clock.wallSeconds()
     #expect(try !corpus.keepWithinBounds(at: now + 3600))
     #expect(corpus.stats().sequences == 9)
     #expect(try corpus.keepWithinBounds(at: now + 3600 + 3600 / 8))

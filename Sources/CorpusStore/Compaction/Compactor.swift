@@ -8,6 +8,14 @@ enum Compaction: String, CaseIterable {
   case sealing
   /// Segments become fewer. A large one takes many seconds.
   case merging
+
+  /// The condition that stands while it fails.
+  fileprivate var condition: StandingCondition.Kind {
+    switch self {
+    case .sealing: .sealing
+    case .merging: .merging
+    }
+  }
 }
 
 /// The threads of a store that compact its corpora, one for each kind of compaction.
@@ -15,11 +23,10 @@ final class Compactor: Sendable {
   private let sealer: CompactionThread
   private let merger: CompactionThread
 
-  /// - Parameter report: Is told, in a sentence, of trouble.
-  init(report: @escaping @Sendable (String) -> Void) {
-    let merger = CompactionThread(.merging, report: report)
+  init(_ conditions: StandingConditions, clock: StoreClock, report: @escaping StoreReport) {
+    let merger = CompactionThread(.merging, conditions, clock, report)
     self.merger = merger
-    sealer = CompactionThread(.sealing, report: report) { merger.add($0) }
+    sealer = CompactionThread(.sealing, conditions, clock, report) { merger.add($0) }
   }
 
   /// Has a corpus looked at soon.
@@ -48,27 +55,31 @@ private final class CompactionThread: @unchecked Sendable {
   // @unchecked Sendable: all that varies is guarded by `condition`.
   private let kind: Compaction
   private let didCompact: @Sendable (Corpus) -> Void
-  private let condition = NSCondition()
+  private let condition = MonotonicCondition()
   private var queue: [Task] = []
   private var current: Corpus?
   private var isStopping = false
   private var hasStopped = false
-  private let report: @Sendable (String) -> Void
+  private let conditions: StandingConditions
+  private let clock: StoreClock
+  private let report: StoreReport
 
   private struct Task {
     let corpus: Corpus
     var repairing: Bool
     /// Not before this moment: after a failure, a corpus is tried again later.
-    var notBefore: Date
+    var notBefore: ContinuousClock.Instant
   }
 
-  private static let secondsBeforeRetry = 5.0
+  private static let timeBeforeRetry = Duration.seconds(5)
 
   init(
-    _ kind: Compaction, report: @escaping @Sendable (String) -> Void,
-    didCompact: @escaping @Sendable (Corpus) -> Void = { _ in }
+    _ kind: Compaction, _ conditions: StandingConditions, _ clock: StoreClock,
+    _ report: @escaping StoreReport, didCompact: @escaping @Sendable (Corpus) -> Void = { _ in }
   ) {
     self.kind = kind
+    self.conditions = conditions
+    self.clock = clock
     self.report = report
     self.didCompact = didCompact
     let thread = Thread { [self] in
@@ -84,9 +95,9 @@ private final class CompactionThread: @unchecked Sendable {
     condition.withLock {
       if let known = queue.firstIndex(where: { $0.corpus === corpus }) {
         queue[known].repairing = queue[known].repairing || repairing
-        queue[known].notBefore = Date()
+        queue[known].notBefore = clock.now()
       } else {
-        queue.append(Task(corpus: corpus, repairing: repairing, notBefore: Date()))
+        queue.append(Task(corpus: corpus, repairing: repairing, notBefore: clock.now()))
       }
       condition.broadcast()
     }
@@ -115,22 +126,22 @@ private final class CompactionThread: @unchecked Sendable {
       do throws(StoreError) {
         if task.repairing { try task.corpus.repair() }
         // One step at a time, so that corpora take turns.
-        if try task.corpus.compactOnce(kind) {
-          didCompact(task.corpus)
-          again = Task(corpus: task.corpus, repairing: false, notBefore: Date())
-        } else if kind == .sealing, let seconds = task.corpus.secondsBetweenExpiries {
-          again = Task(
-            corpus: task.corpus, repairing: false, notBefore: Date(timeIntervalSinceNow: seconds))
+        let didCompact = try task.corpus.compactOnce(kind)
+        conditions.clear(kind.condition, corpus: task.corpus.name)
+        if didCompact {
+          self.didCompact(task.corpus)
+          again = Task(corpus: task.corpus, repairing: false, notBefore: clock.now())
+        } else if kind == .sealing, let time = task.corpus.timeBetweenExpiries {
+          again = Task(corpus: task.corpus, repairing: false, notBefore: clock.now() + time)
         }
       } catch {
         switch error {
         case .closed, .cancelled: break
-        case .corrupt: report("corpus \(task.corpus.name) is damaged: \(error)")
+        case .corrupt: report(.error, "corpus \(task.corpus.name) is damaged: \(error)")
         default:
-          report("\(kind) corpus \(task.corpus.name) failed: \(error)")
+          conditions.raise(kind.condition, corpus: task.corpus.name, cause: "\(error)")
           again = Task(
-            corpus: task.corpus, repairing: false,
-            notBefore: Date(timeIntervalSinceNow: Self.secondsBeforeRetry))
+            corpus: task.corpus, repairing: false, notBefore: clock.now() + Self.timeBeforeRetry)
         }
       }
       condition.withLock {
@@ -150,14 +161,14 @@ private final class CompactionThread: @unchecked Sendable {
   private func next() -> Task? {
     condition.withLock {
       while !isStopping {
-        let now = Date()
+        let now = clock.now()
         if let ready = queue.firstIndex(where: { $0.notBefore <= now }) {
           let task = queue.remove(at: ready)
           current = task.corpus
           return task
         }
         if let earliest = queue.map(\.notBefore).min() {
-          _ = condition.wait(until: earliest)
+          condition.wait(atMost: earliest - now)
         } else {
           condition.wait()
         }

@@ -4,8 +4,9 @@ import Foundation
 extension Corpus {
   /// Removes what is over the bounds, if anything is. Returns whether something was.
   ///
-  /// - Parameter now: Seconds since 1970.
-  func keepWithinBounds(at now: UInt64 = secondsNow()) throws(StoreError) -> Bool {
+  /// - Parameter now: Seconds since 1970; nil for what the clock tells.
+  func keepWithinBounds(at now: UInt64? = nil) throws(StoreError) -> Bool {
+    let now = now ?? options.clock.wallSeconds()
     if let needed = roomNeeded {
       do throws(StoreError) {
         try removeOldest(toFit: needed)
@@ -55,8 +56,8 @@ extension Corpus {
   // MARK: Age
 
   /// How often age is looked at: some times in the eighth by which it may be passed.
-  var secondsBetweenExpiries: TimeInterval? {
-    settings.retention.ageSeconds.map { min(60, max(1, Double($0) / 32)) }
+  var timeBetweenExpiries: Duration? {
+    settings.retention.ageSeconds.map { .seconds(min(60, max(1, Double($0) / 32))) }
   }
 
   /// Whether some sequence is too old by so much that it is worth while: sequences leave some

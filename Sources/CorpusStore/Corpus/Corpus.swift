@@ -71,7 +71,7 @@ public final class Corpus: @unchecked Sendable {
     } else {
       let writer = Writer(
         nextOrder: loaded.nextOrder, durability: settings.durability,
-        tokensWaitingMax: options.writeTokensWaitingMax)
+        tokensWaitingMax: options.writeTokensWaitingMax, clock: options.clock)
       self.writer = writer
       writer.start(self)
     }

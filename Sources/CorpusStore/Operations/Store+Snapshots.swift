@@ -147,7 +147,8 @@ private struct SnapshotWriter {
     let digest = try copy(to: file, progress)
     CrashPoint.snapshotCopying.reached()
     let manifest = SnapshotManifest(
-      environmentBytes: file.byteCount, createdSeconds: secondsNow(), size: try size(),
+      environmentBytes: file.byteCount, createdSeconds: corpus.options.clock.wallSeconds(),
+      size: try size(),
       digest: digest, corpus: corpus.name, settings: corpus.settings)
     try file.append(manifest.encoded().rawSpan)
     try file.finish()

@@ -12,6 +12,8 @@ public final class Store: @unchecked Sendable {
   let directory: StoreDirectory?
   let options: StoreOptions
   let compactor: Compactor?
+  /// What fails and goes on failing.
+  public let conditions: StandingConditions
   /// nil for a store that serves a snapshot, and for one that is closed.
   private var lockFile: Int32?
   private let lock = NSLock()
@@ -22,17 +24,20 @@ public final class Store: @unchecked Sendable {
 
   /// Opens a store, with all of its corpora, or makes one in a new or empty directory.
   ///
-  /// - Parameter report: Is told, in a sentence, of damage and of trouble in the background.
+  /// - Parameter report: Receives what an operator has to know: damage, and failures that last.
   public init(
     path: String, options: StoreOptions = StoreOptions(),
-    report: @escaping @Sendable (String) -> Void = { _ in }
+    report: @escaping StoreReport = { _, _ in }
   ) throws(StoreError) {
     let directory = StoreDirectory(path: path)
     self.directory = directory
     self.options = options
     try directory.prepare()
     lockFile = try directory.lock()
-    compactor = options.compactsInBackground ? Compactor(report: report) : nil
+    conditions = StandingConditions(clock: options.clock, report: report)
+    compactor =
+      options.compactsInBackground
+      ? Compactor(conditions, clock: options.clock, report: report) : nil
     do throws(StoreError) {
       try directory.removeUnfinished()
       for name in try directory.corpusNames() { open(name, directory, report) }
@@ -43,14 +48,14 @@ public final class Store: @unchecked Sendable {
   }
 
   private func open(
-    _ name: String, _ directory: StoreDirectory, _ report: (String) -> Void
+    _ name: String, _ directory: StoreDirectory, _ report: StoreReport
   ) {
     do throws(StoreError) {
       let corpus = try open(name, directory)
-      for damage in corpus.stats().damage { report("corpus \(name): \(damage)") }
+      for damage in corpus.stats().damage { report(.error, "corpus \(name): \(damage)") }
       corporaByName[name] = corpus
     } catch {
-      report("corpus \(name) cannot be used: \(error)")
+      report(.error, "corpus \(name) cannot be used: \(error)")
       failures[name] = error
     }
   }
@@ -65,6 +70,7 @@ public final class Store: @unchecked Sendable {
   public init(snapshot path: String, options: StoreOptions = StoreOptions()) throws(StoreError) {
     directory = nil
     self.options = options
+    conditions = StandingConditions(clock: options.clock) { _, _ in }
     compactor = nil
     lockFile = nil
     let manifest = try SnapshotFile.verify(path)
@@ -162,6 +168,7 @@ public final class Store: @unchecked Sendable {
       if let corpus {
         compactor?.remove(corpus)
         corpus.close()
+        conditions.forget(corpus: name)
       }
       // The corpus is dropped by now. What cannot be removed is at the next open.
       try? directory.removeDropped(name)

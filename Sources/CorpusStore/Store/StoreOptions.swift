@@ -35,6 +35,9 @@ public struct StoreOptions: Sendable {
   /// Whether segments are sealed and merged in the background. Off, they are only on request.
   public var compactsInBackground = true
 
+  /// The clocks that the store goes by. Tests set their own.
+  public var clock = StoreClock.system
+
   public init() {}
 }
 

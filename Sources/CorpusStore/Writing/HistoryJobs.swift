@@ -10,7 +10,7 @@ struct PlannedSequence: Sendable {
 
   init(_ tokens: [Int32], id: String?, digest: UInt64, _ planning: inout WritePlanning) {
     order = planning.takeOrder(id: id, digest: digest)
-    committedSeconds = secondsNow()
+    committedSeconds = planning.seconds
     self.id = id
     self.digest = digest
     self.tokens = tokens

@@ -5,6 +5,8 @@ struct WritePlanning: ~Copyable {
   private let file: CorpusFile
   private let reading: ReadTransaction
   private let retention: Retention
+  /// The stamp of what is planned, seconds since 1970.
+  let seconds: UInt64
   /// The history with what was planned so far.
   private(set) var size: HistorySize
   private(set) var nextOrder: UInt64
@@ -12,12 +14,14 @@ struct WritePlanning: ~Copyable {
   private(set) var unsavedIDs: [String: UInt64]
 
   init(
-    _ file: CorpusFile, size: HistorySize, nextOrder: UInt64, unsavedIDs: [String: UInt64] = [:]
+    _ file: CorpusFile, size: HistorySize, nextOrder: UInt64, seconds: UInt64,
+    unsavedIDs: [String: UInt64] = [:]
   ) throws(StoreError) {
     self.file = file
     reading = try file.beginReading()
     retention = file.settings.retention
     self.size = size
+    self.seconds = seconds
     self.nextOrder = nextOrder
     self.unsavedIDs = unsavedIDs
   }

@@ -18,7 +18,8 @@ final class Writer: @unchecked Sendable {
   // @unchecked Sendable: what waits is guarded by `condition`; `orders` and all about unsaved jobs
   // belong to the thread.
   private let tokensWaitingMax: Int
-  private let condition = NSCondition()
+  private let condition = MonotonicCondition()
+  private let clock: StoreClock
   /// Jobs that compaction may hold back, and those that it may not.
   private var waiting: [any WriteJob] = []
   private var urgent: [any WriteJob] = []
@@ -36,24 +37,27 @@ final class Writer: @unchecked Sendable {
   /// The order number that the next sequence gets.
   private var nextOrder: UInt64
   /// Half of the window in which accepted jobs must get to the disk; nil for durability `commit`.
-  private let saveInterval: TimeInterval?
+  private let saveInterval: Duration?
   private var unsaved: [any WriteJob] = []
   private var unsavedSequences = 0
   private var unsavedIDs: [String: UInt64] = [:]
-  private var saveTime: Date?
+  private var saveTime: ContinuousClock.Instant?
   /// Why unsaved jobs could not be written when it was last tried.
   private var saveFailure: StoreError?
 
   /// Most tokens in one transaction, so that an insert never waits for seconds behind others.
   private static let tokensPerCommitMax = 1 << 20
 
-  init(nextOrder: UInt64, durability: Durability, tokensWaitingMax: Int) {
+  init(
+    nextOrder: UInt64, durability: Durability, tokensWaitingMax: Int, clock: StoreClock
+  ) {
+    self.clock = clock
     self.nextOrder = nextOrder
     self.tokensWaitingMax = tokensWaitingMax
     saveInterval =
       switch durability {
       case .commit: nil
-      case .interval(let millis): Double(millis) / 2000
+      case .interval(let millis): .milliseconds(millis) / 2
       }
   }
 
@@ -140,7 +144,7 @@ final class Writer: @unchecked Sendable {
         if !unsaved.isEmpty { save(corpus) }
         standStill()
       }
-      if let saveTime, saveTime <= Date() { save(corpus) }
+      if let saveTime, saveTime <= clock.now() { save(corpus) }
       corpus.beginPartIfFull()
     }
     // What was accepted is saved before the thread ends, if that is possible at all.
@@ -183,8 +187,9 @@ final class Writer: @unchecked Sendable {
         if !jobs.isEmpty { return jobs }
         if isStopping && waiting.isEmpty && urgent.isEmpty { return nil }
         if let saveTime {
-          if saveTime <= Date() { return [] }
-          _ = condition.wait(until: saveTime)
+          let time = saveTime - clock.now()
+          if time <= .zero { return [] }
+          condition.wait(atMost: time)
         } else {
           condition.wait()
         }
@@ -208,7 +213,8 @@ final class Writer: @unchecked Sendable {
     var planning: WritePlanning
     do throws(StoreError) {
       planning = try WritePlanning(
-        corpus.file, size: sizeBefore, nextOrder: nextOrder, unsavedIDs: unsavedIDs)
+        corpus.file, size: sizeBefore, nextOrder: nextOrder, seconds: clock.wallSeconds(),
+        unsavedIDs: unsavedIDs)
     } catch {
       for job in jobs { job.didFail(error, corpus) }
       return
@@ -247,7 +253,7 @@ final class Writer: @unchecked Sendable {
       corpus.noteUnsaved(sequences: unsavedSequences)
       unsavedIDs = planning.unsavedIDs
       nextOrder = planning.nextOrder
-      if saveTime == nil && !unsaved.isEmpty { saveTime = Date(timeIntervalSinceNow: saveInterval) }
+      if saveTime == nil && !unsaved.isEmpty { saveTime = clock.now() + saveInterval }
       for job in prepared { job.didAccept(corpus) }
     } else if !prepared.isEmpty {
       let next = planning.nextOrder
@@ -295,7 +301,7 @@ final class Writer: @unchecked Sendable {
       corpus.renewView()
     } catch {
       saveFailure = error
-      saveTime = saveInterval.map { Date(timeIntervalSinceNow: $0) }
+      saveTime = saveInterval.map { clock.now() + $0 }
     }
   }
 
@@ -320,5 +326,3 @@ final class Writer: @unchecked Sendable {
     saveFailure = nil
   }
 }
-
-func secondsNow() -> UInt64 { UInt64(Date().timeIntervalSince1970) }

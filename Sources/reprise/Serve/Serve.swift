@@ -142,7 +142,12 @@ struct Serve: AsyncParsableCommand {
     do throws(StoreError) {
       switch configuration.source {
       case .store(let path):
-        return try Store(path: path, options: configuration.storeOptions) { logger.error("\($0)") }
+        return try Store(path: path, options: configuration.storeOptions) { level, text in
+          switch level {
+          case .notice: logger.notice("\(text)")
+          case .error: logger.error("\(text)")
+          }
+        }
       case .snapshot(let path):
         return try Store(snapshot: path, options: configuration.storeOptions)
       }

@@ -1,0 +1,170 @@
+import Foundation
+
+/// A condition that lasts until something changes: a disk that is full, a directory that was removed.
+///
+/// It is raised when it is first met and each time it is met again, and cleared when it is over. The log
+/// tells of it once, then each minute while it lasts, and when it is over; health, statistics and
+/// metrics show it meanwhile.
+public struct StandingCondition: Equatable, Sendable {
+  public enum Kind: String, CaseIterable, Sendable {
+    /// Acknowledged sequences cannot be written to the disk.
+    case saving
+    /// Growing parts cannot become segments.
+    case sealing
+    /// Segments cannot be merged.
+    case merging
+  }
+
+  public let kind: Kind
+  /// The corpus that it concerns; nil where it concerns the whole store or the service.
+  public let corpus: String?
+  /// The reason that was met last, as an error's sentence.
+  public fileprivate(set) var cause: String
+  /// How often it was met since it was last cleared.
+  public fileprivate(set) var count = 0
+  /// When it was first met since then.
+  public let since: ContinuousClock.Instant
+  /// How long it may last before the service is no longer ready; nil for a condition that does not
+  /// keep it from being ready.
+  public fileprivate(set) var tolerated: Duration?
+  fileprivate var reported: ContinuousClock.Instant
+
+  /// The work that does not succeed, such as "sealing corpus demo".
+  public var subject: String { kind.subject + (corpus.map { " corpus \($0)" } ?? "") }
+
+  /// Whether the service is not ready because of it.
+  public func preventsReadiness(at now: ContinuousClock.Instant) -> Bool {
+    tolerated.map { now - since >= $0 } ?? false
+  }
+
+  fileprivate func report(at now: ContinuousClock.Instant) -> String {
+    let seconds = (now - since).components.seconds
+    let repeated = count > 1 ? ", \(count) times in \(seconds) s" : ""
+    return "\(subject) fails\(repeated): \(cause)"
+  }
+
+  fileprivate func reportOfEnd(at now: ContinuousClock.Instant) -> String {
+    let seconds = (now - since).components.seconds
+    return "\(subject) is in order again: it failed \(count) times in \(seconds) s"
+  }
+}
+
+extension StandingCondition.Kind {
+  fileprivate var subject: String { rawValue }
+
+  /// What is wrong, without names of corpora or of files: health tells it to every client.
+  public var summary: String {
+    switch self {
+    case .saving: "acknowledged sequences cannot be written to the disk"
+    case .sealing: "sealing fails"
+    case .merging: "merging fails"
+    }
+  }
+}
+
+/// The conditions that last at the moment. Safe to use from any thread.
+public final class StandingConditions: @unchecked Sendable {
+  // @unchecked Sendable: what varies is guarded by `lock`, which is never held over a report.
+  private struct Key: Hashable {
+    let kind: StandingCondition.Kind
+    let corpus: String?
+  }
+
+  private let clock: StoreClock
+  private let report: StoreReport
+  private let lock = NSLock()
+  private var standing: [Key: StandingCondition] = [:]
+  private var raised: [StandingCondition.Kind: Int] = [:]
+
+  /// How long after a report of a condition that lasts the next one follows.
+  public static let reportInterval = Duration.seconds(60)
+
+  public init(clock: StoreClock = .system, report: @escaping StoreReport) {
+    self.clock = clock
+    self.report = report
+  }
+
+  /// Notes that a condition is met, for the first time or again.
+  ///
+  /// - Parameters:
+  ///   - cause: An error's sentence: what was wrong, and what to do.
+  ///   - tolerated: How long it may last before the service is no longer ready; nil for any time.
+  public func raise(
+    _ kind: StandingCondition.Kind, corpus: String? = nil, cause: String,
+    tolerated: Duration? = nil
+  ) {
+    let now = clock.now()
+    let key = Key(kind: kind, corpus: corpus)
+    let text: String? = lock.withLock {
+      raised[kind, default: 0] += 1
+      let known = standing[key]
+      var condition =
+        known
+        ?? StandingCondition(
+          kind: kind, corpus: corpus, cause: cause, since: now, tolerated: tolerated, reported: now)
+      condition.count += 1
+      condition.cause = cause
+      condition.tolerated = tolerated
+      let isDue = known == nil || now - condition.reported >= Self.reportInterval
+      if isDue { condition.reported = now }
+      standing[key] = condition
+      return isDue ? condition.report(at: now) : nil
+    }
+    if let text { report(.error, text) }
+  }
+
+  /// Notes that a condition is over, if it was there.
+  public func clear(_ kind: StandingCondition.Kind, corpus: String? = nil) {
+    let condition = lock.withLock {
+      standing.removeValue(forKey: Key(kind: kind, corpus: corpus))
+    }
+    if let condition { report(.notice, condition.reportOfEnd(at: clock.now())) }
+  }
+
+  /// Forgets the conditions of a corpus that is dropped or closed, without a report.
+  public func forget(corpus: String) {
+    lock.withLock { standing = standing.filter { $0.key.corpus != corpus } }
+  }
+
+  /// Reports those again that have lasted for a minute since their last report. To be called each few
+  /// seconds: some conditions are met once and then last.
+  public func repeatReports() {
+    let now = clock.now()
+    let texts = lock.withLock {
+      var texts: [String] = []
+      for (key, condition) in standing where now - condition.reported >= Self.reportInterval {
+        standing[key]?.reported = now
+        texts.append(condition.report(at: now))
+      }
+      return texts.sorted()
+    }
+    for text in texts { report(.error, text) }
+  }
+
+  /// All that last, the oldest first.
+  public var current: [StandingCondition] {
+    lock.withLock { standing.values.sorted { ($0.since, $0.subject) < ($1.since, $1.subject) } }
+  }
+
+  /// Those because of which the service is not ready.
+  public var preventingReadiness: [StandingCondition] {
+    let now = clock.now()
+    return current.filter { $0.preventsReadiness(at: now) }
+  }
+
+  /// How often each kind was met since the store was opened.
+  public func timesRaised(_ kind: StandingCondition.Kind) -> Int {
+    lock.withLock { raised[kind] ?? 0 }
+  }
+}
+
+/// Receives what a store tells its operator, one sentence a call, on any thread.
+public typealias StoreReport = @Sendable (_ level: StoreReportLevel, _ text: String) -> Void
+
+/// How much a report matters.
+public enum StoreReportLevel: Sendable {
+  /// Something is in order again.
+  case notice
+  /// Something is damaged or fails.
+  case error
+}

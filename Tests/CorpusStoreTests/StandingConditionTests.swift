@@ -1,0 +1,75 @@
+import CorpusStore
+import Testing
+
+/// A condition that lasts is told once, each minute, and when it is over.
+@Suite struct StandingConditionTests {
+  private let time = TestClock()
+  private let log = ReportLog()
+  private var conditions: StandingConditions {
+    StandingConditions(clock: time.clock, report: log.report)
+  }
+
+  @Test func aConditionIsReportedOnceThenEachMinuteThenWhenItIsOver() {
+    let conditions = conditions
+    conditions.raise(.sealing, corpus: "c", cause: "the disk is full")
+    #expect(log.take() == ["error: sealing corpus c fails: the disk is full"])
+    // Once in 5 s, as compaction tries it again.
+    for _ in 0..<11 {
+      time.advance(.seconds(5))
+      conditions.raise(.sealing, corpus: "c", cause: "the disk is full")
+    }
+    #expect(log.take().isEmpty)
+    time.advance(.seconds(5))
+    conditions.raise(.sealing, corpus: "c", cause: "no such device")
+    #expect(log.take() == ["error: sealing corpus c fails, 13 times in 60 s: no such device"])
+    // Also where it is not met again: each minute, and not more often.
+    time.advance(.seconds(59))
+    conditions.repeatReports()
+    #expect(log.take().isEmpty)
+    time.advance(.seconds(1))
+    conditions.repeatReports()
+    conditions.repeatReports()
+    #expect(log.take() == ["error: sealing corpus c fails, 13 times in 120 s: no such device"])
+    conditions.clear(.sealing, corpus: "c")
+    #expect(
+      log.take() == ["notice: sealing corpus c is in order again: it failed 13 times in 120 s"])
+    // What is not there is not over, and what is over begins anew.
+    conditions.clear(.sealing, corpus: "c")
+    #expect(log.take().isEmpty)
+    conditions.raise(.sealing, corpus: "c", cause: "the disk is full")
+    #expect(log.take() == ["error: sealing corpus c fails: the disk is full"])
+    #expect(conditions.current.map(\.count) == [1])
+    #expect(conditions.timesRaised(.sealing) == 14 && conditions.timesRaised(.merging) == 0)
+  }
+
+  @Test func eachKindAndEachCorpusStandsForItself() {
+    let conditions = conditions
+    conditions.raise(.merging, corpus: "b", cause: "one")
+    time.advance(.seconds(1))
+    conditions.raise(.merging, corpus: "a", cause: "two")
+    conditions.raise(.saving, corpus: "a", cause: "three")
+    #expect(
+      conditions.current.map(\.subject)
+        == ["merging corpus b", "merging corpus a", "saving corpus a"])
+    conditions.clear(.merging, corpus: "a")
+    #expect(conditions.current.map(\.cause) == ["one", "three"])
+    conditions.forget(corpus: "a")
+    #expect(conditions.current.map(\.cause) == ["one"])
+    #expect(log.take().count == 4, "what is forgotten is not reported as being in order")
+  }
+
+  @Test func aConditionKeepsTheServiceFromBeingReadyWhenItHasLastedTooLong() {
+    let conditions = conditions
+    conditions.raise(.merging, corpus: "c", cause: "full")
+    conditions.raise(.saving, corpus: "c", cause: "full", tolerated: .seconds(5))
+    time.advance(.seconds(4))
+    conditions.raise(.saving, corpus: "c", cause: "full", tolerated: .seconds(5))
+    #expect(conditions.preventingReadiness.isEmpty)
+    time.advance(.seconds(1))
+    #expect(conditions.preventingReadiness.map(\.kind) == [.saving])
+    conditions.clear(.saving, corpus: "c")
+    #expect(conditions.preventingReadiness.isEmpty)
+    conditions.raise(.saving, cause: "gone", tolerated: .zero)
+    #expect(conditions.preventingReadiness.map(\.subject) == ["saving"])
+  }
+}
