@@ -19,6 +19,8 @@ import pytest
 np: Any = pytest.importorskip("numpy")
 
 MODEL_LEN = 512
+#: The token that ends outputs by the model's configuration.
+END_TOKEN = 99_999
 
 
 def fake_vllm_config(**changes: Any) -> Any:
@@ -33,6 +35,7 @@ def fake_vllm_config(**changes: Any) -> Any:
         model="acme/tiny",
         served_model_name="acme/tiny",
         max_model_len=MODEL_LEN,
+        hf_config=types.SimpleNamespace(eos_token_id=END_TOKEN),
         get_vocab_size=lambda: changes.get("vocabulary", 100_000),
     )
     parallel = types.SimpleNamespace(
@@ -41,6 +44,18 @@ def fake_vllm_config(**changes: Any) -> Any:
     return types.SimpleNamespace(
         speculative_config=speculative, model_config=model, parallel_config=parallel
     )
+
+
+def sampling_params(**given: Any) -> Any:
+    """What the scheduler and Reprise read of vLLM's `SamplingParams`."""
+    defaults: dict[str, Any] = {
+        "max_tokens": None,
+        "stop_token_ids": [],
+        "eos_token_id": None,
+        "ignore_eos": False,
+        "stop": [],
+    }
+    return types.SimpleNamespace(**{**defaults, **given})
 
 
 class FakeInputBatch:
@@ -126,11 +141,13 @@ class FakeSuffixDecodingProposer:
 
 @dataclasses.dataclass
 class FakeRequest:
-    """A request, and what the model will write."""
+    """A request, and what the model will write: its output, and what it would write behind it."""
 
     prompt: list[int]
     script: list[int]
     output: list[int] = dataclasses.field(default_factory=list)
+    beyond: list[int] = dataclasses.field(default_factory=list)
+    sampling_params: Any = None
 
     @property
     def is_finished(self) -> bool:
@@ -185,7 +202,7 @@ class FakeModelRunner:
 
     def _verified(self, request: FakeRequest, draft: Sequence[int]) -> list[int]:
         """What the script goes on with: drafted tokens as far as they agree, and one more."""
-        rest = request.script[len(request.output) :]
+        rest = (request.script + request.beyond)[len(request.output) :]
         agreed = 0
         while agreed < min(len(draft), len(rest) - 1) and draft[agreed] == rest[agreed]:
             agreed += 1

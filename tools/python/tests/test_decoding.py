@@ -2,123 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
+from played import DRAFT, PlayedService
 
-from reprise.decoding import CATCH_UP_TOKENS_MAX, CLOSE_ATTEMPTS_MAX, DecodingCore
+from reprise.decoding import CLOSE_ATTEMPTS_MAX, DecodingCore
 from reprise.errors import MalformedAnswer
 from reprise.options import DecodingLimits, DraftOptions, Step
 from reprise.records import State
-from reprise.wire import STEP_LINE_BYTES_MAX, LineReader
-
-DRAFT = {
-    "tokens": [7],
-    "parents": [-1],
-    "probs": [1],
-    "counts": [1],
-    "score": 1,
-    "match_length": 1,
-    "source": "local",
-}
-
-
-class PlayedService:
-    """What a service knows, carried out on lines by hand; `core` is told what it answers."""
-
-    def __init__(self, core: DecodingCore) -> None:
-        self.core = core
-        self.now = 100.0
-        self.started = 0.0
-        self.open: dict[str, dict[str, Any]] = {}
-        self.history: list[list[int]] = []
-        self.ids: dict[str, list[int]] = {}
-        self.answers: list[dict[str, Any]] = []
-        self.refuse: dict[str, dict[str, Any]] = {}
-        self.methods: list[str] = []
-
-    def connect(self) -> None:
-        self.take(self.core.connected(self.now))
-        self.deliver()
-        self.settle()
-
-    def settle(self) -> None:
-        """Carries out and answers until nothing is deferred any more."""
-        while lines := self.core.outgoing(self.now):
-            self.take(lines)
-            self.deliver()
-
-    def take(self, lines: bytes) -> None:
-        for line in lines.splitlines():
-            request = json.loads(line)
-            self.methods.append(request["method"])
-            answer = self.carry_out(request["method"], request["params"])
-            self.answers.append({"jsonrpc": "2.0", "id": request["id"], **answer})
-
-    def deliver(self) -> None:
-        answers, self.answers = self.answers, []
-        for answer in answers:
-            self.core.receive(json.dumps(answer).encode() + b"\n", self.now)
-
-    def step(self, *steps: Step) -> list[list[int]]:
-        call = self.core.begin_step(list(steps))
-        self.take(call.lines)
-        self.deliver()
-        return [draft.tokens for draft in call.drafts]
-
-    def error(self, kind: str, **data: Any) -> dict[str, Any]:
-        return {"error": {"code": -32000, "message": kind, "data": {"kind": kind, **data}}}
-
-    def carry_out(self, method: str, params: Any) -> dict[str, Any]:
-        if method in self.refuse:
-            return self.refuse[method]
-        if method == "server.info":
-            return {"result": {"uptime_s": self.now - self.started}}
-        if method == "session.open":
-            if params["session"] in self.open:
-                return self.error("conflict", id=params["session"])
-            self.open[params["session"]] = {"output": [], **params}
-            count = len(params["prompt"])
-            result = {"session": params["session"], "prompt_tokens": count, "reused_tokens": 0}
-            return {"result": result}
-        if method == "session.step":
-            drafts: list[Any] = []
-            for step in params["steps"]:
-                session = self.open.get(step["session"])
-                if session is None:
-                    drafts.append(self.error("session_not_found", session=step["session"]))
-                else:
-                    session["output"] += step["accept"]
-                    drafts.append(DRAFT)
-            return {"result": {"drafts": drafts}}
-        if method == "session.close":
-            session = self.open.pop(params["session"], None)
-            if session is None:
-                return self.error("session_not_found", session=params["session"])
-            recorded = 0
-            if params.get("record", True) and session["share"] != "never":
-                self.history.append(session["output"])
-                recorded = len(session["output"])
-            return {"result": {"recorded_tokens": recorded, "order": 0}}
-        if method == "sequence.insert":
-            (sequence,) = params["sequences"]
-            if sequence["id"] not in self.ids:
-                self.ids[sequence["id"]] = sequence["tokens"]
-                self.history.append(sequence["tokens"])
-            result = {"inserted": 1, "duplicates": 0, "tokens": 1, "last_order": 0}
-            return {"result": result}
-        raise AssertionError(method)
-
-    def lose(self) -> None:
-        """The connection ends; what was not delivered is lost."""
-        self.answers = []
-        self.core.disconnected()
-
-    def restart(self) -> None:
-        """Another process, which knows what is on disk."""
-        self.open = {}
-        self.started = self.now
+from reprise.wire import EVENT_LOOP_LINE_BYTES, LineReader
 
 
 @pytest.fixture
@@ -396,11 +289,11 @@ def test_a_long_backlog_goes_out_in_lines_that_stay_in_order(
     core: DecodingCore, played: PlayedService
 ) -> None:
     add(core)
-    tokens = [2**31 - 2] * (3 * CATCH_UP_TOKENS_MAX + 1)
+    tokens = [2**31 - 2] * (3 * core.catch_up_tokens_max + 1)
     core.begin_step([Step("a", tokens[:-1])])
     core.begin_step([Step("a", tokens[-1:])])
     while lines := core.outgoing(played.now):
-        assert all(len(line) < STEP_LINE_BYTES_MAX for line in lines.splitlines())
+        assert all(len(line) < EVENT_LOOP_LINE_BYTES for line in lines.splitlines())
         played.take(lines)
         played.deliver()
     assert played.open["a"]["output"] == tokens
@@ -417,7 +310,7 @@ def test_a_large_step_is_cut_into_lines_that_stay_in_order(
     call = core.begin_step([Step(name, [5]) for name in names])
     lines = call.lines.splitlines()
     assert len(lines) > 1
-    assert all(len(line) < STEP_LINE_BYTES_MAX for line in lines)
+    assert all(len(line) < EVENT_LOOP_LINE_BYTES for line in lines)
     played.take(call.lines)
     played.deliver()
     assert all(draft.tokens == [7] for draft in call.drafts)

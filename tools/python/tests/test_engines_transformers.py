@@ -197,6 +197,7 @@ def test_a_draft_leaves_room_for_the_models_own_token(history: AssistedGeneratio
             return types.SimpleNamespace(tokens=[])
 
     generator = HistoryCandidates(history, FakeTensor(1, 2, 3), max_length=10, vocabulary=100)
+    assert generator._session is not None
     generator._session.close(record=False)
     generator._session = FakeSession()  # type: ignore[assignment]
     for length in (3, 8, 9, 10):

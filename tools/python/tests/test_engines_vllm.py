@@ -15,12 +15,14 @@ from typing import Any
 
 import pytest
 from engine_fakes import (
+    END_TOKEN,
     FakeGroup,
     FakeModelRunner,
     FakeRequest,
     fake_vllm_config,
     install_fake_vllm,
     np,
+    sampling_params,
 )
 from engine_support import counted_lines, eventually
 from service import Service
@@ -28,6 +30,7 @@ from service import Service
 from reprise import Client, DraftOptions
 from reprise.engines import batch, vllm
 from reprise.engines.batch import BatchDrafter, Row, within_vocabulary
+from reprise.engines.rows import OutputEnd
 from reprise.engines.settings import EngineSettings, corpus_name
 from reprise.results import Draft
 
@@ -91,7 +94,10 @@ def scripts(count: int, seed: int = 1, length: int = 60) -> dict[str, FakeReques
         while len(script) < length:
             script += source.choice(phrases)
         prompt = [source.randrange(5000) for _ in range(source.randrange(1, 30))]
-        requests[f"request-{number}"] = FakeRequest(prompt, script[:length])
+        parameters = sampling_params(max_tokens=length)
+        requests[f"request-{number}"] = FakeRequest(
+            prompt, script[:length], sampling_params=parameters
+        )
     return requests
 
 
@@ -209,6 +215,84 @@ def test_being_absent_is_no_end(workers: Any, service: Service) -> None:
     assert stats(service).tokens == 120
 
 
+def test_nothing_past_the_end_of_an_output_is_recorded(workers: Any, service: Service) -> None:
+    """Each request would go on behind its end, in the pass in which it ends too."""
+    by_length, by_token, by_model = scripts(3).values()
+    by_token.script[-1] = 77
+    by_token.sampling_params = sampling_params(stop_token_ids=[77])
+    by_model.script[-1] = 78
+    by_model.sampling_params = sampling_params(eos_token_id=78, max_tokens=500)
+    requests = {"length": by_length, "token": by_token, "model": by_model}
+    for number, request in enumerate(requests.values()):
+        # What follows is certain, so drafts are long.
+        request.script[-20:-1] = range(6000 + 100 * number, 6019 + 100 * number)
+        request.beyond = list(range(4000, 4040))
+    with Client(service.socket) as client:
+        client.create_corpus(CORPUS)
+        client.insert(CORPUS, [request.script + request.beyond for request in requests.values()])
+    workers().run(requests)
+    # Passes did go past the ends.
+    assert any(len(request.output) > 60 for request in requests.values())
+    eventually(lambda: stats(service).sequences == 6)
+    assert stats(service).tokens == 3 * 100 + 3 * 60
+
+
+class FakeTokenizer:
+    """Decodes each id to the letter of its number."""
+
+    def __init__(self) -> None:
+        self.decoded = 0
+
+    def decode(self, tokens: Any) -> str:
+        self.decoded += 1
+        return "".join(chr(token) for token in tokens)
+
+
+@pytest.mark.parametrize(
+    ("output", "excess"),
+    [("a stop here", 5), ("a sto", 0), ("stop", 0), ("stopstop", 4), ("an end. stop", 5), ("", 0)],
+)
+def test_the_end_by_a_stop_string_is_where_it_is_complete(
+    output: str, excess: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = types.ModuleType(vllm.VLLM_TOKENIZERS)
+    made.__dict__["cached_tokenizer_from_config"] = lambda config: FakeTokenizer()
+    monkeypatch.setitem(sys.modules, vllm.VLLM_TOKENIZERS, made)
+    tokenizer = vllm.Tokenizer(object())
+    end = vllm.output_end(sampling_params(stop=["stop", "end."], max_tokens=100), tokenizer)
+    assert tokenizer._thread is not None
+    tokenizer._thread.join(10)
+    assert end.excess is not None
+    assert end.excess([ord(letter) for letter in output]) == excess
+
+
+def test_without_a_tokenizer_the_end_by_a_stop_string_is_not_known(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, vllm.VLLM_TOKENIZERS, types.ModuleType("empty"))
+    tokenizer = vllm.Tokenizer(object())
+    end = vllm.output_end(sampling_params(stop="stop"), tokenizer)
+    assert tokenizer._thread is not None
+    tokenizer._thread.join(10)
+    assert end.excess is not None
+    assert end.excess([1, 2, 3]) is None
+    assert "without their last pass" in caplog.text
+
+
+def test_ends_are_those_of_vllms_scheduler() -> None:
+    tokenizer = vllm.Tokenizer(object())
+    assert vllm.output_end(None, tokenizer) == OutputEnd()
+    given = sampling_params(max_tokens=5, stop_token_ids=[1, 2], eos_token_id=3)
+    assert vllm.output_end(given, tokenizer) == OutputEnd(5, frozenset([1, 2, 3]))
+    # Releases before 0.30 keep the model's end among all ids that stop.
+    older = types.SimpleNamespace(
+        max_tokens=5, stop_token_ids=[1], all_stop_token_ids={1, 3}, ignore_eos=False, stop=None
+    )
+    assert vllm.output_end(older, tokenizer) == OutputEnd(5, frozenset([1, 3]))
+    older.ignore_eos = True
+    assert vllm.output_end(older, tokenizer) == OutputEnd(5, frozenset([1]))
+
+
 def test_an_idle_request_is_recorded_and_goes_on_without_being_counted_twice(
     workers: Any, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,13 +306,14 @@ def test_an_idle_request_is_recorded_and_goes_on_without_being_counted_twice(
     clock.now += 61
     worker.execute_model({"b": b}, [])
     eventually(lambda: stats(service).sequences == 1)
-    written = len(a.output)
-    assert stats(service).tokens == written
+    # The newest pass, here of one token, is not confirmed: it is told when the request comes back.
+    assert stats(service).tokens == len(a.output) - 1
     while not a.is_finished:
         worker.execute_model({"a": a}, [])
     worker.execute_model({}, ["a", "b"])
-    eventually(lambda: stats(service).sequences == 3)
-    assert stats(service).tokens == len(a.script) + len(b.output)
+    eventually(lambda: stats(service).sequences == 2)
+    # Nothing confirmed the one pass of the other, which ended while it waited.
+    assert stats(service).tokens == len(a.script)
 
 
 def test_a_name_that_is_given_to_another_request_is_another_request(
@@ -314,12 +399,16 @@ SLOW = EngineSettings(deadline=2.0, open_deadline=2.0)
 
 
 def test_what_goes_wrong_inside_is_an_empty_draft(
-    service: Service, caplog: pytest.LogCaptureFixture
+    service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drafter = BatchDrafter(Client(), CORPUS, options=DraftOptions(), settings=SLOW)
-    bad = Row("a", np.array([-5, 1], dtype=np.int32), 1, 8)
+
+    def step(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("broken by the test")
+
+    monkeypatch.setattr(drafter.client, "step", step)
     for _ in range(3):
-        assert drafter.step([bad]) == [Draft()]
+        assert drafter.step([Row("a", [5, 1], 1, 8)]) == [Draft()]
     assert caplog.text.count("a step had no drafts") == 1
     drafter.close()
 
@@ -450,7 +539,7 @@ def test_rows_that_move_are_still_themselves(service: Service) -> None:
     requests = scripts(16)
     # They end at different times, so rows move.
     for number, request in enumerate(requests.values()):
-        request.script = request.script[: 10 + 3 * number]
+        request.script = [*request.script[: 9 + 3 * number], END_TOKEN]
     worker.run(requests)
     assert all(request.output == request.script for request in requests.values())
     assert worker.drafter.drafter.client.counters.opened_sessions == 16
@@ -474,7 +563,8 @@ def test_samples_of_one_prompt_stay_apart(service: Service) -> None:
     assert worker.drafter.drafter.client.counters.opened_sessions == 8
     worker.drafter.drafter.close()
     eventually(lambda: stats(service).sequences == 8)
-    assert stats(service).tokens == 8 * 50
+    # Nothing tells that they ended, so their newest pass, of one token each, is not recorded.
+    assert stats(service).tokens == 8 * 49
 
 
 def test_a_custom_proposer_finds_preempted_requests_again(service: Service) -> None:

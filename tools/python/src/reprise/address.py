@@ -6,7 +6,9 @@ import dataclasses
 import os
 import socket
 import ssl
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 #: Milliseconds after which a TCP connection whose peer acknowledges nothing is given up. A Unix
 #: socket's peer cannot vanish without the kernel's telling.
@@ -30,6 +32,10 @@ class Address:
         if isinstance(text, Address):
             return text
         text = os.fspath(text)
+        if "://" in text:
+            raise ValueError(
+                f"the address {text!r} has a scheme; expected a socket's path, or host:port"
+            )
         if text.startswith("unix:"):
             return Address(path=text.removeprefix("unix:"))
         host, colon, port = text.rpartition(":")
@@ -113,3 +119,29 @@ def prepare_tcp(connection: socket.socket) -> None:
     # Linux alone has it.
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
+
+
+def reduction(client: Any) -> tuple[Any, ...]:
+    """Answers `__reduce__` of both clients: a copy, in this process or another, is a client of the
+    same service, with connections of its own and no sessions.
+
+    Raises:
+        TypeError: It has a TLS context, which cannot be copied.
+    """
+    if client._endpoint.tls is not None:
+        raise TypeError("a client with a TLS context cannot be copied; make one where it is used")
+    arguments = {
+        # As it was given: what the environment says is read anew.
+        "token": client._token,
+        "timeout": client.timeout,
+        "long_timeout": client.long_timeout,
+        "deadline": client.deadline,
+        "open_deadline": client.open_deadline,
+        "limits": client._limits,
+        "engine": client._engine,
+    }
+    return _copied, (type(client), client._endpoint.address, arguments)
+
+
+def _copied(kind: Callable[..., Any], address: Address, arguments: Mapping[str, Any]) -> Any:
+    return kind(address, **arguments)

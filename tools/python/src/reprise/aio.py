@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import ssl
 import time
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from . import calls
-from .address import Address, Endpoint
+from .address import Address, Endpoint, reduction
 from .aio_link import AsyncCallLink, AsyncDecodingLink
 from .counters import Counters
 from .errors import (
@@ -61,15 +62,24 @@ class AsyncClient:
         deadline: float = 0.002,
         open_deadline: float = 1.0,
         limits: DecodingLimits | None = None,
+        engine: str | None = None,
     ) -> None:
         """Makes a client; the arguments are those of `reprise.Client`."""
         self._endpoint = Endpoint.of(address, token, tls)
+        self._token = token
+        self._limits = limits
+        self._engine = engine
         self.timeout = timeout
         self.long_timeout = long_timeout
         self.deadline = deadline
         self.open_deadline = open_deadline
         self._calls = AsyncCallLink(self._endpoint)
-        self._decoding = AsyncDecodingLink(self._endpoint, limits)
+        self._decoding = AsyncDecodingLink(self._endpoint, limits, engine)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy is a client of the same service, with connections of its own and no sessions. The
+        token travels only if it was given as an argument."""
+        return reduction(self)
 
     async def close(self, timeout: float = 1.0) -> bool:
         """Ends the client. Open sessions are closed and recorded; see `Client.close`."""
@@ -202,12 +212,22 @@ class AsyncClient:
         return self._decoding.core.counters
 
     @property
+    def address(self) -> str:
+        """Where the service listens: a socket's path, or host:port."""
+        return str(self._endpoint.address)
+
+    @property
     def is_connected(self) -> bool:
         return self._decoding.core.is_ready
 
     @property
     def last_error(self) -> Exception | None:
         return self._decoding.last_error
+
+    @property
+    def last_refusal(self) -> RepriseError | None:
+        """Why the service would not open a session, the last time that it would not."""
+        return self._decoding.core.last_refusal
 
     async def open_session(
         self,
@@ -267,6 +287,15 @@ class AsyncClient:
     async def make_private(self, session: str, *, wait: float = 0.0) -> None:
         await self._decoding.make_private(session, wait)
 
+    def truncate_session(self, session: str, tokens: int) -> None:
+        """Has the text of an open session, its prompt and output, end after so many tokens: the
+        model, or its engine, has taken the rest back. What was taken back leaves the history.
+
+        The session is opened anew for that, and its drafts are empty until it is. What an ended
+        lease has recorded stays.
+        """
+        self._decoding.truncate_session(session, tokens)
+
     async def flush(self, timeout: float = 30.0) -> bool:
         return await self._decoding.flush(timeout)
 
@@ -290,6 +319,27 @@ class AsyncSession:
     @property
     def is_open(self) -> bool:
         return self._record.state is State.OPEN
+
+    @property
+    def text(self) -> array[int]:
+        """Its prompt and output so far, a copy; empty once it is done."""
+        return self._record.text
+
+    def tail(self, count: int) -> array[int]:
+        """The last `count` tokens of `text`, in O(count)."""
+        return self._record.tail(count)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more tokens: it was closed, or went past a bound of the client."""
+        return self._record.closing or self._record.is_done
+
+    def truncate(self, tokens: int) -> None:
+        """Has its text end after so many tokens; see `AsyncClient.truncate_session`."""
+        self._client.truncate_session(self.name, tokens)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a session belongs to its client and process; open one where it is used")
 
     @property
     def is_done(self) -> bool:

@@ -197,9 +197,11 @@ class AsyncCallLink:
 class AsyncDecodingLink:
     """The connection of the decoding path, and the task that makes it again."""
 
-    def __init__(self, endpoint: Endpoint, limits: DecodingLimits | None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, limits: DecodingLimits | None, engine: str | None = None
+    ) -> None:
         self._endpoint = endpoint
-        self.core = DecodingCore(endpoint.token, limits)
+        self.core = DecodingCore(endpoint.token, limits, engine)
         self.last_error: Exception | None = None
         self._connection: _Connection | None = None
         self._backoff = Backoff()
@@ -284,6 +286,10 @@ class AsyncDecodingLink:
         if record is not None and wait > 0:
             until = time.monotonic() + wait
             await self._until(lambda: record.is_settled or self._connection is None, until)
+
+    def truncate_session(self, session: str, tokens: int) -> None:
+        self.core.truncate_session(session, tokens)
+        self._pump()
 
     async def flush(self, timeout: float) -> bool:
         self._start()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import ssl
 import weakref
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from . import calls
-from .address import Address, Endpoint
+from .address import Address, Endpoint, reduction
 from .counters import Counters
 from .errors import (
     RepriseError,
@@ -72,6 +73,7 @@ class Client:
         deadline: float = 0.002,
         open_deadline: float = 1.0,
         limits: DecodingLimits | None = None,
+        engine: str | None = None,
     ) -> None:
         """Makes a client. The first call connects.
 
@@ -84,23 +86,34 @@ class Client:
             deadline: Seconds that a step waits for its drafts.
             open_deadline: Seconds that opening a session waits for its prompt to be indexed.
             limits: How much is kept of sessions.
+            engine: What the service's metrics call this client, where its token has no name.
         """
         self._endpoint = Endpoint.of(address, token, tls)
+        self._token = token
+        self._engine = engine
         self.timeout = timeout
         self.long_timeout = long_timeout
         self.deadline = deadline
         self.open_deadline = open_deadline
         self._limits = limits
         self._calls = CallLink(self._endpoint)
-        self._decoding = DecodingLink(self._endpoint, limits)
+        self._decoding = DecodingLink(self._endpoint, limits, engine)
         _clients.add(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy is a client of the same service, with connections of its own and no sessions. The
+        token travels only if it was given as an argument."""
+        return reduction(self)
 
     def _after_fork(self) -> None:
         """The parent goes on with its connections; this process gets others."""
         self._calls.abandon()
         self._decoding.abandon()
+        corpora = self._decoding.core.ensured
         self._calls = CallLink(self._endpoint)
-        self._decoding = DecodingLink(self._endpoint, self._limits)
+        self._decoding = DecodingLink(self._endpoint, self._limits, self._engine)
+        for params in corpora:
+            self._decoding.core.ensure_corpus(params)
 
     def close(self, timeout: float = 1.0) -> bool:
         """Ends the client. Open sessions are closed and recorded.
@@ -258,6 +271,11 @@ class Client:
         return self._decoding.core.counters
 
     @property
+    def address(self) -> str:
+        """Where the service listens: a socket's path, or host:port."""
+        return str(self._endpoint.address)
+
+    @property
     def is_connected(self) -> bool:
         """Whether steps can be sent at the moment."""
         return self._decoding.core.is_ready
@@ -266,6 +284,11 @@ class Client:
     def last_error(self) -> Exception | None:
         """Why the last attempt to connect failed."""
         return self._decoding.last_error
+
+    @property
+    def last_refusal(self) -> RepriseError | None:
+        """Why the service would not open a session, the last time that it would not."""
+        return self._decoding.core.last_refusal
 
     def open_session(
         self,
@@ -370,6 +393,15 @@ class Client:
         """
         self._decoding.make_private(session, wait)
 
+    def truncate_session(self, session: str, tokens: int) -> None:
+        """Has the text of an open session, its prompt and output, end after so many tokens: the
+        model, or its engine, has taken the rest back. What was taken back leaves the history.
+
+        The session is opened anew for that, and its drafts are empty until it is. What an ended
+        lease has recorded stays.
+        """
+        self._decoding.truncate_session(session, tokens)
+
     def flush(self, timeout: float = 30.0) -> bool:
         """Waits until nothing is deferred: all sessions stand on the service, and all that were
         closed are recorded.
@@ -397,6 +429,27 @@ class Session:
     def is_open(self) -> bool:
         """Whether it is open on the service at the moment."""
         return self._record.state is State.OPEN
+
+    @property
+    def text(self) -> array[int]:
+        """Its prompt and output so far, a copy; empty once it is done."""
+        return self._record.text
+
+    def tail(self, count: int) -> array[int]:
+        """The last `count` tokens of `text`, in O(count)."""
+        return self._record.tail(count)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more tokens: it was closed, or went past a bound of the client."""
+        return self._record.closing or self._record.is_done
+
+    def truncate(self, tokens: int) -> None:
+        """Has its text end after so many tokens; see `Client.truncate_session`."""
+        self._client.truncate_session(self.name, tokens)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a session belongs to its client and process; open one where it is used")
 
     @property
     def is_done(self) -> bool:

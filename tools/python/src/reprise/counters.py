@@ -13,12 +13,16 @@ class Counters:
     """Steps of single sessions that were asked for."""
     drafts: int = 0
     """Drafts that came in time, empty ones among them."""
+    empty_drafts: int = 0
+    """Those of them without a token: the history had nothing to say."""
     timeouts: int = 0
     """Steps whose draft was not there when their deadline passed."""
     empty_because_down: int = 0
     """Steps that were not sent: no connection, or the session is not open on the service yet."""
     empty_because_late: int = 0
     """Steps that were not sent because an earlier one of the session waits for its answer."""
+    empty_because_refused: int = 0
+    """Steps that were not sent because the service would not open the session."""
     empty_because_lost: int = 0
     """Steps that were under way when the connection was lost."""
     step_errors: int = 0
@@ -48,9 +52,24 @@ class Counters:
     """Sessions whose text was let go of because it went past a bound; see `DecodingLimits`."""
     dropped_tokens: int = 0
     """Accepted tokens that will not become history: dropped, or refused by the service."""
+    truncated_tokens: int = 0
+    """Accepted tokens that were taken back, or stood past the end of an output."""
+    unrecorded_rows: int = 0
+    """Steps of an engine's requests that are neither drafted nor recorded; see
+    `reprise.engines.batch`."""
     prefetches: int = 0
     prefetch_hits: int = 0
     """Steps that were answered by a draft which was there already."""
+
+    @property
+    def missed_because_late(self) -> int:
+        """Steps without a draft because an answer came too late, or not at all."""
+        return self.timeouts + self.empty_because_late
+
+    @property
+    def missed_because_down(self) -> int:
+        """Steps without a draft because there was no connection, or no session on it yet."""
+        return self.empty_because_down + self.empty_because_lost
 
     def snapshot(self) -> Counters:
         """A copy that no longer changes."""

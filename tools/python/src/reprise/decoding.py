@@ -36,19 +36,34 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .counters import Counters
-from .errors import Busy, Conflict, MalformedAnswer, RepriseError, ServiceError, SessionNotFound
+from .errors import (
+    Busy,
+    Conflict,
+    InvalidParams,
+    MalformedAnswer,
+    RepriseError,
+    ServiceError,
+    SessionNotFound,
+)
+from .names import corpus_checked
 from .options import DEFAULT_OPTIONS, NO_DRAFT, DecodingLimits, DraftOptions, Share, Step
 from .records import CorpusRecord, DraftCall, Entry, SessionRecord, Stale, State
+from .reports import Reporter
 from .results import Draft, SessionClosed
 from .tokens import jsonable, token_array
-from .wire import STEP_LINE_BYTES_MAX, LineReader, request_line
+from .wire import (
+    EVENT_LOOP_LINE_BYTES,
+    STEP_BYTES_MAX,
+    TOKEN_BYTES_MAX,
+    LineReader,
+    encode,
+    request_line,
+)
 
 if TYPE_CHECKING:
     from .tokens import TokenIDs
 
 
-#: Accepted tokens in one line that catches up: at eleven bytes a token a line that is read at once.
-CATCH_UP_TOKENS_MAX = 4096
 #: Bytes of deferred lines that are handed out at once.
 OUTGOING_BYTES_MAX = 1 << 18
 #: Answers that may be awaited at once.
@@ -80,12 +95,21 @@ class DecodingCore:
     `now` is always `time.monotonic()`, which is an argument so that tests can choose it.
     """
 
-    def __init__(self, token: str | None = None, limits: DecodingLimits | None = None) -> None:
+    def __init__(
+        self,
+        token: str | None = None,
+        limits: DecodingLimits | None = None,
+        engine: str | None = None,
+    ) -> None:
         self.counters = Counters()
+        self._reporter = Reporter(self.counters, engine)
+        self._line_bytes = EVENT_LOOP_LINE_BYTES
         self.records: dict[str, SessionRecord] = {}
         self.limits = limits or DecodingLimits()
         #: Why the service cannot be used, where it said so.
         self.refusal: RepriseError | None = None
+        #: Why the service would not open a session, the last time that it would not.
+        self.last_refusal: RepriseError | None = None
         self._token = token
         self._phase = _Phase.DOWN
         self._reader = LineReader()
@@ -135,11 +159,17 @@ class DecodingCore:
         """Tokens in prompts and outputs that are kept."""
         return self._kept_tokens
 
+    @property
+    def catch_up_tokens_max(self) -> int:
+        """Accepted tokens in one line that catches up: as many as the service reads at once."""
+        return max((self._line_bytes - STEP_BYTES_MAX) // TOKEN_BYTES_MAX, 1)
+
     def connected(self, now: float) -> bytes:
         """Begins on a new connection. Returns what is to be sent first."""
         self._connected_at = self._now = now
         self._phase = _Phase.GREETING
         self._reader = LineReader()
+        self._reporter.is_taken = True
         self.counters.connects += 1
         if self.counters.connects > 1:
             self.counters.reconnects += 1
@@ -210,6 +240,9 @@ class DecodingCore:
             raise MalformedAnswer("the service does not tell its age")
         # The answer was made a little before, so this is never before the true start.
         self._service_started = self._now - uptime
+        line_bytes = result.get("event_loop_line_bytes")
+        known = isinstance(line_bytes, int) and line_bytes > 0
+        self._line_bytes = line_bytes if known else EVENT_LOOP_LINE_BYTES
         if self._phase is _Phase.GREETING:
             self._phase = _Phase.READY
             self.refusal = None
@@ -251,8 +284,17 @@ class DecodingCore:
 
     def ensure_corpus(self, params: Mapping[str, Any]) -> None:
         """Has a corpus made before sessions over it are opened, on each connection. One that stands
-        with other settings is taken as it is."""
-        self._corpora[params["corpus"]] = CorpusRecord(dict(params))
+        with other settings is taken as it is.
+
+        Raises:
+            ValueError: It is no name of a corpus.
+        """
+        self._corpora[corpus_checked(params["corpus"])] = CorpusRecord(dict(params))
+
+    @property
+    def ensured(self) -> list[dict[str, Any]]:
+        """What `ensure_corpus` was called with."""
+        return [corpus.params for corpus in self._corpora.values()]
 
     def _create(self, corpus: CorpusRecord) -> bytes:
         corpus.state = CorpusRecord.State.CREATING
@@ -295,6 +337,7 @@ class DecodingCore:
             ValueError: The name is that of a session which is not closed, or an argument is none
                 that the service takes.
         """
+        corpus_checked(corpus)
         if name is None:
             name = f"py-{uuid.uuid4().hex}"
         if name in self.records:
@@ -352,6 +395,29 @@ class DecodingCore:
             if record.state in (State.OPENING, State.OPEN):
                 self._leave_stale(record)
                 self._changed(record)
+        return record
+
+    def truncate_session(self, name: str, tokens: int) -> SessionRecord | None:
+        """Has the text of an open session, its prompt and output, end after so many tokens. What
+        stands behind leaves the history. The session is opened anew for that if the service may
+        have it; until then its drafts are empty. None where there is no such session.
+
+        What an ended lease has recorded stays.
+        """
+        record = self.records.get(name)
+        if record is None or record.closing:
+            return None
+        kept = max(tokens - len(record.prompt), 0)
+        dropped = len(record.output) - kept
+        if dropped <= 0:
+            return record
+        del record.output[kept:]
+        self._kept_tokens -= dropped
+        self.counters.truncated_tokens += dropped
+        if record.sent > kept and record.state in (State.OPENING, State.OPEN):
+            self._leave_stale(record)
+            self._changed(record)
+        record.sent_before = min(record.sent_before, kept)
         return record
 
     def _accept(self, record: SessionRecord, tokens: array[int]) -> bool:
@@ -431,12 +497,14 @@ class DecodingCore:
                 counters.empty_because_down += 1
                 continue
             total = len(record.output)
-            if record.in_flight:
+            if record.refused:
+                counters.empty_because_refused += 1
+            elif record.in_flight:
                 counters.empty_because_late += 1
             elif (
                 not can_send
                 or record.state is not State.OPEN
-                or total - record.sent > CATCH_UP_TOKENS_MAX
+                or total - record.sent > self.catch_up_tokens_max
             ):
                 counters.empty_because_down += 1
                 self._busy[record] = None
@@ -444,7 +512,12 @@ class DecodingCore:
                 options = step.options or DEFAULT_OPTIONS
                 entries.append(self._entry(place, record, total, options))
         call.lines = self._step_lines(call, entries)
+        if can_send and (report := self._reporter.due(self._now)) is not None:
+            call.lines += self._request("client.report", report, self._on_reported)
         return call
+
+    def _on_reported(self, result: Any, error: RepriseError | None) -> None:
+        self._reporter.is_taken = error is None or isinstance(error, Busy)
 
     def _entry(self, place: int, record: SessionRecord, total: int, options: DraftOptions) -> Entry:
         accept = record.output[record.sent : total]
@@ -455,23 +528,39 @@ class DecodingCore:
         return Entry(place, record, record.generation, total, params)
 
     def _step_lines(self, call: DraftCall, entries: list[Entry]) -> bytes:
-        """Lines that the service reads at once."""
+        """Lines of steps, in order. The service reads each at once."""
         if not entries:
             return b""
+        line = self._step_line(call, entries)
+        if len(line) <= self._line_bytes or len(entries) == 1:
+            return line
+        self._take_line_back(call, entries)
+        lines: list[bytes] = []
+        begin, size = 0, STEP_BYTES_MAX
+        for place, entry in enumerate(entries):
+            added = len(encode(entry.params)) + 1
+            if place > begin and size + added > self._line_bytes:
+                lines.append(self._step_line(call, entries[begin:place]))
+                begin, size = place, STEP_BYTES_MAX
+            size += added
+        lines.append(self._step_line(call, entries[begin:]))
+        return b"".join(lines)
 
+    def _step_line(self, call: DraftCall, entries: list[Entry]) -> bytes:
         def on_answer(result: Any, error: RepriseError | None) -> None:
             self._on_step(call, entries, result, error)
 
-        line = self._request(
-            "session.step", {"steps": [entry.params for entry in entries]}, on_answer
-        )
-        if len(line) > STEP_LINE_BYTES_MAX and len(entries) > 1:
-            del self._pending[self._last_id]
-            half = len(entries) // 2
-            return self._step_lines(call, entries[:half]) + self._step_lines(call, entries[half:])
+        steps = [entry.params for entry in entries]
+        line = self._request("session.step", {"steps": steps}, on_answer)
         self._calls[self._last_id] = call, len(entries)
         call.sent(len(entries))
         return line
+
+    def _take_line_back(self, call: DraftCall, entries: list[Entry]) -> None:
+        """Forgets the last line, which was too long to be sent."""
+        del self._pending[self._last_id], self._calls[self._last_id]
+        call.awaited -= 1
+        call.missing -= len(entries)
 
     def _on_step(
         self, call: DraftCall, entries: list[Entry], result: Any, error: RepriseError | None
@@ -481,8 +570,12 @@ class DecodingCore:
                 entry.record.in_flight = False
         if error is not None:
             self.counters.step_errors += len(entries)
-            for entry in entries:
-                if entry.is_current:
+            for place, entry in enumerate(entries):
+                if not entry.is_current:
+                    continue
+                if len(entries) == 1 or _names_step(error, place):
+                    self._on_failed_step(entry.record, error)
+                else:
                     self._on_refused_step(entry.record, error)
             return
         drafts = result.get("drafts")
@@ -502,8 +595,12 @@ class DecodingCore:
             if call.is_late:
                 self.counters.late_answers += 1
             else:
-                call.drafts[entry.place] = Draft.from_wire(draft)
-                self.counters.drafts += 1
+                self._take(call, entry.place, draft)
+
+    def _take(self, call: DraftCall, place: int, draft: Any) -> None:
+        call.drafts[place] = taken = Draft.from_wire(draft)
+        self.counters.drafts += 1
+        self.counters.empty_drafts += not taken.tokens
 
     def _on_refused_step(self, record: SessionRecord, error: RepriseError) -> None:
         """Nothing of a line was carried out: its tokens are to be sent again."""
@@ -515,8 +612,22 @@ class DecodingCore:
     def _on_failed_step(self, record: SessionRecord, error: RepriseError) -> None:
         if isinstance(error, SessionNotFound):
             self._go_on_after_lease(record)
+        elif isinstance(error, InvalidParams):
+            self._reject(record, error)
         else:
             self._on_refused_step(record, error)
+
+    def _reject(self, record: SessionRecord, error: RepriseError) -> None:
+        """The service will never take what was accepted, such as a token beyond the corpus's
+        vocabulary. The session leaves the history, and is not opened again."""
+        record.error = self.last_refusal = error
+        record.refused = True
+        record.is_recorded = False
+        self.counters.refused_sessions += 1
+        self.counters.dropped_tokens += len(record.output)
+        if record.state is State.OPEN:
+            self._leave_stale(record)
+        self._changed(record)
 
     def _go_on_after_lease(self, record: SessionRecord) -> None:
         """The service has recorded what it had, which becomes prompt."""
@@ -548,7 +659,7 @@ class DecodingCore:
     ) -> DraftCall:
         """Asks for drafts of the shared history alone."""
         params = {
-            "corpus": corpus,
+            "corpus": corpus_checked(corpus),
             "contexts": [jsonable(token_array(context)) for context in contexts],
             **options.params,
         }
@@ -584,8 +695,7 @@ class DecodingCore:
             if isinstance(draft, dict) and draft.get("error") is not None:
                 self.counters.step_errors += 1
             else:
-                call.drafts[place] = Draft.from_wire(draft)
-                self.counters.drafts += 1
+                self._take(call, place, draft)
 
     def give_up_waiting(self, call: DraftCall, *, is_speculation: bool = False) -> None:
         """The deadline passed. Answers that come later are known by their ids and thrown away."""
@@ -643,7 +753,7 @@ class DecodingCore:
             self._leave_stale(record)
             return self._discard(record)
         if len(record.output) > record.sent:
-            total = min(len(record.output), record.sent + CATCH_UP_TOKENS_MAX)
+            total = min(len(record.output), record.sent + self.catch_up_tokens_max)
             return self._catch_up(record, total)
         if record.closing and record.sequence_id is not None:
             return self._insert(record)
@@ -661,17 +771,18 @@ class DecodingCore:
         entry = self._entry(0, record, total, NO_DRAFT)
 
         def on_answer(result: Any, error: RepriseError | None) -> None:
-            # The draft is empty, and nobody has asked for it.
-            drafts = self.counters.drafts
+            # The draft is empty, and no caller has asked for it.
+            drafts, empty = self.counters.drafts, self.counters.empty_drafts
             self._on_step(DraftCall(1), [entry], result, error)
-            self.counters.drafts = drafts
+            self.counters.drafts, self.counters.empty_drafts = drafts, empty
 
         return self._request("session.step", {"steps": [entry.params]}, on_answer)
 
     def _open(self, record: SessionRecord) -> bytes:
-        is_long = record.tokens > CATCH_UP_TOKENS_MAX
+        is_long = len(record.prompt) > self.catch_up_tokens_max
         if is_long and self._long_opens > 0:
-            # The service reads no further while two long lines wait, and steps would wait as well.
+            # A connection's lines wait while the service reads a long one: one at a time leaves
+            # room for steps between them.
             return b""
         params: dict[str, Any] = {
             "corpus": record.corpus,
@@ -713,6 +824,7 @@ class DecodingCore:
             record.is_on_service = False
             record.refused = True
             record.error = error
+            self.last_refusal = error
             self.counters.refused_sessions += 1
         self._changed(record)
 
@@ -784,6 +896,13 @@ class DecodingCore:
             return
         record.state = State.OPEN if record.is_on_service else State.UNOPENED
         self._wait(record, error)
-        is_final = isinstance(error, Conflict) or record.failures >= CLOSE_ATTEMPTS_MAX
+        is_final = (
+            isinstance(error, (Conflict, InvalidParams)) or record.failures >= CLOSE_ATTEMPTS_MAX
+        )
         if is_final:
             self._give_up(record, error)
+
+
+def _names_step(error: RepriseError, place: int) -> bool:
+    """Whether the service says that this step of a line is the wrong one."""
+    return str(error.data.get("member", "")).startswith(f"params.steps[{place}]")

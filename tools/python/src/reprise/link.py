@@ -161,9 +161,11 @@ class DecodingLink:
     and the wait for more.
     """
 
-    def __init__(self, endpoint: Endpoint, limits: DecodingLimits | None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, limits: DecodingLimits | None, engine: str | None = None
+    ) -> None:
         self._endpoint = endpoint
-        self.core = DecodingCore(endpoint.token, limits)
+        self.core = DecodingCore(endpoint.token, limits, engine)
         self.last_error: Exception | None = None
         self._lock = threading.Lock()
         self._reading = threading.Lock()
@@ -254,6 +256,12 @@ class DecodingLink:
             self._wake.set()
         if record is not None:
             self._wait(until, lambda: record.is_settled or self._socket is None)
+
+    def truncate_session(self, session: str, tokens: int) -> None:
+        with self._lock:
+            if self.core.truncate_session(session, tokens) is not None:
+                self._pump()
+                self._wake.set()
 
     def flush(self, timeout: float) -> bool:
         until = time.monotonic() + timeout

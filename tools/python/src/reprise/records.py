@@ -120,6 +120,18 @@ class SessionRecord:
         return len(self.prompt) + len(self.output)
 
     @property
+    def text(self) -> array[int]:
+        """Its prompt and output, in O(n). It is empty once the session is done."""
+        return self.prompt + self.output
+
+    def tail(self, count: int) -> array[int]:
+        """The last tokens of its text, in O(count)."""
+        missing = count - len(self.output)
+        if missing <= 0:
+            return self.output[len(self.output) - count :]
+        return self.prompt[max(len(self.prompt) - missing, 0) :] + self.output
+
+    @property
     def is_kept(self) -> bool:
         """Whether its output is to be history when it is closed."""
         is_shared = self.share != "never" or self.sequence_id is not None

@@ -11,9 +11,14 @@ from .errors import MalformedAnswer, RepriseError, ServiceError
 #: Longest answer that is read, in bytes.
 LINE_BYTES_MAX = 64 << 20
 
-#: Bytes in one line of steps, where it has several. The service's event loop reads so many itself;
-#: a longer line, and all behind it, waits for another thread.
-STEP_LINE_BYTES_MAX = 1 << 16
+#: Bytes in the longest line that the service's event loop answers itself, where the service does
+#: not say (`event_loop_line_bytes` of `server.info`). A longer line, and all behind it, waits for
+#: another thread, so steps and what catches up are cut into lines of this length.
+EVENT_LOOP_LINE_BYTES = 1 << 14
+#: Bytes that a token id takes in a line at most, with the comma.
+TOKEN_BYTES_MAX = 11
+#: Bytes that a step takes in a line at most besides its token ids: names and options.
+STEP_BYTES_MAX = 512
 
 
 def _plain(value: Any) -> Any:

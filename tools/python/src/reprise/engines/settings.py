@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import logging
 import math
 import os
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ..names import CORPUS_NAME_CHARACTERS_MAX
+from .notices import log
+
 if TYPE_CHECKING:
     from ..options import Share
-
-logger = logging.getLogger("reprise")
-
-CORPUS_NAME_CHARACTERS_MAX = 64
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class EngineSettings:
             except ValueError:
                 value = -1.0
             if not 0 <= value < math.inf:
-                logger.warning(
+                log.warning(
                     "reprise: %s is %r, expected a number; %g s is used", name, text, default
                 )
                 return default
@@ -63,7 +61,7 @@ class EngineSettings:
             case unknown:
                 # What was to be kept apart must not be shared because of a misspelling.
                 share = "never"
-                logger.warning(
+                log.warning(
                     "reprise: REPRISE_SHARE is %r, expected live, close or never; "
                     "nothing is shared",
                     unknown,

@@ -8,18 +8,28 @@ transformers' assisted decoding, with a candidate generator that asks Reprise; t
 each draft in one forward pass. Greedy output is what it is without drafts, sampled output has the
 same distribution. Assisted decoding takes one sequence at a time.
 
+transformers drops some arguments of `generate` where the decoding method is the caller's own: the
+streamer, `synced_gpus`, and the tokenizer that stop strings need. `AssistedGeneration.generate`
+brings these to the decoding itself, and refuses what cannot come there.
+
 Neither torch nor transformers is imported before a model calls.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
+import inspect
+import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from ..client import Client, Session
 from ..options import DraftOptions
+from ..results import EMPTY_DRAFT, Draft
 from .batch import within_vocabulary
+from .notices import Notices, show_lines
 from .settings import EngineSettings
 
 if TYPE_CHECKING:
@@ -27,10 +37,19 @@ if TYPE_CHECKING:
 
     from ..address import Address
 
+#: Arguments of transformers' `generate` that do not go with drafts of Reprise, and why.
+REFUSED = {
+    "assistant_model": "drafts come from Reprise, not from a model",
+    "assistant_tokenizer": "drafts come from Reprise, not from a model",
+    "custom_generate": "Reprise is the decoding method",
+    "token_healing": "transformers has no tokenizer for it where the decoding method is given",
+}
+
 
 class AssistedGeneration:
     """A decoding method for `model.generate(..., custom_generate=…)`. One may serve any number of
-    models of one tokenizer, and of threads."""
+    models of one tokenizer, and of threads. A copy, or what is unpickled, has connections of its
+    own."""
 
     def __init__(
         self,
@@ -45,21 +64,64 @@ class AssistedGeneration:
             corpus: The history of the models' tokenizer. It is made where it isn't there.
             client: A client, or a service's address; `REPRISE_SOCKET` where it is not given.
             options: What drafts are wanted.
+
+        Raises:
+            ValueError: `corpus` is no corpus's name, or there is no address.
         """
-        self.client = client if isinstance(client, Client) else Client(client)
+        show_lines()
+        if not isinstance(client, Client):
+            client = Client(client, engine="transformers")
+        self.client = client
         self.corpus = corpus
         self.options = options or DraftOptions()
         self.settings = settings or EngineSettings.from_environment()
         self.client.ensure_corpus(corpus)
+        self.notices = Notices(self.client, corpus)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return functools.partial(
+            AssistedGeneration,
+            self.corpus,
+            self.client,
+            options=self.options,
+            settings=self.settings,
+        ), ()
 
     def generate(self, model: Any, *inputs: Any, **arguments: Any) -> Any:
-        """`model.generate` with drafts: the same arguments, the same answer."""
+        """`model.generate` with drafts: the same arguments, the same answer.
+
+        Raises:
+            ValueError: An argument does not go with drafts, or stop strings come without a
+                tokenizer.
+        """
+        arguments = {**_named(model.generate, inputs), **arguments}
+        for name, reason in REFUSED.items():
+            if _given(model, arguments, name):
+                raise ValueError(f"{name} cannot be used with Reprise: {reason}; leave it out")
         # With this, `generate` prepares for assisted decoding: the kind of cache, what is refused.
         arguments.setdefault("prompt_lookup_num_tokens", max(self.options.max_tokens, 1))
-        return model.generate(*inputs, custom_generate=self, **arguments)
+        _bring_stop_strings(model, arguments)
+        # `generate` passes neither to a decoding method that is given.
+        streamer = arguments.pop("streamer", None)
+        synced = arguments.pop("synced_gpus", None)
+        bound: dict[str, Any] = {}
+        if streamer is not None:
+            bound["streamer"] = streamer
+        if synced or (synced is None and _must_be_synced(model)):
+            bound["synced_gpus"] = True
+        method = functools.partial(self._decode, bound=bound) if bound else self
+        return model.generate(custom_generate=method, **arguments)
 
     def __call__(self, model: Any, input_ids: Any, **arguments: Any) -> Any:
         """What `generate` calls."""
+        return self._decode(model, input_ids, bound={}, **arguments)
+
+    def _decode(
+        self, model: Any, input_ids: Any, *, bound: dict[str, Any], **arguments: Any
+    ) -> Any:
+        if "streamer" in bound:
+            # `generate` gives the prompt to a streamer that it knows of.
+            bound["streamer"].put(input_ids.cpu())
         generator = HistoryCandidates(
             self,
             input_ids,
@@ -69,11 +131,67 @@ class AssistedGeneration:
         output: Any = None
         try:
             output = type(model)._assisted_decoding(
-                _WithCandidates(model, generator), input_ids, **arguments
+                _WithCandidates(model, generator), input_ids, **{**arguments, **bound}
             )
         finally:
             generator.close(getattr(output, "sequences", output))
         return output
+
+
+def _named(generate: Any, inputs: tuple[Any, ...]) -> dict[str, Any]:
+    """Arguments that were given by their places, by their names.
+
+    Raises:
+        TypeError: There are more than `generate` takes by place.
+    """
+    if not inputs:
+        return {}
+    names = [
+        parameter.name
+        for parameter in inspect.signature(generate).parameters.values()
+        if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    ]
+    if len(inputs) > len(names):
+        raise TypeError(f"generate takes {len(names)} arguments by place, {len(inputs)} were given")
+    return dict(zip(names, inputs, strict=False))
+
+
+def _given(model: Any, arguments: dict[str, Any], name: str) -> Any:
+    """An argument of `generate`, or of its configuration where it is not given."""
+    if arguments.get(name) is not None:
+        return arguments[name]
+    configured = getattr(arguments.get("generation_config"), name, None)
+    if configured is not None:
+        return configured
+    return getattr(getattr(model, "generation_config", None), name, None)
+
+
+def _bring_stop_strings(model: Any, arguments: dict[str, Any]) -> None:
+    """Replaces stop strings and their tokenizer by the criterion that `generate` would make."""
+    tokenizer = arguments.pop("tokenizer", None)
+    strings = _given(model, arguments, "stop_strings")
+    if strings is None:
+        return
+    if tokenizer is None:
+        raise ValueError("stop_strings needs the model's tokenizer; give it as tokenizer=")
+    transformers: Any = importlib.import_module("transformers")
+    criterion = transformers.StopStringCriteria(tokenizer=tokenizer, stop_strings=strings)
+    given = arguments.get("stopping_criteria") or ()
+    arguments["stopping_criteria"] = transformers.StoppingCriteriaList([*given, criterion])
+    # It overrides what is configured.
+    arguments["stop_strings"] = None
+
+
+def _must_be_synced(model: Any) -> bool:
+    """Whether all ranks must make as many passes as the one with the longest output, as `generate`
+    finds it out (FSDP, and ZeRO's third stage)."""
+    utils: Any = sys.modules.get("transformers.generation.utils")
+    try:
+        is_sharded = utils.is_deepspeed_zero3_enabled() or utils.is_fsdp_managed_module(model)
+        return bool(is_sharded and utils._get_torch_distributed_world_size() > 1)
+    except AttributeError:
+        # Another release, which finds it out otherwise; `synced_gpus` says it.
+        return False
 
 
 class HistoryCandidates:
@@ -89,12 +207,17 @@ class HistoryCandidates:
         self._max_length = max_length
         self._vocabulary = vocabulary
         self._known = int(input_ids.shape[1])
-        self._session: Session = history.client.open_session(
-            history.corpus,
-            input_ids[0].tolist(),
-            share=history.settings.share,
-            deadline=history.settings.open_deadline,
-        )
+        self._session: Session | None = None
+        try:
+            prompt = self._checked(input_ids[0].tolist())
+            self._session = history.client.open_session(
+                history.corpus,
+                prompt,
+                share=history.settings.share,
+                deadline=history.settings.open_deadline,
+            )
+        except (ValueError, TypeError) as error:
+            self._spoil(error)
 
     def get_candidates(self, input_ids: Any, **_: Any) -> tuple[Any, None]:
         """The input followed by a draft. Without logits the model's own choice decides."""
@@ -103,27 +226,58 @@ class HistoryCandidates:
         options = self._history.options
         if room < options.max_tokens:
             options = dataclasses.replace(options, max_tokens=max(room, 0))
-        draft = self._session.step(
-            self._new(input_ids), options, deadline=self._history.settings.deadline
-        )
-        tokens = within_vocabulary(draft, self._vocabulary).tokens
+        tokens = within_vocabulary(self._draft(input_ids, options), self._vocabulary).tokens
         if not tokens:
             return input_ids, None
         torch: Any = importlib.import_module("torch")
         return torch.cat([input_ids, input_ids.new_tensor([tokens])], dim=1), None
+
+    def _draft(self, input_ids: Any, options: DraftOptions) -> Draft:
+        if self._session is None:
+            self._history.client.counters.unrecorded_rows += 1
+            return EMPTY_DRAFT
+        try:
+            tokens = self._new(input_ids)
+            deadline = self._history.settings.deadline
+            draft = self._session.step(tokens, options, deadline=deadline)
+        except (ValueError, TypeError) as error:
+            self._spoil(error)
+            return EMPTY_DRAFT
+        self._history.notices.look(time.monotonic())
+        return draft
 
     def update_candidate_strategy(self, input_ids: Any, scores: Any, num_matches: int) -> None:
         """What was accepted is in the next step's input."""
 
     def close(self, sequences: Any | None) -> None:
         """Has the output recorded; `sequences` holds all of it, or is None after an error."""
-        accept = [] if sequences is None else self._new(sequences)
-        self._session.close(accept, record=sequences is not None)
+        if self._session is None:
+            return
+        try:
+            accept = [] if sequences is None else self._new(sequences)
+            self._session.close(accept, record=sequences is not None)
+        except (ValueError, TypeError) as error:
+            self._spoil(error)
 
     def _new(self, input_ids: Any) -> list[int]:
-        tokens: list[int] = input_ids[0, self._known :].tolist()
+        tokens = self._checked(input_ids[0, self._known :].tolist())
         self._known += len(tokens)
         return tokens
+
+    def _checked(self, tokens: list[int]) -> list[int]:
+        if tokens and not (min(tokens) >= 0 and max(tokens) < self._vocabulary):
+            raise ValueError(f"a token id is not in 0…{self._vocabulary - 1}")
+        return tokens
+
+    def _spoil(self, error: Exception) -> None:
+        """Has the request be neither drafted nor recorded."""
+        session, self._session = self._session, None
+        self._history.client.counters.unrecorded_rows += 1
+        self._history.notices.once(
+            "unrecorded", "reprise: an output has no drafts and is not recorded: %s", error
+        )
+        if session is not None:
+            session.close(record=False)
 
 
 class _WithCandidates:

@@ -19,33 +19,37 @@ Drafts are verified by the model: none of this changes what is generated.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import importlib
 import importlib.util
 import inspect
-import logging
 import os
 import sys
+import threading
 import time
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any
 
 from ..options import DraftOptions
 from ..results import Draft
-from .batch import BatchDrafter, Row, make_drafter
+from .batch import BatchDrafter, make_drafter
+from .notices import log, show_lines, use_logger
+from .rows import UNKNOWN_END, OutputEnd, Row
 from .settings import EngineSettings, corpus_name
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-logger = logging.getLogger("reprise")
-
 ARCTIC = "arctic_inference"
 ARCTIC_SUFFIX = "arctic_inference.suffix_decoding"
 VLLM_SUFFIX = "vllm.v1.spec_decode.suffix_decoding"
 VLLM_RUNNER = "vllm.v1.worker.gpu_model_runner"
+VLLM_LOGGER = "vllm.logger"
+VLLM_TOKENIZERS = "vllm.tokenizers"
 
 #: Tokens at a row's end that its name is found by: no corpus keeps longer patterns.
 NAMING_TOKENS = 128
@@ -57,16 +61,20 @@ NAMING_TOKENS = 128
 def register() -> None:
     """What vLLM calls in each of its processes, possibly more than once.
 
-    It does nothing without `REPRISE_SOCKET`, and nothing where arctic-inference is installed unless
-    `REPRISE_OVERRIDE_ARCTIC=1`. It imports no part of vLLM.
+    Without `REPRISE_SOCKET` it only has a line ready for the case that vLLM asks for
+    arctic-inference. It does nothing where that is installed unless `REPRISE_OVERRIDE_ARCTIC=1`. It
+    imports no part of vLLM.
     """
+    _speak_as_vllm()
     if not os.environ.get("REPRISE_SOCKET"):
+        if not any(isinstance(finder, _Hint) for finder in sys.meta_path):
+            sys.meta_path.append(_Hint())
         return
     if getattr(sys.modules.get(ARCTIC_SUFFIX), "is_reprise", False):
         return
     is_installed = importlib.util.find_spec(ARCTIC) is not None
     if is_installed and os.environ.get("REPRISE_OVERRIDE_ARCTIC") != "1":
-        logger.warning(
+        log.warning(
             "reprise: arctic-inference is installed and will be used for suffix decoding; "
             "REPRISE_OVERRIDE_ARCTIC=1 uses Reprise"
         )
@@ -75,7 +83,32 @@ def register() -> None:
         _add_module(ARCTIC, is_package=True)
     module = _add_module(ARCTIC_SUFFIX)
     module.__dict__.update(is_reprise=True, SuffixDecodingCache=suffix_decoding_cache)
-    logger.info("reprise: suffix decoding drafts from %s", os.environ["REPRISE_SOCKET"])
+
+
+def _speak_as_vllm() -> None:
+    """Has lines go to vLLM's log, which shows its own loggers alone."""
+    init_logger = getattr(sys.modules.get(VLLM_LOGGER), "init_logger", None)
+    if init_logger is not None:
+        use_logger(init_logger("vllm.plugins.reprise"))
+    else:
+        show_lines()
+
+
+class _Hint:
+    """Looks for arctic-inference after all others, finds nothing, and says what is missing: vLLM
+    ends with the advice to install that package."""
+
+    def __init__(self) -> None:
+        self._is_told = False
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == ARCTIC and not self._is_told and not os.environ.get("REPRISE_SOCKET"):
+            self._is_told = True
+            log.warning(
+                "reprise: Reprise is installed and could draft, but REPRISE_SOCKET is not set: set "
+                "it to the service's socket (and name reprise in VLLM_PLUGINS, if that is set); "
+                "arctic-inference is not needed then"
+            )
 
 
 def _add_module(name: str, *, is_package: bool = False) -> types.ModuleType:
@@ -99,11 +132,11 @@ def suffix_decoding_cache(max_tree_depth: int = 64, max_cached_requests: int = -
         corpus = _corpus(vllm_config, EngineSettings.from_environment())
         if _take_over(sys.modules[VLLM_SUFFIX].SuffixDecodingProposer):
             return BatchProposer(vllm_config)
-        logger.warning(
+        log.warning(
             "reprise: this vLLM's suffix proposer is not known; drafts are asked for one by one"
         )
     except Exception as error:
-        logger.warning("reprise: drafts are asked for one by one (%r)", error)
+        log.warning("reprise: drafts are asked for one by one (%r)", error)
     from ..compat import SuffixDecodingCache
 
     return SuffixDecodingCache(max_tree_depth, max_cached_requests, corpus=corpus)
@@ -154,6 +187,7 @@ def _hear_of_ends() -> bool:
         result = original(self, scheduler_output, *args, **kwargs)
         cache = getattr(getattr(self, "drafter", None), "suffix_cache", None)
         if isinstance(cache, BatchProposer):
+            cache.states = getattr(self, "requests", {})
             cache.finish(scheduler_output.finished_req_ids)
         return result
 
@@ -206,6 +240,7 @@ class _Proposer:
         model = vllm_config.model_config
         self.num_speculative_tokens: int = speculative.num_speculative_tokens
         self.max_model_len: int = model.max_model_len
+        _speak_as_vllm()
         self._ranks = Ranks(vllm_config)
         self._drafter: BatchDrafter | None = None
         if self._ranks.asks:
@@ -216,6 +251,7 @@ class _Proposer:
             )
             self._drafter = make_drafter(
                 _corpus(vllm_config, settings),
+                engine="vllm",
                 options=options,
                 settings=settings,
                 vocabulary=model.get_vocab_size(),
@@ -229,10 +265,17 @@ class _Proposer:
     def load_model(self, *_: Any, **__: Any) -> None:
         """There is none."""
 
-    def _row(self, key: str, tokens: NDArray[np.int32], prompt_tokens: int, limit: int) -> Row:
+    def _row(
+        self,
+        key: str,
+        tokens: NDArray[np.int32],
+        prompt_tokens: int,
+        limit: int,
+        end: OutputEnd,
+    ) -> Row:
         # A token of the model's own follows the draft.
         room = self.max_model_len - len(tokens) - 1
-        return Row(key, tokens, prompt_tokens, min(limit, room))
+        return Row(key, tokens, prompt_tokens, min(limit, room), end)
 
     def _drafts(self, rows: dict[int, Row], count: int) -> list[list[int]]:
         drafts: list[list[int]] = [[] for _ in range(count)]
@@ -263,8 +306,12 @@ class BatchProposer(_Proposer):
 
     def __init__(self, vllm_config: Any) -> None:
         super().__init__(vllm_config)
+        #: The runner's requests, as it keeps them: they say how long an output may be.
+        self.states: Mapping[str, Any] = {}
+        self._ends: dict[str, tuple[Any, OutputEnd]] = {}
+        self._tokenizer = Tokenizer(vllm_config.model_config)
         if self._drafter is not None and not _hear_of_ends():
-            logger.warning(
+            log.warning(
                 "reprise: this vLLM's runner is not known; requests end after %g idle seconds",
                 self._drafter.settings.idle,
             )
@@ -285,12 +332,96 @@ class BatchProposer(_Proposer):
                     # Its prompt has no tokens; what stands there is an earlier request's.
                     begin, prompt = prompt, 0
                 tokens = input_batch.token_ids_cpu[place, begin:end]
-                rows[place] = self._row(input_batch.req_ids[place], tokens, prompt, limit)
+                name = input_batch.req_ids[place]
+                rows[place] = self._row(name, tokens, prompt, limit, self._end_of(name))
         return self._drafts(rows, len(sampled_token_ids))
+
+    def _end_of(self, name: str) -> OutputEnd:
+        parameters = getattr(self.states.get(name), "sampling_params", None)
+        known = self._ends.get(name)
+        if known is None or known[0] is not parameters:
+            known = self._ends[name] = parameters, output_end(parameters, self._tokenizer)
+        return known[1]
 
     def finish(self, requests: Iterable[str]) -> None:
         if self._drafter is not None:
-            self._drafter.finish(requests)
+            names = list(requests)
+            self._drafter.finish(names)
+            for name in names:
+                self._ends.pop(name, None)
+
+
+def output_end(parameters: Any, tokenizer: Tokenizer) -> OutputEnd:
+    """Where an output with these `SamplingParams` ends, as vLLM's scheduler decides it."""
+    if parameters is None:
+        return UNKNOWN_END
+    ids = set(parameters.stop_token_ids or ())
+    if hasattr(parameters, "eos_token_id"):
+        if parameters.eos_token_id is not None:
+            ids.add(parameters.eos_token_id)
+    elif not parameters.ignore_eos:
+        # Older releases have the model's own end among these alone.
+        ids.update(getattr(parameters, "all_stop_token_ids", ()))
+    strings = getattr(parameters, "stop", None) or ()
+    if isinstance(strings, str):
+        strings = (strings,)
+    if strings:
+        tokenizer.load()
+    return OutputEnd(
+        max_tokens=parameters.max_tokens,
+        ids=frozenset(ids),
+        excess=functools.partial(tokenizer.excess, tuple(strings)) if strings else None,
+    )
+
+
+class Tokenizer:
+    """vLLM's tokenizer of the model, for outputs that a stop string ends: the runner is not told
+    where. It is loaded on a thread when the first such request is seen."""
+
+    def __init__(self, model_config: Any) -> None:
+        self._model_config = model_config
+        self._decode: Callable[[Sequence[int]], str] | None = None
+        self._thread: threading.Thread | None = None
+
+    def excess(self, strings: Sequence[str], output: Sequence[int]) -> int | None:
+        """How many of an output's last tokens stand past the one with which the first stop string
+        is complete. None while the tokenizer is not there."""
+        if self._decode is None:
+            self.load()
+            return None
+        tokens = list(output)
+
+        def is_over(count: int) -> bool:
+            assert self._decode is not None
+            text = self._decode(tokens[:count])
+            return any(string in text for string in strings)
+
+        if not is_over(len(tokens)):
+            return 0
+        low, high = 0, len(tokens)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if is_over(middle) else (middle, high)
+        return len(tokens) - high
+
+    def load(self) -> None:
+        """Begins to load it, once."""
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._load, name="reprise-tokenizer", daemon=True
+            )
+            self._thread.start()
+
+    def _load(self) -> None:
+        try:
+            module = importlib.import_module(VLLM_TOKENIZERS)
+            self._decode = module.cached_tokenizer_from_config(self._model_config).decode
+        except Exception as error:
+            log.warning(
+                "reprise: outputs that a stop string ends are recorded without their last pass: "
+                "vLLM's tokenizer cannot be loaded (%r)",
+                error,
+            )
 
 
 class RepriseProposer(_Proposer):
@@ -299,6 +430,7 @@ class RepriseProposer(_Proposer):
     def __init__(self, vllm_config: Any) -> None:
         super().__init__(vllm_config)
         self._names = RowNames(keep=EngineSettings.from_environment().idle)
+        self._output_end = OutputEnd(ids=_end_ids(vllm_config.model_config))
 
     def propose(
         self,
@@ -315,12 +447,34 @@ class RepriseProposer(_Proposer):
                 end = int(num_tokens_no_spec[place])
                 if sampled and end <= self.max_model_len:
                     texts[place] = (token_ids_cpu[place, :end], len(sampled))
-            for place, name in zip(texts, self._names.of(list(texts.values())), strict=True):
-                tokens, added = texts[place]
+            for place, named in zip(texts, self._names.of(list(texts.values())), strict=True):
+                tokens = texts[place][0]
                 rows[place] = self._row(
-                    name, tokens, len(tokens) - added, self.num_speculative_tokens
+                    named.name,
+                    tokens,
+                    named.prompt_tokens,
+                    self.num_speculative_tokens,
+                    self._output_end,
                 )
         return self._drafts(rows, len(sampled_token_ids))
+
+
+def _end_ids(model_config: Any) -> frozenset[int]:
+    """Tokens that end an output as the model is configured; requests may differ."""
+    ids = getattr(getattr(model_config, "hf_config", None), "eos_token_id", None)
+    if ids is None:
+        return frozenset()
+    return frozenset([ids] if isinstance(ids, int) else ids)
+
+
+@dataclasses.dataclass(slots=True)
+class Named:
+    """A request that was told by its text."""
+
+    name: str
+    prompt_tokens: int
+    """Tokens that it had before its first step."""
+    seen: float
 
 
 class RowNames:
@@ -339,34 +493,35 @@ class RowNames:
         """
         self._keep = keep
         self._count = 0
-        self._waiting: dict[tuple[int, bytes], list[tuple[str, float]]] = {}
+        self._waiting: dict[tuple[int, bytes], list[Named]] = {}
         self._next_sweep = 0.0
 
-    def of(self, texts: Sequence[tuple[NDArray[np.int32], int]]) -> list[str]:
+    def of(self, texts: Sequence[tuple[NDArray[np.int32], int]]) -> list[Named]:
         """Names rows: each has its tokens, and how many of them this step added."""
         now = time.monotonic()
         self._sweep(now)
         names = [self._name(_end_of(tokens[: len(tokens) - added])) for tokens, added in texts]
-        for name, (tokens, _) in zip(names, texts, strict=True):
-            self._waiting.setdefault(_end_of(tokens), []).append((name, now))
+        for named, (tokens, _) in zip(names, texts, strict=True):
+            named.seen = now
+            self._waiting.setdefault(_end_of(tokens), []).append(named)
         return names
 
-    def _name(self, end: tuple[int, bytes]) -> str:
+    def _name(self, end: tuple[int, bytes]) -> Named:
         waiting = self._waiting.get(end)
         if waiting:
-            name, _ = waiting.pop()
+            named = waiting.pop()
             if not waiting:
                 del self._waiting[end]
-            return name
+            return named
         self._count += 1
-        return f"row-{self._count}"
+        return Named(f"row-{self._count}", prompt_tokens=end[0], seen=0.0)
 
     def _sweep(self, now: float) -> None:
         if now < self._next_sweep:
             return
         self._next_sweep = now + max(self._keep / 4, 1.0)
         for end, waiting in list(self._waiting.items()):
-            left = [(name, seen) for name, seen in waiting if now - seen <= self._keep]
+            left = [named for named in waiting if now - named.seen <= self._keep]
             if left:
                 self._waiting[end] = left
             else:
