@@ -52,6 +52,8 @@ const char *csj_error_message(int error) {
   return error_message(static_cast<error_code>(error));
 }
 
+bool csj_is_number_error(int error) { return error == NUMBER_ERROR; }
+
 csj_kind csj_value_kind(csj_value value) {
   switch (unwrap<dom::element>(value).type()) {
   case dom::element_type::NULL_VALUE: return csj_null;

@@ -50,6 +50,37 @@ public struct Draft: Equatable, Sendable {
     source = .shared
   }
 
+  /// Removes each token that is not below `vocabulary`, and all that follow it. The probabilities of
+  /// the others stay; the score is their sum, and a draft of which nothing is left matches nothing.
+  ///
+  /// - Complexity: O(tokens); allocates only where something is removed.
+  mutating func keepTokens(below vocabulary: Int32) {
+    guard let first = tokens.firstIndex(where: { $0 >= vocabulary }) else { return }
+    // Where each token stands among those that are kept; −1 for one that leaves.
+    var places = [Int32](repeating: -1, count: count)
+    var kept = 0
+    for place in 0..<count {
+      let parent = Int(parents[place])
+      let newParent = parent < 0 ? -1 : places[parent]
+      if place >= first && (tokens[place] >= vocabulary || (parent >= 0 && newParent < 0)) {
+        continue
+      }
+      tokens[kept] = tokens[place]
+      parents[kept] = newParent
+      probs[kept] = probs[place]
+      counts[kept] = counts[place]
+      places[place] = Int32(kept)
+      kept += 1
+    }
+    let removed = count - kept
+    tokens.removeLast(removed)
+    parents.removeLast(removed)
+    probs.removeLast(removed)
+    counts.removeLast(removed)
+    score = probs.reduce(0) { $0 + Double($1) }
+    if kept == 0 { matchLength = 0 }
+  }
+
   /// How many drafted tokens a model accepts that goes on with `output`: the length of the path
   /// in the draft that the output follows.
   public func acceptedTokens(by output: ArraySlice<Int32>) -> Int {

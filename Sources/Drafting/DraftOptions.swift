@@ -16,15 +16,21 @@ public struct DraftOptions: Equatable, Sendable {
   /// Whether the draft may branch. A path follows the most frequent child only.
   public var tree: Bool
 
+  /// Drafted tokens are below this: a token that is not leaves the draft that was found, with all
+  /// that follows it, because looking one up that a model does not have would end its process. At
+  /// least 1; the default bounds nothing.
+  public var vocabulary: Int32
+
   public init(
     maxTokens: Int = 32, maxFactor: Double = 1, maxOffset: Double = 0,
-    minProbability: Double = 0.1, tree: Bool = false
+    minProbability: Double = 0.1, tree: Bool = false, vocabulary: Int32 = .max
   ) {
     self.maxTokens = maxTokens
     self.maxFactor = maxFactor
     self.maxOffset = maxOffset
     self.minProbability = minProbability
     self.tree = tree
+    self.vocabulary = vocabulary
   }
 
   /// The most tokens that a match of `matchLength` tokens may draft:

@@ -33,7 +33,8 @@ struct Locus: BitwiseCopyable {
 ///   A draft that is being made is given up as soon as its last probability, times the tokens that
 ///   may follow, cannot make it the best.
 ///
-/// The answer equals that of trying all lengths, which the tests do.
+/// The answer equals that of trying all lengths, which the tests do. Tokens beyond the options'
+/// `vocabulary` leave it then; another match is not looked for in their place.
 ///
 /// ## Use
 ///
@@ -68,6 +69,14 @@ public struct Drafter {
   public mutating func draft(
     from indexes: [AnyHistoryIndex], matches: [MatchCursor], options: DraftOptions,
     betterThan scoreMin: Double = 0, into draft: inout Draft
+  ) {
+    search(indexes, matches, options, betterThan: scoreMin, into: &draft)
+    draft.keepTokens(below: options.vocabulary)
+  }
+
+  private mutating func search(
+    _ indexes: [AnyHistoryIndex], _ matches: [MatchCursor], _ options: DraftOptions,
+    betterThan scoreMin: Double, into draft: inout Draft
   ) {
     precondition(
       options.maxTokens >= 0 && options.maxFactor >= 0, "budgets do not fall with the match")

@@ -1,6 +1,7 @@
 import NIOCore
 import NIOPosix
 import NIOSSL
+import Synchronization
 import WireProtocol
 
 /// The one connection of a client, and the calls that are under way on it.
@@ -38,6 +39,13 @@ final class Link: @unchecked Sendable {
 
   /// Of the request that presents the access token.
   private static let authenticationID: Int64 = 0
+  /// Of the request that asks for `lineBytesAtOnce`.
+  private static let infoID: Int64 = -1
+
+  private let knownLineBytes = Atomic(Int.max)
+  /// Bytes of the longest line that the service's event loop reads itself, once the service has told;
+  /// without a bound before.
+  var lineBytesAtOnce: Int { knownLineBytes.load(ordering: .relaxed) }
 
   init(
     _ address: RepriseClient.Address, _ configuration: RepriseClient.Configuration,
@@ -52,13 +60,24 @@ final class Link: @unchecked Sendable {
   func call<Answer: WireResult>(
     _ call: Call, deadline: Duration
   ) async -> Result<Answer, ClientError> {
+    await calls([call], deadline: deadline)[0]
+  }
+
+  /// Sends calls one behind the other and waits for all of their answers.
+  func calls<Answer: WireResult>(
+    _ calls: [Call], deadline: Duration
+  ) async -> [Result<Answer, ClientError>] {
     await withCheckedContinuation { continuation in
       loop.execute { [self] in
-        begin(call, deadline) { result in
-          continuation.resume(
-            returning: result.flatMap { object in
+        var answers: [Int: Result<Answer, ClientError>] = [:]
+        for (place, call) in calls.enumerated() {
+          begin(call, deadline) { result in
+            answers[place] = result.flatMap { object in
               Answer(result: object).map(Result.success) ?? .failure(.malformedAnswer)
-            })
+            }
+            if answers.count < calls.count { return }
+            continuation.resume(returning: calls.indices.compactMap { answers[$0] })
+          }
         }
       }
     }
@@ -127,6 +146,16 @@ final class Link: @unchecked Sendable {
   }
 
   private func connect() {
+    var socket: SocketAddress?
+    if case .unixSocket = address {
+      socket = address.unixSocketAddress
+      if socket == nil {
+        // Nothing will make it shorter.
+        let reason = address.pathTooLong
+        state = .waiting(until: .distantFuture, reason: reason)
+        return failAll(.unavailable(reason: reason))
+      }
+    }
     state = .connecting([])
     let bootstrap = ClientBootstrap(group: loop)
       .channelOption(.maxMessagesPerRead, value: 4)
@@ -140,7 +169,8 @@ final class Link: @unchecked Sendable {
       }
     let attempt =
       switch address {
-      case .unixSocket(let path): bootstrap.connect(unixDomainSocketPath: path)
+      case .unixSocket(let path):
+        socket.map(bootstrap.connect(to:)) ?? bootstrap.connect(unixDomainSocketPath: path)
       case .tcp(let host, let port): bootstrap.connect(host: host, port: port)
       }
     attempt.hop(to: loop).whenComplete { [self] result in
@@ -157,13 +187,14 @@ final class Link: @unchecked Sendable {
           send(
             .serverAuthenticate(ServerAuthenticate(token: token)), Self.authenticationID, channel)
         }
+        send(.serverInfo, Self.infoID, channel)
         for call in waiting { call() }
       case .failure(let error):
         failures += 1
         let delay = min(
           configuration.reconnectDelay * (1 << min(failures - 1, 10)),
           configuration.reconnectDelayMax)
-        let reason = "\(error)"
+        let reason = address.reason(error)
         state = .waiting(until: .now() + TimeAmount(delay), reason: reason)
         failAll(.unavailable(reason: reason))
       }
@@ -174,9 +205,7 @@ final class Link: @unchecked Sendable {
     guard let files = configuration.tls, case .tcp(let host, _) = address else { return nil }
     let context = try tls ?? files.makeContext()
     tls = context
-    // A certificate is for a name; one for an address is compared with where the connection goes.
-    let isAddress = (try? SocketAddress(ipAddress: host, port: 0)) != nil
-    return try NIOSSLClientHandler(context: context, serverHostname: isAddress ? nil : host)
+    return try files.makeHandler(for: host, context)
   }
 
   fileprivate func didRead(_ line: ByteBuffer, _ reader: ResponseReader) throws {
@@ -187,6 +216,11 @@ final class Link: @unchecked Sendable {
         if number == Self.authenticationID, case .failure(let error) = result {
           // Nothing else would be answered either.
           failAll(.service(error))
+        }
+        if number == Self.infoID, case .success(let object) = result,
+          let info = ServerInfo(result: object)
+        {
+          knownLineBytes.store(info.eventLoopLineBytes, ordering: .relaxed)
         }
         finish(number, result.mapError { .service($0) })
       }

@@ -104,6 +104,16 @@ public final class RepriseClient: Sendable {
     return metrics.text
   }
 
+  /// Tells the service what became of this client's steps since its last report, for its metrics.
+  ///
+  /// - Returns: The name under which they are counted.
+  @discardableResult
+  public func report(
+    _ report: ClientReport, deadline: Duration? = nil
+  ) async throws(ClientError) -> ClientReported {
+    try await call(.clientReport(report), deadline)
+  }
+
   /// Makes a corpus, or finds the one that stands with the same settings.
   ///
   /// - Parameters:
@@ -111,17 +121,18 @@ public final class RepriseClient: Sendable {
   ///   - depth: Longest pattern whose count is kept, in tokens.
   ///   - retention: How much history is kept; all of it where no bound is given.
   ///   - durability: When what was acknowledged is on disk.
+  ///   - vocabulary: Token ids are below it, others are refused; nil has no bound.
   @discardableResult
   public func createCorpus(
     _ name: String, tokenizer: String? = nil, depth: Int = 64,
     retention: CorpusRetention = CorpusRetention(), durability: CorpusDurability = .commit,
-    deadline: Duration? = nil
+    vocabulary: Int? = nil, deadline: Duration? = nil
   ) async throws(ClientError) -> CorpusDescription {
     try await call(
       .corpusCreate(
         CorpusCreate(
           corpus: name, tokenizer: tokenizer, depth: depth, retention: retention,
-          durability: durability)),
+          durability: durability, vocabulary: vocabulary)),
       deadline ?? configuration.writeDeadline)
   }
 
@@ -178,28 +189,36 @@ public final class RepriseClient: Sendable {
   }
 
   /// Begins a session for one request that is to be decoded.
+  ///
+  /// - Parameter vocabulary: No token id at or above it is drafted.
   public func openSession(
     corpus: String, prompt: [Int32], name: String? = nil, parent: String? = nil,
-    share: SessionOpen.Share = .live, ttlSeconds: Int? = nil, deadline: Duration? = nil
+    share: SessionOpen.Share = .live, ttlSeconds: Int? = nil, vocabulary: Int = Int(Int32.max),
+    deadline: Duration? = nil
   ) async throws(ClientError) -> Session {
     let opened: SessionOpened = try await call(
       .sessionOpen(
         SessionOpen(
           corpus: corpus, session: name, prompt: prompt, parent: parent, share: share,
-          ttlSeconds: ttlSeconds)),
+          ttlSeconds: ttlSeconds, vocabulary: vocabulary)),
       deadline)
     return Session(client: self, opened: opened)
   }
 
-  /// One decoding step of any number of sessions, in one exchange.
+  /// One decoding step of any number of sessions, in one exchange: in as many lines as the service's
+  /// event loops read at once, sent together.
   ///
   /// - Returns: For each step, in order, a draft or an error of its own.
   public func step(
     _ steps: SessionStep, deadline: Duration? = nil
   ) async throws(ClientError) -> [Result<Draft, WireError>] {
-    let list: DraftList = try await call(.sessionStep(steps), deadline)
-    guard list.drafts.count == steps.steps.count else { throw .malformedAnswer }
-    return list.drafts
+    let parts = steps.split(lineBytesMax: link.lineBytesAtOnce)
+    let lists: [Result<DraftList, ClientError>] = await link.calls(
+      parts.map(Call.sessionStep), deadline: deadline ?? configuration.deadline)
+    var drafts: [Result<Draft, WireError>] = []
+    for list in lists { drafts += try list.get().drafts }
+    guard drafts.count == steps.steps.count else { throw .malformedAnswer }
+    return drafts
   }
 
   /// Ends a session. When this returns, its output is on disk (unless it is not to be recorded).

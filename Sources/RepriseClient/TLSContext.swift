@@ -1,3 +1,4 @@
+import NIOCore
 import NIOSSL
 
 extension RepriseClient.TLS {
@@ -13,5 +14,11 @@ extension RepriseClient.TLS {
       configuration.privateKey = .privateKey(try NIOSSLPrivateKey(file: key, format: .pem))
     }
     return try NIOSSLContext(configuration: configuration)
+  }
+
+  func makeHandler(for host: String, _ context: NIOSSLContext) throws -> NIOSSLClientHandler {
+    // A certificate is for a name; one for an address is compared with where the connection goes.
+    let isAddress = (try? SocketAddress(ipAddress: host, port: 0)) != nil
+    return try NIOSSLClientHandler(context: context, serverHostname: isAddress ? nil : host)
   }
 }

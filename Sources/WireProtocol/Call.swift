@@ -6,6 +6,7 @@ public enum Call: Equatable, Sendable {
   /// Says who calls on this connection from now on.
   case serverAuthenticate(ServerAuthenticate)
   case serverMetrics
+  case clientReport(ClientReport)
   case healthLive
   case healthReady
   case corpusCreate(CorpusCreate)
@@ -31,6 +32,7 @@ public enum Call: Equatable, Sendable {
     case .serverInfo: .serverInfo
     case .serverAuthenticate: .serverAuthenticate
     case .serverMetrics: .serverMetrics
+    case .clientReport: .clientReport
     case .healthLive: .healthLive
     case .healthReady: .healthReady
     case .corpusCreate: .corpusCreate
@@ -49,6 +51,15 @@ public enum Call: Equatable, Sendable {
     case .snapshotVerify: .snapshotVerify
     case .snapshotDelete: .snapshotDelete
     case .snapshotRestore: .snapshotRestore
+    }
+  }
+
+  /// Why single steps or contexts of the call cannot be taken, by their places; the others are.
+  public var refusals: [Int: WireError] {
+    switch self {
+    case .sessionStep(let call): call.refusals
+    case .speculate(let call): call.refusals
+    default: [:]
     }
   }
 
@@ -88,6 +99,7 @@ public enum Call: Equatable, Sendable {
       self = .snapshotDelete(snapshot: try required(snapshot, "snapshot"))
     case .snapshotRestore: self = .snapshotRestore(try SnapshotRestore(params, limits))
     case .serverAuthenticate: self = .serverAuthenticate(try ServerAuthenticate(params, limits))
+    case .clientReport: self = .clientReport(try ClientReport(params))
     case .corpusList: self = try Self.alone(.corpusList, params)
     case .serverInfo: self = try Self.alone(.serverInfo, params)
     case .serverMetrics: self = try Self.alone(.serverMetrics, params)
@@ -119,6 +131,7 @@ public enum Call: Equatable, Sendable {
     switch self {
     case .serverInfo, .serverMetrics, .healthLive, .healthReady, .corpusList: break
     case .serverAuthenticate(let call): call.write(to: &writer)
+    case .clientReport(let report): report.write(to: &writer)
     case .corpusStats(let corpus):
       writer.name("corpus")
       writer.string(corpus)
@@ -155,6 +168,7 @@ struct DraftOptionsReader {
   private var minProbability: Double?
   private var tree: Bool?
   private var policy: String?
+  private var vocabulary: Int?
 
   /// Factors and offsets beyond this have no use; the bound keeps arithmetic finite.
   private static let magnitudeMax = 1e6
@@ -178,6 +192,8 @@ struct DraftOptionsReader {
       let value = try member.string("policy_bytes", bytesMax: 64)
       if value != DraftOptions.policyName { throw member.wrong("\"\(DraftOptions.policyName)\"") }
       try member.set(&policy, value)
+    case "vocabulary":
+      try member.set(&vocabulary, member.integer(DraftOptions.vocabularyRange))
     default: throw member.unknown
     }
   }
@@ -189,6 +205,7 @@ struct DraftOptionsReader {
     if let maxOffset { options.maxOffset = maxOffset }
     if let minProbability { options.minProbability = minProbability }
     if let tree { options.tree = tree }
+    if let vocabulary { options.vocabulary = Int32(vocabulary) }
     return options
   }
 }
@@ -196,6 +213,8 @@ struct DraftOptionsReader {
 extension DraftOptions {
   /// The one policy that there is.
   static let policyName = "suffixdecoding"
+  /// What `vocabulary` may be. The largest one bounds nothing.
+  public static let vocabularyRange = 1...Int(Int32.max)
 
   /// Writes what differs from the defaults.
   func write(to writer: inout JSONWriter) {
@@ -219,6 +238,10 @@ extension DraftOptions {
     if tree != defaults.tree {
       writer.name("tree")
       writer.bool(tree)
+    }
+    if vocabulary != defaults.vocabulary {
+      writer.name("vocabulary")
+      writer.integer(vocabulary)
     }
   }
 }

@@ -1,3 +1,5 @@
+import Drafting
+
 /// `corpus.create`: makes a corpus, or finds the one that stands with the same settings.
 public struct CorpusCreate: Equatable, Sendable {
   public var corpus: String
@@ -8,21 +10,25 @@ public struct CorpusCreate: Equatable, Sendable {
   public var retention = CorpusRetention()
   /// When what was acknowledged is on disk.
   public var durability = CorpusDurability.commit
+  /// Token ids of the corpus are below it; nil has no bound.
+  public var vocabulary: Int?
 
   public init(
     corpus: String, tokenizer: String? = nil, depth: Int = 64,
-    retention: CorpusRetention = CorpusRetention(), durability: CorpusDurability = .commit
+    retention: CorpusRetention = CorpusRetention(), durability: CorpusDurability = .commit,
+    vocabulary: Int? = nil
   ) {
     self.corpus = corpus
     self.tokenizer = tokenizer
     self.depth = depth
     self.retention = retention
     self.durability = durability
+    self.vocabulary = vocabulary
   }
 
   init(_ params: JSONValue?, _ limits: Limits) throws(WireError) {
     var (corpus, tokenizer): (String?, String?)
-    var depth: Int?
+    var (depth, vocabulary): (Int?, Int?)
     var retention: CorpusRetention?
     var durability = CorpusDurability.Reader()
     try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
@@ -35,12 +41,15 @@ public struct CorpusCreate: Equatable, Sendable {
       case "retention": try member.set(&retention, CorpusRetention(member))
       case "durability": try durability.readMode(member)
       case "durability_ms": try durability.readMillis(member)
+      case "vocabulary":
+        try member.set(&vocabulary, member.integer(DraftOptions.vocabularyRange))
       default: throw member.unknown
       }
     }
     self.init(
       corpus: try required(corpus, "corpus"), tokenizer: tokenizer, depth: depth ?? 64,
-      retention: retention ?? CorpusRetention(), durability: try durability.durability())
+      retention: retention ?? CorpusRetention(), durability: try durability.durability(),
+      vocabulary: vocabulary)
   }
 
   func write(to writer: inout JSONWriter) {
@@ -57,6 +66,10 @@ public struct CorpusCreate: Equatable, Sendable {
       retention.write(to: &writer)
     }
     if durability != .commit { durability.write(to: &writer) }
+    if let vocabulary {
+      writer.name("vocabulary")
+      writer.integer(vocabulary)
+    }
   }
 }
 

@@ -5,16 +5,20 @@ public struct CorpusDescription: WireResult, Equatable {
   public var depth: Int
   public var retention: CorpusRetention
   public var durability: CorpusDurability
+  /// Token ids of the corpus are below it; nil has no bound.
+  public var vocabulary: Int?
 
   public init(
     corpus: String, tokenizer: String?, depth: Int,
-    retention: CorpusRetention = CorpusRetention(), durability: CorpusDurability = .commit
+    retention: CorpusRetention = CorpusRetention(), durability: CorpusDurability = .commit,
+    vocabulary: Int? = nil
   ) {
     self.corpus = corpus
     self.tokenizer = tokenizer
     self.depth = depth
     self.retention = retention
     self.durability = durability
+    self.vocabulary = vocabulary
   }
 
   public func write(to writer: inout JSONWriter) {
@@ -27,6 +31,8 @@ public struct CorpusDescription: WireResult, Equatable {
     writer.name("retention")
     retention.writeAll(to: &writer)
     durability.writeAll(to: &writer)
+    writer.name("vocabulary")
+    if let vocabulary { writer.integer(vocabulary) } else { writer.null() }
   }
 
   public init?(result: ResultObject) {
@@ -35,7 +41,8 @@ public struct CorpusDescription: WireResult, Equatable {
     }
     self.init(
       corpus: corpus, tokenizer: result.string("tokenizer"), depth: depth,
-      retention: CorpusRetention(result: result), durability: CorpusDurability(result: result))
+      retention: CorpusRetention(result: result), durability: CorpusDurability(result: result),
+      vocabulary: result.integer("vocabulary"))
   }
 }
 
@@ -46,6 +53,8 @@ public struct CorpusStatistics: WireResult, Equatable {
   public var depth: Int
   public var retention: CorpusRetention
   public var durability: CorpusDurability
+  /// Token ids of the corpus are below it; nil has no bound.
+  public var vocabulary: Int?
   /// Finished sequences and their tokens.
   public var sequences: Int
   public var tokens: Int
@@ -68,7 +77,8 @@ public struct CorpusStatistics: WireResult, Equatable {
     corpus: String, tokenizer: String?, depth: Int, sequences: Int, tokens: Int, openTokens: Int,
     bytesOnDisk: Int, bytesInMemory: Int, bytesPerToken: Double, segments: Int, sessions: Int,
     oldest: UInt64?, newest: UInt64?, retention: CorpusRetention = CorpusRetention(),
-    durability: CorpusDurability = .commit, unsavedSequences: Int = 0, damage: [String] = []
+    durability: CorpusDurability = .commit, vocabulary: Int? = nil, unsavedSequences: Int = 0,
+    damage: [String] = []
   ) {
     self.corpus = corpus
     self.tokenizer = tokenizer
@@ -85,6 +95,7 @@ public struct CorpusStatistics: WireResult, Equatable {
     self.newest = newest
     self.retention = retention
     self.durability = durability
+    self.vocabulary = vocabulary
     self.unsavedSequences = unsavedSequences
     self.damage = damage
   }
@@ -111,6 +122,8 @@ public struct CorpusStatistics: WireResult, Equatable {
     writer.name("retention")
     retention.writeAll(to: &writer)
     durability.writeAll(to: &writer)
+    writer.name("vocabulary")
+    if let vocabulary { writer.integer(vocabulary) } else { writer.null() }
     writer.name("unsaved_sequences")
     writer.integer(unsavedSequences)
     writer.name("damage")
@@ -133,6 +146,7 @@ public struct CorpusStatistics: WireResult, Equatable {
       sessions: sessions, oldest: result.integer("oldest").map(UInt64.init),
       newest: result.integer("newest").map(UInt64.init),
       retention: CorpusRetention(result: result), durability: CorpusDurability(result: result),
+      vocabulary: result.integer("vocabulary"),
       unsavedSequences: result.integer("unsaved_sequences") ?? 0,
       damage: result.strings("damage") ?? [])
   }

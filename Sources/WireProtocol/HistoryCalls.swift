@@ -154,6 +154,8 @@ public struct Speculate: Equatable, Sendable {
   /// All contexts, one after the other in `tokens`.
   public var contexts: [Range<Int>]
   public var tokens: [Int32]
+  /// Why a context of `contexts` cannot be drafted from, by its place. The others are.
+  public private(set) var refusals: [Int: WireError] = [:]
   /// Whether the call was for `contexts` and is answered by `drafts`.
   public var isBatch: Bool
   public var options: DraftOptions
@@ -182,17 +184,20 @@ public struct Speculate: Equatable, Sendable {
     var corpus: String?
     var (context, contexts): (Range<Int>?, [Range<Int>]?)
     var tokens: [Int32] = []
+    var refusals: [Int: WireError] = [:]
     var options = DraftOptionsReader()
     try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
       switch name {
       case "corpus": try member.set(&corpus, member.corpusName())
       case "context": try member.set(&context, Self.context(member, limits, &tokens))
-      case "contexts": try member.set(&contexts, Self.contexts(member, limits, &tokens))
+      case "contexts":
+        try member.set(&contexts, Self.contexts(member, limits, &tokens, &refusals))
       default: try options.read(name, member, limits)
       }
     }
     self.corpus = try required(corpus, "corpus")
     self.tokens = tokens
+    self.refusals = refusals
     self.options = options.options
     isBatch = contexts != nil
     if let contexts {
@@ -216,7 +221,8 @@ public struct Speculate: Equatable, Sendable {
   }
 
   private static func contexts(
-    _ member: Member, _ limits: Limits, _ tokens: inout [Int32]
+    _ member: Member, _ limits: Limits, _ tokens: inout [Int32],
+    _ refusals: inout [Int: WireError]
   ) throws(WireError) -> [Range<Int>] {
     guard member.value.kind == .array else { throw member.wrong("an array of contexts") }
     let count = member.value.count
@@ -224,9 +230,16 @@ public struct Speculate: Equatable, Sendable {
       throw .limit("contexts", max: limits.contextsMax, got: count, "\(member.place)")
     }
     var contexts: [Range<Int>] = []
-    try member.value.forEachElement { (position, value) throws(WireError) in
+    member.value.forEachElement { (position, value) in
       let element = Member(value: value, place: Member.Place(name: "contexts[\(position)]"))
-      contexts.append(try context(element, limits, &tokens))
+      let start = tokens.count
+      do throws(WireError) {
+        contexts.append(try context(element, limits, &tokens))
+      } catch {
+        tokens.removeLast(tokens.count - start)
+        contexts.append(start..<start)
+        refusals[position] = error
+      }
     }
     return contexts
   }

@@ -24,18 +24,30 @@ final class JSONDocument {
   }
 
   /// Parses a text. Values of the text that was parsed before are worthless from here on.
+  ///
+  /// A number that neither 64 bits nor a `Double` hold is JSON too. The parser refuses it; such a number
+  /// is read as `JSONNumerals.tooLarge`, which no member takes, so that it can be told with its place.
   func parse(_ text: RawSpan) throws(SyntaxError) -> JSONValue {
     var root = unsafe csj_value()
-    // SAFETY: simdjson copies the bytes before it reads them.
-    let error = unsafe text.withUnsafeBytes { bytes in
-      unsafe csj_parse(
-        parser, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count, &root)
+    var error = unsafe parse(text, &root)
+    if csj_is_number_error(error) {
+      // Anything but such numbers is refused again.
+      let clamped = JSONNumerals.clamped(text)
+      error = unsafe parse(clamped.span.bytes, &root)
     }
     guard error == 0 else {
       let message = unsafe String(cString: csj_error_message(error))
       throw SyntaxError(reason: message.split(separator: ":").last.map(Self.plain) ?? message)
     }
     return unsafe JSONValue(reference: root)
+  }
+
+  private func parse(_ text: RawSpan, _ root: inout csj_value) -> Int32 {
+    // SAFETY: simdjson copies the bytes before it reads them.
+    unsafe text.withUnsafeBytes { bytes in
+      unsafe csj_parse(
+        parser, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count, &root)
+    }
   }
 
   private static func plain(_ message: Substring) -> String {

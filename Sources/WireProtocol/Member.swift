@@ -21,6 +21,7 @@ struct Member {
       case .null: "null"
       case .bool: "a boolean"
       case .integer: "\(value.integer)"
+      case .number where value.double.magnitude == JSONNumerals.tooLarge: "out of range"
       case .number: "\(value.double)"
       case .string: "a string"
       case .array: "an array"

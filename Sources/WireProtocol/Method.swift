@@ -1,6 +1,6 @@
 /// What may be asked for. The raw value is its place in `allCases`.
 public enum Method: Int, CaseIterable, Sendable {
-  case serverInfo, serverAuthenticate, serverMetrics
+  case serverInfo, serverAuthenticate, serverMetrics, clientReport
   case healthLive, healthReady
   case corpusCreate, corpusList, corpusStats, corpusDrop, corpusMerge
   case sequenceInsert, sequenceForget
@@ -9,7 +9,7 @@ public enum Method: Int, CaseIterable, Sendable {
   case snapshotCreate, snapshotList, snapshotVerify, snapshotDelete, snapshotRestore
 
   private static let names = [
-    "server.info", "server.authenticate", "server.metrics",
+    "server.info", "server.authenticate", "server.metrics", "client.report",
     "health.live", "health.ready",
     "corpus.create", "corpus.list", "corpus.stats", "corpus.drop", "corpus.merge",
     "sequence.insert", "sequence.forget",

@@ -60,7 +60,7 @@ public struct PrefixDraft: Equatable, Sendable {
         try member.set(&prefix, read)
       case "request_id":
         guard let id = RequestID(member.value) else {
-          throw member.wrong("an integer, or a string of at most \(RequestID.stringBytesMax) bytes")
+          throw member.wrong("an integer, or a string of at most \(RequestID.bytesMax) bytes")
         }
         try member.set(&request, id)
       // Engines send −1, or null, where there is none.

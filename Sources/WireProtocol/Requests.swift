@@ -70,7 +70,8 @@ public final class RequestReader {
       let message = "the line is no JSON: \(error.reason); send one request a line, in UTF-8"
       return .one(.failure(BadRequest(id: nil, error: WireError(.parseError, message))))
     }
-    guard root.kind == .array else { return .one(request(root)) }
+    var ids = NumeralIDs(line: line)
+    guard root.kind == .array else { return .one(request(root, 0, &ids)) }
     let count = root.count
     if count == 0 || count > limits.batchRequestsMax {
       let error =
@@ -82,11 +83,29 @@ public final class RequestReader {
     }
     var requests: [Result<Request, BadRequest>] = []
     requests.reserveCapacity(count)
-    root.forEachElement { (_, value) in requests.append(request(value)) }
+    root.forEachElement { (place, value) in requests.append(request(value, place, &ids)) }
     return .batch(requests)
   }
 
-  private func request(_ value: JSONValue) -> Result<Request, BadRequest> {
+  /// Texts of ids that are numbers but no integers of 64 bits; looked for in a line that has one.
+  private struct NumeralIDs: ~Escapable {
+    private let line: RawSpan
+    private var texts: [Int: String]?
+
+    @_lifetime(copy line)
+    init(line: RawSpan) { self.line = line }
+
+    /// That of the request at a place of the line.
+    mutating func text(of place: Int) -> String? {
+      let texts = texts ?? JSONNumerals.ids(in: line)
+      self.texts = texts
+      return texts[place]
+    }
+  }
+
+  private func request(
+    _ value: JSONValue, _ place: Int, _ ids: inout NumeralIDs
+  ) -> Result<Request, BadRequest> {
     var id: RequestID?
     do throws(WireError) {
       guard value.kind == .object else {
@@ -105,11 +124,15 @@ public final class RequestReader {
         case "params" where params == nil: params = value
         case "id" where id == nil:
           id = RequestID(value)
+          if value.kind == .number, let text = ids.text(of: place),
+            text.utf8.count <= RequestID.bytesMax
+          {
+            id = .numeral(text)
+          }
           if id == nil {
             wrong = WireError(
               .invalidRequest,
-              "the id must be an integer, null, or a string of at most "
-                + "\(RequestID.stringBytesMax) bytes")
+              "the id must be a number, a string or null, of at most \(RequestID.bytesMax) bytes")
           }
         default:
           wrong =

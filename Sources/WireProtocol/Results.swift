@@ -48,11 +48,17 @@ public struct ServerInfo: WireResult, Equatable {
   /// The wire's version.
   public var protocolVersion = 1
   public var limits: [String: Int]
+  /// Bytes of the longest line that an event loop reads itself. A longer one, and all that its
+  /// connection sends behind it, waits for another thread.
+  public var eventLoopLineBytes: Int
   public var uptimeSeconds: Double
 
-  public init(version: String, limits: [String: Int], uptimeSeconds: Double) {
+  public init(
+    version: String, limits: [String: Int], eventLoopLineBytes: Int, uptimeSeconds: Double
+  ) {
     self.version = version
     self.limits = limits
+    self.eventLoopLineBytes = eventLoopLineBytes
     self.uptimeSeconds = uptimeSeconds
   }
 
@@ -70,17 +76,21 @@ public struct ServerInfo: WireResult, Equatable {
       writer.integer(value)
     }
     writer.endObject()
+    writer.name("event_loop_line_bytes")
+    writer.integer(eventLoopLineBytes)
     writer.name("uptime_s")
     writer.number(uptimeSeconds)
   }
 
   public init?(result: ResultObject) {
-    guard let version = result.string("version"), let uptime = result.double("uptime_s") else {
-      return nil
-    }
+    guard let version = result.string("version"), let uptime = result.double("uptime_s"),
+      let eventLoopLineBytes = result.integer("event_loop_line_bytes")
+    else { return nil }
     var limits: [String: Int] = [:]
     result.member("limits")?.forEachMember { (name, value) in limits[name] = Int(value.integer) }
-    self.init(version: version, limits: limits, uptimeSeconds: uptime)
+    self.init(
+      version: version, limits: limits, eventLoopLineBytes: eventLoopLineBytes,
+      uptimeSeconds: uptime)
     name = result.string("name") ?? name
     protocolVersion = result.integer("protocol") ?? protocolVersion
   }
@@ -220,10 +230,28 @@ public struct SessionClosed: WireResult, Equatable {
   public var recordedTokens: Int
   /// Order number of the recorded sequence; nil if nothing was recorded.
   public var order: UInt64?
+  /// Why nothing was recorded; nil if something was.
+  public var unrecordedReason: UnrecordedReason?
 
-  public init(recordedTokens: Int, order: UInt64?) {
+  public enum UnrecordedReason: String, CaseIterable, Sendable {
+    /// The call said `record` false.
+    case record
+    /// The session was opened with `share` "never".
+    case share
+    /// The session has no output.
+    case empty
+    /// The corpus is served from a snapshot.
+    case readOnly = "read_only"
+    /// The output is longer than all that the corpus keeps.
+    case retention
+  }
+
+  public init(
+    recordedTokens: Int, order: UInt64?, unrecordedReason: UnrecordedReason? = nil
+  ) {
     self.recordedTokens = recordedTokens
     self.order = order
+    self.unrecordedReason = unrecordedReason
   }
 
   public func write(to writer: inout JSONWriter) {
@@ -231,11 +259,14 @@ public struct SessionClosed: WireResult, Equatable {
     writer.integer(recordedTokens)
     writer.name("order")
     if let order { writer.integer(order) } else { writer.null() }
+    writer.name("unrecorded_reason")
+    if let unrecordedReason { writer.string(unrecordedReason.rawValue) } else { writer.null() }
   }
 
   public init?(result: ResultObject) {
     guard let recordedTokens = result.integer("recorded_tokens") else { return nil }
     self.init(
-      recordedTokens: recordedTokens, order: result.integer("order").map(UInt64.init))
+      recordedTokens: recordedTokens, order: result.integer("order").map(UInt64.init),
+      unrecordedReason: result.string("unrecorded_reason").flatMap(UnrecordedReason.init))
   }
 }

@@ -16,12 +16,14 @@ public struct SessionOpen: Equatable, Sendable {
   public var share = Share.live
   /// Seconds without a call after which the session ends; nil has the service choose.
   public var ttlSeconds: Int?
+  /// No token at or above it is drafted.
+  public var vocabulary: Int
 
   public static let ttlSecondsRange = 1...86_400
 
   public init(
     corpus: String, session: String? = nil, prompt: [Int32], parent: String? = nil,
-    share: Share = .live, ttlSeconds: Int? = nil
+    share: Share = .live, ttlSeconds: Int? = nil, vocabulary: Int = Int(Int32.max)
   ) {
     self.corpus = corpus
     self.session = session
@@ -29,13 +31,14 @@ public struct SessionOpen: Equatable, Sendable {
     self.parent = parent
     self.share = share
     self.ttlSeconds = ttlSeconds
+    self.vocabulary = vocabulary
   }
 
   init(_ params: JSONValue?, _ limits: Limits) throws(WireError) {
     var (corpus, session, parent): (String?, String?, String?)
     var prompt: [Int32]?
     var share: Share?
-    var ttl: Int?
+    var (ttl, vocabulary): (Int?, Int?)
     try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
       switch name {
       case "corpus": try member.set(&corpus, member.corpusName())
@@ -55,13 +58,15 @@ public struct SessionOpen: Equatable, Sendable {
         }
         try member.set(&share, value)
       case "ttl_s": try member.set(&ttl, member.integer(Self.ttlSecondsRange))
+      case "vocabulary":
+        try member.set(&vocabulary, member.integer(DraftOptions.vocabularyRange))
       default: throw member.unknown
       }
     }
     self.init(
       corpus: try required(corpus, "corpus"), session: session,
       prompt: try required(prompt, "prompt"), parent: parent, share: share ?? .live,
-      ttlSeconds: ttl)
+      ttlSeconds: ttl, vocabulary: vocabulary ?? Int(Int32.max))
   }
 
   func write(to writer: inout JSONWriter) {
@@ -85,6 +90,10 @@ public struct SessionOpen: Equatable, Sendable {
       writer.name("ttl_s")
       writer.integer(ttlSeconds)
     }
+    if vocabulary != Int(Int32.max) {
+      writer.name("vocabulary")
+      writer.integer(vocabulary)
+    }
   }
 }
 
@@ -100,6 +109,8 @@ public struct SessionStep: Equatable, Sendable {
   public private(set) var steps: [Step] = []
   /// The accepted tokens of all steps.
   public private(set) var tokens: [Int32] = []
+  /// Why a step cannot be taken as it stands in the request, by its place. The others are taken.
+  public private(set) var refusals: [Int: WireError] = [:]
 
   public init() {}
 
@@ -130,50 +141,99 @@ public struct SessionStep: Equatable, Sendable {
     steps.reserveCapacity(count)
     // A few tokens a step, as a rule.
     tokens.reserveCapacity(count * 4)
-    try member.value.forEachElement { (position, value) throws(WireError) in
-      guard value.kind == .object else {
-        throw WireError(
-          .invalidParams, "params.steps[\(position)] is no object of \"session\" and \"accept\"",
-          ["member": .text("params.steps[\(position)]")])
+    var refusals: [Int: WireError] = [:]
+    member.value.forEachElement { (position, value) in
+      let start = tokens.count
+      do throws(WireError) {
+        steps.append(try Self.step(value, position, &tokens, limits))
+      } catch {
+        // One bad step costs the others nothing.
+        tokens.removeLast(tokens.count - start)
+        steps.append(Step(session: "", accept: start..<start, options: DraftOptions()))
+        refusals[position] = error
       }
-      var session: String?
-      var accept: Range<Int>?
-      var options = DraftOptionsReader()
-      try value.forEachMember(of: "params.steps", position: position) {
-        (name, member) throws(WireError) in
-        switch name {
-        case "session":
-          try member.set(
-            &session, member.name("session_name_bytes", bytesMax: limits.sessionNameBytesMax))
-        case "accept":
-          try member.set(
-            &accept, member.tokens("accept_tokens", max: limits.acceptTokensMax, to: &tokens))
-        default: try options.read(name, member, limits)
-        }
-      }
-      steps.append(
-        Step(
-          session: try required(session, "session", in: "params.steps[\(position)]"),
-          accept: try required(accept, "accept", in: "params.steps[\(position)]"),
-          options: options.options))
     }
     self.steps = steps
     self.tokens = tokens
+    self.refusals = refusals
+  }
+
+  private static func step(
+    _ value: JSONValue, _ position: Int, _ tokens: inout [Int32], _ limits: Limits
+  ) throws(WireError) -> Step {
+    guard value.kind == .object else {
+      throw WireError(
+        .invalidParams, "params.steps[\(position)] is no object of \"session\" and \"accept\"",
+        ["member": .text("params.steps[\(position)]")])
+    }
+    var session: String?
+    var accept: Range<Int>?
+    var options = DraftOptionsReader()
+    try value.forEachMember(of: "params.steps", position: position) {
+      (name, member) throws(WireError) in
+      switch name {
+      case "session":
+        try member.set(
+          &session, member.name("session_name_bytes", bytesMax: limits.sessionNameBytesMax))
+      case "accept":
+        try member.set(
+          &accept, member.tokens("accept_tokens", max: limits.acceptTokensMax, to: &tokens))
+      default: try options.read(name, member, limits)
+      }
+    }
+    return Step(
+      session: try required(session, "session", in: "params.steps[\(position)]"),
+      accept: try required(accept, "accept", in: "params.steps[\(position)]"),
+      options: options.options)
   }
 
   func write(to writer: inout JSONWriter) {
     writer.name("steps")
     writer.beginArray()
-    for step in steps {
-      writer.beginObject()
-      writer.name("session")
-      writer.string(step.session)
-      writer.name("accept")
-      writer.integers(tokens[step.accept])
-      step.options.write(to: &writer)
-      writer.endObject()
-    }
+    for step in steps { write(step, to: &writer) }
     writer.endArray()
+  }
+
+  private func write(_ step: Step, to writer: inout JSONWriter) {
+    writer.beginObject()
+    writer.name("session")
+    writer.string(step.session)
+    writer.name("accept")
+    writer.integers(tokens[step.accept])
+    step.options.write(to: &writer)
+    writer.endObject()
+  }
+
+  /// Bytes of a request's line beside its steps, at most.
+  private static let envelopeBytesMax = 128
+  /// Bytes of a step beside its tokens and its session's name, at most.
+  private static let stepBytesMax = 256
+
+  /// The steps in several calls, in their order, whose lines have at most so many bytes each. A step whose
+  /// line is longer has a call of its own.
+  ///
+  /// - Complexity: O(steps) where one call holds them all, as mostly; O(bytes) otherwise.
+  public func split(lineBytesMax: Int) -> [SessionStep] {
+    // A token has ten digits and a comma at most, an escaped byte of a name six.
+    let most = steps.reduce(Self.envelopeBytesMax + 11 * tokens.count) {
+      $0 + Self.stepBytesMax + 6 * $1.session.utf8.count
+    }
+    if most <= lineBytesMax || steps.count < 2 { return [self] }
+    var parts: [SessionStep] = []
+    var writer = JSONWriter()
+    var bytes = 0
+    for step in steps {
+      writer.removeAll()
+      write(step, to: &writer)
+      if parts.isEmpty || Self.envelopeBytesMax + bytes + writer.count > lineBytesMax {
+        parts.append(SessionStep())
+        bytes = 0
+      }
+      bytes += writer.count + 1
+      parts[parts.count - 1].append(
+        session: step.session, accept: Array(tokens[step.accept]), options: step.options)
+    }
+    return parts
   }
 }
 

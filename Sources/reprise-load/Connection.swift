@@ -215,6 +215,7 @@ extension Call {
     case .serverInfo: ServerInfo(result: result)
     case .serverAuthenticate: Authenticated(result: result)
     case .serverMetrics: ServerMetrics(result: result)
+    case .clientReport: ClientReported(result: result)
     case .healthLive, .healthReady: Health(result: result)
     case .corpusCreate: CorpusDescription(result: result)
     case .corpusList: CorpusList(result: result)

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Drafting
 import WireProtocol
 
 extension CorpusCommand {
@@ -29,6 +30,7 @@ extension CorpusCommand {
     var durability = "commit"
     @Option(help: "Milliseconds until they are on disk, with interval only. (default: 100)")
     var durabilityMs: Int?
+    @Option(help: "Bound of token ids: others are refused, and never drafted.") var vocabulary: Int?
     @Flag(help: "Print the result as JSON.") var json = false
 
     func validate() throws {
@@ -50,6 +52,7 @@ extension CorpusCommand {
         throw ValidationError(
           "--durability-ms has a meaning with --durability interval only; give both, or neither")
       }
+      try Self.check("--vocabulary", vocabulary, DraftOptions.vocabularyRange)
       try Self.check("--durability-ms", durabilityMs, CorpusDurability.millisRange)
     }
 
@@ -66,7 +69,8 @@ extension CorpusCommand {
         retention: CorpusRetention(
           tokens: keepTokens, sequences: keepSequences, ageSeconds: keepAge.flatMap(Age.seconds)),
         durability: durability == "interval"
-          ? .interval(millis: durabilityMs ?? CorpusDurability.millisDefault) : .commit)
+          ? .interval(millis: durabilityMs ?? CorpusDurability.millisDefault) : .commit,
+        vocabulary: vocabulary)
       let corpus = try await withHistory(history) { try await $0.createCorpus(call) }
       if json {
         printJSON { corpus.write(to: &$0) }

@@ -56,6 +56,7 @@ struct CorpusCommand: AsyncParsableCommand {
         ["corpus", stats.corpus],
         [
           ["tokenizer", stats.tokenizer ?? "not set"], ["depth", "\(stats.depth)"],
+          ["vocabulary", stats.vocabulary.map { "ids below \($0)" } ?? "not set"],
           ["keeps", stats.retention.text], ["durability", stats.durability.text],
           ["sequences", "\(stats.sequences)"], ["tokens", "\(stats.tokens)"],
           ["tokens of open sessions", "\(stats.openTokens)"], ["sessions", "\(stats.sessions)"],

@@ -24,6 +24,7 @@ struct Reprise: AsyncParsableCommand {
     version: repriseVersion,
     subcommands: [
       Serve.self, Insert.self, Forget.self, SpeculateCommand.self, CorpusCommand.self,
-      SnapshotCommand.self, Top.self, TokenCommand.self, Check.self, Replay.self, Sample.self,
+      SnapshotCommand.self, CallCommand.self, Top.self, TokenCommand.self, Check.self, Replay.self,
+      Sample.self,
     ])
 }

@@ -11,12 +11,12 @@ struct Sample: ParsableCommand {
 
       EXAMPLES
         reprise sample --records 200 --seed 1 | reprise replay --warm 100 -
-        reprise sample --vocabulary > words.tsv
+        reprise sample --words > words.tsv
       """)
 
   @Option(help: "Records to write.") var records = 200
   @Option(help: "Which worker's day.") var seed: UInt64 = 1
-  @Flag(help: "Write the vocabulary instead: token id, tab, text.") var vocabulary = false
+  @Flag(help: "Write the text of each token instead: token id, tab, text.") var words = false
 
   func validate() throws {
     if !(0...1_000_000).contains(records) {
@@ -26,7 +26,7 @@ struct Sample: ParsableCommand {
 
   func run() {
     var day = AgentDay(seed: seed)
-    if vocabulary {
+    if words {
       // Every word of the world turns up within a few hundred records.
       for _ in 0..<2000 { _ = day.next() }
       for (word, token) in day.vocabulary.sorted(by: { $0.value < $1.value }) {

@@ -20,7 +20,7 @@ struct ServiceAccess: HistoryAccess {
   func createCorpus(_ call: CorpusCreate) async throws -> CorpusDescription {
     try await client.createCorpus(
       call.corpus, tokenizer: call.tokenizer, depth: call.depth, retention: call.retention,
-      durability: call.durability)
+      durability: call.durability, vocabulary: call.vocabulary)
   }
 
   func corpora() async throws -> [CorpusStatistics] { try await client.corpora() }

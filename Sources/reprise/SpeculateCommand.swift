@@ -20,6 +20,9 @@ struct DraftFlags: ParsableArguments {
   @Option(help: "Least probability of a drafted token, 0 to 1.")
   var minProbability = 0.1
 
+  @Option(help: "Bound of drafted token ids.")
+  var vocabulary = Int(Int32.max)
+
   func validate() throws {
     if !(0...1024).contains(maxTokens) {
       throw ValidationError("--max-tokens is \(maxTokens), expected 0 to 1024")
@@ -30,6 +33,9 @@ struct DraftFlags: ParsableArguments {
     if !(-1e6...1e6).contains(maxOffset) {
       throw ValidationError("--max-offset is \(maxOffset), expected -1000000 to 1000000")
     }
+    if !DraftOptions.vocabularyRange.contains(vocabulary) {
+      throw ValidationError("--vocabulary is \(vocabulary), expected 1 to \(Int32.max)")
+    }
     if !(0...1).contains(minProbability) {
       throw ValidationError("--min-probability is \(minProbability), expected 0 to 1")
     }
@@ -38,7 +44,7 @@ struct DraftFlags: ParsableArguments {
   var options: DraftOptions {
     DraftOptions(
       maxTokens: maxTokens, maxFactor: maxFactor, maxOffset: maxOffset,
-      minProbability: minProbability, tree: tree)
+      minProbability: minProbability, tree: tree, vocabulary: Int32(vocabulary))
   }
 }
 
@@ -56,7 +62,7 @@ struct SpeculateCommand: AsyncParsableCommand {
   @OptionGroup var draft: DraftFlags
   @Flag(help: "Print the draft as JSON, as the wire has it.") var json = false
   @Option(help: "File of lines of token id, tab, text: draws the text beside each id.")
-  var vocabulary: String?
+  var words: String?
   @Argument(help: "The context: token ids, the newest last.") var context: [Int32]
 
   func validate() throws {
@@ -66,7 +72,7 @@ struct SpeculateCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let words = try vocabulary.map(readVocabulary) ?? [:]
+    let words = try words.map(readWords) ?? [:]
     let (context, corpus, options) = (context, corpus, draft.options)
     let draft = try await withHistory(history) {
       try await $0.speculate(context, corpus: corpus, options)
@@ -80,7 +86,7 @@ struct SpeculateCommand: AsyncParsableCommand {
 }
 
 /// Reads texts of tokens; lines that are something else are passed over.
-private func readVocabulary(_ path: String) throws -> [Int32: String] {
+private func readWords(_ path: String) throws -> [Int32: String] {
   guard let data = FileManager.default.contents(atPath: path) else {
     throw ValidationError("cannot read \(path), expected lines of token id, tab, text")
   }

@@ -55,7 +55,7 @@ struct StoreAccess: HistoryAccess {
   ) async throws -> any SessionAccess {
     StoreSession(
       session: try self.corpus(corpus).openSession(
-        prompt: prompt, share: SharePolicy(rawValue: share.rawValue) ?? .live))
+        prompt: prompt, share: SharePolicy(share)))
   }
 
   func close() async { store.close() }

@@ -85,6 +85,57 @@ import Testing
     #expect(drafted > 10_000, "the cases must draft something to compare")
   }
 
+  /// A token at or above the vocabulary leaves the draft that was found, with all that follows it.
+  @Test(arguments: [false, true]) func noDraftedTokenIsBeyondTheVocabulary(tree: Bool) throws {
+    var removed = 0
+    for seed in UInt64(0)..<500 {
+      var generator = SeededGenerator(seed: seed)
+      let sequences = (0..<4).map { _ in generator.tokens(count: 40, alphabet: 6) }
+      let history = try CutHistory(sequences, depth: 12, using: &generator)
+      var options = DraftOptions(maxFactor: 4, minProbability: 0.05, tree: tree)
+      let context = generator.tokens(count: 6, alphabet: 6)
+      let matches = history.indexes.map { $0.match(context.span) }
+      var drafter = Drafter()
+      var (whole, draft) = (Draft(), Draft())
+      drafter.draft(from: history.indexes, matches: matches, options: options, into: &whole)
+      options.vocabulary = Int32.random(in: 1...7, using: &generator)
+      drafter.draft(from: history.indexes, matches: matches, options: options, into: &draft)
+      // Each node that is below it, and all of whose ancestors are, by its path.
+      func paths(_ draft: Draft, below bound: Int32) -> [[Int32]: (Float, Int)] {
+        var paths: [[Int32]: (Float, Int)] = [:]
+        for place in 0..<draft.count {
+          var path: [Int32] = []
+          var node = Int32(place)
+          while node >= 0 {
+            path.insert(draft.tokens[Int(node)], at: 0)
+            node = draft.parents[Int(node)]
+          }
+          if path.allSatisfy({ $0 < bound }) {
+            paths[path] = (draft.probs[place], draft.counts[place])
+          }
+        }
+        return paths
+      }
+      let expected = paths(whole, below: options.vocabulary)
+      let got = paths(draft, below: .max)
+      #expect(
+        got.count == draft.count
+          && got.keys.sorted(by: { $0.lexicographicallyPrecedes($1) })
+            == expected.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }),
+        "seed \(seed)")
+      for (path, values) in got {
+        #expect(expected[path].map { $0 == values } == true, "seed \(seed)")
+      }
+      let sum = draft.probs.reduce(0.0) { $0 + Double($1) }
+      #expect(abs(draft.score - sum) < 1e-4, "seed \(seed)")
+      #expect(draft.matchLength == (draft.isEmpty ? 0 : whole.matchLength))
+      if draft.count == whole.count { #expect(draft == whole) }
+      removed += whole.count - draft.count
+      withExtendedLifetime(history) {}
+    }
+    #expect(removed > 300)
+  }
+
   /// Histories that change too often for the dictionary are counted by looking at their text.
   @Test(arguments: [false, true]) func theScannedHistoryDraftsAsTheDictionary(tree: Bool) {
     for seed in UInt64(0)..<500 {

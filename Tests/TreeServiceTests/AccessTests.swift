@@ -103,7 +103,10 @@ import WireProtocol
     let connection = try guarded.connect(nil)
     #expect(connection.ask(.serverInfo).contains("\"name\":\"reprise\""))
     #expect(connection.ask(.healthReady).contains("\"ok\":true"))
-    let refused = Self.calls("mine").map(\.call) + [.corpusList, .snapshotList(corpus: nil)]
+    let refused =
+      Self.calls("mine").map(\.call) + [
+        .corpusList, .snapshotList(corpus: nil), .clientReport(ClientReport(engine: "x", steps: 1)),
+      ]
     for call in refused {
       #expect(connection.ask(call).contains("\"kind\":\"unauthorized\""), "\(call.method)")
     }

@@ -115,7 +115,7 @@ import WireProtocol
     let service = try await FakeService { text in
       // Answered in the opposite order, with the id in the place of a number to check.
       text.split(separator: "\n").reversed().map { line in
-        let id = line.split(separator: "\"id\":")[1].prefix { $0.isNumber }
+        let id = line.split(separator: "\"id\":")[1].prefix { $0 != "," }
         return "{\"jsonrpc\":\"2.0\",\"id\":\(id),\"result\":{\"ok\":true,\"awaited\":[]}}\n"
       }.joined()
     }
@@ -143,8 +143,10 @@ import WireProtocol
       return
     }
     let service = try await FakeService(at: path) { text in
-      let id = text.split(separator: "\"id\":")[1].prefix { $0.isNumber }
-      return "{\"jsonrpc\":\"2.0\",\"id\":\(id),\"result\":{\"ok\":true,\"awaited\":[]}}\n"
+      text.split(separator: "\n").map { line in
+        let id = line.split(separator: "\"id\":")[1].prefix { $0 != "," }
+        return "{\"jsonrpc\":\"2.0\",\"id\":\(id),\"result\":{\"ok\":true,\"awaited\":[]}}\n"
+      }.joined()
     }
     // It is tried again as soon as the delay is over.
     while await error({ () async throws(ClientError) in _ = try await client.isLive() }) != nil {}

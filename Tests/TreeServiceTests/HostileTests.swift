@@ -179,7 +179,7 @@ private final class Neighbour: @unchecked Sendable {
     exchanges.append(
       exchange(
         .sessionClose(SessionClose(session: "n", record: false)),
-        SessionClosed(recordedTokens: 0, order: nil)))
+        SessionClosed(recordedTokens: 0, order: nil, unrecordedReason: .record)))
     return exchanges
   }()
 

@@ -122,6 +122,68 @@ import WireProtocol
     }
   }
 
+  /// A row with a token id that is none raised an error for its whole line: no row got a draft, and the
+  /// tokens of the others were missing from what was recorded.
+  @Test func oneBadStepCostsNoOther() async throws {
+    try await withService { fixture in
+      let client = fixture.client
+      try await client.createCorpus("bounded", vocabulary: 100)
+      for name in ["a", "b", "c"] {
+        _ = try await client.openSession(corpus: "bounded", prompt: [1], name: name)
+      }
+      let connection = try RawConnection(fixture.socket)
+      func step(_ session: String, _ accept: String) -> String {
+        "{\"session\":\"\(session)\",\"accept\":\(accept)}"
+      }
+      func exchange(_ steps: [String]) throws -> [JSON] {
+        let line =
+          "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"session.step\",\"params\":{\"steps\":["
+          + steps.joined(separator: ",") + "]}}"
+        return try connection.exchange(line)["result"]?["drafts"]?.array ?? []
+      }
+      let long = try await client.serverInfo().eventLoopLineBytes
+      // From padding, from another model, from a caller's mistake; one in the event loop's line, and one
+      // in a line that another thread reads.
+      for more in ["", String(repeating: " ", count: long)] {
+        let answers = try exchange([
+          step("a", "[5,6]"), step("b", "[7,-1]"), step("c", "[8,100]"), step("nobody", "[1]"), "7",
+          step("c", "[18446744073709551616]"), step("c", "[9]" + more),
+        ])
+        #expect(
+          answers.map { $0["error"]?["data"]?["kind"]?.string } == [
+            nil, "invalid_params", "invalid_params", "session_not_found", "invalid_params",
+            "invalid_params", nil,
+          ])
+        #expect(
+          answers.map { $0["error"]?["data"]?["member"]?.string } == [
+            nil, "params.steps[1].accept[1]", "params.steps[2].accept[1]", nil, "params.steps[4]",
+            "params.steps[5].accept[0]", nil,
+          ])
+        #expect(answers[5]["error"]?["message"]?.string?.contains("out of range") == true)
+      }
+      for (name, recorded) in [("a", 4), ("b", 0), ("c", 2)] {
+        #expect(try await client.closeSession(name).recordedTokens == recorded)
+      }
+      let contexts = try await client.speculate(contexts: [[5], [9]], corpus: "bounded")
+      #expect(try contexts.map { try $0.get().tokens } == [[6], [9]])
+      let drafts = try connection.exchange(
+        "{\"jsonrpc\":\"2.0\",\"id\":2.50,\"method\":\"speculate\",\"params\":{\"corpus\":\"bounded\","
+          + "\"contexts\":[[5],[],[-1],[9]]}}")
+      #expect(drafts["id"] == .number(2.5))
+      #expect(
+        drafts["result"]?["drafts"]?.array?.map { $0["tokens"]?.array?.count ?? -1 } == [
+          1, -1, -1, 1,
+        ])
+      // An insert is all or nothing; the place is told.
+      let insert = try connection.exchange(
+        "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"sequence.insert\",\"params\":{\"corpus\":\"bounded\","
+          + "\"sequences\":[{\"tokens\":[50]},{\"tokens\":[50,100]}]}}")
+      #expect(insert["error"]?["data"]?["member"] == "params.sequences[1].tokens[1]")
+      #expect(try await client.speculate([50], corpus: "bounded").isEmpty)
+      connection.close()
+    }
+  }
+
   @Test func sessionsHaveABound() async throws {
     try await withService { options in
       options.limits.sessionsMax = 2

@@ -13,9 +13,13 @@ import Testing
     return unsafe reader.read(bytes.span.bytes)
   }
 
+  /// Why a line is refused, or the first of its steps or contexts; nil where all is taken.
   func error(_ line: String, _ limits: Limits? = nil) -> WireError? {
-    if case .one(.failure(let bad)) = read(line, limits) { return bad.error }
-    return nil
+    switch read(line, limits) {
+    case .one(.failure(let bad)): bad.error
+    case .one(.success(let request)): request.call.refusals.min { $0.key < $1.key }?.value
+    case .batch: nil
+    }
   }
 
   static func line(_ request: Request) -> String {
@@ -38,8 +42,11 @@ import Testing
   static let calls: [Call] = operationCalls + ownCalls
 
   private static let ownCalls: [Call] = [
-    .serverInfo, .healthLive, .healthReady, .corpusList, .corpusStats(corpus: "c"),
-    .corpusCreate(CorpusCreate(corpus: "c", tokenizer: "t", depth: 32)),
+    .serverInfo, .clientReport(ClientReport()),
+    .clientReport(
+      ClientReport(engine: "e", steps: 9, missed: [.late: 1, .refused: 0, .unrecorded: 3])),
+    .healthLive, .healthReady, .corpusList, .corpusStats(corpus: "c"),
+    .corpusCreate(CorpusCreate(corpus: "c", tokenizer: "t", depth: 32, vocabulary: 151_936)),
     .corpusDrop(CorpusDrop(corpus: "c")),
     .sequenceInsert(
       SequenceInsert(
@@ -47,11 +54,14 @@ import Testing
         sequences: [
           SequenceInsert.Sequence(id: "a", tokens: [1, 0]), SequenceInsert.Sequence(tokens: [3]),
         ], tokenizer: "t")),
-    .speculate(Speculate(corpus: "c", context: [5, 6, 7], options: DraftOptions(maxTokens: 4))),
+    .speculate(
+      Speculate(
+        corpus: "c", context: [5, 6, 7], options: DraftOptions(maxTokens: 4, vocabulary: 8))),
     .speculate(Speculate(corpus: "c", contexts: [[1], [2, 3]])),
     .sessionOpen(
       SessionOpen(
-        corpus: "c", session: "s", prompt: [9, 9], parent: "p", share: .close, ttlSeconds: 60)),
+        corpus: "c", session: "s", prompt: [9, 9], parent: "p", share: .close, ttlSeconds: 60,
+        vocabulary: 7)),
     .sessionOpen(SessionOpen(corpus: "c", prompt: [])),
     .sessionStep(steps), .sessionClose(SessionClose(session: "s", record: false)),
   ]
@@ -65,6 +75,132 @@ import Testing
       #expect(request.call == call)
       #expect(request.id == id)
     }
+  }
+
+  /// An id is echoed as it was written, whatever else is wrong.
+  @Test func numbersAndStringsAreIDs() {
+    func line(_ id: String, _ params: String = "{}") -> String {
+      "{\"params\":\(params),\"id\" : \(id) ,\"jsonrpc\":\"2.0\",\"method\":\"health.live\"}"
+    }
+    func echoed(_ id: RequestID?) -> String {
+      var writer = JSONWriter()
+      writer.beginResult(id ?? .null)
+      let text = String(decoding: writer.bytes, as: UTF8.self)
+      return String(
+        text.dropFirst("{\"jsonrpc\":\"2.0\",\"id\":".count)
+          .prefix { $0 != "{" }.dropLast(",\"result\":".count))
+    }
+    let ids = [
+      "0", "-7", "9223372036854775807", "9223372036854775808", "18446744073709551615",
+      "18446744073709551616", "-9223372036854775809", "1.0", "1.50", "1e3", "1E+3", "-0.0",
+      "1e400", "123456789012345678901234567890.5e-7", "\"a,]}\"",
+    ]
+    for id in ids {
+      guard case .one(.success(let request)) = read(line(id)) else {
+        Issue.record("\(id) is no id")
+        continue
+      }
+      #expect(echoed(request.id) == id)
+      // An id within the params, in text, or of another's is not its own.
+      for params in [
+        "{\"id\":7.5}", "{\"x\":[{\"id\":1e999}]}", "{\"y\":\"\\\",\\\"id\\\":3.5,\"}",
+      ] {
+        guard case .one(.failure(let bad)) = read(line(id, params)) else {
+          Issue.record("\(params) are taken")
+          continue
+        }
+        #expect(bad.error.kind == .invalidParams && echoed(bad.id) == id, "\(params)")
+      }
+    }
+    let array = "[" + ids.map { line($0) }.joined(separator: " , ") + ",[3.5],7,{\"id\":2.5}]"
+    guard case .batch(let requests) = read(array) else {
+      Issue.record("a batch is none")
+      return
+    }
+    #expect(requests.prefix(ids.count).map { echoed((try? $0.get())?.id) } == ids)
+    if case .failure(let bad) = requests[ids.count + 2] { #expect(echoed(bad.id) == "2.5") }
+    // At n − 1, n and n + 1 bytes.
+    let digits = String(repeating: "7", count: RequestID.bytesMax)
+    #expect(error(line(digits)) == nil && error(line(String(digits.dropLast()))) == nil)
+    #expect(error(line(digits + "7"))?.kind == .invalidRequest)
+    #expect(error(line("\"\(digits)\"")) == nil)
+    #expect(error(line("\"\(digits)7\""))?.kind == .invalidRequest)
+  }
+
+  /// The parts of a large step are lines that an event loop reads itself, and hold all steps in their order.
+  @Test func stepsAreSplitByTheirLines() {
+    var steps = SessionStep()
+    for number in 0..<300 {
+      steps.append(
+        session: "session-\(number)\u{1}", accept: [Int32](repeating: 12_345, count: number % 40),
+        options: DraftOptions(maxTokens: number % 3))
+    }
+    for max in [1024, 4096, 16_384] {
+      let parts = steps.split(lineBytesMax: max)
+      #expect(parts.count > 1)
+      var joined = SessionStep()
+      for part in parts {
+        let line = Self.line(Request(id: .number(.max), call: .sessionStep(part)))
+        #expect(line.utf8.count <= max)
+        for step in part.steps {
+          joined.append(
+            session: step.session, accept: Array(part.tokens[step.accept]), options: step.options)
+        }
+      }
+      #expect(joined == steps)
+    }
+    #expect(
+      steps.split(lineBytesMax: .max) == [steps] && SessionStep().split(lineBytesMax: 1).count == 1)
+    // One that is longer alone.
+    #expect(steps.split(lineBytesMax: 64).count == 300)
+  }
+
+  /// What is wrong with one step or one context costs the others nothing.
+  @Test func oneBadElementCostsNoOther() {
+    let good = "{\"session\":\"s\",\"accept\":[1,2]}"
+    let bad = [
+      "7", "null", "{}", "{\"session\":\"s\"}", "{\"accept\":[1]}", "{\"session\":7,\"accept\":[]}",
+      "{\"session\":\"s\",\"accept\":[3,-1]}",
+      "{\"session\":\"s\",\"accept\":[3,4,18446744073709551616]}",
+      "{\"session\":\"s\",\"accept\":[5],\"accept\":[6]}", "{\"session\":\"\",\"accept\":[]}",
+      "{\"session\":\"s\",\"accept\":[7],\"tree\":1}", "{\"session\":\"s\",\"accept\":[],\"x\":0}",
+      "{\"session\":\"s\",\"accept\":[1,1,1,1]}", "{\"session\":\"long-name\",\"accept\":[]}",
+    ]
+    let elements = bad.flatMap { [$0, good] }.joined(separator: ",")
+    var limits = Limits()
+    limits.acceptTokensMax = 3
+    limits.sessionNameBytesMax = 4
+    guard
+      case .one(.success(let request)) = read(
+        Self.params("session.step", "\"steps\":[\(elements)]"), limits),
+      case .sessionStep(let call) = request.call
+    else {
+      Issue.record("the steps are not read")
+      return
+    }
+    #expect(call.steps.count == 2 * bad.count)
+    #expect(call.refusals.keys.sorted() == Array(stride(from: 0, to: 2 * bad.count, by: 2)))
+    for (place, step) in call.steps.enumerated() {
+      let isBad = place % 2 == 0
+      #expect(step.session == (isBad ? "" : "s"))
+      #expect(Array(call.tokens[step.accept]) == (isBad ? [] : [1, 2]))
+      if let refusal = call.refusals[place] {
+        #expect(refusal.message.contains("params.steps[\(place)]"), "\(refusal)")
+      }
+    }
+    #expect(call.tokens.count == 2 * bad.count)
+    let contexts = "\"corpus\":\"c\",\"contexts\":[[1,2],[],[3,-1],7,[1,1,1,1],[4]]"
+    limits.contextTokensMax = 3
+    guard case .one(.success(let drafts)) = read(Self.params("speculate", contexts), limits),
+      case .speculate(let speculate) = drafts.call
+    else {
+      Issue.record("the contexts are not read")
+      return
+    }
+    #expect(speculate.refusals.keys.sorted() == [1, 2, 3, 4])
+    #expect(
+      speculate.contexts.map { Array(speculate.tokens[$0]) } == [[1, 2], [], [], [], [], [4]])
+    #expect(speculate.refusals[2]?.details["member"] == .text("params.contexts[2][1]"))
   }
 
   /// Whatever is cut off, the rest is an error and no trap.
@@ -106,14 +242,15 @@ import Testing
     ("", .parseError, "no JSON"), ("{", .parseError, "no JSON"),
     ("{\"jsonrpc\":\"2.0\"}x", .parseError, "no JSON"),
     ("{\"a\":\"\\ud800\"}", .parseError, "no JSON"),
-    ("[1e400]", .parseError, "no JSON"), ("7", .invalidRequest, "an object"),
+    ("[01]", .parseError, "no JSON"), ("[1.]", .parseError, "no JSON"),
+    ("1e400", .invalidRequest, "an object"), ("7", .invalidRequest, "an object"),
     ("[]", .invalidRequest, "empty"),
     (
       String(repeating: "[", count: 100) + String(repeating: "]", count: 100), .parseError, "deep"
     ),
     ("{\"id\":1,\"method\":\"health.live\"}", .invalidRequest, "jsonrpc"),
     ("{\"jsonrpc\":\"2.0\",\"id\":1}", .invalidRequest, "method"),
-    ("{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"health.live\"}", .invalidRequest, "id"),
+    ("{\"jsonrpc\":\"2.0\",\"id\":true,\"method\":\"health.live\"}", .invalidRequest, "id"),
     ("{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"health.live\"}", .invalidRequest, "id"),
     ("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"nope\"}", .methodNotFound, "nope"),
     ("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":7}", .invalidRequest, "method"),
@@ -202,6 +339,12 @@ import Testing
     for token in ["0", "2147483646", "-0"] { #expect(error(context(token)) == nil, "\(token)") }
     for token in ["2147483647", "-1", "1.0", "1e3", "18446744073709551615", "null", "[1]"] {
       #expect(error(context(token))?.kind == .invalidParams, "\(token)")
+    }
+    // Beyond what 64 bits or a Double hold.
+    for token in ["18446744073709551616", "-9223372036854775809", "1e400", "-1e999", "9e307"] {
+      let error = error(context(token))
+      #expect(error?.message.contains("params.context[1] is out of range") == true, "\(token)")
+      #expect(error?.details["member"] == .text("params.context[1]"))
     }
   }
 
@@ -400,7 +543,11 @@ import Testing
     draft.matchLength = 4
     draft.source = .local
     #expect(try roundTrips(draft))
-    #expect(try roundTrips(ServerInfo(version: "1", limits: ["x": 3], uptimeSeconds: 1.5)))
+    #expect(
+      try roundTrips(
+        ServerInfo(
+          version: "1", limits: ["x": 3], eventLoopLineBytes: 9, uptimeSeconds: 1.5)))
+    #expect(try roundTrips(ClientReported(client: "vllm")))
     #expect(try roundTrips(Health(ok: false, awaited: ["a"])))
     #expect(try roundTrips(CorpusDescription(corpus: "c", tokenizer: nil, depth: 3)))
     let statistics = CorpusStatistics(
@@ -424,6 +571,7 @@ import Testing
       var bounded = statistics
       bounded.retention = retention
       bounded.durability = durability
+      bounded.vocabulary = 151_936
       bounded.unsavedSequences = 3
       bounded.damage = ["segment 7 is set aside", "ä"]
       #expect(try roundTrips(bounded))
@@ -440,7 +588,11 @@ import Testing
     #expect(try roundTrips(SnapshotDeleted(deleted: true)))
     #expect(try roundTrips(Inserted(inserted: 1, duplicates: 2, tokens: 3, lastOrder: 4)))
     #expect(try roundTrips(SessionOpened(session: "s", promptTokens: 1, reusedTokens: 0)))
-    #expect(try roundTrips(SessionClosed(recordedTokens: 1, order: nil)))
+    #expect(try roundTrips(SessionClosed(recordedTokens: 1, order: 2)))
+    for reason in SessionClosed.UnrecordedReason.allCases {
+      #expect(
+        try roundTrips(SessionClosed(recordedTokens: 0, order: nil, unrecordedReason: reason)))
+    }
     let list = DraftList(drafts: [.success(draft), .failure(.sessionNotFound("s"))])
     #expect(
       try answer(
@@ -552,6 +704,8 @@ import Testing
       case .one(.success(let request)):
         // What was understood can be said again, and means the same.
         accepted += 1
+        // What was refused of it is not said again.
+        if !request.call.refusals.isEmpty { break }
         let again = Self.line(request)
         guard case .one(.success(let reread)) = read(again), reread.call == request.call else {
           Issue.record("\(again)")

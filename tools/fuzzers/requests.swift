@@ -21,6 +21,7 @@ private let tokens = Shape.list(.token)
 private let draftOptions: [(String, Shape)] = [
   ("max_tokens", .number), ("max_factor", .number), ("max_offset", .number),
   ("min_probability", .number), ("tree", .bool), ("policy", .one(["suffixdecoding", "other"])),
+  ("vocabulary", .number),
 ]
 private let snapshot: [(String, Shape)] = [("snapshot", .name), ("path", .text)]
 
@@ -28,11 +29,13 @@ private func members(of method: Method) -> [(String, Shape)] {
   switch method {
   case .serverInfo, .serverMetrics, .healthLive, .healthReady, .corpusList: []
   case .serverAuthenticate: [("token", .text)]
+  case .clientReport: [("engine", .text), ("steps", .number), ("late", .number)]
   case .corpusCreate:
     [
       ("corpus", .name), ("tokenizer", .text), ("depth", .number),
       ("retention", .object([("tokens", .number), ("sequences", .number), ("age_s", .number)])),
       ("durability", .one(["commit", "interval", "never"])), ("durability_ms", .number),
+      ("vocabulary", .number),
     ]
   case .corpusStats: [("corpus", .name)]
   case .corpusDrop: [("corpus", .name), ("confirm", .name)]
@@ -49,6 +52,7 @@ private func members(of method: Method) -> [(String, Shape)] {
     [
       ("corpus", .name), ("session", .name), ("prompt", tokens), ("parent", .name),
       ("share", .one(["live", "close", "never", "always"])), ("ttl_s", .number),
+      ("vocabulary", .number),
     ]
   case .sessionStep:
     [("steps", .list(.object([("session", .name), ("accept", tokens)] + draftOptions)))]

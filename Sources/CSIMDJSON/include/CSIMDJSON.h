@@ -36,6 +36,8 @@ void csj_parser_destroy(csj_parser *parser);
 // Parses a document. Returns 0, or an error for csj_error_message.
 int csj_parse(csj_parser *parser, const uint8_t *bytes, size_t count, csj_value *root);
 const char *csj_error_message(int error);
+// Whether a number is malformed, or larger than a parser reads.
+bool csj_is_number_error(int error);
 
 csj_kind csj_value_kind(csj_value value);
 bool csj_value_bool(csj_value value);

@@ -11,6 +11,8 @@ public struct CorpusActivity: Equatable, Sendable {
   public var mergedTokens = 0
   /// Sequences that left because of a bound.
   public var sequencesRemoved = 0
+  /// Outputs of sessions that were longer than all that the corpus keeps, and so were not recorded.
+  public var outputsBeyondRetention = 0
   /// Steps in which tokens joined a session's output, and those tokens.
   public var steps = 0
   public var outputTokens = 0

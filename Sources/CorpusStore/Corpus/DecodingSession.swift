@@ -22,6 +22,8 @@ public final class DecodingSession: @unchecked Sendable {
   // closes it, who has that one alone.
   public let corpus: Corpus
   public let share: SharePolicy
+  /// No token at or above it is drafted: the lesser of the corpus's vocabulary and the session's own.
+  private let vocabulary: Int32
   public let promptTokens: Int
   /// Tokens of the prompt that were indexed already, by the session that this one continues.
   public let reusedTokens: Int
@@ -56,11 +58,12 @@ public final class DecodingSession: @unchecked Sendable {
 
   /// Indexes the prompt. Takes no lock of the corpus.
   init(
-    _ corpus: Corpus, prompt: consuming [Int32], share: SharePolicy,
+    _ corpus: Corpus, prompt: consuming [Int32], share: SharePolicy, vocabulary: Int32,
     continuing parent: DecodingSession?
   ) {
     self.corpus = corpus
     self.share = share
+    self.vocabulary = min(vocabulary, corpus.settings.tokenBound)
     promptTokens = prompt.count
     let inherited = parent?.handOver(to: prompt.span)
     let history =
@@ -112,12 +115,22 @@ public final class DecodingSession: @unchecked Sendable {
   ///     score.
   /// - Returns: What became of the draft before this one; nil where that was empty, or no token
   ///   joined the output.
-  /// - Throws: `closed` after `close`, `corrupt` where the corpus is damaged.
+  /// - Throws: `closed` after `close`, `corrupt` where the corpus is damaged, `beyondVocabulary` for
+  ///   tokens that the corpus's vocabulary does not have, of which none joins the output then.
   @discardableResult
   public func step(
     accepting accepted: Span<Int32>, _ options: DraftOptions, using scratch: inout DraftScratch,
     into draft: inout Draft
   ) throws(StoreError) -> DraftOutcome? {
+    let bound = corpus.settings.tokenBound
+    if bound < .max {
+      for position in accepted.indices where accepted[position] >= bound {
+        throw .beyondVocabulary(
+          token: accepted[position], vocabulary: Int(bound), sequence: nil, position: position)
+      }
+    }
+    var options = options
+    options.vocabulary = min(options.vocabulary, vocabulary)
     let result: Result<DraftOutcome?, StoreError> = lock.withLock {
       guard state == .open, let local else {
         return .failure(.closed(corpus: corpus.name))
@@ -239,11 +252,13 @@ public final class DecodingSession: @unchecked Sendable {
       corpus.write(RecordJob(self, output, completion))
       return
     }
+    let reason: RecordReceipt.UnrecordedReason =
+      !record ? .notWanted : share == .never ? .notShared : output.isEmpty ? .empty : .readOnly
     // Without the lock: whoever asks for a step meanwhile is told that the session is closed.
     run { [self] in
       corpus.finish(self, nil, output: output)
       didClose(recorded: true)
-      completion(.success(RecordReceipt()))
+      completion(.success(RecordReceipt(unrecorded: reason)))
     }
   }
 
@@ -312,6 +327,21 @@ public struct RecordReceipt: Equatable, Sendable {
   public var recordedTokens = 0
   /// Order number of the recorded sequence; nil if nothing was recorded.
   public var order: UInt64?
+  /// Why nothing was recorded; nil if something was.
+  public var unrecorded: UnrecordedReason?
 
-  public init() {}
+  public enum UnrecordedReason: Sendable {
+    /// The caller closed the session without recording it.
+    case notWanted
+    /// The session only reads.
+    case notShared
+    /// The session has no output.
+    case empty
+    /// The corpus is served from a snapshot.
+    case readOnly
+    /// The output is longer than all that the corpus keeps.
+    case retention
+  }
+
+  public init(unrecorded: UnrecordedReason? = nil) { self.unrecorded = unrecorded }
 }

@@ -3,7 +3,7 @@ import LMDB
 /// One corpus's LMDB environment: what its tables are called, what their keys and values look like,
 /// and how LMDB's errors read to a caller. The format is drawn in docs/storage.md.
 final class CorpusFile: Sendable {
-  static let formatVersion: UInt32 = 2
+  static let formatVersion: UInt32 = 3
 
   /// A key of 8 + 4 bytes.
   static func chunkKey(segment: UInt64, chunk: Int) -> Key { Key(segment, UInt32(chunk)) }
@@ -276,12 +276,13 @@ extension CorpusFile.State {
 extension CorpusSettings {
   private static let seed = checksumSeed("settings")
 
-  /// u32 depth; u32 milliseconds of the durability's window, 0 for "commit"; u64 each, 0 for no
+  /// u32 depth; u32 vocabulary, 0 for none; u32 milliseconds of the durability's window, 0 for "commit"; u64 each, 0 for no
   /// bound: tokens, sequences and seconds that are kept; u32 bytes of the tokenizer's name (all ones
   /// for none), name; XXH3.
   func encoded() -> [UInt8] {
     var bytes: [UInt8] = []
     bytes.append(UInt32(depth))
+    bytes.append(UInt32(vocabulary ?? 0))
     switch durability {
     case .commit: bytes.append(UInt32(0))
     case .interval(let millis): bytes.append(UInt32(millis))
@@ -297,11 +298,12 @@ extension CorpusSettings {
 
   init?(encoded bytes: RawSpan) {
     guard var reader = RecordReader(checked: bytes, seed: Self.seed),
-      let depth = reader.read(UInt32.self), let millis = reader.read(UInt32.self),
+      let depth = reader.read(UInt32.self), let vocabulary = reader.read(UInt32.self),
+      let millis = reader.read(UInt32.self),
       let tokens = reader.read(UInt64.self), let sequences = reader.read(UInt64.self),
       let ageSeconds = reader.read(UInt64.self), let nameBytes = reader.read(UInt32.self)
     else { return nil }
-    self.init(depth: Int(depth))
+    self.init(depth: Int(depth), vocabulary: vocabulary == 0 ? nil : Int(vocabulary))
     if nameBytes != UInt32.max {
       guard let name = reader.readString(bytes: Int(nameBytes)) else { return nil }
       tokenizer = name
@@ -332,6 +334,10 @@ extension CorpusSettings {
         return "\(name) is \(bound), expected \(range.lowerBound) to \(range.upperBound)"
       }
     }
+    if let vocabulary, !Self.vocabularyRange.contains(vocabulary) {
+      return "vocabulary is \(vocabulary), expected \(Self.vocabularyRange.lowerBound) to "
+        + "\(Self.vocabularyRange.upperBound)"
+    }
     if case .interval(let millis) = durability, !Durability.millisRange.contains(millis) {
       return "the durability's window is \(millis) ms, expected "
         + "\(Durability.millisRange.lowerBound) to \(Durability.millisRange.upperBound)"
@@ -342,6 +348,9 @@ extension CorpusSettings {
   /// What differs, in words, from other settings that are asked for.
   func differences(from other: CorpusSettings) -> [String] {
     var differences = historyDifferences(from: other)
+    if vocabulary != other.vocabulary && tokenBound >= other.tokenBound {
+      differences.append(vocabularyDifference(other))
+    }
     if retention != other.retention {
       differences.append("retention is \(retention), asked for \(other.retention)")
     }
@@ -351,16 +360,31 @@ extension CorpusSettings {
     return differences
   }
 
-  /// The same, of what makes histories fit each other: counts of different depths and tokens of
-  /// different tokenizers must not meet.
+  /// The same, of what keeps the history of a corpus with the other settings from becoming that of one
+  /// with these: counts of different depths and tokens of different tokenizers must not meet, and the
+  /// other's token ids must all be below this one's vocabulary.
   func historyDifferences(from other: CorpusSettings) -> [String] {
+    var differences = tokenDifferences(from: other)
+    if depth != other.depth {
+      differences.insert("depth is \(depth), asked for \(other.depth)", at: 0)
+    }
+    return differences
+  }
+
+  /// The same, but for the depth, which sequences that are counted anew may change.
+  func tokenDifferences(from other: CorpusSettings) -> [String] {
     var differences: [String] = []
-    if depth != other.depth { differences.append("depth is \(depth), asked for \(other.depth)") }
     if tokenizer != other.tokenizer {
       differences.append(
         "tokenizer is \(tokenizer ?? "not set"), asked for \(other.tokenizer ?? "none")")
     }
+    if tokenBound < other.tokenBound { differences.append(vocabularyDifference(other)) }
     return differences
+  }
+
+  private func vocabularyDifference(_ other: CorpusSettings) -> String {
+    "vocabulary is \(vocabulary.map(String.init) ?? "not set"), asked for "
+      + "\(other.vocabulary.map(String.init) ?? "none")"
   }
 }
 

@@ -44,7 +44,7 @@ struct SnapshotManifest: Equatable {
   var settings: CorpusSettings
 
   static let byteCount = 4096
-  static let version: UInt32 = 1
+  static let version: UInt32 = 2
   /// "RPRSNAP\n", read as a little-endian integer.
   static let magic: UInt64 = 0x0A_50_41_4E_53_52_50_52
 

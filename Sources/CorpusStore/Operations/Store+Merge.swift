@@ -29,12 +29,8 @@ extension Store {
     guard let into = try corpus(named: target) else { throw .corpusNotFound(target) }
     if into.isReadOnly { throw .readOnly(corpus: target) }
     if from === into { throw .settings("a corpus cannot be merged into itself") }
-    if from.settings.tokenizer != into.settings.tokenizer {
-      throw .settingsDiffer(
-        differences: into.settings.historyDifferences(from: from.settings).filter {
-          $0.hasPrefix("tokenizer")
-        })
-    }
+    let differences = into.settings.tokenDifferences(from: from.settings)
+    if !differences.isEmpty { throw .settingsDiffer(differences: differences) }
     // In one order, whoever merges what into what.
     let (first, second) = source < target ? (from, into) : (into, from)
     return try first.turns.copies.take { () throws(StoreError) in

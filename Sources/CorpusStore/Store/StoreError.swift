@@ -41,6 +41,9 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
   case readOnly(corpus: String)
   /// A call with more than a corpus keeps at all.
   case exceedsRetention(bound: String, max: Int, got: Int)
+  /// A token id that the corpus's vocabulary does not have. `sequence` is the place of its sequence in
+  /// the call; nil for tokens that a session accepted.
+  case beyondVocabulary(token: Int32, vocabulary: Int, sequence: Int?, position: Int)
   /// Tokens of different tokenizers, or counts of different depths, must not meet.
   case settingsDiffer(differences: [String])
   /// Long work was given up, because the store closes or somebody else's comes first.
@@ -100,6 +103,9 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
     case .exceedsRetention(let bound, let max, let got):
       "the call holds \(got) \(bound), and the corpus keeps at most \(max); send less at a time, or "
         + "keep more"
+    case .beyondVocabulary(let token, let vocabulary, let sequence, let position):
+      "token \(position)\(sequence.map { " of sequence \($0)" } ?? "") is \(token), and the corpus's "
+        + "vocabulary has ids below \(vocabulary) only; send token ids of the corpus's model"
     case .settingsDiffer(let differences):
       "what is there does not fit what is given (\(differences.joined(separator: ", "))); use another "
         + "corpus"

@@ -49,20 +49,28 @@ public struct CorpusSettings: Equatable, Sendable {
   public var tokenizer: String?
   public var retention: Retention
   public var durability: Durability
+  /// Token ids are below it: sequences and outputs with others are refused, and drafts have none.
+  /// nil has no bound.
+  public var vocabulary: Int?
 
   public init(
     depth: Int = 64, tokenizer: String? = nil, retention: Retention = Retention(),
-    durability: Durability = .commit
+    durability: Durability = .commit, vocabulary: Int? = nil
   ) {
     self.depth = depth
     self.tokenizer = tokenizer
     self.retention = retention
     self.durability = durability
+    self.vocabulary = vocabulary
   }
 
   /// Bytes of UTF-8 that a tokenizer's name may have.
   public static let tokenizerBytesMax = 256
   public static let depthRange = GrowingIndex.depthRange
+  public static let vocabularyRange = 1...Int(Int32.max)
+
+  /// The bound of token ids, the largest where there is none.
+  var tokenBound: Int32 { vocabulary.map { Int32(clamping: $0) } ?? .max }
 }
 
 /// How much history a corpus keeps. What is nil has no bound.

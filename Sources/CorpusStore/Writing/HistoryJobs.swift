@@ -59,6 +59,12 @@ final class InsertJob: WriteJob, @unchecked Sendable {
     var new: [(position: Int, digest: UInt64)] = []
     var digests: [String: UInt64] = [:]
     for (position, sequence) in sequences.enumerated() {
+      if let bad = sequence.tokens.firstIndex(where: { $0 >= planning.tokenBound }) {
+        throw .refused(
+          .beyondVocabulary(
+            token: sequence.tokens[bad], vocabulary: Int(planning.tokenBound), sequence: position,
+            position: bad))
+      }
       let digest = digest(sequence.tokens)
       if let id = sequence.id {
         var known = digests[id]
@@ -133,9 +139,10 @@ final class RecordJob: WriteJob, @unchecked Sendable {
   func didAccept(_ corpus: Corpus) {
     corpus.finish(session, planned, output: output)
     session.didClose(recorded: true)
-    var receipt = RecordReceipt()
+    var receipt = RecordReceipt(unrecorded: planned == nil ? .retention : nil)
     receipt.recordedTokens = planned?.tokens.count ?? 0
     receipt.order = planned?.order
+    if planned == nil { corpus.activity.note { $0.outputsBeyondRetention += 1 } }
     completion(.success(receipt))
   }
 

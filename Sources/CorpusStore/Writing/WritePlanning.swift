@@ -7,6 +7,8 @@ struct WritePlanning: ~Copyable {
   private let retention: Retention
   /// The stamp of what is planned, seconds since 1970.
   let seconds: UInt64
+  /// Token ids are below it.
+  let tokenBound: Int32
   /// The history with what was planned so far.
   private(set) var size: HistorySize
   private(set) var nextOrder: UInt64
@@ -20,6 +22,7 @@ struct WritePlanning: ~Copyable {
     self.file = file
     reading = try file.beginReading()
     retention = file.settings.retention
+    tokenBound = file.settings.tokenBound
     self.size = size
     self.seconds = seconds
     self.nextOrder = nextOrder

@@ -9,8 +9,9 @@ extension Call {
     case holder
     /// Only holders of tokens for all corpora may: it tells of all of them.
     case everything
-    /// Sessions are the holder's own, found by their names.
-    case ownSession
+    /// Any holder who may draft may: sessions are the holder's own, found by their names, and so is
+    /// what is counted of its steps.
+    case drafting
     case corpus(String, Rights)
     /// The corpus may have to be made. Whether it is there is not told to those that it is not for.
     case making(corpus: String, Rights)
@@ -24,7 +25,7 @@ extension Call {
     case .serverInfo, .healthLive, .healthReady, .serverAuthenticate: .anybody
     case .corpusList, .snapshotList: .holder
     case .serverMetrics: .everything
-    case .sessionStep, .sessionClose: .ownSession
+    case .sessionStep, .sessionClose, .clientReport: .drafting
     case .corpusStats(let corpus): .corpus(corpus, .draft)
     case .speculate(let call): .corpus(call.corpus, .draft)
     case .sessionOpen(let call):
@@ -63,7 +64,7 @@ extension Grant {
     case .anybody, .holder: break
     case .everything:
       if !coversAll { throw .unauthorized(needs: "a token for all corpora", "this") }
-    case .ownSession: try check(.draft, "this")
+    case .drafting: try check(.draft, "this")
     case .corpus(let name, let needed): try check(name, needed)
     case .making(let name, let needed):
       if !covers(corpus: name) {

@@ -38,8 +38,12 @@ package struct DraftRun {
       do throws(WireError) {
         try caller.refuseBeyondLimit(answerBytes: bytes)
         switch work {
-        case .contexts(let call, let corpus): try Self.draft(call, position, of: corpus, &caller)
-        case .steps(let call, let principal): try Self.draft(call, position, of: principal, &caller)
+        case .contexts(let call, let corpus):
+          if let refusal = call.refusals[position] { throw refusal }
+          try Self.draft(call, position, of: corpus, &caller)
+        case .steps(let call, let principal):
+          if let refusal = call.refusals[position] { throw refusal }
+          try Self.draft(call, position, of: principal, &caller)
         }
         caller.tally.note(caller.draft)
         DraftList.write(caller.draft, to: &writer)
@@ -67,8 +71,12 @@ package struct DraftRun {
     }
   }
 
+  /// Takes one of a call's steps; its draft is the caller's then.
+  ///
+  /// - Parameter place: Where an accepted token stands, where the request is no `session.step`.
   static func draft(
-    _ call: SessionStep, _ position: Int, of principal: Principal, _ caller: inout Caller
+    _ call: SessionStep, _ position: Int, of principal: Principal, _ caller: inout Caller,
+    tokenAt place: ((Int) -> String)? = nil
   ) throws(WireError) {
     let step = call.steps[position]
     let session = try principal.sessions.use(
@@ -79,7 +87,9 @@ package struct DraftRun {
         using: &caller.scratch, into: &caller.draft)
       caller.tally.noteStep(outputTokens: step.accept.count, outcome)
     } catch {
-      throw WireError(error, session: step.session)
+      throw WireError(
+        error, session: step.session,
+        tokenAt: place ?? { "params.steps[\(position)].accept[\($0)]" })
     }
   }
 }

@@ -38,11 +38,10 @@ extension Responder {
     try resources.refuseMemory(options.limits)
     let reservation = try table.reserve(
       call.session, promptTokens: call.prompt.count, for: owner)
-    // Both have the wire's spelling.
-    let share = SharePolicy(rawValue: call.share.rawValue) ?? .live
+    let share = SharePolicy(call.share)
     let parent = call.parent.flatMap(table.parked)
     let session = corpus.openSession(
-      prompt: call.prompt, share: share,
+      prompt: call.prompt, share: share, vocabulary: Int32(clamping: call.vocabulary),
       continuing: parent?.corpus === corpus ? parent : nil)
     table.add(session, reservation, leaseSeconds: call.ttlSeconds ?? options.sessionSeconds)
     // The connection may have ended meanwhile, and did not see this one then.
@@ -64,8 +63,7 @@ extension Responder {
         switch result {
         case .success(let receipt):
           table.park(session, call.session)
-          completion(
-            .success(SessionClosed(recordedTokens: receipt.recordedTokens, order: receipt.order)))
+          completion(.success(SessionClosed(receipt)))
         case .failure(let error):
           completion(.failure(WireError(error, session: call.session)))
         }

@@ -90,6 +90,8 @@ package final class Responder: Sendable {
       return try open(call, principal.sessions, for: caller.owner, &writer, completion)
     case .serverInfo, .healthLive, .healthReady, .serverAuthenticate:
       try respondToAnybody(call, &caller, writer: &writer)
+    case .clientReport(let report):
+      ClientReported(client: metrics.take(report, of: grant.name)).write(to: &writer)
     case .corpusList:
       let corpora = store.corpora().filter { grant.covers(corpus: $0.name) }
       CorpusList(corpora: corpora.map(CorpusStatistics.init)).write(to: &writer)
@@ -217,6 +219,7 @@ package final class Responder: Sendable {
       version: repriseVersion,
       limits: Dictionary(
         uniqueKeysWithValues: Limit.all.map { ($0.name, options.limits[keyPath: $0.keyPath]) }),
+      eventLoopLineBytes: ConnectionHandler.lineBytesAtOnce,
       uptimeSeconds: Double((NIODeadline.now() - started).nanoseconds / 1_000_000) / 1000)
   }
 

@@ -43,16 +43,22 @@ extension WireError {
       self.init(
         .limitExceeded, message,
         ["limit": .text("retention_\(bound)"), "max": .number(max), "got": .number(got)])
+    case .beyondVocabulary(_, _, let sequence, let position):
+      let place = sequence.map { "params.sequences[\($0)].tokens" } ?? "params.accept"
+      self.init(.invalidParams, message, ["member": .text("\(place)[\(position)]")])
     case .notAStore, .formatVersion, .inUse, .inaccessible, .failed, .cancelled:
       self.init(.internalError, message)
     }
   }
 
-  init(_ error: StoreError, session: String) {
-    if case .closed = error {
-      self = .sessionNotFound(session)
-    } else {
-      self.init(error)
+  /// - Parameter place: Where a token stands that the session was to accept.
+  init(_ error: StoreError, session: String, tokenAt place: (Int) -> String = { "accept[\($0)]" }) {
+    switch error {
+    case .closed: self = .sessionNotFound(session)
+    case .beyondVocabulary(_, _, _, let position):
+      self.init(
+        .invalidParams, "\(place(position)): \(error)", ["member": .text(place(position))])
+    default: self.init(error)
     }
   }
 }

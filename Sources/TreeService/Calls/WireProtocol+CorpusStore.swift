@@ -11,7 +11,7 @@ extension CorpusSettings {
       retention: Retention(
         tokens: call.retention.tokens, sequences: call.retention.sequences,
         ageSeconds: call.retention.ageSeconds),
-      durability: Durability(call.durability))
+      durability: Durability(call.durability), vocabulary: call.vocabulary)
   }
 }
 
@@ -40,6 +40,16 @@ extension CorpusRetention {
   }
 }
 
+extension SharePolicy {
+  package init(_ share: SessionOpen.Share) {
+    switch share {
+    case .live: self = .live
+    case .close: self = .close
+    case .never: self = .never
+    }
+  }
+}
+
 extension SnapshotSource {
   package init(_ reference: SnapshotReference) {
     switch reference {
@@ -55,7 +65,7 @@ extension CorpusDescription {
     self.init(
       corpus: corpus.name, tokenizer: settings.tokenizer, depth: settings.depth,
       retention: CorpusRetention(settings.retention),
-      durability: CorpusDurability(settings.durability))
+      durability: CorpusDurability(settings.durability), vocabulary: settings.vocabulary)
   }
 }
 
@@ -70,7 +80,7 @@ extension CorpusStatistics {
       bytesPerToken: stats.bytesPerToken, segments: stats.segments, sessions: stats.sessions,
       oldest: stats.oldestOrder, newest: stats.newestOrder,
       retention: CorpusRetention(settings.retention),
-      durability: CorpusDurability(settings.durability),
+      durability: CorpusDurability(settings.durability), vocabulary: settings.vocabulary,
       unsavedSequences: stats.sequencesUnsaved, damage: stats.damage)
   }
 }
@@ -96,6 +106,22 @@ extension Inserted {
     self.init(
       inserted: receipt.inserted, duplicates: receipt.duplicates, tokens: receipt.tokens,
       lastOrder: receipt.lastOrder)
+  }
+}
+
+extension SessionClosed {
+  package init(_ receipt: RecordReceipt) {
+    let reason: UnrecordedReason? =
+      switch receipt.unrecorded {
+      case nil: nil
+      case .notWanted: .record
+      case .notShared: .share
+      case .empty: .empty
+      case .readOnly: .readOnly
+      case .retention: .retention
+      }
+    self.init(
+      recordedTokens: receipt.recordedTokens, order: receipt.order, unrecordedReason: reason)
   }
 }
 

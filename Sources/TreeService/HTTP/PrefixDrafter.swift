@@ -98,8 +98,9 @@ final class PrefixDrafter {
       step.append(
         session: session.name, accept: Array(request.prefix[session.tokens.count...]),
         options: options)
-      try DraftRun.draft(step, 0, of: principal, &caller)
-      known[key]?.tokens = request.prefix
+      let known = session.tokens.count
+      try DraftRun.draft(step, 0, of: principal, &caller, tokenAt: { "body.prefix[\(known + $0)]" })
+      self.known[key]?.tokens = request.prefix
     } else {
       let call = Speculate(corpus: request.corpus, context: request.prefix, options: options)
       try DraftRun.draft(call, 0, of: try responder.corpus(request.corpus), &caller)
@@ -126,7 +127,7 @@ final class PrefixDrafter {
     }
     let open = SessionOpen(
       corpus: request.corpus, prompt: request.prefix, share: request.share,
-      ttlSeconds: Self.leaseSeconds)
+      ttlSeconds: Self.leaseSeconds, vocabulary: Int(request.options.vocabulary))
     let name = try responder.open(open, principal.sessions, for: caller.owner).session
     let session = Known(name: name, table: principal.sessions, tokens: request.prefix)
     known[key] = session

@@ -11,6 +11,7 @@ final class Metrics: Sendable {
   private let opened = Atomic(0)
   private let closed = Atomic(0)
   private let told = Atomic(0)
+  private let reports = NIOLockedValueBox(ClientReports())
   private let cut = NIOLockedValueBox<[Cut: Int]>([:])
 
   /// Why a connection was ended by the service.
@@ -27,6 +28,16 @@ final class Metrics: Sendable {
   func take(_ tally: inout Tally) {
     if tally.isEmpty { return }
     total.withLockedValue { $0.take(&tally) }
+  }
+
+  /// Adds what a client has told, and returns the name that it is counted under.
+  func take(_ report: ClientReport, of holder: String) -> String {
+    reports.withLockedValue { $0.take(report, of: holder) }
+  }
+
+  /// What clients have told, by their names.
+  var clients: [(name: String, counts: ClientReports.Counts)] {
+    reports.withLockedValue { $0.counts }.map { ($0.key, $0.value) }.sorted { $0.name < $1.name }
   }
 
   var tally: Tally { total.withLockedValue { $0 } }

@@ -14,6 +14,7 @@ extension Responder {
       Double(metrics.noteTold()))
     let tally = metrics.tally
     drafts(tally, &text)
+    clients(&text)
     requests(tally, &text)
     resources(&text)
     corpora(&text)
@@ -68,6 +69,23 @@ extension Responder {
       "Tokens of the context that were found, of each draft that is not empty.")
     for (source, found) in histories {
       text.samples("reprise_draft_match_tokens", [("source", source)], found.matchLength)
+    }
+  }
+
+  private func clients(_ text: inout PrometheusText) {
+    let clients = metrics.clients
+    let steps = "reprise_client_steps_total"
+    text.begin(steps, .counter, "Steps for which clients wanted a draft, as they tell it.")
+    for client in clients {
+      text.sample(steps, [("client", client.name)], Double(client.counts.steps))
+    }
+    let missed = "reprise_client_drafts_missed_total"
+    text.begin(missed, .counter, "Steps that had no draft, as clients tell it, by why.")
+    for client in clients {
+      for (reason, count) in zip(ClientReport.Reason.allCases, client.counts.missed) {
+        text.sample(
+          missed, [("client", client.name), ("reason", reason.rawValue)], Double(count))
+      }
     }
   }
 
@@ -159,6 +177,12 @@ extension Responder {
     counters("reprise_corpus_merged_tokens_total", "Tokens in them.") { $0.mergedTokens }
     counters("reprise_corpus_sequences_removed_total", "Sequences that left because of a bound.") {
       $0.sequencesRemoved
+    }
+    counters(
+      "reprise_corpus_outputs_beyond_retention_total",
+      "Outputs of sessions that were not recorded, because they are longer than all that is kept."
+    ) {
+      $0.outputsBeyondRetention
     }
     counters("reprise_corpus_steps_total", "Steps in which tokens joined a session's output.") {
       $0.steps

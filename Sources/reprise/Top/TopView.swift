@@ -36,6 +36,7 @@ struct TopView {
     lines += Self.speculation(interval, width)
     blank()
     lines += Self.latencies(interval)
+    if let clients = Self.clients(interval) { lines.append(clients) }
     if let errors = Self.errors(interval) { lines.append(errors) }
     blank()
     lines += Self.corpora(interval, width, rows: height - lines.count - 1)
@@ -127,6 +128,28 @@ struct TopView {
       ]
     }
     return Table(columns: ["", "calls/s", "p50", "p99"], rows: rows, leading: 16).lines(80)
+  }
+
+  /// What clients tell of their steps: how many had no draft, and the first reason beside nothing to say.
+  private static func clients(_ interval: TopInterval) -> Line? {
+    let (steps, missed) = ("reprise_client_steps_total", "reprise_client_drafts_missed_total")
+    let parts = interval.after.reading.values(of: "client", in: steps)
+      .map { (name: $0, steps: interval.growth(steps, ["client": $0])) }
+      .filter { $0.steps > 0 }.sorted { ($0.steps, $1.name) > ($1.steps, $0.name) }
+      .map { client in
+        let reasons = interval.after.reading.values(of: "reason", in: missed).map { reason in
+          let labels = ["client": client.name, "reason": reason]
+          return (reason: reason, count: interval.growth(missed, labels))
+        }
+        let none = reasons.reduce(0) { $0 + $1.count }
+        let failed = reasons.filter { $0.reason != "empty" && $0.count > 0 }
+          .max { $0.count < $1.count }
+        let first = failed.map { ", \(printable($0.reason)) \(percent($0.count / client.steps))" }
+        return "\(printable(client.name)) \(short(client.steps / interval.seconds)) steps/s, "
+          + "without draft \(percent(none / client.steps))\(first ?? "")"
+      }
+    if parts.isEmpty { return nil }
+    return Line(text: padded("clients tell", 16) + parts.joined(separator: "   "))
   }
 
   private static func errors(_ interval: TopInterval) -> Line? {

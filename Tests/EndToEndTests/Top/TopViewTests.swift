@@ -100,6 +100,29 @@ import Testing
       ])
   }
 
+  @Test func whatClientsTellIsOneLine() throws {
+    func snapshot(_ factor: Int) throws -> TopSnapshot {
+      let text =
+        Self.metrics(factor, start: 1000, corpora: 1)
+          + """
+          reprise_client_steps_total{client="sglang"} \(100 * factor)
+          reprise_client_steps_total{client="vllm"} \(1000 * factor)
+          reprise_client_steps_total{client="idle"} 7
+          reprise_client_drafts_missed_total{client="vllm",reason="late"} \(50 * factor)
+          reprise_client_drafts_missed_total{client="vllm",reason="empty"} \(100 * factor)
+          reprise_client_drafts_missed_total{client="vllm",reason="down"} 9
+
+          """
+      return TopSnapshot(
+        version: "1", uptimeSeconds: Double(factor), reading: try MetricsReading(text))
+    }
+    let lines = try Self.lines(before: snapshot(1), after: snapshot(3))
+    #expect(
+      lines.contains(
+        "clients tell    vllm 1000 steps/s, without draft 15.0 %, late 5.0 %   "
+          + "sglang 100 steps/s, without draft 0.0 %"), "\(lines)")
+  }
+
   @Test func oneLookGivesRatesSinceTheStart() throws {
     let lines = try Self.lines(before: nil, after: Self.snapshot(3, uptime: 3))
     #expect(lines[0] == "reprise 0.1.0  /run/s  up 3 s  since its start")

@@ -59,6 +59,7 @@ struct ProtocolPage {
         if choice == "draft options" {
           for option in [
             "max_tokens", "max_factor", "max_offset", "min_probability", "tree", "policy",
+            "vocabulary",
           ] { params[option] = false }
         } else {
           let name = choice.hasSuffix("?") ? String(choice.dropLast()) : choice

@@ -82,7 +82,8 @@ import WireProtocol
     }
   }
 
-  /// What a client chooses freely is in no label: only names of corpora are, which have a bound.
+  /// Of what a client chooses freely only names of corpora and of clients are in labels, which have
+  /// a bound.
   @Test func labelsHaveABound() async throws {
     try await withService { fixture in
       let client = fixture.client
@@ -93,6 +94,9 @@ import WireProtocol
           requestLine("corpus.stats", ["corpus": .string("nowhere-\(number)")]))
         _ = try await client.openSession(corpus: "c", prompt: [], name: "session-\(number)")
         try await client.insert([sequence([1], id: "id-\(number)")], into: "c")
+        for engine in [number, number + 50] {
+          try await client.report(ClientReport(engine: "engine-\(engine)", steps: 1))
+        }
       }
       connection.close()
       let text = try await client.metrics()
@@ -104,9 +108,11 @@ import WireProtocol
         values[String(match.1), default: []].insert(match.2)
       }
       let bounds = [
-        "version": 1, "corpus": 1, "position": Tally.positions, "source": 3,
+        "version": 1, "corpus": 1, "client": ClientReports.namesMax + 1,
+        "position": Tally.positions, "source": 3,
         "method": Method.allCases.count, "kind": WireError.Kind.allCases.count,
-        "reason": Metrics.Cut.allCases.count, "name": Limit.all.count,
+        "reason": Metrics.Cut.allCases.count + ClientReport.Reason.allCases.count,
+        "name": Limit.all.count,
         "le": Histogram.seconds.bounds.count + Histogram.tokens.bounds.count + 1,
       ]
       for (label, values) in values {
@@ -165,6 +171,8 @@ import WireProtocol
     try await withService { fixture in
       // Durations are told of methods that were asked for.
       _ = try await fixture.client.speculate([1], corpus: "c")
+      // Clients are told of when they have told.
+      try await fixture.client.report(ClientReport(steps: 1))
       var told: Set<String> = []
       for name in Self.samples(try await fixture.client.metrics()).keys {
         told.insert(String(name.prefix { $0 != "{" }))

@@ -53,6 +53,29 @@ import WireProtocol
       + "}"
   }
 
+  /// Models of two vocabularies wrote into one history: an id that a model does not have would end its
+  /// process.
+  @Test func noDraftedIDIsBeyondTheVocabulary() async throws {
+    try await withDrafter { fixture, post in
+      _ = try await fixture.client.insert([sequence([1, 2, 128_255, 128_256, 151_935])], into: "c")
+      let bound = ",\"max_factor\":4,\"vocabulary\":128256"
+      for id in [nil, 7] {
+        #expect(post(Self.request([1, 2], id: id, bound))?.body == "{\"draft_tokens\":[128255]}\n")
+      }
+      #expect(
+        post(Self.request([1, 2], ",\"max_factor\":4"))?.body
+          == "{\"draft_tokens\":[128255,128256,151935]}\n")
+      #expect(post(Self.request([1, 2], ",\"vocabulary\":0"))?.status == 400)
+      // A corpus's own bound: the place of what is beyond it is that in the body.
+      _ = try await fixture.client.createCorpus("d", vocabulary: 10)
+      let other = Self.request([1, 2], id: 8).replacing("\"c\"", with: "\"d\"")
+      #expect(post(other)?.status == 200)
+      let beyond = try #require(
+        post(Self.request([1, 2, 3, 10], id: 8).replacing("\"c\"", with: "\"d\"")))
+      #expect(beyond.status == 400 && beyond.body.contains("\"member\":\"body.prefix[3]\""))
+    }
+  }
+
   @Test func aRequestWithoutIDDraftsFromTheSharedHistory() async throws {
     try await withDrafter { fixture, post in
       _ = try await fixture.client.insert([sequence([1, 2, 3, 4, 5, 6])], into: "c")

@@ -31,7 +31,13 @@ def test_server_and_health(client: Client) -> None:
     assert info.uptime_s >= 0
     assert client.is_live().ok
     assert client.is_ready().ok
-    assert "reprise_" in client.metrics()
+    assert client.report(engine="vllm", steps=9, missed={"late": 2}) == "vllm"
+    with pytest.raises(ValueError, match="no reasons"):
+        client.report(missed={"lost": 1})
+    told = client.metrics()
+    assert 'reprise_client_steps_total{client="vllm"} 9' in told
+    assert 'reprise_client_drafts_missed_total{client="vllm",reason="late"} 2' in told
+    assert info.event_loop_line_bytes > 1000
 
 
 def test_corpora(client: Client) -> None:
@@ -60,6 +66,22 @@ def test_corpora(client: Client) -> None:
     assert client.drop_corpus("a")
     with pytest.raises(reprise.CorpusNotFound):
         client.corpus_stats("a")
+
+
+def test_vocabulary(client: Client) -> None:
+    assert client.create_corpus("a", vocabulary=100).vocabulary == 100
+    assert client.corpus_stats("a").vocabulary == 100
+    with pytest.raises(reprise.InvalidParams) as caught:
+        client.insert("a", [[1], [2, 100]])
+    assert caught.value.data["member"] == "params.sequences[1].tokens[1]"
+    client.insert("a", [[1, 2, 3, 50, 4]])
+    options = reprise.DraftOptions(vocabulary=50)
+    drafts = client.speculate("a", [[1, 2]]), client.speculate("a", [[1, 2]], options)
+    assert [draft[0].tokens for draft in drafts] == [[3, 50], [3]]
+    with client.open_session("a", [7], vocabulary=50) as session:
+        assert session.step([1, 2]).tokens == [3]
+    with pytest.raises(ValueError, match="vocabulary is 0"):
+        reprise.DraftOptions(vocabulary=0)
 
 
 def test_sequences(client: Client) -> None:

@@ -116,6 +116,16 @@ class AsyncClient:
     async def metrics(self, *, timeout: float | None = None) -> str:
         return await self._run(calls.metrics(), timeout)
 
+    async def report(
+        self,
+        *,
+        engine: str | None = None,
+        steps: int = 0,
+        missed: Mapping[str, int] | None = None,
+        timeout: float | None = None,
+    ) -> str:
+        return await self._run(calls.report(engine, steps, missed or {}), timeout)
+
     async def is_live(self, *, timeout: float | None = None) -> Health:
         return await self._run(calls.is_live(), timeout)
 
@@ -130,9 +140,10 @@ class AsyncClient:
         depth: int = 64,
         retention: Retention | None = None,
         durability_ms: int | None = None,
+        vocabulary: int | None = None,
         timeout: float | None = None,
     ) -> Corpus:
-        call = calls.create_corpus(corpus, tokenizer, depth, retention, durability_ms)
+        call = calls.create_corpus(corpus, tokenizer, depth, retention, durability_ms, vocabulary)
         return await self._run(call, timeout)
 
     async def corpora(self, *, timeout: float | None = None) -> list[CorpusStats]:
@@ -201,10 +212,11 @@ class AsyncClient:
         depth: int = 64,
         retention: Retention | None = None,
         durability_ms: int | None = None,
+        vocabulary: int | None = None,
     ) -> None:
         """Has a corpus made before sessions over it are opened, as soon as the service is there;
         does not wait, and does not fail. One that stands with other settings is used as it is."""
-        call = calls.create_corpus(corpus, tokenizer, depth, retention, durability_ms)
+        call = calls.create_corpus(corpus, tokenizer, depth, retention, durability_ms, vocabulary)
         self._decoding.ensure_corpus(call.params)
 
     @property
@@ -238,6 +250,7 @@ class AsyncClient:
         parent: AsyncSession | str | None = None,
         share: Share = "live",
         ttl_s: int | None = None,
+        vocabulary: int | None = None,
         sequence_id: str | None = None,
         deadline: float | None = None,
     ) -> AsyncSession:
@@ -249,6 +262,7 @@ class AsyncClient:
             parent=parent.name if isinstance(parent, AsyncSession) else parent,
             share=share,
             ttl_s=ttl_s,
+            vocabulary=vocabulary,
             sequence_id=sequence_id,
         )
         return AsyncSession(self, record)

@@ -94,6 +94,17 @@ def metrics() -> Call[str]:
     return Call("server.metrics", {}, _text)
 
 
+#: Why a step had no draft, as `client.report` has it.
+MISSED = ("late", "down", "refused", "empty", "unrecorded")
+
+
+def report(engine: str | None, steps: int, missed: Mapping[str, int]) -> Call[str]:
+    if unknown := set(missed) - set(MISSED):
+        raise ValueError(f"{sorted(unknown)} are no reasons, expected some of {MISSED}")
+    params = _given(engine=engine, steps=steps, **missed)
+    return Call("client.report", params, lambda result: str(result.get("client")))
+
+
 def is_live() -> Call[Health]:
     return Call("health.live", {}, Health.from_wire)
 
@@ -108,6 +119,7 @@ def create_corpus(
     depth: int,
     retention: Retention | None,
     durability_ms: int | None,
+    vocabulary: int | None = None,
 ) -> Call[Corpus]:
     params = _given(
         corpus=corpus,
@@ -116,6 +128,7 @@ def create_corpus(
         retention=None if retention is None else retention.to_wire(),
         durability=None if durability_ms is None else "interval",
         durability_ms=durability_ms,
+        vocabulary=vocabulary,
     )
     return Call("corpus.create", params, Corpus.from_wire)
 

@@ -158,6 +158,28 @@ class Client:
         """What the service counts and measures, as Prometheus reads it."""
         return self._run(calls.metrics(), timeout)
 
+    def report(
+        self,
+        *,
+        engine: str | None = None,
+        steps: int = 0,
+        missed: Mapping[str, int] | None = None,
+        timeout: float | None = None,
+    ) -> str:
+        """Tells the service what became of this client's steps since its last report, for its
+        metrics.
+
+        Args:
+            engine: The client's kind, such as "vllm"; an access token's name comes first.
+            steps: Steps in which a draft was wanted.
+            missed: How many of them had none, by why: "late", "down", "refused", "empty",
+                "unrecorded".
+
+        Returns:
+            The name under which they are counted.
+        """
+        return self._run(calls.report(engine, steps, missed or {}), timeout)
+
     def is_live(self, *, timeout: float | None = None) -> Health:
         return self._run(calls.is_live(), timeout)
 
@@ -172,6 +194,7 @@ class Client:
         depth: int = 64,
         retention: Retention | None = None,
         durability_ms: int | None = None,
+        vocabulary: int | None = None,
         timeout: float | None = None,
     ) -> Corpus:
         """Makes a corpus, or finds the one that stands with the same settings.
@@ -182,11 +205,12 @@ class Client:
             retention: How much history is kept; all where it is not given.
             durability_ms: Milliseconds after which what was answered is on disk (durability
                 "interval"); None has it on disk before (durability "commit").
+            vocabulary: Token ids are below it, others are refused and never drafted.
 
         Raises:
             CorpusExists: It stands with other settings.
         """
-        call = calls.create_corpus(corpus, tokenizer, depth, retention, durability_ms)
+        call = calls.create_corpus(corpus, tokenizer, depth, retention, durability_ms, vocabulary)
         return self._run(call, timeout)
 
     def corpora(self, *, timeout: float | None = None) -> list[CorpusStats]:
@@ -259,10 +283,11 @@ class Client:
         depth: int = 64,
         retention: Retention | None = None,
         durability_ms: int | None = None,
+        vocabulary: int | None = None,
     ) -> None:
         """Has a corpus made before sessions over it are opened, as soon as the service is there;
         does not wait, and does not fail. One that stands with other settings is used as it is."""
-        call = calls.create_corpus(corpus, tokenizer, depth, retention, durability_ms)
+        call = calls.create_corpus(corpus, tokenizer, depth, retention, durability_ms, vocabulary)
         self._decoding.ensure_corpus(call.params)
 
     @property
@@ -299,6 +324,7 @@ class Client:
         parent: Session | str | None = None,
         share: Share = "live",
         ttl_s: int | None = None,
+        vocabulary: int | None = None,
         sequence_id: str | None = None,
         deadline: float | None = None,
     ) -> Session:
@@ -311,6 +337,7 @@ class Client:
             share: When its tokens join the shared history: "live", as they are accepted; "close",
                 when it closes; "never".
             ttl_s: Seconds without a call after which the service ends it.
+            vocabulary: Ids of the model's tokens are below it, and so are those of all drafts.
             sequence_id: Has the output recorded under this id when the session closes, exactly
                 once whatever happens, if `share` is "never" (see `reprise.decoding`).
 
@@ -326,6 +353,7 @@ class Client:
             parent=parent.name if isinstance(parent, Session) else parent,
             share=share,
             ttl_s=ttl_s,
+            vocabulary=vocabulary,
             sequence_id=sequence_id,
         )
         return Session(self, record)

@@ -329,6 +329,7 @@ class DecodingCore:
         parent: str | None = None,
         share: Share = "live",
         ttl_s: int | None = None,
+        vocabulary: int | None = None,
         sequence_id: str | None = None,
     ) -> SessionRecord:
         """Begins a session. `outgoing` opens it.
@@ -350,6 +351,7 @@ class DecodingCore:
             token_array(prompt),
             share=share,
             ttl_s=ttl_s,
+            vocabulary=vocabulary,
             parent=parent,
             sequence_id=sequence_id,
         )
@@ -792,6 +794,8 @@ class DecodingCore:
         }
         if record.ttl_s is not None:
             params["ttl_s"] = record.ttl_s
+        if record.vocabulary is not None:
+            params["vocabulary"] = record.vocabulary
         if record.parent is not None and record.generation == 0:
             params["parent"] = self._parents.get(record.parent, record.parent)
         record.state = State.OPENING

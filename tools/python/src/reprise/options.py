@@ -26,6 +26,8 @@ class DraftOptions:
     max_offset: float = 0.0
     min_probability: float = 0.1
     tree: bool = False
+    vocabulary: int = 2**31 - 1
+    """Drafted ids are below it: a token that is not leaves the draft, with all that follows it."""
     params: Mapping[str, Any] = dataclasses.field(init=False, repr=False, compare=False)
     """What differs from the defaults, as requests have it."""
 
@@ -38,6 +40,8 @@ class DraftOptions:
             raise ValueError(f"max_offset is {self.max_offset}, expected -1e6…1e6")
         if not 0 <= self.min_probability <= 1:
             raise ValueError(f"min_probability is {self.min_probability}, expected 0…1")
+        if not 1 <= self.vocabulary < 2**31:
+            raise ValueError(f"vocabulary is {self.vocabulary}, expected 1…{2**31 - 1}")
         params: dict[str, Any] = {}
         if self.max_tokens != 32:
             params["max_tokens"] = self.max_tokens
@@ -49,6 +53,8 @@ class DraftOptions:
             params["min_probability"] = self.min_probability
         if self.tree:
             params["tree"] = True
+        if self.vocabulary != 2**31 - 1:
+            params["vocabulary"] = self.vocabulary
         object.__setattr__(self, "params", params)
 
 

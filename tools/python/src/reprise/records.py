@@ -66,6 +66,7 @@ class SessionRecord:
         "stale",
         "state",
         "ttl_s",
+        "vocabulary",
         "wire_name",
     )
 
@@ -77,6 +78,7 @@ class SessionRecord:
         *,
         share: Share,
         ttl_s: int | None,
+        vocabulary: int | None = None,
         parent: str | None,
         sequence_id: str | None,
     ) -> None:
@@ -86,6 +88,7 @@ class SessionRecord:
         self.output: array[int] = array("i")
         self.share = share
         self.ttl_s = ttl_s
+        self.vocabulary = vocabulary
         self.parent = parent
         self.sequence_id = sequence_id
         self.state = State.UNOPENED

@@ -129,6 +129,8 @@ class ServerInfo:
     version: str
     protocol: int
     limits: Mapping[str, int]
+    event_loop_line_bytes: int
+    """Bytes of the longest line that an event loop of the service reads itself."""
     uptime_s: float
 
     @staticmethod
@@ -138,6 +140,7 @@ class ServerInfo:
             version=_member(result, "version", str),
             protocol=_member(result, "protocol", int),
             limits=_member(result, "limits", dict),
+            event_loop_line_bytes=_member(result, "event_loop_line_bytes", int),
             uptime_s=_member(result, "uptime_s", float),
         )
 
@@ -199,6 +202,8 @@ class Corpus:
     retention: Retention
     durability: str
     durability_ms: int | None
+    vocabulary: int | None
+    """Token ids of the corpus are below it; None has no bound."""
 
     @staticmethod
     def from_wire(result: Mapping[str, Any]) -> Corpus:
@@ -209,6 +214,7 @@ class Corpus:
             retention=Retention.from_wire(_member(result, "retention", dict)),
             durability=_member(result, "durability", str),
             durability_ms=_optional(result, "durability_ms", int),
+            vocabulary=_optional(result, "vocabulary", int),
         )
 
 
@@ -232,6 +238,8 @@ class CorpusStats:
     retention: Retention
     durability: str
     durability_ms: int | None
+    vocabulary: int | None
+    """Token ids of the corpus are below it; None has no bound."""
     unsaved_sequences: int
     damage: tuple[str, ...]
 
@@ -254,6 +262,7 @@ class CorpusStats:
             retention=Retention.from_wire(_member(result, "retention", dict)),
             durability=_member(result, "durability", str),
             durability_ms=_optional(result, "durability_ms", int),
+            vocabulary=_optional(result, "vocabulary", int),
             unsaved_sequences=_member(result, "unsaved_sequences", int),
             damage=_texts(result, "damage"),
         )
@@ -331,12 +340,16 @@ class SessionOpened:
 class SessionClosed:
     recorded_tokens: int
     order: int | None
+    unrecorded_reason: str | None = None
+    """Why nothing was recorded: "record" (it was not to be), "share" (the session was "never" to
+    share), "empty", "read_only", or "retention" (longer than all that the corpus keeps)."""
 
     @staticmethod
     def from_wire(result: Mapping[str, Any]) -> SessionClosed:
         return SessionClosed(
             recorded_tokens=_member(result, "recorded_tokens", int),
             order=_optional(result, "order", int),
+            unrecorded_reason=_optional(result, "unrecorded_reason", str),
         )
 
 

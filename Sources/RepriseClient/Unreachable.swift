@@ -1,0 +1,58 @@
+import Glibc
+import NIOCore
+import NIOPosix
+import WireProtocol
+
+extension RepriseClient.Address: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .unixSocket(let path): path
+    case .tcp(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+    }
+  }
+
+  /// What NIO connects to; nil for a path that is too long for the system.
+  var unixSocketAddress: SocketAddress? {
+    guard case .unixSocket(let path) = self else { return nil }
+    // NIO's own bound of paths is that of another system.
+    return sockaddr_un(path: path).map { SocketAddress($0) }
+  }
+
+  /// Why no connection came about, for a person: the address, what was wrong, what to do.
+  func reason(_ error: any Error) -> String {
+    switch error {
+    case let error as IOError: reason(errno: error.errnoCode)
+    case let error as NIOConnectionError:
+      if let failure = error.connectionErrors.first {
+        reason(failure.error)
+      } else {
+        "the host of \(self) is not known; check its name"
+      }
+    case is SocketAddressError: "the host of \(self) is not known; check its name"
+    case ChannelError.connectTimeout: "\(self) does not answer; check the address and the network"
+    default: "\(self): \(error)"
+    }
+  }
+
+  private func reason(errno: Int32) -> String {
+    let isSocket = if case .unixSocket = self { true } else { false }
+    return switch errno {
+    case ENOENT: "there is no socket \(self); start the service, or name the socket that it has"
+    case ECONNREFUSED:
+      "nothing listens on \(self); start the service, or name "
+        + (isSocket ? "the socket that it has" : "the address that it has")
+    case EACCES:
+      "this user may not connect to \(self); see the mode and the group of the socket, and the rights "
+        + "of its directories"
+    default:
+      // SAFETY: strerror returns a C string for every number.
+      "\(self): \(unsafe String(cString: strerror(errno))); check the address"
+    }
+  }
+
+  /// Why a path cannot be a socket's.
+  var pathTooLong: String {
+    "\(self) has \(description.utf8.count) bytes, and the path of a socket has at most "
+      + "\(sockaddr_un.pathBytesMax); name a shorter one"
+  }
+}

@@ -1,0 +1,37 @@
+import WireProtocol
+
+/// What clients have told of their steps, by the name of the client.
+///
+/// Names are bounded, because each is a series of the metrics: a client without an access token
+/// chooses its own.
+struct ClientReports {
+  struct Counts: Equatable {
+    var steps = 0
+    /// By the place of the reason in `ClientReport.Reason.allCases`.
+    var missed = [Int](repeating: 0, count: ClientReport.Reason.allCases.count)
+  }
+
+  private(set) var counts: [String: Counts] = [:]
+
+  /// Names that are counted apart.
+  static let namesMax = 64
+  /// The name of a client that has none.
+  static let anonymous = "anonymous"
+  /// The name under which the clients beyond `namesMax` are counted together.
+  static let other = "other"
+
+  /// Adds a report, and returns the name that it is counted under.
+  ///
+  /// - Parameter holder: The name that the access token was made for; empty without a token.
+  mutating func take(_ report: ClientReport, of holder: String) -> String {
+    let wanted = holder.isEmpty ? report.engine?.excerpt ?? Self.anonymous : holder
+    // The name for all others takes no place of its own.
+    let named = counts.count - (counts[Self.other] == nil ? 0 : 1)
+    let name = counts[wanted] != nil || named < Self.namesMax ? wanted : Self.other
+    counts[name, default: Counts()].steps += report.steps
+    for (place, reason) in ClientReport.Reason.allCases.enumerated() {
+      counts[name]?.missed[place] += report.missed[reason] ?? 0
+    }
+    return name
+  }
+}
