@@ -42,6 +42,10 @@ class PlayedService:
         self.answers: list[dict[str, Any]] = []
         self.refuse: dict[str, dict[str, Any]] = {}
         self.methods: list[str] = []
+        #: Further members of `server.info`.
+        self.info: dict[str, Any] = {}
+        self.vocabulary = 2**31
+        self.reports: list[dict[str, Any]] = []
 
     def connect(self) -> None:
         self.take(self.core.connected(self.now))
@@ -79,7 +83,9 @@ class PlayedService:
         if method in self.refuse:
             return self.refuse[method]
         if method == "server.info":
-            return {"result": {"uptime_s": self.now - self.started}}
+            return {"result": {"uptime_s": self.now - self.started, **self.info}}
+        if method == "client.report":
+            self.reports.append(params)
         if method in ("corpus.create", "client.report"):
             return {"result": {}}
         if method == "session.open":
@@ -93,7 +99,10 @@ class PlayedService:
             drafts: list[Any] = []
             for step in params["steps"]:
                 session = self.open.get(step["session"])
-                if session is None:
+                if any(token >= self.vocabulary for token in step["accept"]):
+                    member = f"params.steps[{len(drafts)}].accept"
+                    drafts.append(self.error("invalid_params", member=member))
+                elif session is None:
                     drafts.append(self.error("session_not_found", session=step["session"]))
                 else:
                     session["output"] += step["accept"]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import os
+import pickle
+import ssl
 import threading
 import time
 from array import array
@@ -468,3 +471,100 @@ def test_steps_with_options_of_their_own(service: Service) -> None:
         assert [draft.tokens for draft in drafts] == [[7], [7, 8]]
         drafts = client.step([Step(names[0]), Step(names[1])], short)
         assert [draft.tokens for draft in drafts] == [[7], [7]]
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize("how", ["pickle", "deepcopy", "copy"])
+def test_a_client_is_copied_by_its_address(
+    kind: Any, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It held a lock, so that no process pool could take it."""
+    monkeypatch.setenv("REPRISE_TOKEN", "of the environment")
+    ways: dict[str, Callable[[Any], Any]] = {
+        "pickle": lambda client: pickle.loads(pickle.dumps(client)),
+        "deepcopy": copy.deepcopy,
+        "copy": copy.copy,
+    }
+    client = kind("/run/reprise.sock", deadline=0.5, token="given", engine="test")
+    client.open_deadline = 7.0
+    other = ways[how](client)
+    assert type(other) is kind
+    assert other is not client
+    assert other.address == "/run/reprise.sock"
+    assert (other.deadline, other.open_deadline) == (0.5, 7.0)
+    assert other._endpoint.token == "given"
+    assert other._decoding is not client._decoding
+    # What the environment says is read where the copy is made, and does not travel.
+    client = kind("/run/reprise.sock")
+    assert b"of the environment" not in pickle.dumps(client)
+    assert ways[how](client)._endpoint.token == "of the environment"
+    with pytest.raises(TypeError, match="TLS"):
+        pickle.dumps(kind("host:7411", tls=ssl.create_default_context()))
+
+
+def test_a_session_is_not_copied() -> None:
+    client = Client("/nowhere/reprise.sock")
+    session = client.open_session("a", [1], deadline=0.0)
+    for refused in (lambda: pickle.dumps(session), lambda: copy.deepcopy(session)):
+        with pytest.raises(TypeError, match="belongs to its client"):
+            refused()
+    client.close(0.0)
+
+
+@pytest.mark.parametrize("text", ["nonsense://x", "tcp://host:7411", "unix:///run/reprise.sock"])
+def test_an_address_with_a_scheme_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match="has a scheme"):
+        Client(text)
+
+
+def test_a_path_is_as_long_as_the_system_takes(fake: FakeMaker) -> None:
+    assert Client("/" + "a" * 106).address
+    for path in ("/" + "a" * 107, "unix:/" + "a" * 107, "/" + "ä" * 54):
+        with pytest.raises(ValueError, match="107 bytes at most"):
+            Client(path)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_makes_the_corpora_that_its_parent_wanted(service: Service) -> None:
+    client = Client(service.socket, deadline=2.0, open_deadline=10.0)
+    client.ensure_corpus("wanted")
+    child = os.fork()
+    if child == 0:
+        try:
+            with client.open_session("wanted", [1]) as session:
+                session.step([2])
+            os._exit(0 if client.flush() and session.error is None else 1)
+        finally:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    assert client.flush()
+    assert client.corpus_stats("wanted").tokens == 1
+    client.close()
+
+
+def test_a_session_is_truncated(service: Service) -> None:
+    with Client(service.socket, deadline=2.0, open_deadline=10.0) as client:
+        client.create_corpus("a")
+        session = client.open_session("a", [1, 2, 3])
+        session.step([10, 11, 12, 13])
+        assert session.text.tolist() == [1, 2, 3, 10, 11, 12, 13]
+        assert session.tail(5).tolist() == [3, 10, 11, 12, 13]
+        session.truncate(5)
+        assert client.flush()
+        assert session.text.tolist() == [1, 2, 3, 10, 11]
+        assert session.step([1, 2]).tokens == [3, 10]
+        session.close(wait=10)
+        assert session.is_closed
+        stats = client.corpus_stats("a")
+        assert (stats.sequences, stats.tokens, stats.open_tokens) == (1, 4, 0)
+
+    async def run() -> None:
+        async with AsyncClient(service.socket, deadline=2.0, open_deadline=10.0) as client:
+            session = await client.open_session("a", [1, 2, 3])
+            await session.step([10, 11, 12, 13])
+            session.truncate(4)
+            assert await client.flush()
+            await session.close(wait=10)
+            assert (await client.corpus_stats("a")).tokens == 5
+
+    asyncio.run(run())

@@ -208,3 +208,28 @@ def test_arrays(cache: SuffixDecodingCache) -> None:
     assert list(cache.active_requests) == ["r"]
     with pytest.raises(TypeError):
         cache.add_active_response("r", "text")
+
+
+@pytest.mark.parametrize("bad", [-1, 2**31 - 1, 2**40])
+def test_an_id_that_is_none_costs_its_own_request_its_drafts(
+    cache: SuffixDecodingCache, bad: int
+) -> None:
+    """It raised, and an engine that asks for one request after the other would have ended."""
+    cache.start_request("good", [1, 2, 1])
+    cache.start_request("bad prompt", [1, bad])
+    cache.start_request("bad later", [1, 2, 1])
+    cache.add_active_response("bad later", [3])
+    assert cache.speculate("bad later", [1, 2, 1, 3]) == SuffixDecodingDraft()
+    cache.add_active_response("bad later", [1, bad])
+    for name in ("bad prompt", "bad later"):
+        cache.add_active_response(name, [2])
+        assert cache.speculate(name, [1, 2]) == SuffixDecodingDraft()
+    assert cache.speculate("good", [bad]) == SuffixDecodingDraft()
+    cache.add_active_response("good", [2])
+    assert cache.speculate("good", [1, 2, 1, 2]).token_ids == [1, 2]
+    assert list(cache.cached_requests) == ["good"]
+    for request in list(cache.active_requests):
+        cache.stop_request(request)
+    assert cache.flush()
+    assert cache.client.corpus_stats("a").tokens == 1
+    assert cache.client.counters.unrecorded_rows == 4

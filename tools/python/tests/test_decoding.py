@@ -8,7 +8,7 @@ import pytest
 from played import DRAFT, PlayedService
 
 from reprise.decoding import CLOSE_ATTEMPTS_MAX, DecodingCore
-from reprise.errors import MalformedAnswer
+from reprise.errors import InvalidParams, MalformedAnswer
 from reprise.options import DecodingLimits, DraftOptions, Step
 from reprise.records import State
 from reprise.wire import EVENT_LOOP_LINE_BYTES, LineReader
@@ -238,7 +238,9 @@ def test_a_refused_session_has_empty_drafts_and_is_still_recorded(
     record = add(core)
     played.settle()
     assert record.refused
+    assert core.last_refusal is record.error
     assert played.step(Step("a", [3])) == [[]]
+    assert (core.counters.empty_because_refused, core.counters.empty_because_down) == (1, 0)
     core.close_session("a")
     played.settle()
     assert played.history == [[3]]
@@ -314,6 +316,198 @@ def test_a_large_step_is_cut_into_lines_that_stay_in_order(
     played.take(call.lines)
     played.deliver()
     assert all(draft.tokens == [7] for draft in call.drafts)
+
+
+def test_lines_are_as_long_as_the_service_says(core: DecodingCore) -> None:
+    """Lines of up to 64 KiB were sent where the service reads 16 KiB at once, and hands longer ones
+    to a thread behind which all else waits."""
+    played = PlayedService(core)
+    played.info["event_loop_line_bytes"] = 2000
+    played.connect()
+    names = [f"session-{number}" for number in range(100)]
+    for name in names:
+        add(core, name)
+    played.settle()
+    for accept in ([5], [2**31 - 2] * 50):
+        call = core.begin_step([Step(name, accept) for name in names])
+        lines = call.lines.splitlines(keepends=True)
+        assert all(len(line) <= 2000 for line in lines)
+        # And hardly shorter than that.
+        assert len(lines) <= 2 * len(call.lines) / 2000
+        played.take(call.lines)
+        played.deliver()
+        assert all(draft.tokens == [7] for draft in call.drafts)
+    core.begin_step([Step(names[0], [2**31 - 2] * 1000)])
+    while lines_later := core.outgoing(played.now):
+        assert all(len(line) < 2000 for line in lines_later.splitlines())
+        played.take(lines_later)
+        played.deliver()
+    assert len(played.open[names[0]]["output"]) == 1 + 50 + 1000
+    # A service that does not say is taken for one of 16 KiB.
+    played.lose()
+    del played.info["event_loop_line_bytes"]
+    played.connect()
+    assert core.catch_up_tokens_max > 1000
+
+
+def test_a_truncated_session_loses_what_stands_behind(
+    core: DecodingCore, played: PlayedService
+) -> None:
+    add(core)
+    played.settle()
+    played.step(Step("a", [3, 4, 5, 6]))
+    core.truncate_session("a", 10)
+    assert list(played.open) == ["a"]
+    core.truncate_session("a", 4)
+    played.settle()
+    (session,) = played.open.values()
+    assert session["output"] == [3, 4]
+    assert core.kept_tokens == 4
+    played.step(Step("a", [9]))
+    core.close_session("a")
+    played.settle()
+    assert played.history == [[3, 4, 9]]
+
+
+def test_a_truncated_session_that_closes_is_recorded_without_being_opened(
+    core: DecodingCore, played: PlayedService
+) -> None:
+    add(core)
+    played.settle()
+    played.step(Step("a", [3, 4, 5, 6]))
+    core.truncate_session("a", 3)
+    core.close_session("a")
+    played.settle()
+    assert played.history == [[3]]
+    assert played.methods.count("session.open") == 1
+    assert core.kept_tokens == 0
+
+
+@pytest.mark.parametrize("when", ["unsent", "under way", "lost", "late"])
+def test_a_session_is_truncated_whatever_is_under_way(
+    core: DecodingCore, played: PlayedService, when: str
+) -> None:
+    add(core)
+    played.settle()
+    played.step(Step("a", [3]))
+    if when == "unsent":
+        played.lose()
+    call = core.begin_step([Step("a", [4, 5])])
+    if when != "unsent":
+        played.take(call.lines)
+    if when == "lost":
+        played.lose()
+    if when == "late":
+        core.give_up_waiting(call)
+    core.truncate_session("a", 4)
+    if when in ("unsent", "lost"):
+        played.connect()
+    played.deliver()
+    played.settle()
+    played.step(Step("a", [8]))
+    core.close_session("a")
+    played.settle()
+    assert played.history == [[3, 4, 8]]
+    assert played.open == {}
+    assert core.kept_tokens == 0
+
+
+def test_what_an_ended_lease_recorded_is_not_truncated(
+    core: DecodingCore, played: PlayedService
+) -> None:
+    add(core)
+    played.settle()
+    played.step(Step("a", [3, 4]))
+    played.history.append(played.open.pop("a")["output"])  # the lease ends
+    played.step(Step("a", [5]))
+    played.settle()
+    core.truncate_session("a", 3)
+    core.close_session("a", [6])
+    played.settle()
+    assert played.history == [[3, 4], [6]]
+
+
+@pytest.mark.parametrize("is_whole_line", [False, True])
+def test_tokens_that_a_service_never_takes_are_that_sessions_alone(
+    core: DecodingCore, played: PlayedService, is_whole_line: bool
+) -> None:
+    """A token beyond a corpus's vocabulary was sent again every half second, for ever."""
+    for name in ("a", "b"):
+        add(core, name)
+    played.settle()
+    if is_whole_line:
+        wrong = played.error("invalid_params", member="params.steps[1].accept[0]")
+        played.refuse["session.step"] = wrong
+        assert played.step(Step("a", [3]), Step("b", [5000])) == [[], []]
+        played.refuse.clear()
+        played.now += 1
+        played.settle()
+    else:
+        played.vocabulary = 1000
+        assert played.step(Step("a", [3]), Step("b", [5000])) == [[7], []]
+    played.settle()
+    assert isinstance(core.last_refusal, InvalidParams)
+    assert not core.has_work
+    assert played.step(Step("a", [4]), Step("b", [6])) == [[7], []]
+    for name in ("a", "b"):
+        core.close_session(name)
+    played.settle()
+    assert played.history == [[3, 4]]
+    assert (played.open, core.kept_tokens) == ({}, 0)
+    assert core.counters.empty_because_refused == 1
+
+
+def test_what_became_of_steps_is_reported(core: DecodingCore, played: PlayedService) -> None:
+    core = DecodingCore(engine="test")
+    played = PlayedService(core)
+    played.connect()
+    add(core)
+    played.settle()
+    for second in range(25):
+        played.now += 1
+        core.outgoing(played.now)
+        late = core.begin_step([Step("a", [3])])
+        if second == 5:
+            core.give_up_waiting(late)
+        played.take(late.lines)
+        played.deliver()
+        core.counters.unrecorded_rows += second == 6
+    first, second_report = played.reports
+    assert first == {"engine": "test", "steps": 11, "late": 1, "unrecorded": 1}
+    assert second_report == {"engine": "test", "steps": 10}
+
+
+def test_a_service_that_knows_no_reports_gets_no_more(
+    core: DecodingCore, played: PlayedService
+) -> None:
+    played.refuse["client.report"] = played.error("method_not_found")
+    add(core)
+    played.settle()
+    for _ in range(50):
+        played.now += 5
+        core.outgoing(played.now)
+        assert played.step(Step("a", [3])) == [[7]]
+    assert played.methods.count("client.report") == 1
+    played.lose()
+    played.connect()
+    for _ in range(5):
+        played.now += 5
+        core.outgoing(played.now)
+        played.step(Step("a", [3]))
+    # Another service may.
+    assert played.methods.count("client.report") == 2
+
+
+@pytest.mark.parametrize("name", ["a/b", "", ".a", "-a", "a" * 65, "ä", "a b"])
+def test_a_name_that_no_corpus_has_is_refused_at_once(core: DecodingCore, name: str) -> None:
+    for call in (
+        lambda: core.add_session(name, [1]),
+        lambda: core.ensure_corpus({"corpus": name}),
+        lambda: core.begin_speculate(name, [[1]], DraftOptions()),
+    ):
+        with pytest.raises(ValueError, match="no name of a corpus"):
+            call()
+    core.ensure_corpus({"corpus": "_Aa1.b-" + "c" * 57})
 
 
 def test_bounds_of_a_session(played: PlayedService) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 #: Milliseconds after which a TCP connection whose peer acknowledges nothing is given up. A Unix
 #: socket's peer cannot vanish without the kernel's telling.
 TCP_USER_TIMEOUT_MS = 10_000
+#: Bytes in a Unix socket's path at most.
+SOCKET_PATH_BYTES_MAX = 107
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,6 +30,9 @@ class Address:
         """Reads `/run/reprise.sock`, `unix:reprise.sock`, `host:7411` or `[::1]:7411`.
 
         What has a slash, or no port at its end, is a path.
+
+        Raises:
+            ValueError: It cannot be an address.
         """
         if isinstance(text, Address):
             return text
@@ -37,7 +42,7 @@ class Address:
                 f"the address {text!r} has a scheme; expected a socket's path, or host:port"
             )
         if text.startswith("unix:"):
-            return Address(path=text.removeprefix("unix:"))
+            return Address(path=_path(text.removeprefix("unix:")))
         host, colon, port = text.rpartition(":")
         if "/" not in text and colon and host and port.isdecimal():
             if not 0 < int(port) < 65536:
@@ -45,7 +50,7 @@ class Address:
             return Address(host=host.removeprefix("[").removesuffix("]"), port=int(port))
         if not text:
             raise ValueError("the address is empty; give a socket's path, or host:port")
-        return Address(path=text)
+        return Address(path=_path(text))
 
     @staticmethod
     def default() -> Address:
@@ -59,6 +64,15 @@ class Address:
         if self.path is not None:
             return self.path
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _path(path: str) -> str:
+    if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
+        raise ValueError(
+            f"the socket's path {path!r} has {len(os.fsencode(path))} bytes; the system takes "
+            f"{SOCKET_PATH_BYTES_MAX} bytes at most, so use a shorter one"
+        )
+    return path
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ drafts. What differs, and why:
   of its own, so some 0.3 ms. It is counted as a part of the request's history while it is asked.
 - A service that is slow or gone makes drafts empty, and never raises or waits. What was added
   meanwhile is sent later (`reprise.decoding`).
-- Token ids are 0…2147483646.
+- Token ids are 0…2147483646. A request with an id that is none, such as the -1 of a placeholder,
+  has empty drafts until it is stopped, and is not recorded; others are as they were.
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ class SuffixDecodingDraft:
 class _Request:
     """An active request."""
 
-    session: Session
+    session: Session | None
+    """None where it had a token id that is none."""
     text: array[int]
     """Its prompt and responses, to tell whether a context is its end."""
     added: array[int] = dataclasses.field(default_factory=lambda: array("i"))
@@ -153,6 +155,7 @@ class SuffixDecodingCache:
         self._cached: dict[Hashable, _Response] = {}
         self._ids = (f"{uuid.uuid4().hex}-{number}" for number in itertools.count())
         self._remover = _Remover(self._client, self._corpus)
+        self._is_unrecorded_told = False
 
     @property
     def client(self) -> Client:
@@ -192,10 +195,15 @@ class SuffixDecodingCache:
         if req_id in self._active:
             raise ValueError(f"Request '{req_id}' is already active")
         _validate_ndarray(prompt_token_ids)
-        prompt = token_array(prompt_token_ids)
         is_cached = self._max_cached_requests != 0
         if is_cached and req_id in self._cached:
             self.evict_cached_response(req_id)
+        try:
+            prompt = token_array(prompt_token_ids)
+        except ValueError as error:
+            self._active[req_id] = _Request(None, array("i"))
+            self._note_unrecorded(req_id, error)
+            return
         sequence_id = next(self._ids)
         session = self._client.open_session(
             self._corpus,
@@ -218,7 +226,8 @@ class SuffixDecodingCache:
         """
         request = self._request(req_id)
         del self._active[req_id]
-        request.session.close(request.added)
+        if request.session is not None:
+            request.session.close(request.added)
 
     def add_active_response(self, req_id: Hashable, token_ids: TokenIDs) -> None:
         """Adds to a request's response. From now on all requests are drafted from it.
@@ -228,7 +237,13 @@ class SuffixDecodingCache:
         """
         request = self._request(req_id)
         _validate_ndarray(token_ids)
-        tokens = token_array(token_ids)
+        try:
+            tokens = token_array(token_ids)
+        except ValueError as error:
+            self._spoil(req_id, request, error)
+            return
+        if request.session is None:
+            return
         request.text.extend(tokens)
         # It is told with the next drafts that are asked for, before them: one exchange a step.
         request.added.extend(tokens)
@@ -283,7 +298,14 @@ class SuffixDecodingCache:
             min_probability=min(max(min_token_prob, 0.0), 1.0),
             tree=bool(use_tree_spec),
         )
-        tail = token_array(context[-self._depth :] if len(context) else context)
+        if request.session is None:
+            self._client.counters.unrecorded_rows += 1
+            return SuffixDecodingDraft()
+        try:
+            tail = token_array(context[-self._depth :] if len(context) else context)
+        except ValueError:
+            # It follows nothing that a history has.
+            return SuffixDecodingDraft()
         is_end = request.text[-self._depth :] == tail
         told = self._told(request, options if is_end and min_token_prob <= 1 else NO_DRAFT)
         if is_end:
@@ -298,8 +320,9 @@ class SuffixDecodingCache:
         steps = [
             Step(other.session.name, other.added, NO_DRAFT)
             for other in self._active.values()
-            if other.added and other is not request
+            if other.session is not None and other.added and other is not request
         ]
+        assert request.session is not None
         steps.append(Step(request.session.name, request.added, options))
         drafts = self._client.step(steps)
         for other in self._active.values():
@@ -316,6 +339,25 @@ class SuffixDecodingCache:
         draft = session.step(context, options)
         session.close(record=False)
         return draft
+
+    def _spoil(self, req_id: Hashable, request: _Request, error: ValueError) -> None:
+        """Has a request be neither drafted nor recorded until it is stopped."""
+        session, request.session = request.session, None
+        request.added = array("i")
+        if session is not None:
+            cached = self._cached.get(req_id)
+            if cached is not None and cached.session is session:
+                del self._cached[req_id]
+            session.close(record=False)
+        self._note_unrecorded(req_id, error)
+
+    def _note_unrecorded(self, req_id: Hashable, error: ValueError) -> None:
+        self._client.counters.unrecorded_rows += 1
+        if not self._is_unrecorded_told:
+            self._is_unrecorded_told = True
+            _log.warning(
+                "request %r has no drafts and is not recorded: %s; said once", req_id, error
+            )
 
     def _request(self, req_id: Hashable) -> _Request:
         request = self._active.get(req_id)

@@ -383,7 +383,8 @@ class DecodingCore:
         if not self._accept(known, tokens):
             return known
         known.closing = True
-        known.is_recorded = record
+        # One that the service rejected is not recorded in any case.
+        known.is_recorded = known.is_recorded and record
         self._busy[known] = None
         return known
 
