@@ -473,7 +473,7 @@ def test_what_became_of_steps_is_reported(core: DecodingCore, played: PlayedServ
         played.deliver()
         core.counters.unrecorded_rows += second == 6
     first, second_report = played.reports
-    assert first == {"engine": "test", "steps": 11, "late": 1, "unrecorded": 1}
+    assert first == {"engine": "test", "steps": 12, "late": 1, "unrecorded": 1}
     assert second_report == {"engine": "test", "steps": 10}
 
 

@@ -20,7 +20,7 @@ from engine_support import counted_lines, eventually
 from service import Service
 
 from reprise import Client, Draft
-from reprise.engines import sglang
+from reprise.engines import batch, sglang
 
 CORPUS = "acme-tiny"
 WIDTH = 6
@@ -105,11 +105,19 @@ class FakeNGRAMWorker:
 
 
 class FakeReq:
-    def __init__(self, rid: str, prompt: list[int], script: list[int]) -> None:
+    def __init__(
+        self, rid: str, prompt: list[int], script: list[int], beyond: list[int] | None = None
+    ) -> None:
         self.rid = rid
         self.origin_input_ids_unpadded = array("q", prompt)
         self.output_ids = array("q")
         self.script = script
+        self.beyond = beyond or []
+        """What the model would write behind its output."""
+
+    @property
+    def output_ids_through_stop(self) -> Any:
+        return self.output_ids[: len(self.script)]
 
     def finished(self) -> bool:
         return len(self.output_ids) >= len(self.script)
@@ -128,7 +136,7 @@ class FakeBatch:
 def verified(request: FakeReq, tokens: Any, mask: Any, done: int) -> list[int]:
     """What the "model" accepts of a tree after `done` tokens of its output, and one more."""
     place, accepted = 0, []
-    for token in request.script[done:]:
+    for token in (request.script + request.beyond)[done:]:
         accepted.append(token)
         children = [
             child
@@ -341,6 +349,124 @@ def test_what_the_last_pass_accepted_is_spliced_in_where_results_come_late(
     worker.forward_batch_generation(FakeBatch([], is_decode=False))
     eventually(lambda: stats(service).sequences == 1)
     assert stats(service).tokens == 40
+
+
+def test_an_output_is_recorded_up_to_sglangs_own_end(engine: Any, service: Service) -> None:
+    """Tokens past it, which a pass had accepted, were recorded. It may be that of a stop string,
+    which no token tells."""
+    beyond = list(range(9000, 9012))
+    live = requests()
+    for request in live:
+        request.beyond = list(beyond)
+    with Client(service.socket) as client:
+        client.create_corpus(CORPUS)
+        client.insert(CORPUS, [[*request.script[-6:], *beyond] for request in live])
+    run(engine(), live)
+    assert any(len(request.output_ids) > 40 for request in live)
+    eventually(lambda: stats(service).sequences == 8)
+    assert stats(service).tokens == 4 * 18 + 4 * 40
+
+
+def test_what_a_late_pass_told_past_the_end_is_taken_back(engine: Any, service: Service) -> None:
+    """With overlapped passes it is told before anything knows that the output is over."""
+    worker = engine(enable_overlap=True)
+    request = FakeReq("a", [1, 2, 3], list(range(10, 20)), list(range(50, 60)))
+    request.output_ids.extend(request.script[:5])
+    behind = [*request.script[5:], 50, 51]
+
+    class FakeTensor(list[int]):
+        def cpu(self) -> Any:
+            return types.SimpleNamespace(tolist=lambda: list(self))
+
+    info = types.SimpleNamespace(
+        accept_tokens=FakeTensor(behind[:WIDTH]), accept_lens=FakeTensor([WIDTH])
+    )
+    worker.forward_batch_generation(FakeBatch([request], info))
+    request.output_ids.extend(behind)
+    worker.forward_batch_generation(FakeBatch([], is_decode=False))
+    eventually(lambda: stats(service).sequences == 1)
+    assert stats(service).tokens == 10
+
+
+def test_a_rid_that_a_client_uses_again_is_another_request(engine: Any, service: Service) -> None:
+    """The second turn's prompt was recorded as the first one's output."""
+    worker = engine()
+    first = FakeReq("r", [1, 2, 3], [4, 5])
+    first.output_ids.extend(first.script)
+    worker.drafts.of([first], [[]])
+    second = FakeReq("r", [1, 2, 3, 4, 5, 70, 71, 72], [73, 74, 75])
+    second.output_ids.append(73)
+    worker.drafts.of([second], [[]])
+    assert worker.drafts.drafter.client.flush()
+    assert (stats(service).sequences, stats(service).tokens) == (1, 2)
+    second.output_ids.extend([74, 75])
+    worker.drafts.look_for_ends([])
+    assert worker.drafts.drafter.client.flush()
+    assert (stats(service).sequences, stats(service).tokens) == (2, 5)
+
+
+def test_a_row_with_an_id_that_is_none_costs_no_other_row_anything(
+    engine: Any, service: Service
+) -> None:
+    worker = engine()
+    good = FakeReq("good", [1, 2, 1, 2], [1, 2, 1, 2, 1])
+    bad = FakeReq("bad", [1, -1], [5, 5, 5, 5, 5])
+    for _ in range(4):
+        for request in (good, bad):
+            request.output_ids.append(request.script[len(request.output_ids)])
+        tokens, _ = worker.drafts.of([good, bad], [[], []])
+        assert tokens[1] in (1, 2)
+        assert tokens[WIDTH + 1] == 0
+    assert worker.drafts.drafter.client.counters.opened_sessions == 1
+
+
+class CountingList(list[int]):
+    """Counts the tokens that are copied from it."""
+
+    copied = 0
+
+    def __getitem__(self, part: Any) -> Any:
+        found = super().__getitem__(part)
+        if isinstance(part, slice):
+            self.copied += len(found)
+        return found
+
+    def __iter__(self) -> Iterator[int]:
+        self.copied += len(self)
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_step_copies_what_is_new(engine: Any, service: Service, rank: int) -> None:
+    """Each step copied the whole text of each request, on every rank."""
+    channel = [[Draft()]] * 2
+    worker = engine(group=FakeGroup(rank, 2, channel))
+    request = FakeReq("a", [], [])
+    prompt = CountingList([number % 97 for number in range(20_000)])
+    output = CountingList([1])
+    request.origin_input_ids_unpadded, request.output_ids = prompt, output  # type: ignore[assignment]
+    worker.drafts.of([request], [[]])
+    begun = prompt.copied
+    assert begun <= (20_000 if rank == 0 else 0)
+    prompt.copied = output.copied = 0
+    for _ in range(200):
+        output.append(2)
+        worker.drafts.of([request], [[3, 4]])
+        output += [3, 4]
+    compared = 200 * (batch.COMPARED_TOKENS + 8)
+    assert prompt.copied + output.copied <= (compared if rank == 0 else 0)
+
+
+def test_joined_parts_are_one_text() -> None:
+    parts = [array("q", [1, 2, 3]), [4], [], [5, 6]]
+    joined = sglang.JoinedTokens(*parts)
+    whole = [1, 2, 3, 4, 5, 6]
+    assert len(joined) == 6
+    for begin in range(8):
+        for end in range(8):
+            assert joined[begin:end] == whole[begin:end]
+    assert joined[2:] == whole[2:]
+    assert joined[:4] == whole[:4]
 
 
 def test_a_retracted_request_is_not_ended(engine: Any, service: Service) -> None:

@@ -33,13 +33,16 @@ class Reporter:
             return None
         counters, before = self._counters.snapshot(), self._before
         self._before = counters
+        unrecorded = counters.unrecorded_rows - before.unrecorded_rows
+        refused = counters.empty_because_refused - before.empty_because_refused
         counts = {
-            "steps": counters.steps - before.steps,
+            # The client is not asked for drafts of rows that are not recorded.
+            "steps": counters.steps - before.steps + unrecorded,
             "late": counters.missed_because_late - before.missed_because_late,
             "down": counters.missed_because_down - before.missed_because_down,
-            "refused": counters.empty_because_refused - before.empty_because_refused,
+            "refused": refused + counters.step_errors - before.step_errors,
             "empty": counters.empty_drafts - before.empty_drafts,
-            "unrecorded": counters.unrecorded_rows - before.unrecorded_rows,
+            "unrecorded": unrecorded,
         }
         told: dict[str, Any] = {name: count for name, count in counts.items() if count > 0}
         if not told:

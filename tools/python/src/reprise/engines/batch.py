@@ -233,12 +233,25 @@ class BatchDrafter:
         first: dict[str, Row] = {}
         for row in rows:
             first.setdefault(row.key, row)
-        new = [row for row in first.values() if self._is_new(row)]
-        for place, row in enumerate(new):
+        new: list[tuple[Row, _Request, array[int]]] = []
+        for row in first.values():
+            if self._is_new(row):
+                request = self._begin(row)
+                try:
+                    prompt = self._checked(row.tokens[: request.known])
+                except Exception as error:
+                    self._spoil(row.key, request, error)
+                else:
+                    new.append((row, request, prompt))
+        for place, (row, request, prompt) in enumerate(new):
             # Lines are answered in the order in which they are sent: the last open session means
             # that all are open.
             is_last = place == len(new) - 1
-            self._open(row, self.settings.open_deadline if is_last else 0.0)
+            deadline = self.settings.open_deadline if is_last else 0.0
+            try:
+                self._open(row, request, prompt, deadline)
+            except Exception as error:
+                self._spoil(row.key, request, error)
         return [
             self._requests[row.key]
             if row is first[row.key]
@@ -296,27 +309,26 @@ class BatchDrafter:
         request.known = request.length = agreed
         request.newest, request.has_ended = 0, False
 
-    def _open(self, row: Row, deadline: float) -> None:
-        """Opens a row's session: a new request's, or one that goes on after being idle."""
+    def _begin(self, row: Row) -> _Request:
+        """A row's request, before it has a session: a new one, or one that was idle."""
         request = self._requests.get(row.key)
         if request is not None and self._relation(row, request) is _Relation.OTHER:
             self._end(row.key)
             request = None
         known = row.prompt_tokens if request is None else request.known
-        opened = _Request(None, row.prompt_tokens, known)
-        self._requests[row.key] = opened
-        try:
-            prompt = self._checked(row.tokens[:known])
-            opened.known = opened.length = len(prompt)
-            opened.session = self.client.open_session(
-                self.corpus,
-                prompt,
-                parent=self._ended.pop(row.key, None),
-                share=self.settings.share,
-                deadline=deadline,
-            )
-        except Exception as error:
-            self._spoil(row.key, opened, error)
+        begun = self._requests[row.key] = _Request(None, row.prompt_tokens, known)
+        return begun
+
+    def _open(self, row: Row, request: _Request, prompt: array[int], deadline: float) -> None:
+        request.known = request.length = len(prompt)
+        request.session = self.client.open_session(
+            self.corpus,
+            prompt,
+            parent=self._ended.pop(row.key, None),
+            share=self.settings.share,
+            vocabulary=self._vocabulary,
+            deadline=deadline,
+        )
 
     def _told(self, row: Row, request: _Request, session: Session) -> Step:
         """What joined a row's output since its last step, up to the output's end."""

@@ -214,6 +214,7 @@ class HistoryCandidates:
                 history.corpus,
                 prompt,
                 share=history.settings.share,
+                vocabulary=vocabulary,
                 deadline=history.settings.open_deadline,
             )
         except (ValueError, TypeError) as error:
