@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from played import DRAFT, PlayedService
 
-from reprise.decoding import CLOSE_ATTEMPTS_MAX, DecodingCore
+from reprise.decoding import DecodingCore
 from reprise.errors import InvalidParams, MalformedAnswer
 from reprise.options import DecodingLimits, DraftOptions, Step
 from reprise.records import State
+from reprise.recovery import CLOSE_ATTEMPTS_MAX
 from reprise.wire import EVENT_LOOP_LINE_BYTES, LineReader
 
 

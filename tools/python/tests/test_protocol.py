@@ -317,5 +317,7 @@ def test_every_method_of_the_protocol_is_a_call() -> None:
         for name in line.split("|")[1].replace("`", "").replace(" ", "").split(",")
     }
     sources = Path(reprise.__file__).parent
-    code = "".join((sources / name).read_text() for name in ("calls.py", "decoding.py"))
+    code = "".join(
+        (sources / name).read_text() for name in ("calls.py", "decoding.py", "recovery.py")
+    )
     assert {name for name in methods if json.dumps(name) not in code} == set()
