@@ -568,3 +568,15 @@ def test_a_session_is_truncated(service: Service) -> None:
             assert (await client.corpus_stats("a")).tokens == 5
 
     asyncio.run(run())
+
+
+def test_what_became_of_steps_is_in_the_services_metrics(service: Service) -> None:
+    with Client(service.socket, deadline=2.0, open_deadline=10.0, engine="test") as client:
+        client.create_corpus("a")
+        session = client.open_session("a", [1, 2, 1])
+        session.step([2])
+        # As after ten seconds.
+        client._decoding.core._reporter._next = 0.001
+        session.step([3])
+        assert client.flush()
+        assert 'reprise_client_steps_total{client="test"} 2' in client.metrics()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: The largest token id.
 TOKEN_MAX = 2**31 - 2
+#: Tokens up to which a list is quicker than numpy.
+SHORT_TOKENS = 64
 
 
 def token_array(tokens: TokenIDs) -> array[int]:
@@ -32,7 +34,10 @@ def token_array(tokens: TokenIDs) -> array[int]:
             raise ValueError(f"token ids must have one dimension, not {tokens.ndim}")
         if tokens.dtype.kind not in "iu":
             raise TypeError(f"token ids must be integers, not {tokens.dtype}")
-        if tokens.size and not (tokens.min() >= 0 and tokens.max() <= TOKEN_MAX):
+        if tokens.size <= SHORT_TOKENS:
+            # A step's few tokens: numpy's checks cost more than a copy.
+            return token_array(tokens.tolist())
+        if not (tokens.min() >= 0 and tokens.max() <= TOKEN_MAX):
             raise ValueError(f"token ids must be in 0…{TOKEN_MAX}")
         copy = array("i")
         copy.frombytes(np.ascontiguousarray(tokens, dtype=np.int32).tobytes())
