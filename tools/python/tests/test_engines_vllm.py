@@ -510,6 +510,24 @@ def test_a_proposer_that_is_not_known_goes_on_request_by_request(
     worker.drafter.suffix_cache.close()
 
 
+def test_what_cannot_be_keeps_an_unknown_proposer_going_too(
+    clean_modules: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where drafts are asked for one by one, a name that is none ended the engine."""
+    monkeypatch.setenv("REPRISE_SOCKET", "/nowhere.sock")
+    monkeypatch.setenv("REPRISE_CORPUS", "a/b")
+    fakes = install_fake_vllm(monkeypatch, fake_vllm_config())
+    original = fakes.proposer.propose
+    fakes.proposer.propose = lambda self, a, b, c, slot_mappings=None: original(self, a, b, c)
+    vllm.register()
+    worker = fakes.runner(fakes.proposer, fakes.config)
+    requests = scripts(2, length=10)
+    worker.run(requests)
+    assert all(request.output == request.script for request in requests.values())
+    assert "no name of a corpus" in caplog.text
+    assert isinstance(worker.drafter.suffix_cache, vllm.NoCache)
+
+
 def test_a_runner_that_is_not_known_leaves_ends_to_idleness(
     service: Service,
     clean_modules: None,

@@ -139,7 +139,34 @@ def suffix_decoding_cache(max_tree_depth: int = 64, max_cached_requests: int = -
         log.warning("reprise: drafts are asked for one by one (%r)", error)
     from ..compat import SuffixDecodingCache
 
-    return SuffixDecodingCache(max_tree_depth, max_cached_requests, corpus=corpus)
+    try:
+        return SuffixDecodingCache(max_tree_depth, max_cached_requests, corpus=corpus)
+    except (OSError, ValueError) as error:
+        log.error("reprise: decoding goes on without drafts: %s", error)
+        return NoCache()
+
+
+class NoCache:
+    """A cache that has no drafts, where no history can be reached: the engine goes on."""
+
+    def __init__(self) -> None:
+        self.active_requests: set[str] = set()
+        self.cached_requests: frozenset[str] = frozenset()
+
+    def start_request(self, req_id: str, prompt_token_ids: Any) -> None:
+        self.active_requests.add(req_id)
+
+    def stop_request(self, req_id: str) -> None:
+        self.active_requests.discard(req_id)
+
+    def add_active_response(self, req_id: str, token_ids: Any) -> None:
+        pass
+
+    def evict_cached_response(self, req_id: str) -> None:
+        pass
+
+    def speculate(self, req_id: str, context: Any, **_: Any) -> Any:
+        return types.SimpleNamespace(token_ids=[], parents=[], probs=[], score=0.0, match_len=0)
 
 
 def _take_over(proposer: type) -> bool:
