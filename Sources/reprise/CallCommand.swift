@@ -44,7 +44,7 @@ struct CallCommand: AsyncParsableCommand {
       method: method, params: params, token: client.configuration.accessToken)
     let reader = ResponseReader(lineBytesMax: client.configuration.lineBytesMax)
     var failure: WireError?
-    try await reportingErrors {
+    try await reportingUnavailable {
       try await client.exchangeLines {
         try requests.next()
       } receive: { line in
@@ -67,6 +67,17 @@ struct CallCommand: AsyncParsableCommand {
       // With "-" the answer itself is printed.
       if method == "-" { throw ExitCode(failure.kind.exitStatus) }
       throw ExitCode(failure.kind.exitStatus, saying: "\(failure)")
+    }
+  }
+
+  /// Exits with 69 where there is no service.
+  private func reportingUnavailable(_ body: () async throws -> Void) async throws {
+    do {
+      try await body()
+    } catch let error as ClientError {
+      throw ExitCode(69, saying: "\(error)")
+    } catch let error as InputError {
+      throw ExitCode.failure(saying: "\(error)")
     }
   }
 

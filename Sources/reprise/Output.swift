@@ -53,13 +53,25 @@ func reportingErrors<Result>(_ body: () async throws -> Result) async throws -> 
   do {
     return try await body()
   } catch let error as StoreError {
-    throw ExitCode.failure(saying: "\(error)")
+    throw ExitCode.failure(saying: "\(error)\(error.hint)")
   } catch let error as ClientError {
     throw ExitCode.failure(saying: "\(error)")
   } catch let error as WireError {
     throw ExitCode.failure(saying: "\(error)")
   } catch let error as InputError {
     throw ExitCode.failure(saying: "\(error)")
+  }
+}
+
+extension StoreError {
+  /// What the command can do about it, behind the store's own words.
+  fileprivate var hint: String {
+    switch self {
+    case .corpusNotFound: " (`reprise corpus list` shows them)"
+    case .snapshotNotFound: " (`reprise snapshot list` shows them)"
+    case .mapFull: " (`reprise serve --map-bytes`)"
+    default: ""
+    }
   }
 }
 

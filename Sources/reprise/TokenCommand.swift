@@ -19,14 +19,14 @@ struct TokenCommand: ParsableCommand {
 
   struct Create: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Make a token, and print it: it is shown this once.",
+      abstract: "Make a token, and print it or write it to a file: it is shown this once.",
       discussion: """
         Rights: draft (drafts and statistics, and sessions that leave nothing behind), insert \
         (sessions that join the history, inserts, making corpora), admin (dropping, merging, \
         forgetting, snapshots).
 
         EXAMPLES
-          reprise token create --access tokens.json --name agents --corpora agents > agents.token
+          reprise token create --access tokens.json --name agents --corpora agents --output agents.token
           reprise token create --access tokens.json --name operator --rights draft,insert,admin
         """)
 
@@ -41,6 +41,9 @@ struct TokenCommand: ParsableCommand {
 
     @Option(help: "Of draft, insert, admin, with commas between them.")
     var rights = "draft,insert"
+
+    @Option(help: "File to write the token to, for its owner alone; it must not be there yet.")
+    var output: String?
 
     @Option(help: "Requests a second; without it the service's limit holds.")
     var requestsPerSecond: Int?
@@ -67,13 +70,41 @@ struct TokenCommand: ParsableCommand {
         }
         let rights = try Rights(names: rights.split(separator: ",").map(String.init))
         let token = TokenDigest.newToken()
-        try AccessFile.add(
-          AccessFile.Entry(
-            grant: Grant(
-              name: name, corpora: patterns, rights: rights, requestsPerSecond: requestsPerSecond),
-            digest: TokenDigest(token: token)),
-          to: access)
-        print(token)
+        if let output { try Self.write(token, to: output) }
+        do {
+          try AccessFile.add(
+            AccessFile.Entry(
+              grant: Grant(
+                name: name, corpora: patterns, rights: rights, requestsPerSecond: requestsPerSecond
+              ),
+              digest: TokenDigest(token: token)),
+            to: access)
+        } catch {
+          // A token that opens nothing is kept nowhere.
+          if let output { unsafe unlink(output) }
+          throw error
+        }
+        if output == nil { print(token) }
+      }
+    }
+
+    /// Makes the file, which nobody else can read at any moment.
+    private static func write(_ token: String, to path: String) throws {
+      let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+      if descriptor < 0 {
+        let reason =
+          errno == EEXIST
+          ? "it is there already; name another file, or remove it"
+          : unsafe String(cString: strerror(errno))
+        throw ExitCode.failure(saying: "--output \(path): \(reason)")
+      }
+      let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+      do {
+        try file.write(contentsOf: Data("\(token)\n".utf8))
+        try file.synchronize()
+      } catch {
+        unsafe unlink(path)
+        throw ExitCode.failure(saying: "--output \(path) cannot be written: \(error)")
       }
     }
   }

@@ -137,7 +137,7 @@ import Testing
       named: "c", CorpusSettings(retention: Retention(tokens: 64)))
     let large = [NewSequence(tokens: [Int32](repeating: 1, count: 60))]
     try corpus.insert(large)
-    let failure = StoreError.full(usedBytes: 1, maxBytes: 1)
+    let failure = StoreError.mapFull(usedBytes: 1, mapBytes: 1)
     corpus.didMakeRoom(failure: failure)
     #expect(throws: failure) { try corpus.insert(large) }
     #expect(try corpus.insert(large).inserted == 1)

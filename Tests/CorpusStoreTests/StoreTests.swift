@@ -115,7 +115,7 @@ import Testing
         full = error
       }
     }
-    guard case .full = full else {
+    guard case .mapFull = full else {
       Issue.record("expected the map to fill up, got \(String(describing: full))")
       return
     }
@@ -182,7 +182,7 @@ import Testing
     #expect(try found["first"]?[0].get().lastOrder == 1)
     #expect(throws: StoreError.conflict(id: "a")) { try found["conflict"]![0].get() }
     #expect(try found["last"]?[0].get().lastOrder == 2)
-    if case .failure(.full) = found["large"]![0] {
+    if case .failure(.mapFull) = found["large"]![0] {
     } else {
       Issue.record("expected no room, got \(found["large"]![0])")
     }

@@ -86,6 +86,74 @@ import WireProtocol
     )
   }
 
+  @Test func callSendsOneRequestAsItIs() throws {
+    let service = try ServiceProcess()
+    try service.start()
+    func call(_ arguments: String..., input: String = "") throws -> (
+      status: Int32, output: String, errors: String
+    ) {
+      try run(["call"] + arguments + ["--socket", service.socket], input: input)
+    }
+    let made = try call("corpus.create", "{\"corpus\":\n \"a\",\"vocabulary\":9}")
+    #expect(made.status == 0 && made.errors == "")
+    #expect(try json(made.output)["vocabulary"] as? Int == 9)
+    #expect(made.output.hasPrefix("{\"corpus\":\"a\",") && made.output.hasSuffix("}\n"))
+    for (arguments, status, says) in [
+      (["corpus.stats", "{\"corpus\":\"x\"}"], 66, "there is no corpus"),
+      (["corpus.stats", "{}"], 64, "params.corpus is missing"),
+      (["no.such"], 64, "there is no method"),
+      (["corpus.create", "{\"corpus\":\"a\"}"], 65, "other settings"),
+      (["server.authenticate", "{\"token\":\"t\"}"], 77, "no access file"),
+    ] as [([String], Int32, String)] {
+      let answer = try run(["call"] + arguments + ["--socket", service.socket])
+      #expect(answer.status == status && answer.output == "", "\(arguments)")
+      #expect(answer.errors.contains(says), "\(answer.errors)")
+    }
+    let lines = """
+      {"jsonrpc":"2.0","id":"a","method":"health.live"}
+      [{"jsonrpc":"2.0","id":1.50,"method":"health.live"}]
+      {"jsonrpc":"2.0","id":2,"method":"corpus.stats","params":{"corpus":"x"}}
+      """
+    let many = try call("-", input: lines)
+    #expect(many.status == 66 && many.errors == "")
+    let answers = many.output.split(separator: "\n")
+    #expect(answers.count == 3)
+    for id in ["\"a\"", "1.50", "2"] {
+      #expect(
+        answers.count { $0.contains("{\"jsonrpc\":\"2.0\",\"id\":\(id),") } == 1, "\(many.output)")
+    }
+    #expect(service.end(SIGTERM) == 0)
+    let gone = try call("server.info")
+    #expect(gone.status == 69 && gone.errors.contains("cannot be reached"))
+  }
+
+  /// A shell's redirection makes files that all users can read.
+  @Test func aTokensFileIsItsOwnersAlone() throws {
+    let directory = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
+    try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    let (access, output) = (directory + "/access.json", directory + "/a.token")
+    func create(_ name: String) throws -> (status: Int32, output: String, errors: String) {
+      try run(["token", "create", "--access", access, "--name", name, "--output", output])
+    }
+    let made = try create("a")
+    #expect(made.status == 0 && made.output == "")
+    let mode = try FileManager.default.attributesOfItem(atPath: output)[.posixPermissions] as? Int
+    #expect(mode == 0o600)
+    let token = try String(contentsOfFile: output, encoding: .utf8)
+    #expect(token.hasPrefix("rp_") && token.hasSuffix("\n"))
+    // Neither the file nor the access file is changed.
+    let before = try Data(contentsOf: URL(fileURLWithPath: access))
+    let again = try create("b")
+    #expect(again.status == 1 && again.errors.contains("is there already"))
+    #expect(try String(contentsOfFile: output, encoding: .utf8) == token)
+    #expect(try Data(contentsOf: URL(fileURLWithPath: access)) == before)
+    // Where the token is refused, no file is left.
+    try FileManager.default.removeItem(atPath: output)
+    #expect(try create("a").errors.contains("already"))
+    #expect(!FileManager.default.fileExists(atPath: output))
+  }
+
   @Test func whatIsWrongIsSaidAndExitsWithAnError() throws {
     let service = try ServiceProcess()
     try service.start()
@@ -99,9 +167,31 @@ import WireProtocol
         ["serve", "--store", service.directory + "/new", "--socket", service.socket], "",
         "answers on"
       ),
+      (
+        ["serve", "--store", other + "/a/b/store", "--socket", other + "/s"], "",
+        "there is no \(other)/a;"
+      ),
+      (
+        ["serve", "--store", service.directory + "/new", "--socket", other + "/none/s"], "",
+        "its directory \(other)/none is not there"
+      ),
+      (["check", "--store", other + "/nope"], "", "there is no store at \(other)/nope"),
       (["serve", "--store", "x"], "", "--socket"),
       (["serve", "--store", "x", "--listen", "99999"], "", "listen.tcp is \"99999\""),
-      (["corpus", "list", "--socket", other + "/none"], "", "cannot be reached"),
+      (
+        ["corpus", "list", "--socket", other + "/none"], "",
+        "cannot be reached: there is no socket \(other)/none; start the service"
+      ),
+      (
+        ["corpus", "list", "--socket", "/" + String(repeating: "s", count: 107)], "",
+        "has 108 bytes, and the path of a socket has at most 107"
+      ),
+      (
+        ["corpus", "list", "--connect", "127.0.0.1:1"], "",
+        "cannot be reached: nothing listens on 127.0.0.1:1; start the service"
+      ),
+      (["call", "corpus.stats", "{\"corpus\":", "--socket", service.socket], "", "no JSON"),
+      (["call", "server.info", "--store", "x"], "", "answers no requests"),
       (["corpus", "list", "--store", service.store], "", "another process"),
       (["corpus", "create", "../x", "--socket", service.socket], "", "cannot name a corpus"),
       (

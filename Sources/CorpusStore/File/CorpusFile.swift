@@ -1,3 +1,4 @@
+import Glibc
 import LMDB
 
 /// One corpus's LMDB environment: what its tables are called, what their keys and values look like,
@@ -326,9 +327,9 @@ extension CorpusSettings {
         + "\(Self.tokenizerBytesMax)"
     }
     for (name, bound, range) in [
-      ("retention.tokens", retention.tokens, Retention.tokensRange),
-      ("retention.sequences", retention.sequences, Retention.sequencesRange),
-      ("retention.age_s", retention.ageSeconds, Retention.ageSecondsRange),
+      ("the bound of tokens", retention.tokens, Retention.tokensRange),
+      ("the bound of sequences", retention.sequences, Retention.sequencesRange),
+      ("the bound of age in seconds", retention.ageSeconds, Retention.ageSecondsRange),
     ] {
       if let bound, !range.contains(bound) {
         return "\(name) is \(bound), expected \(range.lowerBound) to \(range.upperBound)"
@@ -391,17 +392,20 @@ extension CorpusSettings {
 extension StoreError {
   init(_ error: LMDBError, path: String, environment: Environment?) {
     switch error {
-    case .mapFull, .diskFull:
+    case .mapFull:
       let usage = environment?.usage()
-      self = .full(usedBytes: usage?.usedBytes ?? 0, maxBytes: usage?.mapBytes ?? 0)
+      self = .mapFull(usedBytes: usage?.usedBytes ?? 0, mapBytes: usage?.mapBytes ?? 0)
+    case .diskFull: self.init(errno: ENOSPC, path: path)
     // LMDB says so of a write that the disk took in part only.
-    case .inputOutput where StoreDirectory.isFull(path): self = .full(usedBytes: 0, maxBytes: 0)
+    case .inputOutput where StoreDirectory.isFull(path): self.init(errno: ENOSPC, path: path)
     case .damaged: self = .corrupt(what: "the database", where: path)
     case .damagedPage: self = .corrupt(what: error.description, where: path)
-    case .inaccessible(let path, _): self = .inaccessible(path: path, reason: error.description)
+    case .inaccessible(let path, let errno): self.init(errno: errno, path: path)
+    case .other(let code, _) where [EMFILE, ENFILE, EACCES, EPERM, EROFS].contains(code):
+      self.init(errno: code, path: path)
     case .alreadyOpen(let path): self = .inUse(path: path)
     case .versionMismatch, .readersFull, .inputOutput, .other:
-      self = .failed("\(path): \(error.description)")
+      self = .fileFailed(path: path, reason: error.description)
     }
   }
 }

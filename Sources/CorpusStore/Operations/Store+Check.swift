@@ -48,9 +48,7 @@ extension Store {
   ) throws(StoreError) -> CheckReport {
     let directory = StoreDirectory(path: path)
     var report = CheckReport()
-    guard try directory.isFormatted() else {
-      throw .notAStore(path: path, found: "no file \"format\"")
-    }
+    guard try directory.isFormatted() else { throw .noStore(path: path) }
     var options = StoreOptions()
     options.compactsInBackground = false
     for name in try directory.corpusNames() {
@@ -93,9 +91,9 @@ private struct CorpusCheck {
   }
 
   private static let restoreRemedy =
-    "restore the corpus from a snapshot: reprise snapshot restore"
+    "restore the corpus from a snapshot"
   private static let repairRemedy =
-    "open the store with `reprise serve`: what is whole is rebuilt, and what is lost is named"
+    "serve the store: what is whole is rebuilt, and what is lost is named"
 
   /// - Throws: Where the file cannot be looked at.
   mutating func run(

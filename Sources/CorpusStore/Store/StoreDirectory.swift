@@ -152,7 +152,7 @@ struct StoreDirectory: Sendable {
     do {
       try FileManager.default.removeItem(atPath: path)
     } catch {
-      throw .inaccessible(path: path, reason: error.localizedDescription)
+      throw StoreError(errno: systemError(error), path: path)
     }
   }
 
@@ -160,26 +160,27 @@ struct StoreDirectory: Sendable {
     do {
       return try FileManager.default.contentsOfDirectory(atPath: directory)
     } catch {
-      throw .inaccessible(path: directory, reason: lastSystemError())
+      throw StoreError(errno: systemError(error), path: directory)
     }
   }
 
   /// Throws what the last system call failed with.
   static func check(_ success: Bool, _ path: String) throws(StoreError) {
     if success { return }
-    if errno == ENOSPC || errno == EDQUOT { throw .full(usedBytes: 0, maxBytes: 0) }
-    throw .inaccessible(path: path, reason: lastSystemError())
+    throw StoreError(errno: errno, path: path)
   }
 
   /// Whether hardly anything can be written to the file system of a path.
   static func isFull(_ path: String) -> Bool {
-    var status = statvfs()
-    return unsafe statvfs(path, &status) == 0 && status.f_bavail * status.f_frsize < 1 << 20
+    let disk = SystemRefusal.disk(path)
+    return disk.bytes > 0 && disk.freeBytes < 1 << 20
   }
 
-  static func lastSystemError() -> String {
-    // SAFETY: strerror returns a C string for every number.
-    unsafe String(cString: strerror(errno))
+  /// The system's number of an error that Foundation has thrown.
+  private static func systemError(_ error: any Error) -> Int32 {
+    let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError
+    let code = underlying ?? error as NSError
+    return code.domain == NSPOSIXErrorDomain ? Int32(code.code) : EIO
   }
 
   /// Makes a rename lasting. Where a file system cannot, there is nothing more to do.

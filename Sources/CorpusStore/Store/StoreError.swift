@@ -1,3 +1,6 @@
+import Foundation
+import Glibc
+
 /// What can go wrong in a store's operation. Each message says what was wrong, what was expected
 /// and what to do.
 public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -7,8 +10,11 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
   case formatVersion(path: String, found: Int, expected: Int)
   /// Another process serves this store.
   case inUse(path: String)
-  /// The directory cannot be read or written: it is missing, or permissions or the disk refuse.
-  case inaccessible(path: String, reason: String)
+  /// There is no store at the path: nothing, or a directory that holds none.
+  case noStore(path: String)
+  /// The system refuses a file or a directory: it is missing, or is not this user's, or no more files
+  /// may be open.
+  case inaccessible(path: String, errno: Int32)
   /// A corpus name that could not be a directory's name.
   case corpusName(String)
   /// Settings that no corpus can have.
@@ -17,12 +23,17 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
   case corpusExists(name: String, differences: [String])
   /// An identifier that stands for another sequence already.
   case conflict(id: String)
-  /// The corpus's map or the disk is full; nothing of the call was written.
-  case full(usedBytes: Int, maxBytes: Int)
+  /// The corpus's map is full; nothing of the call was written.
+  case mapFull(usedBytes: Int, mapBytes: Int)
+  /// The file system that a path lies on is full, or the user's share of it; nothing of the call was
+  /// written.
+  case diskFull(path: String, freeBytes: Int, diskBytes: Int)
   /// Bytes on disk that are not what was written.
   case corrupt(what: String, where: String)
   /// The disk or the database failed in another way; nothing of the call was written.
   case failed(String)
+  /// The same, of one file.
+  case fileFailed(path: String, reason: String)
   /// The corpus or its store is closed or dropped.
   case closed(corpus: String)
   /// There is no corpus of this name.
@@ -51,18 +62,23 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
   /// More is waiting to be written than the store keeps in memory.
   case busy(retryAfterMillis: Int)
 
-  public var description: String {
+  public var description: String { description { $0 } }
+
+  /// The same with each path as `shown` has it.
+  func description(_ shown: (String) -> String) -> String {
     switch self {
     case .notAStore(let path, let found):
-      "\(path) is not a Reprise store: found \(found); name an empty or a new directory, or a "
+      "\(shown(path)) is not a Reprise store: found \(found); name an empty or a new directory, or a "
         + "store that Reprise made"
     case .formatVersion(let path, let found, let expected):
-      "\(path) has format version \(found), this program reads version \(expected); use the "
+      "\(shown(path)) has format version \(found), this program reads version \(expected); use the "
         + "version of Reprise that wrote it"
     case .inUse(let path):
-      "the store \(path) is served by another process; stop it, or talk to it through its socket"
-    case .inaccessible(let path, let reason):
-      "\(path) cannot be used: \(reason); check that it exists and that this user may write there"
+      "the store \(shown(path)) is served by another process; stop it, or talk to it through its socket"
+    case .noStore(let path):
+      "there is no store at \(shown(path)); name the directory of one"
+    case .inaccessible(let path, let errno):
+      "\(shown(path)) cannot be used: \(SystemRefusal.reason(errno, path, shown))"
     case .corpusName(let name):
       "\"\(name)\" cannot name a corpus: expected 1 to 64 letters, digits, '.', '_' or '-', not "
         + "beginning with '.' or '-'"
@@ -73,20 +89,24 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
         + "for the same settings, or choose another name"
     case .conflict(let id):
       "id \"\(id)\" stands for a sequence with other tokens; use a new id for new tokens"
-    case .full(_, maxBytes: 0):
-      "no room: the disk is full, or the user's share of it; free disk space"
-    case .full(let usedBytes, let maxBytes):
-      "no room: \(usedBytes) of \(maxBytes) bytes are used; free disk space, drop a corpus, or "
-        + "serve with a larger --map-bytes"
+    case .mapFull(let usedBytes, let mapBytes):
+      "the corpus's map is full: \(usedBytes) of \(mapBytes) bytes are used; forget or merge less into "
+        + "it, bound what it keeps, or open the store with a larger map"
+    case .diskFull(let path, let freeBytes, _):
+      "the disk of \(shown(path)) is full, or this user's share of it: \(freeBytes) bytes are free; free "
+        + "disk space"
     case .corrupt(let what, let place):
-      "\(what) in \(place) is damaged; restore the corpus from a snapshot or a backup"
+      "\(what) in \(shown(place)) is damaged; restore the corpus from a snapshot or a backup"
     case .failed(let reason):
       "the disk or the database failed: \(reason); nothing was written, look at the system's log, and "
         + "restart the service if it goes on"
+    case .fileFailed(let path, let reason):
+      "the disk or the database failed: \(shown(path)): \(reason); nothing was written, look at the "
+        + "system's log, and restart the service if it goes on"
     case .corpusNotFound(let name):
-      "there is no corpus \"\(name)\"; `reprise corpus list` shows those that there are"
+      "there is no corpus \"\(name)\"; name one that there is, or make it"
     case .snapshotNotFound(let snapshot):
-      "there is no snapshot \"\(snapshot)\"; `reprise snapshot list` shows those that there are"
+      "there is no snapshot \"\(snapshot)\"; name one that there is"
     case .snapshotExists(let snapshot):
       "snapshot \"\(snapshot)\" exists; choose another name, or delete it first"
     case .snapshotName(let name):
@@ -95,7 +115,7 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
     case .notAFile(let path):
       "\(path) is no regular file; name the file of a snapshot"
     case .snapshotDamaged(let snapshot, let reason):
-      "snapshot \(snapshot) is damaged and was not used: \(reason); use another one, and look at the "
+      "snapshot \(shown(snapshot)) is damaged and was not used: \(reason); use another one, and look at the "
         + "disk that it lies on"
     case .readOnly(let corpus):
       "corpus \(corpus) is served from a snapshot and cannot be changed; restore the snapshot into a "
@@ -115,6 +135,32 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
       "the work was given up, because the store is closing"
     case .busy(let retryAfterMillis):
       "too much is waiting to be written; try again in \(retryAfterMillis) ms"
+    }
+  }
+}
+
+extension StoreError {
+  /// The sentence for those who are not to learn where the store lies on its machine: of each path, what
+  /// stands in the store's directory.
+  public var descriptionForClients: String { description(Self.pathForClients) }
+
+  /// Of a path, what stands in the store's directory; of one beside that, the last name.
+  public static func pathForClients(_ path: String) -> String {
+    for part in ["/corpora/", "/snapshots/"] {
+      if let found = path.range(of: part, options: .backwards) {
+        return String(path[path.index(after: found.lowerBound)...])
+      }
+    }
+    return path.hasPrefix("/") ? path.split(separator: "/").last.map(String.init) ?? path : path
+  }
+
+  /// What the system refused about a path.
+  init(errno code: Int32, path: String) {
+    if code == ENOSPC || code == EDQUOT {
+      let (free, bytes) = SystemRefusal.disk(path)
+      self = .diskFull(path: path, freeBytes: free, diskBytes: bytes)
+    } else {
+      self = .inaccessible(path: path, errno: code)
     }
   }
 }

@@ -24,13 +24,13 @@ extension Responder {
   func create(_ call: CorpusCreate, _ completion: () -> Completion) throws(WireError) {
     try refuseBeyondLimit(call.corpus)
     let completion = completion()
-    disk.run { [store, logger] in
+    disk.run { [self] in
       do throws(StoreError) {
         let corpus = try store.createCorpus(named: call.corpus, CorpusSettings(call))
         logger.info("corpus stands", metadata: ["corpus": "\(call.corpus)"])
         completion(.success(CorpusDescription(corpus)))
       } catch {
-        completion(.failure(WireError(error, corpus: call.corpus)))
+        completion(.failure(wireError(error, corpus: call.corpus)))
       }
     }
   }
@@ -40,14 +40,14 @@ extension Responder {
     // One that cannot be used has no sessions.
     let corpus = try? corpus(call.corpus)
     let completion = completion()
-    disk.run { [store, sessions, logger] in
+    disk.run { [self] in
       do throws(StoreError) {
         let dropped = try store.dropCorpus(named: call.corpus)
         if let corpus { sessions.forget(corpus: corpus) }
         logger.notice("corpus dropped", metadata: ["corpus": "\(call.corpus)"])
         completion(.success(CorpusDropped(dropped: dropped)))
       } catch {
-        completion(.failure(WireError(error, corpus: call.corpus)))
+        completion(.failure(wireError(error, corpus: call.corpus)))
       }
     }
   }

@@ -11,7 +11,7 @@ extension Responder {
     _ = try corpus(call.into)
     operate(
       "corpus merged", ["from": "\(call.from)", "corpus": "\(call.into)"], completion()
-    ) { [store] (line) throws(WireError) in
+    ) { [self] (line) throws(WireError) in
       let receipt = try wire(corpus: call.into) { () throws(StoreError) in
         try store.mergeCorpus(from: call.from, into: call.into)
       }
@@ -23,7 +23,7 @@ extension Responder {
   func forget(_ call: SequenceForget, _ completion: () -> Completion) throws(WireError) {
     _ = try corpus(call.corpus)
     operate("sequences forgotten", ["corpus": "\(call.corpus)"], completion()) {
-      [store] (line) throws(WireError) in
+      [self] (line) throws(WireError) in
       let receipt = try wire(corpus: call.corpus) { () throws(StoreError) in
         try store.forget(ids: call.ids, inCorpus: call.corpus)
       }
@@ -38,7 +38,7 @@ extension Responder {
   func createSnapshot(_ call: SnapshotCreate, _ completion: () -> Completion) throws(WireError) {
     _ = try corpus(call.corpus)
     operate("snapshot taken", ["corpus": "\(call.corpus)"], completion()) {
-      [store] (line) throws(WireError) in
+      [self] (line) throws(WireError) in
       let info = try wire(corpus: call.corpus, snapshotMember: "params.name") {
         () throws(StoreError) in
         try store.createSnapshot(ofCorpus: call.corpus, named: call.name)
@@ -53,7 +53,7 @@ extension Responder {
   func listSnapshots(
     ofCorpus corpus: String?, _ grant: Grant, _ completion: @escaping Completion
   ) {
-    operate("snapshots listed", level: .debug, [:], completion) { [store] _ throws(WireError) in
+    operate("snapshots listed", level: .debug, [:], completion) { [self] _ throws(WireError) in
       let infos = try wire { () throws(StoreError) in try store.snapshots() }
       return SnapshotList(
         snapshots: infos.filter {
@@ -123,6 +123,28 @@ extension Responder {
 
   // MARK: How they are done
 
+  /// Does something with the store; what it throws becomes an error of the wire.
+  private func wire<Value>(
+    corpus: String = "", snapshotMember: String = "params.snapshot",
+    _ body: () throws(StoreError) -> Value
+  ) throws(WireError) -> Value {
+    do throws(StoreError) {
+      return try body()
+    } catch {
+      throw wireError(error, corpus: corpus, snapshotMember: snapshotMember)
+    }
+  }
+
+  /// The wire's error for one of the store's. Whole paths of this machine are in the log alone.
+  func wireError(
+    _ error: StoreError, corpus: String, snapshotMember: String = "params.snapshot"
+  ) -> WireError {
+    if error.descriptionForClients != error.description {
+      logger.warning("the store refused a call", metadata: ["error": "\(error)"])
+    }
+    return WireError(error, corpus: corpus, snapshotMember: snapshotMember)
+  }
+
   /// - Parameters:
   ///   - metadata: What is known of the log's line before.
   ///   - body: Does it, and adds to the line.
@@ -151,18 +173,6 @@ extension Responder {
     } ended: {
       completion(.failure(.stopping))
     }
-  }
-}
-
-/// Does something with the store; what it throws becomes an error of the wire.
-private func wire<Value>(
-  corpus: String = "", snapshotMember: String = "params.snapshot",
-  _ body: () throws(StoreError) -> Value
-) throws(WireError) -> Value {
-  do throws(StoreError) {
-    return try body()
-  } catch {
-    throw WireError(error, corpus: corpus, snapshotMember: snapshotMember)
   }
 }
 

@@ -259,10 +259,10 @@ package final class Responder: Sendable {
         ["expected": .text(expected), "got": .text(tokenizer)])
     }
     let sequences = call.sequences.map { NewSequence(id: $0.id, tokens: $0.tokens) }
-    corpus.insert(sequences) { result in
+    corpus.insert(sequences) { [self] result in
       switch result {
       case .success(let receipt): completion(.success(Inserted(receipt)))
-      case .failure(let error): completion(.failure(WireError(error, corpus: call.corpus)))
+      case .failure(let error): completion(.failure(wireError(error, corpus: call.corpus)))
       }
     }
   }

@@ -8,7 +8,7 @@ extension WireError {
   package init(
     _ error: StoreError, corpus: String = "", snapshotMember: String = "params.snapshot"
   ) {
-    let message = error.repeatingExcerpts.description
+    let message = error.repeatingExcerpts.descriptionForClients
     switch error {
     case .corpusExists(let name, let differences):
       self.init(
@@ -18,13 +18,22 @@ extension WireError {
         .corpusExists, message, ["corpus": .text(corpus), "differences": .texts(differences)])
     case .conflict(let id): self.init(.conflict, message, ["id": .text(id)])
     case .snapshotExists(let name): self.init(.conflict, message, ["id": .text(name)])
-    case .full(let used, let max):
+    case .mapFull(let used, let max):
       self.init(.storageFull, message, ["used_bytes": .number(used), "max_bytes": .number(max)])
+    case .diskFull(_, let free, let bytes):
+      self.init(
+        .storageFull, message, ["used_bytes": .number(bytes - free), "max_bytes": .number(bytes)])
     case .corrupt(let what, let place):
-      self.init(.corrupt, message, ["what": .text(what), "where": .text(place)])
+      self.init(
+        .corrupt, message,
+        ["what": .text(what), "where": .text(StoreError.pathForClients(place))])
     case .snapshotDamaged(let snapshot, let reason):
       self.init(
-        .corrupt, message, ["what": .text("snapshot \(snapshot.excerpt)"), "where": .text(reason)])
+        .corrupt, message,
+        [
+          "what": .text("snapshot \(StoreError.pathForClients(snapshot).excerpt)"),
+          "where": .text(reason),
+        ])
     case .closed: self = .corpusNotFound(corpus)
     case .corpusNotFound(let name): self = .corpusNotFound(name)
     case .busy(let millis):
@@ -46,7 +55,8 @@ extension WireError {
     case .beyondVocabulary(_, _, let sequence, let position):
       let place = sequence.map { "params.sequences[\($0)].tokens" } ?? "params.accept"
       self.init(.invalidParams, message, ["member": .text("\(place)[\(position)]")])
-    case .notAStore, .formatVersion, .inUse, .inaccessible, .failed, .cancelled:
+    case .notAStore, .noStore, .formatVersion, .inUse, .inaccessible, .failed, .fileFailed,
+      .cancelled:
       self.init(.internalError, message)
     }
   }
@@ -73,11 +83,11 @@ extension StoreError {
     case .snapshotExists(let name): .snapshotExists(name.excerpt)
     case .snapshotNotFound(let name): .snapshotNotFound(name.excerpt)
     case .notAFile(let path): .notAFile(path: path.excerpt)
-    case .inaccessible(let path, let reason): .inaccessible(path: path.excerpt, reason: reason)
     case .formatVersion(let path, let found, let expected):
-      .formatVersion(path: path.excerpt, found: found, expected: expected)
+      .formatVersion(
+        path: StoreError.pathForClients(path).excerpt, found: found, expected: expected)
     case .snapshotDamaged(let name, let reason):
-      .snapshotDamaged(snapshot: name.excerpt, reason: reason)
+      .snapshotDamaged(snapshot: StoreError.pathForClients(name).excerpt, reason: reason)
     default: self
     }
   }

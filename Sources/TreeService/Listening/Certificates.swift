@@ -1,3 +1,4 @@
+import Glibc
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOSSL
@@ -24,10 +25,15 @@ final class Certificates: Sendable {
 
   private static func read(_ files: TLSFiles) throws(StartError) -> NIOSSLContext {
     func read<Value>(_ path: String, _ body: () throws -> Value) throws(StartError) -> Value {
+      if unsafe access(path, R_OK) != 0 {
+        // SAFETY: strerror returns a C string for every number.
+        throw .certificate(
+          reason: "\(path) cannot be read: \(unsafe String(cString: strerror(errno)))")
+      }
       do {
         return try body()
       } catch {
-        throw .certificate(reason: "\(path) cannot be used: \(error)")
+        throw .certificate(reason: "\(path) holds no PEM that can be used: \(error)")
       }
     }
     let chain = try read(files.certificate) {

@@ -35,7 +35,7 @@ struct Listening {
       let mask = umask(0o177)
       defer { umask(mask) }
       channels.append(
-        try await bound(listener) { try await $0.bind(unixDomainSocketPath: path).get() })
+        try await bound(listener) { try await $0.bind(to: file.address()).get() })
       socketFiles.append(file)
       try file.open()
     case .tcp(let host, let port):
@@ -57,7 +57,20 @@ struct Listening {
     do {
       return try await bind(bootstrap(listener))
     } catch {
-      throw StartError.cannotListen(address: "\(listener)", reason: "\(error)")
+      throw StartError.cannotListen(address: "\(listener)", reason: Self.reason(error, listener))
+    }
+  }
+
+  private static func reason(_ error: any Error, _ listener: Listener) -> String {
+    guard let error = error as? IOError else { return "\(error)" }
+    switch (error.errnoCode, listener) {
+    case (ENOENT, .unixSocket(let path, _, _)):
+      return "its directory \((path as NSString).deletingLastPathComponent) is not there; make it"
+    case (EADDRINUSE, .tcp): return "another process listens there; choose another port"
+    case (EACCES, _): return "this user may not listen there"
+    default:
+      // SAFETY: strerror returns a C string for every number.
+      return unsafe String(cString: strerror(error.errnoCode))
     }
   }
 

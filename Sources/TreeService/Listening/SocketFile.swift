@@ -1,4 +1,6 @@
 import Foundation
+import NIOCore
+import WireProtocol
 
 /// The file of a Unix socket.
 struct SocketFile {
@@ -6,14 +8,17 @@ struct SocketFile {
   let mode: UInt32
   let group: String?
 
-  /// Bytes in a socket's path, its final zero not counted.
-  static let pathBytesMax = 107
+  /// What NIO binds to. NIO's own bound of paths is that of another system.
+  func address() throws(StartError) -> SocketAddress {
+    guard let address = sockaddr_un(path: path) else {
+      throw .pathTooLong(path: path, bytesMax: sockaddr_un.pathBytesMax)
+    }
+    return SocketAddress(address)
+  }
 
   /// Removes a socket that nobody answers on any more; refuses one that somebody does.
   func clear() throws(StartError) {
-    if path.utf8.count > Self.pathBytesMax {
-      throw .pathTooLong(path: path, bytesMax: Self.pathBytesMax)
-    }
+    _ = try address()
     var status = stat()
     guard unsafe lstat(path, &status) == 0 else { return }
     guard status.st_mode & S_IFMT == S_IFSOCK else { throw .notASocket(path: path) }
@@ -24,12 +29,7 @@ struct SocketFile {
   private var isAnswered: Bool {
     let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
     defer { Foundation.close(descriptor) }
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    // SAFETY: the path is shorter than `sun_path`, which was zero before.
-    unsafe withUnsafeMutableBytes(of: &address.sun_path) { buffer in
-      unsafe buffer.copyBytes(from: path.utf8)
-    }
+    guard var address = sockaddr_un(path: path) else { return false }
     let size = socklen_t(MemoryLayout<sockaddr_un>.size)
     return unsafe withUnsafePointer(to: &address) { pointer in
       unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in

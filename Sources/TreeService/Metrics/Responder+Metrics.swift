@@ -122,6 +122,8 @@ extension Responder {
   }
 
   private func resources(_ text: inout PrometheusText) {
+    // The gauge may not have looked since a corpus was made or filled.
+    resources.look()
     text.begin("reprise_limit", .gauge, "Bounds of what the service takes, as in docs/protocol.md.")
     for limit in Limit.all {
       text.sample(

@@ -63,6 +63,8 @@ import WireProtocol
       ]
       for (name, value) in expected { #expect(counted[name] == value, "\(name)") }
       #expect(counted["reprise_corpus_commit_duration_seconds_count{corpus=\"c\"}"] ?? 0 > 0)
+      // Looked at when it is asked for: the corpus is younger than the second between two looks.
+      #expect(counted["reprise_store_bytes"] ?? 0 > 0)
     }
   }
 

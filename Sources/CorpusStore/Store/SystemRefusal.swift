@@ -1,0 +1,53 @@
+import Glibc
+
+/// What the system's error numbers mean for a file of a store, and what can be done.
+enum SystemRefusal {
+  /// - Parameter shown: How a path is told.
+  static func reason(_ code: Int32, _ path: String, _ shown: (String) -> String) -> String {
+    switch code {
+    case ENOENT:
+      "there is no \(shown(firstMissing(path))); make it, or name another path"
+    case ENOTDIR: "a part of its path is a file; name another path"
+    case EACCES, EPERM: "this user may not use it; see its owner and its mode"
+    case EROFS: "its file system can only be read"
+    case EMFILE:
+      "this process has as many files open as its limit of open files allows\(filesMax); raise the "
+        + "limit, or use fewer corpora and connections"
+    case ENFILE: "the system has as many files open as it may; raise its bound (fs.file-max)"
+    default:
+      // SAFETY: strerror returns a C string for every number.
+      "\(unsafe String(cString: strerror(code))); look at the system's log"
+    }
+  }
+
+  private static var filesMax: String {
+    var limit = rlimit()
+    let status = unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    return status == 0 ? " (\(limit.rlim_cur))" : ""
+  }
+
+  /// The beginning of a path that is not there, with one name more than what is.
+  private static func firstMissing(_ path: String) -> String {
+    var missing = path
+    while let slash = missing.lastIndex(of: "/"), slash > missing.startIndex {
+      let parent = String(missing[..<slash])
+      if unsafe access(parent, F_OK) == 0 { break }
+      missing = parent
+    }
+    return missing
+  }
+
+  /// Bytes that are free for this user on the file system of a path, and all of them.
+  static func disk(_ path: String) -> (freeBytes: Int, bytes: Int) {
+    var status = statvfs()
+    // A file that could not be made is not there; its directory is.
+    let parent = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+    guard unsafe statvfs(path, &status) == 0 || statvfs(parent, &status) == 0 else {
+      return (0, 0)
+    }
+    return (
+      Int(clamping: status.f_bavail * status.f_frsize),
+      Int(clamping: status.f_blocks * status.f_frsize)
+    )
+  }
+}
