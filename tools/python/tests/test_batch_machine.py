@@ -236,6 +236,9 @@ class SglangDoor(Door):
         return req
 
     def step(self, requests: Sequence[Request], passes: dict[str, int]) -> list[list[int]]:
+        # An engine's objects are up to date, also those that no step holds.
+        for known in list(self.reqs):
+            self.req(known)
         batch = [self.req(request) for request in requests]
         self.drafts.look_for_ends(batch)
         tokens, _ = self.drafts.of(batch, [[] for _ in batch])
