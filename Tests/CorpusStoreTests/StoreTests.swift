@@ -304,8 +304,8 @@ import Testing
     ) { try Store(path: path) }
     #expect(try files.contentsOfDirectory(atPath: path) == ["file"])
 
-    try Data("reprise store, format 3\n".utf8).write(to: URL(fileURLWithPath: "\(path)/format"))
-    #expect(throws: StoreError.formatVersion(path: path, found: 3, expected: 2)) {
+    try Data("reprise store, format 2\n".utf8).write(to: URL(fileURLWithPath: "\(path)/format"))
+    #expect(throws: StoreError.formatVersion(path: path, found: 2, expected: 3)) {
       try Store(path: path)
     }
     #expect(throws: StoreError.self) { try Store(path: "\(path)/missing/deeper") }
