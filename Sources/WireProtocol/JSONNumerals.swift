@@ -24,15 +24,39 @@ enum JSONNumerals {
     return clamped
   }
 
+  /// Whether a number is well formed and larger than the parser reads. (By hand: a hostile line is full of
+  /// numbers, and is looked at on an event loop.)
   private static func isTooLarge(_ number: ArraySlice<UInt8>) -> Bool {
-    let text = String(decoding: number, as: UTF8.self)
-    // Malformed numbers, such as 01 and 1., stay as they are.
-    guard text.wholeMatch(of: /-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?/) != nil else {
-      return false
+    var rest = number
+    func takeDigits() -> Int {
+      let digits = rest.prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }.count
+      rest = rest.dropFirst(digits)
+      return digits
     }
-    let isInteger = !text.contains { $0 == "." || $0 == "e" || $0 == "E" }
-    return isInteger
-      ? Int64(text) == nil && UInt64(text) == nil : Double(text).map(\.isInfinite) ?? true
+    if rest.first == UInt8(ascii: "-") { rest = rest.dropFirst() }
+    let beginsWithZero = rest.first == UInt8(ascii: "0")
+    let digits = takeDigits()
+    // Malformed ones, such as 01 and 1., stay as they are.
+    if digits == 0 || (beginsWithZero && digits > 1) { return false }
+    let isInteger = rest.isEmpty
+    if rest.first == UInt8(ascii: ".") {
+      rest = rest.dropFirst()
+      if takeDigits() == 0 { return false }
+    }
+    if rest.first == UInt8(ascii: "e") || rest.first == UInt8(ascii: "E") {
+      rest = rest.dropFirst()
+      if rest.first == UInt8(ascii: "+") || rest.first == UInt8(ascii: "-") {
+        rest = rest.dropFirst()
+      }
+      if takeDigits() == 0 { return false }
+    }
+    if !rest.isEmpty { return false }
+    // Any integer of 18 digits fits, and none of 21.
+    if isInteger && digits <= 18 { return false }
+    if isInteger && digits > 20 { return true }
+    let text = String(decoding: number, as: UTF8.self)
+    if isInteger { return Int64(text) == nil && UInt64(text) == nil }
+    return Double(text).map(\.isInfinite) ?? true
   }
 
   /// The text of each number that is the value of a member `id` of a request, by the request's place in

@@ -34,7 +34,7 @@ extension HostileClient {
     HostileClient("min_probability −1", .answered("invalid_params")) {
       try speculate($0, "1", ",\"min_probability\":-1")
     },
-    HostileClient("min_probability 1e999", .answered("parse_error")) {
+    HostileClient("min_probability 1e999", .answered("invalid_params")) {
       try speculate($0, "1", ",\"min_probability\":1e999")
     },
     HostileClient("dropping without confirming", .answered("invalid_params")) {

@@ -69,7 +69,7 @@ extension HostileClient {
       try $0.ask(
         list(request("health.live", "{\"a\":[\(list("7", 32_000))]}"), 50, separator: "\n"))
     },
-    HostileClient("a number of 100,000 digits", .answered("parse_error")) {
+    HostileClient("a number of 100,000 digits", .answered("invalid_request")) {
       try $0.ask(request("health.live", id: String(repeating: "9", count: 100_000)))
     },
     HostileClient("a method of 1 MB", .answered("method_not_found")) {
