@@ -22,6 +22,7 @@ extension Environment {
   @discardableResult
   public func releaseFreePages(runPagesMin: Int = Environment.holePagesMin) throws(LMDBError) -> Int
   {
+    try freeSlotsOfDeadProcesses()
     // Holds writers off, so that no free page is being used again.
     let writing = try WriteTransaction(self)
     let reading = try ReadTransaction(self)
@@ -55,6 +56,7 @@ extension Environment {
   /// - Complexity: O(pages of the file that are no holes) reads; writes what is not zero.
   @discardableResult
   public func overwriteUnused() throws(LMDBError) -> Bool {
+    try freeSlotsOfDeadProcesses()
     // Holds writers off, so that no free page is being used again.
     let writing = try WriteTransaction(self)
     let reading = try ReadTransaction(self)
@@ -121,25 +123,5 @@ extension Environment {
       return true
     }
     return pages
-  }
-
-  /// The oldest transaction that is being read; the largest number where none is.
-  func oldestRead() -> Int {
-    var oldest = Int.max
-    unsafe withUnsafeMutablePointer(to: &oldest) { oldest in
-      // Each line is process, thread and transaction; "-" for a slot without a transaction.
-      _ = unsafe mdb_reader_list(
-        handle,
-        { line, context in
-          guard let line = unsafe line, let context = unsafe context else { return 0 }
-          let words = unsafe String(cString: line).split(whereSeparator: \.isWhitespace)
-          if words.count == 3, let transaction = Int(words[2]) {
-            let oldest = unsafe context.assumingMemoryBound(to: Int.self)
-            unsafe oldest.pointee = unsafe min(oldest.pointee, transaction)
-          }
-          return 0
-        }, oldest)
-    }
-    return oldest
   }
 }

@@ -1,6 +1,9 @@
 import ArgumentParser
 import CorpusStore
+import Glibc
+import Synchronization
 import TreeService
+import UnixSignals
 import WireProtocol
 
 struct Check: AsyncParsableCommand {
@@ -9,7 +12,8 @@ struct Check: AsyncParsableCommand {
     discussion: """
       Reads every corpus and snapshot and compares it with its checksums, whether or not a service has \
       the store open, and changes nothing. Exits with 0 where all is well, with 1 where the store could \
-      not be checked, and with 2 where damage was found; each is told with what can be done.
+      not be checked, and with 2 where damage was found; each is told with what can be done. SIGINT and \
+      SIGTERM end it with 128 and the signal's number.
 
       EXAMPLES
         reprise check --store ./history
@@ -24,13 +28,55 @@ struct Check: AsyncParsableCommand {
   static let damageFound = ExitCode(2)
 
   func run() async throws {
-    let report = try await reportingErrors {
-      let bar = ProgressBar("checking")
-      defer { bar.finish() }
-      return try Store.check(path: store, deep: deep) { bar.show(nil, $0) }
+    let interruption = Interruption()
+    let watching = await interruption.watch()
+    defer { watching.cancel() }
+    let (store, deep) = (store, deep)
+    let report: CheckReport
+    do {
+      report = try await reportingErrors {
+        try await onThread {
+          let bar = ProgressBar("checking")
+          defer { bar.finish() }
+          return try Store.check(
+            path: store, deep: deep, isCancelled: { interruption.signal != nil },
+            progress: { bar.show(nil, $0) })
+        }
+      }
+    } catch {
+      // Its read transaction has ended by now, so that the service can use pages again.
+      if let signal = interruption.signal { throw ExitCode(128 + signal) }
+      throw error
     }
     if json { printJSON(report.write) } else { report.printTables() }
     if !report.isClean { throw Self.damageFound }
+  }
+}
+
+/// A signal that asks a command to end. What the command reads is let go of in order: a service that has
+/// the store open could not use pages again that the command might still see.
+private final class Interruption: Sendable {
+  private let number = Atomic<Int32>(0)
+
+  /// How long the command may take to end.
+  private static let patience = Duration.seconds(2)
+
+  var signal: Int32? {
+    let number = number.load(ordering: .relaxed)
+    return number == 0 ? nil : number
+  }
+
+  /// Notes signals from here on, until the task is cancelled.
+  func watch() async -> Task<Void, any Error> {
+    let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
+    return Task { [self] in
+      for await signal in signals {
+        number.store(signal.rawValue, ordering: .relaxed)
+        try await Task.sleep(for: Self.patience)
+        // Some long read. The service notices by itself that this process is gone.
+        _exit(128 + signal.rawValue)
+      }
+    }
   }
 }
 

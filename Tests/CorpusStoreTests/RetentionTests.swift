@@ -144,10 +144,8 @@ import Testing
     #expect(corpus.stats().tokens == 60)
   }
 
-  @Test func theOldestLeaveByAge() throws {
-    let directory = TemporaryDirectory()
-    let store = try Store(path: directory.path, options: .tiny())
-    defer { store.close() }
+  /// A corpus that keeps an hour, with eight sequences in a segment and one in the log.
+  private func agingCorpus(_ store: Store) throws -> Corpus {
     let corpus = try store.createCorpus(
       named: "c", CorpusSettings(retention: Retention(ageSeconds: 3600)))
     for number in 0..<8 {
@@ -155,10 +153,79 @@ import Testing
     }
     try corpus.compact()
     try corpus.insert([NewSequence(tokens: [77, 5, 6])])
-    let now = corpus.options.clock.wallSeconds()
-    #expect(try !corpus.keepWithinBounds(at: now + 3600))
+    return corpus
+  }
+
+  private func keepWithinBounds(_ corpus: Corpus) throws -> Bool { try corpus.keepWithinBounds() }
+
+  private func store(_ directory: TemporaryDirectory, _ time: TestClock) throws -> Store {
+    var options = StoreOptions.tiny()
+    options.clock = time.clock
+    return try Store(path: directory.path, options: options)
+  }
+
+  @Test func theOldestLeaveByAge() throws {
+    let directory = TemporaryDirectory()
+    let time = TestClock()
+    let store = try store(directory, time)
+    defer { store.close() }
+    let corpus = try agingCorpus(store)
+    time.advance(.seconds(3600))
+    #expect(try !keepWithinBounds(corpus))
     #expect(corpus.stats().sequences == 9)
-    #expect(try corpus.keepWithinBounds(at: now + 3600 + 3600 / 8))
+    time.advance(.seconds(3600 / 8))
+    #expect(try keepWithinBounds(corpus))
+    #expect(corpus.stats().sequences == 0)
+  }
+
+  /// The wall clock tells nothing of the time that has passed while the corpus was open: steps of it,
+  /// to and fro, neither make a sequence leave early nor keep it.
+  @Test(arguments: [-86_400 * 365, -7200, -3, 3, 7200, 86_400 * 365])
+  func aStepOfTheWallClockChangesNoAge(seconds: Int) throws {
+    let directory = TemporaryDirectory()
+    let time = TestClock()
+    let store = try store(directory, time)
+    defer { store.close() }
+    let corpus = try agingCorpus(store)
+    time.advance(.seconds(1000))
+    time.stepWall(seconds: seconds)
+    #expect(try !keepWithinBounds(corpus))
+    // Stamped by the clock that was stepped, twice.
+    try corpus.insert([NewSequence(id: "later", tokens: [78, 5, 6])])
+    time.advance(.seconds(500))
+    time.stepWall(seconds: 2 * seconds)
+    try corpus.insert([NewSequence(id: "last", tokens: [79, 5, 6])])
+    try corpus.compact()
+    time.advance(.seconds(2099))
+    #expect(try !keepWithinBounds(corpus))
+    #expect(corpus.stats().sequences == 11, "after 3599 s")
+    time.advance(.seconds(120))
+    #expect(try keepWithinBounds(corpus))
+    #expect(corpus.stats().sequences == 2, "nine of them are older than an hour")
+    time.advance(.seconds(1000))
+    #expect(try keepWithinBounds(corpus))
+    #expect(corpus.stats().sequences == 1)
+    time.advance(.seconds(500))
+    #expect(try keepWithinBounds(corpus))
+    #expect(corpus.stats().sequences == 0)
+  }
+
+  /// A store that is opened with a clock that is behind its own stamps keeps what it has for as long as
+  /// is bound, from then on, and not for ever.
+  @Test func stampsOfTheFutureCountFromTheOpening() throws {
+    let directory = TemporaryDirectory()
+    let time = TestClock()
+    let before = try store(directory, time)
+    _ = try agingCorpus(before)
+    before.close()
+    time.stepWall(seconds: -86_400)
+    let store = try store(directory, time)
+    defer { store.close() }
+    let corpus = try #require(try store.corpus(named: "c"))
+    time.advance(.seconds(3600))
+    #expect(try !keepWithinBounds(corpus))
+    time.advance(.seconds(200))
+    #expect(try keepWithinBounds(corpus))
     #expect(corpus.stats().sequences == 0)
   }
 }

@@ -70,6 +70,6 @@ import Testing
     conditions.clear(.saving, corpus: "c")
     #expect(conditions.preventingReadiness.isEmpty)
     conditions.raise(.saving, cause: "gone", tolerated: .zero)
-    #expect(conditions.preventingReadiness.map(\.subject) == ["saving"])
+    #expect(conditions.preventingReadiness.map(\.subject) == ["saving the store"])
   }
 }

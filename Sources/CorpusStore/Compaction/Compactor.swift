@@ -93,6 +93,7 @@ private final class CompactionThread: @unchecked Sendable {
   /// Has a corpus looked at soon.
   func add(_ corpus: Corpus, repairing: Bool = false) {
     condition.withLock {
+      if hasStopped { return }
       if let known = queue.firstIndex(where: { $0.corpus === corpus }) {
         queue[known].repairing = queue[known].repairing || repairing
         queue[known].notBefore = clock.now()
@@ -144,15 +145,19 @@ private final class CompactionThread: @unchecked Sendable {
             corpus: task.corpus, repairing: false, notBefore: clock.now() + Self.timeBeforeRetry)
         }
       }
+      // Looked at outside of the lock: corpora add themselves while they hold their own.
+      let isClosing = task.corpus.isClosing
       condition.withLock {
         current = nil
-        if let again, !queue.contains(where: { $0.corpus === again.corpus }) {
+        if let again, !isClosing, !queue.contains(where: { $0.corpus === again.corpus }) {
           queue.append(again)
         }
         condition.broadcast()
       }
     }
     condition.withLock {
+      // Corpora keep this thread, and would be kept by it.
+      queue = []
       hasStopped = true
       condition.broadcast()
     }

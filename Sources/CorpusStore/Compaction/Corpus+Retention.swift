@@ -3,10 +3,7 @@ import Foundation
 /// History is kept within the bounds that were set (see `Retention`).
 extension Corpus {
   /// Removes what is over the bounds, if anything is. Returns whether something was.
-  ///
-  /// - Parameter now: Seconds since 1970; nil for what the clock tells.
-  func keepWithinBounds(at now: UInt64? = nil) throws(StoreError) -> Bool {
-    let now = now ?? options.clock.wallSeconds()
+  func keepWithinBounds() throws(StoreError) -> Bool {
     if let needed = roomNeeded {
       do throws(StoreError) {
         try removeOldest(toFit: needed)
@@ -17,7 +14,7 @@ extension Corpus {
       }
       return true
     }
-    return try isTimeToExpire(at: now) ? removeExpired(at: now) : false
+    return try isTimeToExpire ? removeExpired() : false
   }
 
   /// Removes the oldest sequences until the history, with what is to be added, is within its bounds.
@@ -62,15 +59,22 @@ extension Corpus {
 
   /// Whether some sequence is too old by so much that it is worth while: sequences leave some
   /// together, because a segment that keeps some of its own is written anew.
-  private func isTimeToExpire(at now: UInt64) -> Bool {
-    guard let age = settings.retention.ageSeconds, let oldest = oldestSeconds else { return false }
-    return now > oldest + UInt64(age) + UInt64(age) / 32
+  private var isTimeToExpire: Bool {
+    guard let bound = settings.retention.ageSeconds else { return false }
+    return oldestAge > bound + bound / 32
   }
 
-  private func removeExpired(at now: UInt64) throws(StoreError) -> Bool {
-    guard let age = settings.retention.ageSeconds else { return false }
+  private func removeExpired() throws(StoreError) -> Bool {
+    guard let bound = settings.retention.ageSeconds else { return false }
     return try turns.takeHistory { () throws(StoreError) in
-      let removed = try remove { $0.committedSeconds + UInt64(age) < now }
+      // Asked for after the writer has looked at the clock, as it does before each change.
+      var known: CommitAges?
+      let now = options.clock.now()
+      let removed = try remove { entry in
+        let ages = known ?? ages
+        known = ages
+        return ages.age(order: entry.order, committed: entry.committedSeconds, at: now) > bound
+      }
       if removed.size.sequences == 0 { return false }
       activity.note { $0.sequencesRemoved += removed.size.sequences }
       try releaseFreePages()

@@ -22,6 +22,7 @@ public final class Corpus: @unchecked Sendable {
   private(set) var file: CorpusFile
   let activity = ActivityLog()
   let options: StoreOptions
+  private let conditions: StandingConditions
   let turns = Turns()
   /// nil where history is only read.
   private let writer: Writer?
@@ -40,6 +41,10 @@ public final class Corpus: @unchecked Sendable {
     var isClosed = false
     var sessions = 0
     var sequencesUnsaved = 0
+    /// When the oldest of them was acknowledged.
+    var unsavedSince: ContinuousClock.Instant?
+    /// Why nothing may be written: its files are not in their place.
+    var displacement: StoreError?
     /// What the next job needs, while the oldest sequences leave to make room for it.
     var roomNeeded: HistorySize?
     /// Why they could not.
@@ -49,20 +54,23 @@ public final class Corpus: @unchecked Sendable {
     /// Segment numbers are never used again, so that what a crash left of one is not taken for
     /// another's.
     var nextSegment: UInt64 = 0
+    var ages: CommitAges
   }
 
   /// Opens a corpus in place: finds its segments, repairs what is damaged, and adds what is not
   /// sealed to memory again.
   init(
-    name: String, file: CorpusFile, options: StoreOptions, compactor: Compactor?
+    name: String, file: CorpusFile, options: StoreOptions, conditions: StandingConditions,
+    compactor: Compactor?
   ) throws(StoreError) {
     self.name = name
+    self.conditions = conditions
     self.file = file
     self.options = options
     self.compactor = file.isReadOnly ? nil : compactor
     settings = file.settings
     let loaded = try LoadedCorpus(file, options)
-    state = State()
+    state = State(ages: CommitAges(nextOrder: loaded.nextOrder, clock: options.clock))
     state.history = loaded.history
     state.nextSegment = loaded.nextSegment
     state.damage = loaded.damage
@@ -246,8 +254,95 @@ public final class Corpus: @unchecked Sendable {
     lock.withLock { state.history?.renew(view) }
   }
 
-  func noteUnsaved(sequences: Int) {
-    lock.withLock { state.sequencesUnsaved = sequences }
+  /// Has the writer look at the time again, for tests that move it.
+  func wakeWriter() { writer?.wake() }
+
+  // MARK: What is not on disk
+
+  func noteUnsaved(sequences: Int, since: ContinuousClock.Instant?) {
+    lock.withLock {
+      state.sequencesUnsaved = sequences
+      state.unsavedSince = since
+    }
+  }
+
+  func noteSaving(failure: StoreError?) {
+    guard let failure else { return conditions.clear(.saving, corpus: name) }
+    let sequences = lock.withLock { state.sequencesUnsaved }
+    conditions.raise(
+      .saving, corpus: name,
+      cause:
+        "\(sequences) acknowledged sequences are not on disk yet, and no others are taken: \(failure)",
+      tolerated: settings.durability.failureTolerated)
+  }
+
+  /// What of the acknowledged is not on disk, in a sentence for the log; nil where all is.
+  var unsavedReport: String? {
+    let (sequences, displacement) = lock.withLock { (state.sequencesUnsaved, state.displacement) }
+    if sequences > 0 {
+      let cause = writer?.lastSaveFailure.map { ": \($0)" } ?? ""
+      return
+        "\(sequences) acknowledged sequences of corpus \(name) are not on disk and are lost\(cause)"
+    }
+    return displacement.map { "corpus \(name): \($0)" }
+  }
+
+  /// Why nothing may be written, where the corpus's files are no longer where they were. Looked at before
+  /// each group of sequences is acknowledged.
+  ///
+  /// - Complexity: One fstat(2).
+  var displacement: StoreError? {
+    if file.environment.isRemoved {
+      noteDisplacement(.displaced(what: "the file of corpus \(name)"), at: file.path)
+    }
+    return lock.withLock { state.displacement }
+  }
+
+  /// - Parameter failure: nil where all is in its place.
+  func noteDisplacement(_ failure: StoreError?, at path: String) {
+    lock.withLock { state.displacement = failure }
+    if let failure {
+      conditions.raise(
+        .directory, corpus: name, cause: "\(path): \(failure)", tolerated: .zero)
+    } else {
+      conditions.clear(.directory, corpus: name)
+    }
+  }
+
+  /// Whether a directory holds the files that are open.
+  func isInPlace(_ directory: String) -> Bool {
+    lock.withLock { state.isClosed || file.environment.isInPlace(in: directory) }
+  }
+
+  // MARK: Other processes
+
+  /// Other processes that have a read transaction on the file, as a check has.
+  public var otherReaders: [OtherReader] {
+    lock.withLock { state.isClosed ? [] : file.otherReaders }
+  }
+
+  /// So many commits may come while another process reads one state; then the log tells who it is.
+  private static let transactionsBehindMax = 1000
+
+  /// Frees the reader slots of processes that were killed, and tells of those that read for long.
+  ///
+  /// - Returns: How many slots were freed.
+  func lookAfterReaders() -> Int {
+    let (freed, others) = lock.withLock {
+      state.isClosed
+        ? (0, [])
+        : ((try? file.environment.freeSlotsOfDeadProcesses()) ?? 0, file.otherReaders)
+    }
+    let slow = others.filter { $0.transactionsBehind > Self.transactionsBehindMax }
+    if slow.isEmpty {
+      conditions.clear(.reading, corpus: name)
+    } else {
+      let names = slow.map { "\($0) reads the state of \($0.transactionsBehind) commits ago" }
+      conditions.raise(
+        .reading, corpus: name,
+        cause: "\(names.joined(separator: ", ")); the file grows until that has ended")
+    }
+    return freed
   }
 
   // MARK: Parts
@@ -352,12 +447,34 @@ public final class Corpus: @unchecked Sendable {
   /// Finished sequences.
   var size: HistorySize { lock.withLock { state.history?.size ?? HistorySize() } }
 
-  /// When the oldest sequence was committed.
-  var oldestSeconds: UInt64? {
-    lock.withLock {
-      guard let history = state.history else { return nil }
-      let parts = history.parts.flatMap(\.finished).map(\.committedSeconds)
-      return (parts + history.segments.map(\.record.seconds.lowerBound)).min()
+  /// Ages of the sequences.
+  var ages: CommitAges { lock.withLock { state.ages } }
+
+  /// Notes what the wall clock tells before it stamps sequences from `nextOrder` on.
+  func noteWallClock(seconds: UInt64, nextOrder: UInt64) {
+    if settings.retention.ageSeconds == nil { return }
+    let now = options.clock.now()
+    lock.withLock { state.ages.note(wallSeconds: seconds, at: now, nextOrder: nextOrder) }
+  }
+
+  /// Seconds for which the oldest sequence has been kept at most; 0 where there is none. No sequence is
+  /// older, and there may be none as old, because of a segment only the earliest stamp is known here.
+  var oldestAge: Int {
+    let now = options.clock.now()
+    return lock.withLock {
+      guard let history = state.history else { return 0 }
+      var oldest = 0
+      func note(_ order: UInt64, _ seconds: UInt64) {
+        oldest = max(oldest, state.ages.age(order: order, committed: seconds, at: now))
+      }
+      for part in history.parts {
+        for sequence in part.finished { note(sequence.order, sequence.committedSeconds) }
+      }
+      for segment in history.segments {
+        note(segment.record.orders.lowerBound, segment.record.seconds.lowerBound)
+        note(segment.record.orders.upperBound, segment.record.seconds.lowerBound)
+      }
+      return oldest
     }
   }
 
@@ -451,6 +568,10 @@ public final class Corpus: @unchecked Sendable {
       stats.segments = history.segments.count
       stats.sessions = state.sessions
       stats.sequencesUnsaved = state.sequencesUnsaved
+      stats.otherReaders = file.otherReaderCount
+      if let since = state.unsavedSince {
+        stats.unsavedSeconds = max(0, (options.clock.now() - since) / .seconds(1))
+      }
     }
     return stats
   }
@@ -467,6 +588,9 @@ public final class Corpus: @unchecked Sendable {
 
   /// Whether long work should end.
   var isClosing: Bool { lock.withLock { state.isClosing } }
+
+  /// Whether the corpus was dropped, or its store closed: nothing comes back from that.
+  public var isClosed: Bool { lock.withLock { state.isClosed } }
 
   /// Writes what waits, and ends the corpus's thread. Calls after it fail with `closed`.
   func close() {
@@ -515,6 +639,7 @@ public final class Corpus: @unchecked Sendable {
     loaded.history.follow(old)
     state.history = loaded.history
     state.nextSegment = loaded.nextSegment
+    state.ages = CommitAges(nextOrder: loaded.nextOrder, clock: options.clock)
     state.damage = loaded.damage
     state.failure = nil
     old?.close()

@@ -13,7 +13,8 @@ final class GrowingPart {
   /// Finished sequences, in the order in which they were.
   private(set) var finished: [FinishedSequence] = []
   private(set) var finishedSize = HistorySize()
-  /// Sessions whose output grows here.
+  /// Sessions whose output grows here. They keep the part as well, until they end or are moved, or the
+  /// history is closed.
   var open: [ObjectIdentifier: DecodingSession] = [:]
 
   init(depth: Int, tokensExpected: Int) {
@@ -108,6 +109,9 @@ final class LiveHistory {
 
   /// Lets go of everything, the read transaction among it.
   func close() {
+    // A session keeps its part and its corpus. Without this, those of a corpus that was dropped would
+    // keep each other for ever.
+    for part in parts { part.open = [:] }
     parts = []
     indexes = []
     identities = []

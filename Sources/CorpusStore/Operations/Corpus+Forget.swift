@@ -37,7 +37,12 @@ extension Corpus {
   ///
   /// - Complexity: Waits for the disk, and writes the segments that the sequences lie in anew: 1 µs
   ///   for each token of those.
-  public func forget(ids: [String]) throws(StoreError) -> ForgetReceipt {
+  /// - Parameter patience: How long it waits for others that read an old state of the file: other
+  ///   processes, such as a check.
+  /// - Throws: `stillRead` when the patience is over.
+  public func forget(
+    ids: [String], patience: Duration = .seconds(10)
+  ) throws(StoreError) -> ForgetReceipt {
     if isReadOnly { throw .readOnly(corpus: name) }
     // No snapshot is being taken that could end after this and hold what is forgotten.
     return try turns.takeAll { () throws(StoreError) in
@@ -49,7 +54,7 @@ extension Corpus {
       receipt.tokens = removed.size.tokens
       receipt.missing = Set(ids).count - removed.size.sequences
       CrashPoint.forgetOverwrite.reached()
-      try overwriteFreePages()
+      try overwriteFreePages(patience)
       CrashPoint.forgetOverwrite.reached()
       return receipt
     }
@@ -65,13 +70,12 @@ extension Corpus {
     return orders
   }
 
-  /// How often, and how long apart, it is tried while somebody still reads an old state of the file:
-  /// another process, since nobody does here.
-  private static let overwriteTries = 100
+  /// Time between two tries.
   private static let overwriteWaitMicros: UInt32 = 100_000
 
-  private func overwriteFreePages() throws(StoreError) {
-    for attempt in 1...Self.overwriteTries {
+  private func overwriteFreePages(_ patience: Duration) throws(StoreError) {
+    let end = options.clock.now() + patience
+    while true {
       // Pages are free for good after another commit, after which the view moves on too.
       try commit()
       do throws(LMDBError) {
@@ -81,10 +85,9 @@ extension Corpus {
         throw file.error(error)
       }
       if isClosing { throw .cancelled }
-      if attempt < Self.overwriteTries { usleep(Self.overwriteWaitMicros) }
+      if options.clock.now() >= end { break }
+      usleep(Self.overwriteWaitMicros)
     }
-    throw .failed(
-      "what was forgotten is in no draft any more, but its pages could not be overwritten within 10 s "
-        + "because another process reads \(file.path); end that and repeat the call")
+    throw .stillRead(corpus: name, readers: otherReaders.map(\.description))
   }
 }

@@ -41,10 +41,13 @@ extension Store {
   ///
   /// - Parameters:
   ///   - deep: Whether every index is built anew from its text, and compared byte by byte.
+  ///   - isCancelled: Asked every few milliseconds while an index is checked, and between corpora,
+  ///     segments and snapshots.
   ///   - progress: Is told what is being looked at.
-  /// - Throws: Where there is no store, or it cannot be read.
+  /// - Throws: Where there is no store, or it cannot be read; `cancelled`.
   public static func check(
-    path: String, deep: Bool = false, progress: (_ what: String) -> Void = { _ in }
+    path: String, deep: Bool = false, isCancelled: @escaping () -> Bool = { false },
+    progress: (_ what: String) -> Void = { _ in }
   ) throws(StoreError) -> CheckReport {
     let directory = StoreDirectory(path: path)
     var report = CheckReport()
@@ -53,12 +56,14 @@ extension Store {
     options.compactsInBackground = false
     for name in try directory.corpusNames() {
       progress("corpus \(name)")
-      var check = CorpusCheck(name, deep: deep)
+      if isCancelled() { throw .cancelled }
+      var check = CorpusCheck(name, deep: deep, isCancelled)
       try check.run(directory.corpus(name), options, progress)
       report.corpora.append(check.result)
     }
     for name in try directory.snapshotNames() {
       progress("snapshot \(name)")
+      if isCancelled() { throw .cancelled }
       do throws(StoreError) {
         report.snapshots.append(
           try verifySnapshot(directory.snapshot(name), name: name, options: options))
@@ -77,13 +82,15 @@ extension Store {
 private struct CorpusCheck {
   private(set) var result: CheckReport.Corpus
   private let deep: Bool
+  private let isCancelled: () -> Bool
 
   /// Patterns of each index whose counts are compared.
   private static let samples = 1000
 
-  init(_ name: String, deep: Bool) {
+  init(_ name: String, deep: Bool, _ isCancelled: @escaping () -> Bool) {
     result = CheckReport.Corpus(name: name)
     self.deep = deep
+    self.isCancelled = isCancelled
   }
 
   private mutating func report(_ what: String, _ reason: String, _ remedy: String) {
@@ -147,16 +154,18 @@ private struct CorpusCheck {
     _ number: UInt64, _ file: CorpusFile, _ transaction: borrowing ReadTransaction
   ) throws(StoreError) -> [SequenceTable.Entry] {
     let what = "segment \(number)"
+    if isCancelled() { throw .cancelled }
     do throws(StoreError) {
       // Where this throws, `Repair` has told.
       let segment = try file.segment(number, transaction, mark: DamageMark())
       let entries = try segment.sequenceTable(file, transaction)
       try checkSequences(segment, entries)
       do throws(SealedIndex.CheckError) {
-        try segment.index.checkStructure()
+        try segment.index.checkStructure(isCancelled: isCancelled)
         try segment.index.checkSamples(Self.samples, seed: number)
-        if deep { try segment.index.checkAgainstRebuild() }
+        if deep { try segment.index.checkAgainstRebuild(isCancelled: isCancelled) }
       } catch {
+        if error == .cancelled { throw StoreError.cancelled }
         report(what, "\(error)", Self.restoreRemedy)
       }
       return entries

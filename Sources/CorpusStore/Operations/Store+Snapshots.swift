@@ -27,7 +27,7 @@ extension Store {
   ) throws(StoreError) -> SnapshotInfo {
     guard let directory else { throw .readOnly(corpus: corpus) }
     guard let source = try self.corpus(named: corpus) else { throw .corpusNotFound(corpus) }
-    let name = name ?? Self.snapshotName(corpus, directory)
+    let name = name ?? Self.snapshotName(corpus, directory, options.clock)
     guard Self.isSnapshotName(name) else { throw .snapshotName(name) }
     return try source.turns.copies.take { () throws(StoreError) in
       if FileManager.default.fileExists(atPath: directory.snapshot(name)) {
@@ -50,12 +50,15 @@ extension Store {
     }
   }
 
-  private static func snapshotName(_ corpus: String, _ directory: StoreDirectory) -> String {
+  private static func snapshotName(
+    _ corpus: String, _ directory: StoreDirectory, _ clock: StoreClock
+  ) -> String {
+    let now = Date(timeIntervalSince1970: Double(clock.wallSeconds()))
     let formatter = DateFormatter()
     formatter.locale = Locale(identifier: "en_US_POSIX")
     formatter.timeZone = TimeZone(secondsFromGMT: 0)
     formatter.dateFormat = "yyyyMMdd'T'HHmmss'Z'"
-    let name = "\(corpus)-\(formatter.string(from: Date()))"
+    let name = "\(corpus)-\(formatter.string(from: now))"
     var (unused, number) = (name, 1)
     while FileManager.default.fileExists(atPath: directory.snapshot(unused)) {
       number += 1

@@ -13,6 +13,10 @@ public struct StandingCondition: Equatable, Sendable {
     case sealing
     /// Segments cannot be merged.
     case merging
+    /// Files of the store were removed, renamed or replaced while they were in use.
+    case directory
+    /// Another process reads a corpus's file for so long that nothing that was deleted is used again.
+    case reading
   }
 
   public let kind: Kind
@@ -30,7 +34,7 @@ public struct StandingCondition: Equatable, Sendable {
   fileprivate var reported: ContinuousClock.Instant
 
   /// The work that does not succeed, such as "sealing corpus demo".
-  public var subject: String { kind.subject + (corpus.map { " corpus \($0)" } ?? "") }
+  public var subject: String { kind.subject + (corpus.map { " corpus \($0)" } ?? " the store") }
 
   /// Whether the service is not ready because of it.
   public func preventsReadiness(at now: ContinuousClock.Instant) -> Bool {
@@ -50,7 +54,13 @@ public struct StandingCondition: Equatable, Sendable {
 }
 
 extension StandingCondition.Kind {
-  fileprivate var subject: String { rawValue }
+  fileprivate var subject: String {
+    switch self {
+    case .saving, .sealing, .merging: rawValue
+    case .directory: "keeping"
+    case .reading: "using the free pages again of"
+    }
+  }
 
   /// What is wrong, without names of corpora or of files: health tells it to every client.
   public var summary: String {
@@ -58,6 +68,8 @@ extension StandingCondition.Kind {
     case .saving: "acknowledged sequences cannot be written to the disk"
     case .sealing: "sealing fails"
     case .merging: "merging fails"
+    case .directory: "files of the store were removed, renamed or replaced while they were in use"
+    case .reading: "another process reads the store for long"
     }
   }
 }

@@ -16,6 +16,7 @@ public final class Store: @unchecked Sendable {
   public let conditions: StandingConditions
   /// nil for a store that serves a snapshot, and for one that is closed.
   private var lockFile: Int32?
+  private let report: StoreReport
   private let lock = NSLock()
   /// Held while a corpus is made or dropped, which waits for the disk.
   private let changing = NSLock()
@@ -34,6 +35,7 @@ public final class Store: @unchecked Sendable {
     self.options = options
     try directory.prepare()
     lockFile = try directory.lock()
+    self.report = report
     conditions = StandingConditions(clock: options.clock, report: report)
     compactor =
       options.compactsInBackground
@@ -62,7 +64,8 @@ public final class Store: @unchecked Sendable {
 
   private func open(_ name: String, _ directory: StoreDirectory) throws(StoreError) -> Corpus {
     let file = try CorpusFile(path: directory.corpus(name), options: options)
-    return try Corpus(name: name, file: file, options: options, compactor: compactor)
+    return try Corpus(
+      name: name, file: file, options: options, conditions: conditions, compactor: compactor)
   }
 
   /// Serves a snapshot's corpus for reading: inserts are refused with `readOnly`, and sessions are
@@ -70,14 +73,15 @@ public final class Store: @unchecked Sendable {
   public init(snapshot path: String, options: StoreOptions = StoreOptions()) throws(StoreError) {
     directory = nil
     self.options = options
-    conditions = StandingConditions(clock: options.clock) { _, _ in }
+    report = { _, _ in }
+    conditions = StandingConditions(clock: options.clock, report: report)
     compactor = nil
     lockFile = nil
     let manifest = try SnapshotFile.verify(path)
     let file = try CorpusFile(path: path, origin: .snapshot, options: options)
     try file.checkIndexes()
     corporaByName[manifest.corpus] = try Corpus(
-      name: manifest.corpus, file: file, options: options, compactor: nil)
+      name: manifest.corpus, file: file, options: options, conditions: conditions, compactor: nil)
   }
 
   // MARK: Corpora
@@ -98,8 +102,51 @@ public final class Store: @unchecked Sendable {
   }
 
   /// Puts on disk what was acknowledged and is not there yet. What fails stays to be written.
-  public func commitAll() {
+  ///
+  /// - Returns: What is not on disk then, one sentence each.
+  public func commitAll() -> [String] {
     for corpus in corpora() where !corpus.isReadOnly { try? corpus.commit() }
+    return corpora().compactMap(\.unsavedReport)
+  }
+
+  /// Does what no call asks for: frees the reader slots of processes that were killed, sees whether the
+  /// files are still in their place, and reports again what goes on failing. To be called each second
+  /// or so.
+  ///
+  /// - Complexity: Some system calls for each corpus; waits for no disk.
+  public func lookAfter() {
+    guard let directory else { return }
+    for corpus in corpora() {
+      let freed = corpus.lookAfterReaders()
+      if freed > 0 {
+        report(
+          .notice,
+          "freed \(freed) reader slots of corpus \(corpus.name): a process that read it was killed")
+      }
+    }
+    lookAtPlaces(directory)
+    conditions.repeatReports()
+  }
+
+  /// Not while a corpus is made, dropped or replaced: its directory is under way then.
+  private func lookAtPlaces(_ directory: StoreDirectory) {
+    guard changing.try() else { return }
+    defer { changing.unlock() }
+    let isLocked = lock.withLock { lockFile.map(directory.holds) ?? true }
+    if isLocked {
+      conditions.clear(.directory)
+    } else {
+      let failure = StoreError.displaced(what: "the store's directory or its lock file")
+      conditions.raise(.directory, cause: "\(directory.path): \(failure)", tolerated: .zero)
+    }
+    for corpus in corpora() {
+      let path = directory.corpus(corpus.name)
+      let what =
+        !isLocked
+        ? "the store's directory or its lock file"
+        : corpus.isInPlace(path) ? nil : "the directory of corpus \(corpus.name)"
+      corpus.noteDisplacement(what.map { .displaced(what: $0) }, at: path)
+    }
   }
 
   public func holdsCorpus(named name: String) -> Bool {
@@ -166,8 +213,9 @@ public final class Store: @unchecked Sendable {
         return corporaByName.removeValue(forKey: name)
       }
       if let corpus {
-        compactor?.remove(corpus)
+        // Closed first: until then its writer may still have it compacted.
         corpus.close()
+        compactor?.remove(corpus)
         conditions.forget(corpus: name)
       }
       // The corpus is dropped by now. What cannot be removed is at the next open.
@@ -199,13 +247,20 @@ public final class Store: @unchecked Sendable {
   }
 
   /// Writes what waits, ends all threads and lets go of the directory.
-  public func close() {
+  ///
+  /// - Returns: What of the acknowledged is not on disk, one sentence each: empty where all is.
+  @discardableResult
+  public func close() -> [String] {
+    if let directory { lookAtPlaces(directory) }
     compactor?.stop()
-    for corpus in corpora() { corpus.close() }
+    let corpora = corpora()
+    for corpus in corpora { corpus.close() }
+    let losses = corpora.compactMap(\.unsavedReport)
     lock.withLock {
       corporaByName.removeAll()
       if let lockFile { Glibc.close(lockFile) }
       lockFile = nil
     }
+    return losses
   }
 }

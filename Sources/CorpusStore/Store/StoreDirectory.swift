@@ -81,6 +81,15 @@ struct StoreDirectory: Sendable {
     return descriptor
   }
 
+  /// Whether the lock that this process holds is the one in the directory: otherwise another process
+  /// could take the store as well.
+  func holds(_ lock: Int32) -> Bool {
+    var (held, found) = (stat(), stat())
+    guard unsafe fstat(lock, &held) == 0 else { return true }
+    return unsafe stat("\(path)/lock", &found) == 0 && held.st_dev == found.st_dev
+      && held.st_ino == found.st_ino
+  }
+
   /// Removes what a crash left half made or half dropped.
   func removeUnfinished() throws(StoreError) {
     for directory in ["\(path)/corpora", "\(path)/snapshots"] {

@@ -34,6 +34,11 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
   case failed(String)
   /// The same, of one file.
   case fileFailed(path: String, reason: String)
+  /// Files were removed, renamed or replaced while they were in use; nothing of the call was written.
+  case displaced(what: String)
+  /// Sequences were removed, and their bytes are still in the file, because somebody reads an old state
+  /// of it.
+  case stillRead(corpus: String, readers: [String])
   /// The corpus or its store is closed or dropped.
   case closed(corpus: String)
   /// There is no corpus of this name.
@@ -103,6 +108,13 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
     case .fileFailed(let path, let reason):
       "the disk or the database failed: \(shown(path)): \(reason); nothing was written, look at the "
         + "system's log, and restart the service if it goes on"
+    case .displaced(let what):
+      "\(what) was removed, renamed or replaced while it was in use, so that what is written would be lost; "
+        + "put it back where it was, or restart the service"
+    case .stillRead(let corpus, let readers):
+      "the sequences are in no draft and in no later snapshot any more, but their bytes are still in the file of "
+        + "corpus \(corpus), which is being read by \(readers.joined(separator: ", ")); wait until that has "
+        + "ended, or end it, and repeat the call"
     case .corpusNotFound(let name):
       "there is no corpus \"\(name)\"; name one that there is, or make it"
     case .snapshotNotFound(let snapshot):

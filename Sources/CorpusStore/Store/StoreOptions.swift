@@ -123,6 +123,15 @@ public enum Durability: Equatable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// How long writing may fail before the service is no longer ready: far longer than the window, and long
+  /// enough for a disk that is slow for a moment.
+  var failureTolerated: Duration {
+    switch self {
+    case .commit: .zero
+    case .interval(let millis): max(.seconds(5), .milliseconds(millis) * 10)
+    }
+  }
+
   public static let millisRange = 1...60_000
   public static let millisDefault = 100
 }
@@ -191,6 +200,10 @@ public struct CorpusStats: Equatable, Sendable {
   public var newestOrder: UInt64?
   /// Sequences that were acknowledged and are not on disk yet; 0 unless durability is `interval`.
   public var sequencesUnsaved = 0
+  /// Seconds since the oldest of those was acknowledged; 0 where there is none.
+  public var unsavedSeconds = 0.0
+  /// Other processes that read the corpus's file.
+  public var otherReaders = 0
   /// What was found damaged and set aside, and what became of it: one sentence each.
   public var damage: [String] = []
   public var activity = CorpusActivity()

@@ -147,7 +147,12 @@ final class RecordJob: WriteJob, @unchecked Sendable {
   }
 
   func didFail(_ error: StoreError, _ corpus: Corpus) {
-    session.didClose(recorded: false)
+    // A session over a corpus that is gone has ended: it can never be recorded.
+    if case .closed = error {
+      session.didClose(recorded: true)
+    } else {
+      session.didClose(recorded: false)
+    }
     completion(.failure(error))
   }
 }

@@ -40,6 +40,8 @@ final class Writer: @unchecked Sendable {
   private let saveInterval: Duration?
   private var unsaved: [any WriteJob] = []
   private var unsavedSequences = 0
+  /// When the oldest of them was accepted.
+  private var unsavedSince: ContinuousClock.Instant?
   private var unsavedIDs: [String: UInt64] = [:]
   private var saveTime: ContinuousClock.Instant?
   /// Why unsaved jobs could not be written when it was last tried.
@@ -92,6 +94,9 @@ final class Writer: @unchecked Sendable {
       return nil
     }
   }
+
+  /// Why what was accepted could not be written. To be asked when the thread has ended, or stands still.
+  var lastSaveFailure: StoreError? { condition.withLock { hasStopped } ? saveFailure : nil }
 
   /// Tells the thread that what was held back may go on.
   func wake() {
@@ -149,6 +154,8 @@ final class Writer: @unchecked Sendable {
     }
     // What was accepted is saved before the thread ends, if that is possible at all.
     if !unsaved.isEmpty { save(corpus) }
+    // Jobs keep sessions, and those their corpus, which keeps this writer.
+    unsaved = []
   }
 
   private var isToPause: Bool { condition.withLock { pause == .requested } }
@@ -209,11 +216,17 @@ final class Writer: @unchecked Sendable {
 
   private func carryOut(_ jobs: [any WriteJob], _ corpus: Corpus) {
     if jobs.isEmpty { return }
+    if let failure = corpus.displacement {
+      for job in jobs { job.didFail(failure, corpus) }
+      return
+    }
     let sizeBefore = corpus.size
+    let seconds = clock.wallSeconds()
+    corpus.noteWallClock(seconds: seconds, nextOrder: nextOrder)
     var planning: WritePlanning
     do throws(StoreError) {
       planning = try WritePlanning(
-        corpus.file, size: sizeBefore, nextOrder: nextOrder, seconds: clock.wallSeconds(),
+        corpus.file, size: sizeBefore, nextOrder: nextOrder, seconds: seconds,
         unsavedIDs: unsavedIDs)
     } catch {
       for job in jobs { job.didFail(error, corpus) }
@@ -250,7 +263,8 @@ final class Writer: @unchecked Sendable {
     if let saveInterval, prepared.allSatisfy(\.mayBeUnsaved) {
       unsaved += prepared
       unsavedSequences += planning.size.sequences - sizeBefore.sequences
-      corpus.noteUnsaved(sequences: unsavedSequences)
+      if unsavedSince == nil && unsavedSequences > 0 { unsavedSince = clock.now() }
+      corpus.noteUnsaved(sequences: unsavedSequences, since: unsavedSince)
       unsavedIDs = planning.unsavedIDs
       nextOrder = planning.nextOrder
       if saveTime == nil && !unsaved.isEmpty { saveTime = clock.now() + saveInterval }
@@ -296,11 +310,13 @@ final class Writer: @unchecked Sendable {
   /// Writes what was accepted and is not on disk yet.
   private func save(_ corpus: Corpus) {
     do throws(StoreError) {
+      if let failure = corpus.displacement { throw failure }
       try write(unsaved, nextOrder: nextOrder, corpus)
       didSave(corpus)
       corpus.renewView()
     } catch {
       saveFailure = error
+      corpus.noteSaving(failure: error)
       saveTime = saveInterval.map { clock.now() + $0 }
     }
   }
@@ -318,7 +334,9 @@ final class Writer: @unchecked Sendable {
   }
 
   private func didSave(_ corpus: Corpus) {
-    if unsavedSequences > 0 { corpus.noteUnsaved(sequences: 0) }
+    if unsavedSequences > 0 { corpus.noteUnsaved(sequences: 0, since: nil) }
+    if saveFailure != nil { corpus.noteSaving(failure: nil) }
+    unsavedSince = nil
     unsaved.removeAll()
     unsavedSequences = 0
     unsavedIDs.removeAll()

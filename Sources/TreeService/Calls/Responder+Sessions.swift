@@ -43,7 +43,10 @@ extension Responder {
     let session = corpus.openSession(
       prompt: call.prompt, share: share, vocabulary: Int32(clamping: call.vocabulary),
       continuing: parent?.corpus === corpus ? parent : nil)
-    table.add(session, reservation, leaseSeconds: call.ttlSeconds ?? options.sessionSeconds)
+    let leaseSeconds = call.ttlSeconds ?? options.sessionSeconds
+    guard table.add(session, reservation, leaseSeconds: leaseSeconds) else {
+      throw .corpusNotFound(call.corpus)
+    }
     // The connection may have ended meanwhile, and did not see this one then.
     if owner.hasEnded { closeSessions(of: owner) }
     return SessionOpened(

@@ -191,6 +191,7 @@ package final class Responder: Sendable {
   func lookAtResources() {
     disk.run { [self] in
       resources.look()
+      store.lookAfter()
       // What is kept for turns to come goes first.
       if resources.memoryBytes > options.limits.memoryBytesMax { sessions.parked.removeAll() }
     }
@@ -202,7 +203,7 @@ package final class Responder: Sendable {
   /// before it stops.
   var awaited: [String] {
     switch phase.load(ordering: .relaxed) {
-    case Phase.ready.rawValue: []
+    case Phase.ready.rawValue: store.conditions.preventingReadiness.map(\.kind.summary)
     case Phase.starting.rawValue: ["the start"]
     default: ["another start: the service is stopping"]
     }

@@ -36,6 +36,7 @@ extension WireError {
         ])
     case .closed: self = .corpusNotFound(corpus)
     case .corpusNotFound(let name): self = .corpusNotFound(name)
+    case .stillRead: self.init(.busy, message, ["retry_after_ms": .number(1000)])
     case .busy(let millis):
       self.init(.busy, message, ["retry_after_ms": .number(millis)])
     case .settings: self.init(.invalidParams, message, ["member": .text("params")])
@@ -56,7 +57,7 @@ extension WireError {
       let place = sequence.map { "params.sequences[\($0)].tokens" } ?? "params.accept"
       self.init(.invalidParams, message, ["member": .text("\(place)[\(position)]")])
     case .notAStore, .noStore, .formatVersion, .inUse, .inaccessible, .failed, .fileFailed,
-      .cancelled:
+      .displaced, .cancelled:
       self.init(.internalError, message)
     }
   }

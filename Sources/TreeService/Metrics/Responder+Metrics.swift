@@ -17,6 +17,7 @@ extension Responder {
     clients(&text)
     requests(tally, &text)
     resources(&text)
+    conditions(&text)
     corpora(&text)
     return text.text
   }
@@ -137,6 +138,24 @@ extension Responder {
     ProcessFigures.current().write(to: &text)
   }
 
+  /// All kinds, also before they are met: a rate needs the zero before the first one.
+  private func conditions(_ text: inout PrometheusText) {
+    let current = store.conditions.current
+    text.begin("reprise_standing_conditions", .gauge, "Failures that last, by kind.")
+    for kind in StandingCondition.Kind.allCases {
+      text.sample(
+        "reprise_standing_conditions", [("condition", kind.rawValue)],
+        Double(current.count { $0.kind == kind }))
+    }
+    text.begin(
+      "reprise_condition_failures_total", .counter, "How often each kind of failure was met.")
+    for kind in StandingCondition.Kind.allCases {
+      text.sample(
+        "reprise_condition_failures_total", [("condition", kind.rawValue)],
+        Double(store.conditions.timesRaised(kind)))
+    }
+  }
+
   private func corpora(_ text: inout PrometheusText) {
     let corpora = store.corpora().map { ($0.name, $0.stats()) }
     func gauges(_ name: String, _ help: String, _ value: (CorpusStats) -> Double) {
@@ -162,6 +181,14 @@ extension Responder {
     gauges("reprise_corpus_sessions", "Open sessions.") { Double($0.sessions) }
     gauges("reprise_corpus_unsaved_sequences", "Acknowledged and not on disk yet.") {
       Double($0.sequencesUnsaved)
+    }
+    gauges(
+      "reprise_corpus_unsaved_seconds", "Since the oldest of those was acknowledged; 0 for none."
+    ) {
+      $0.unsavedSeconds
+    }
+    gauges("reprise_corpus_other_readers", "Other processes that read its file, as a check does.") {
+      Double($0.otherReaders)
     }
     gauges("reprise_corpus_map_bytes", "Address space for its file.") { Double($0.mapBytes) }
     gauges("reprise_corpus_map_used_bytes", "How far its file was ever filled.") {

@@ -32,6 +32,9 @@ final class ParkedSessions: Sendable {
   func add(_ session: DecodingSession, _ name: String, tokens: Int, of table: SessionTable) {
     let dropped = state.withLockedValue { state in
       var dropped: [Entry] = []
+      // No session of a corpus that was dropped can go on. Looked at under the lock: the corpus is closed
+      // before its sessions are forgotten.
+      if session.corpus.isClosed { return dropped }
       state.entries.append(
         Entry(table: ObjectIdentifier(table), name: name, session: session, tokens: tokens))
       state.tokens += tokens

@@ -92,13 +92,20 @@ final class SessionTable: Sendable {
     give(sessions: 1, tokens: reservation.promptTokens, for: reservation.owner)
   }
 
-  func add(_ session: DecodingSession, _ reservation: Reservation, leaseSeconds: Int) {
-    session.corpus.countSession(1)
-    state.withLockedValue { state in
+  /// Enters a session under the name that was reserved for it. Not where its corpus was dropped
+  /// meanwhile: nothing would take it out again. Returns whether it was entered.
+  func add(_ session: DecodingSession, _ reservation: Reservation, leaseSeconds: Int) -> Bool {
+    let isAdded = state.withLockedValue { state in
+      // Looked at under the lock: the corpus is closed before its sessions are forgotten.
+      if session.corpus.isClosed { return false }
       state.opening.remove(reservation.name)
       state.open[reservation.name] = Entry(
         session, leaseSeconds: leaseSeconds, reservation.owner, isOwned: reservation.isOwned)
+      session.corpus.countSession(1)
+      return true
     }
+    if !isAdded { cancel(reservation) }
+    return isAdded
   }
 
   /// Finds an open session, takes room for tokens that it is to have more, and renews its lease.
@@ -178,12 +185,13 @@ final class SessionTable: Sendable {
 
   /// Forgets the sessions of a corpus that was dropped.
   func forget(corpus: Corpus) {
-    state.withLockedValue { state in
-      for (name, entry) in state.open where entry.session.corpus === corpus {
-        state.open[name] = nil
-        giveBack(entry)
-      }
+    let forgotten = state.withLockedValue { state in
+      let entries = state.open.filter { $0.value.session.corpus === corpus }
+      for name in entries.keys { state.open[name] = nil }
+      return entries.values
     }
+    // Freed by this thread, and not under the lock: an index of a long prompt takes a millisecond.
+    for entry in forgotten { giveBack(entry) }
   }
 }
 

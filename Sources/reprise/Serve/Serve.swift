@@ -132,7 +132,9 @@ struct Serve: AsyncParsableCommand {
       try await services.run()
       tasks.cancelAll()
     }
-    store.close()
+    let losses = store.close()
+    for loss in losses { logger.error("\(loss)") }
+    if !losses.isEmpty { throw ExitCode.failure }
     logger.notice("stopped; all is on disk")
   }
 

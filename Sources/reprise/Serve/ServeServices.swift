@@ -22,7 +22,7 @@ struct SocketService: Service {
       // What was answered is on disk before anything else is given up. What is under way is done or
       // not done at the next start, never half.
       logger.error("not done in time: giving up", metadata: ["drain": "\(drain)"])
-      store.commitAll()
+      for loss in store.commitAll() { logger.error("\(loss)") }
       Glibc.exit(1)
     }
     try await service.stop()

@@ -1,0 +1,48 @@
+import CLMDB
+
+/// Read transactions of this and of other processes. Each has a slot in the lock file, and what it can
+/// see is not used again before it ends.
+extension Environment {
+  /// A reader slot.
+  public struct Reader: Equatable, Sendable {
+    public let process: Int32
+    /// The transaction whose state is being read; nil for a slot that is not in use now.
+    public let transaction: Int?
+  }
+
+  /// All reader slots that processes have, this one among them.
+  public func readers() -> [Reader] {
+    var readers: [Reader] = []
+    unsafe withUnsafeMutablePointer(to: &readers) { readers in
+      // A heading, then lines of process, thread and transaction; "-" for a slot without a transaction.
+      _ = unsafe mdb_reader_list(
+        handle,
+        { line, context in
+          guard let line = unsafe line, let context = unsafe context else { return 0 }
+          let words = unsafe String(cString: line).split(whereSeparator: \.isWhitespace)
+          if words.count == 3, let process = Int32(words[0]) {
+            let readers = unsafe context.assumingMemoryBound(to: [Reader].self)
+            unsafe readers.pointee.append(Reader(process: process, transaction: Int(words[2])))
+          }
+          return 0
+        }, readers)
+    }
+    return readers
+  }
+
+  /// Frees the slots of processes that ended without ending their transactions. LMDB itself looks for
+  /// them only when all slots are taken; until they are free, nothing that was deleted since is used
+  /// again.
+  ///
+  /// - Returns: How many slots were freed.
+  /// - Complexity: One system call for each other process that has a slot.
+  @discardableResult
+  public func freeSlotsOfDeadProcesses() throws(LMDBError) -> Int {
+    var freed: Int32 = 0
+    try check(unsafe mdb_reader_check(handle, &freed))
+    return Int(freed)
+  }
+
+  /// The oldest transaction that is being read; the largest number where none is.
+  func oldestRead() -> Int { readers().compactMap(\.transaction).min() ?? .max }
+}

@@ -1,0 +1,176 @@
+import Drafting
+import Foundation
+import LMDB
+import Synchronization
+import Testing
+
+@testable import CorpusStore
+
+/// A corpus that was dropped or closed, and a file that was replaced, are freed with all that they hold.
+///
+/// What went wrong: a growing part kept the sessions whose output grows in it, a session keeps its part
+/// and its corpus, and dropping cut neither: each dropped corpus with such a session kept its indexes
+/// for the life of the process.
+@Suite struct LifetimeTests {
+  /// How a session ends, before its corpus does or after it.
+  private enum Ending: CaseIterable {
+    case recorded, notRecorded, recordedAfterwards, letGo
+  }
+
+  private struct Objects {
+    weak var corpus: Corpus?
+    weak var file: CorpusFile?
+    weak var environment: Environment?
+    weak var session: DecodingSession?
+
+    init(_ corpus: Corpus, _ session: DecodingSession) {
+      self.corpus = corpus
+      file = corpus.file
+      environment = corpus.file.environment
+      self.session = session
+    }
+
+    /// The writer's thread lets go of its corpus just after it was waited for.
+    func areFreed() -> Bool {
+      eventually { corpus == nil && file == nil && environment == nil && session == nil }
+    }
+  }
+
+  /// Waits for a session's end. Returns whether it was recorded, or left out, as was asked.
+  @discardableResult
+  private func close(_ session: DecodingSession, record: Bool) -> Bool {
+    let ended = DispatchSemaphore(value: 0)
+    let outcome = Outcome()
+    session.close(record: record) { result in
+      if case .success = result { outcome.succeeded.store(true, ordering: .relaxed) }
+      ended.signal()
+    }
+    ended.wait()
+    return outcome.succeeded.load(ordering: .relaxed)
+  }
+
+  private final class Outcome: Sendable {
+    let succeeded = Atomic(false)
+  }
+
+  private func step(_ session: DecodingSession, _ tokens: [Int32]) throws {
+    var scratch = DraftScratch()
+    var draft = Draft()
+    try session.step(accepting: tokens.span, DraftOptions(), using: &scratch, into: &draft)
+  }
+
+  /// Brings a corpus and a session into a state, ends the corpus by `end`, and lets go of both.
+  private func use(
+    _ store: Store, _ share: SharePolicy, stepped: Bool, _ ending: Ending, durability: Durability,
+    end: (Store) throws -> Void
+  ) throws -> Objects {
+    // A bound of age has the corpus looked at again and again.
+    let corpus = try store.createCorpus(
+      named: "c",
+      CorpusSettings(retention: Retention(ageSeconds: 3600), durability: durability))
+    for number in 0..<6 {
+      try corpus.insert([NewSequence(tokens: [Int32](repeating: Int32(number), count: 20))])
+    }
+    let session = corpus.openSession(prompt: [1, 2, 3], share: share)
+    if stepped { try step(session, [4, 5, 6]) }
+    let objects = Objects(corpus, session)
+    switch ending {
+    case .recorded: #expect(close(session, record: true))
+    case .notRecorded: #expect(close(session, record: false))
+    case .recordedAfterwards, .letGo: break
+    }
+    try end(store)
+    #expect(corpus.isClosed)
+    if ending == .recordedAfterwards {
+      close(session, record: true)
+      // It has ended, whether or not there was something to record.
+      #expect(!close(session, record: true))
+    }
+    return objects
+  }
+
+  @Test(arguments: [false, true]) func aDroppedCorpusIsFreed(background: Bool) throws {
+    let directory = TemporaryDirectory()
+    let store = try Store(path: directory.path, options: .tiny(background: background))
+    defer { store.close() }
+    for share in [SharePolicy.live, .close, .never] {
+      for stepped in [false, true] {
+        for ending in Ending.allCases {
+          let durability = stepped ? Durability.commit : .interval(millis: 60_000)
+          let objects = try use(store, share, stepped: stepped, ending, durability: durability) {
+            let dropped = try $0.dropCorpus(named: "c")
+            #expect(dropped)
+          }
+          #expect(objects.areFreed(), "\(share), stepped \(stepped), \(ending)")
+        }
+      }
+    }
+  }
+
+  /// The store is kept: what it closed must not be.
+  @Test func theCorporaOfAClosedStoreAreFreed() throws {
+    for ending in Ending.allCases {
+      let directory = TemporaryDirectory()
+      let store = try Store(path: directory.path, options: .tiny(background: true))
+      let objects = try use(store, .live, stepped: true, ending, durability: .commit) { $0.close() }
+      #expect(objects.areFreed(), "\(ending)")
+      withExtendedLifetime(store) {}
+    }
+  }
+
+  @Test func aFileThatIsReplacedIsFreed() throws {
+    let directory = TemporaryDirectory()
+    let store = try Store(path: directory.path, options: .tiny())
+    defer { store.close() }
+    weak var part: GrowingPart?
+    weak var history: LiveHistory?
+    func replace() throws -> (old: Objects, new: Objects) {
+      let corpus = try store.createCorpus(named: "c", CorpusSettings())
+      try corpus.insert([NewSequence(tokens: [7, 8, 9])])
+      let session = corpus.openSession(prompt: [1], share: .live)
+      try step(session, [4, 5, 6])
+      _ = try store.createSnapshot(ofCorpus: "c", named: "s")
+      let old = Objects(corpus, session)
+      _ = corpus.withHistory { (found) throws(StoreError) in
+        history = found
+        part = found.current
+      }
+      try store.restore(.named("s"), into: "c", replacing: true)
+      #expect(old.corpus === corpus, "it is the same corpus, with another file")
+      #expect(eventually { old.file == nil && old.environment == nil })
+      #expect(history == nil && part == nil)
+      // The session goes on in the new one, and keeps nothing of it either.
+      try step(session, [5, 6])
+      let new = Objects(corpus, session)
+      #expect(try store.dropCorpus(named: "c"))
+      return (old, new)
+    }
+    let (_, new) = try replace()
+    #expect(new.areFreed())
+  }
+
+  /// What could not be written is kept by nobody either: a job keeps its session, that its corpus, and
+  /// that the writer with its jobs.
+  @Test func aCorpusWithWhatCouldNotBeWrittenIsFreed() throws {
+    let directory = TemporaryDirectory()
+    var options = StoreOptions.tiny(sealTokens: 1 << 20)
+    options.mapBytes = 1 << 20
+    let store = try Store(path: directory.path, options: options)
+    func fill() throws -> Objects {
+      let corpus = try store.createCorpus(
+        named: "c", CorpusSettings(durability: .interval(millis: 60_000)))
+      let session = corpus.openSession(prompt: [1], share: .live)
+      // More than the map has room for.
+      for token in 0..<30 {
+        try step(session, [Int32](repeating: Int32(token), count: 10_000))
+      }
+      let objects = Objects(corpus, session)
+      #expect(close(session, record: true), "it is answered before it is written")
+      #expect(corpus.stats().sequencesUnsaved == 1)
+      #expect(try store.dropCorpus(named: "c"))
+      return objects
+    }
+    #expect(try fill().areFreed())
+    store.close()
+  }
+}

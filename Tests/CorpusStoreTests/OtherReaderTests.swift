@@ -1,0 +1,142 @@
+import Foundation
+import LMDB
+import Testing
+
+@testable import CorpusStore
+
+/// Other processes that read a corpus's file, as a check does, and what is left of those that were killed.
+///
+/// What went wrong: a killed check kept its reader slot until the next check began. Nothing that was
+/// deleted meanwhile was used again, so that the file grew with each insert, and forgetting failed.
+@Suite struct OtherReaderTests {
+  private func ids(_ range: Range<Int>) -> [NewSequence] {
+    range.map { number in
+      NewSequence(id: "\(number)", tokens: (0..<200).map { Int32(number * 1000 + $0) })
+    }
+  }
+
+  /// A process that reads the corpus and is killed.
+  private func readAndBeKilled(_ path: String) async {
+    await #expect(processExitsWith: .signal(SIGKILL)) { [path = path as String] in
+      let file = try CorpusFile(path: path, origin: .shared, options: StoreOptions())
+      let reading = try file.beginReading()
+      kill(getpid(), SIGKILL)
+      _ = consume reading
+    }
+  }
+
+  @Test func whatAKilledProcessReadIsUsedAgainAndForgotten() async throws {
+    let directory = TemporaryDirectory()
+    let log = ReportLog()
+    let store = try Store(path: directory.path, options: StoreOptions.tiny(), report: log.report)
+    defer { store.close() }
+    let corpus = try store.createCorpus(named: "c", CorpusSettings())
+    try corpus.insert(ids(0..<20))
+    try corpus.compact()
+    await readAndBeKilled("\(directory.path)/corpora/c")
+    try corpus.insert(ids(20..<40))
+    #expect(corpus.stats().otherReaders == 1 && corpus.stats().transactionsPinned > 0)
+    // The overwriting frees the slot first, so that there is nothing to wait for.
+    #expect(try corpus.forget(ids: ["3", "33"], patience: .zero).forgotten == 2)
+    #expect(corpus.stats().otherReaders == 0 && corpus.stats().transactionsPinned == 0)
+
+    // Merging gives pages back without waiting for anything else.
+    await readAndBeKilled("\(directory.path)/corpora/c")
+    #expect(corpus.stats().otherReaders == 1)
+    try corpus.releaseFreePages()
+    #expect(corpus.stats().otherReaders == 0)
+
+    // And so does the service, from second to second.
+    await readAndBeKilled("\(directory.path)/corpora/c")
+    #expect(log.take().isEmpty)
+    store.lookAfter()
+    #expect(corpus.stats().otherReaders == 0)
+    #expect(log.take().map { $0.hasPrefix("notice: freed 1 reader slots of corpus c") } == [true])
+    store.lookAfter()
+    #expect(log.take().isEmpty)
+  }
+
+  /// A process that reads the corpus until a file is removed. Its id stands in another file.
+  private func readUntilToldToEnd(_ path: String, _ marker: String) async {
+    await #expect(processExitsWith: .success) {
+      [path = path as String, marker = marker as String] in
+      let file = try CorpusFile(path: path, origin: .shared, options: StoreOptions())
+      let reading = try file.beginReading()
+      try "\(getpid())".write(toFile: marker, atomically: true, encoding: .utf8)
+      while FileManager.default.fileExists(atPath: marker) { usleep(2000) }
+      _ = consume reading
+    }
+  }
+
+  @Test func whoReadsForLongIsNamed() async throws {
+    let directory = TemporaryDirectory()
+    let log = ReportLog()
+    let store = try Store(path: directory.path, options: StoreOptions.tiny(), report: log.report)
+    defer { store.close() }
+    let corpus = try store.createCorpus(named: "c", CorpusSettings())
+    try corpus.insert(ids(0..<20))
+    let marker = "\(directory.path)/corpora/.reader"
+    async let reader: Void = readUntilToldToEnd("\(directory.path)/corpora/c", marker)
+    while !FileManager.default.fileExists(atPath: marker) {
+      try await Task.sleep(for: .milliseconds(5))
+    }
+    let process = try #require(Int32(String(contentsOfFile: marker, encoding: .utf8)))
+    #expect(corpus.otherReaders.map(\.process) == [process])
+    let name = try #require(corpus.otherReaders.first?.description)
+    #expect(name.hasPrefix("process \(process) ("))
+    // What is said is the case: it is in no draft, and its bytes are there still.
+    #expect(throws: StoreError.stillRead(corpus: "c", readers: [name])) {
+      try corpus.forget(ids: ["3"], patience: .zero)
+    }
+    #expect(corpus.stats().sequences == 19)
+    let text = "\(StoreError.stillRead(corpus: "c", readers: [name]))"
+    #expect(text.contains(name) && text.contains("repeat the call"))
+    #expect(!text.contains("nothing was written"))
+
+    // A state of a thousand commits ago is told to the operator, once, until it is read no longer.
+    store.lookAfter()
+    #expect(log.take().isEmpty)
+    for _ in 0...1000 { try corpus.file.write(nextOrder: 20) { _ throws(LMDBError) in } }
+    store.lookAfter()
+    store.lookAfter()
+    let told = log.take()
+    #expect(told.count == 1 && told[0].contains("\(name) reads the state of 10"), "\(told)")
+    #expect(store.conditions.current.map(\.kind) == [.reading])
+    #expect(store.conditions.preventingReadiness.isEmpty)
+    try FileManager.default.removeItem(atPath: marker)
+    await reader
+    store.lookAfter()
+    #expect(store.conditions.current.isEmpty)
+    #expect(log.take().map { $0.hasPrefix("notice: ") } == [true])
+    #expect(try corpus.forget(ids: ["3"], patience: .zero).missing == 1)
+  }
+
+  @Test func aCheckThatIsCancelledEndsItsReading() throws {
+    let directory = TemporaryDirectory()
+    let store = try Store(path: directory.path, options: .tiny())
+    let corpus = try store.createCorpus(named: "c", CorpusSettings())
+    try corpus.insert(ids(0..<20))
+    try corpus.compact()
+    store.close()
+    // At each time that it asks, until it ends before it is asked to.
+    var (limit, asked) = (0, 0)
+    repeat {
+      limit += 1
+      asked = 0
+      do throws(StoreError) {
+        let report = try Store.check(
+          path: directory.path, deep: true,
+          isCancelled: {
+            asked += 1
+            return asked >= limit
+          })
+        #expect(report.isClean && asked < limit)
+      } catch {
+        #expect(error == .cancelled && asked >= limit)
+      }
+      // Its environment is closed by then, so that this process may open the store.
+      try Store(path: directory.path, options: .tiny()).close()
+    } while asked >= limit
+    #expect(limit > 2)
+  }
+}

@@ -1,0 +1,93 @@
+import Foundation
+import LMDB
+import Testing
+
+@testable import CorpusStore
+
+/// With durability `interval`, nobody waits for the writing of what was acknowledged: where it fails, the
+/// operator is told, and health.
+///
+/// What went wrong: on a full disk nothing was logged and the service was ready, until all that had been
+/// acknowledged was lost.
+@Suite struct SavingTests {
+  private let directory = TemporaryDirectory()
+  private let time = TestClock()
+  private let log = ReportLog()
+
+  /// A store with a corpus that holds more than its map has room for, in values that are not its own.
+  private func openFull() throws -> (Store, Corpus) {
+    var options = StoreOptions.tiny(sealTokens: 1 << 20)
+    options.mapBytes = 1 << 20
+    options.clock = time.clock
+    let store = try Store(path: directory.path, options: options, report: log.report)
+    let corpus = try store.createCorpus(
+      named: "c", CorpusSettings(durability: .interval(millis: 200)))
+    let value = [UInt8](repeating: 7, count: 100_000)
+    try corpus.file.write(nextOrder: 0) { (transaction) throws(LMDBError) in
+      for key in 0..<8 {
+        try transaction.put(Key(UInt64(key)), unsafe value.span.bytes, in: corpus.file.setAside)
+      }
+    }
+    return (store, corpus)
+  }
+
+  private func makeRoom(_ corpus: Corpus) throws {
+    try corpus.file.write(nextOrder: 0) { (transaction) throws(LMDBError) in
+      for key in 0..<8 { try transaction.delete(Key(UInt64(key)), in: corpus.file.setAside) }
+    }
+    // What a transaction frees can be used by the next but one, if nobody reads an older state.
+    corpus.renewView()
+    try corpus.file.write(nextOrder: 0) { _ throws(LMDBError) in }
+    corpus.renewView()
+  }
+
+  private let large = (0..<3).map { number in
+    NewSequence(tokens: [Int32](repeating: Int32(number), count: 30_000))
+  }
+
+  @Test func aSaveThatFailsIsToldAndRetriedUntilItSucceeds() throws {
+    let (store, corpus) = try openFull()
+    try corpus.insert(large)
+    #expect(corpus.stats().sequencesUnsaved == 3)
+    time.advance(.milliseconds(150))
+    corpus.wakeWriter()
+    #expect(eventually { !store.conditions.current.isEmpty })
+    let told = log.take()
+    #expect(told.count == 1)
+    #expect(
+      told[0].hasPrefix("error: saving corpus c fails: 3 acknowledged sequences are not on disk"))
+    // No others are taken, and the age of the oldest is known.
+    #expect(throws: StoreError.self) { try corpus.insert([NewSequence(tokens: [1])]) }
+    #expect(abs(corpus.stats().unsavedSeconds - 0.15) < 0.001)
+    #expect(store.conditions.preventingReadiness.isEmpty)
+    // For 5 s the service stays ready.
+    time.advance(.milliseconds(4990))
+    #expect(store.conditions.preventingReadiness.isEmpty)
+    time.advance(.milliseconds(10))
+    #expect(store.conditions.preventingReadiness.map(\.kind) == [.saving])
+
+    try makeRoom(corpus)
+    time.advance(.seconds(60))
+    corpus.wakeWriter()
+    #expect(eventually { corpus.stats().sequencesUnsaved == 0 })
+    #expect(eventually { store.conditions.current.isEmpty })
+    #expect(corpus.stats().unsavedSeconds == 0)
+    #expect(log.take().last?.hasPrefix("notice: saving corpus c is in order again") == true)
+    #expect(store.close().isEmpty)
+    let again = try Store(path: directory.path, options: .tiny(sealTokens: 1 << 20))
+    #expect(try again.corpus(named: "c")?.stats().sequences == 3)
+    again.close()
+  }
+
+  @Test func whatIsLostIsToldAtTheEnd() throws {
+    let (store, corpus) = try openFull()
+    try corpus.insert(large)
+    let unsaved = store.commitAll()
+    #expect(unsaved.count == 1 && unsaved[0].contains("3 acknowledged sequences of corpus c"))
+    let losses = store.close()
+    #expect(losses.count == 1)
+    #expect(
+      losses[0].hasPrefix("3 acknowledged sequences of corpus c are not on disk and are lost: "))
+    #expect(losses[0].contains("map is full"))
+  }
+}

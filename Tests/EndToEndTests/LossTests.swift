@@ -1,0 +1,40 @@
+import Foundation
+import RepriseClient
+import Testing
+import WireProtocol
+
+/// The end of a service that could not keep all that it acknowledged tells so, and its exit status does.
+@Suite struct LossTests {
+  @Test func aDirectoryThatIsGoneIsNoGoodEnd() async throws {
+    let service = try ServiceProcess()
+    try service.start()
+    let client = service.client()
+    try await client.createCorpus("c")
+    try await client.insert([SequenceInsert.Sequence(tokens: [1, 2, 3])], into: "c")
+    try FileManager.default.removeItem(atPath: service.store)
+    await #expect(throws: ClientError.self) {
+      try await client.insert([SequenceInsert.Sequence(tokens: [4, 5, 6])], into: "c")
+    }
+    await client.close()
+    #expect(service.end(SIGTERM) == 1)
+    #expect(service.logged.contains("was removed, renamed or replaced while it was in use"))
+    #expect(!service.logged.contains("all is on disk"))
+  }
+
+  @Test func whatCouldNotBeWrittenIsTold() async throws {
+    let service = try ServiceProcess()
+    try service.start(["--map-bytes", "1048576", "--seal-tokens", "10000000"])
+    let client = service.client()
+    try await client.createCorpus("c", durability: .interval(millis: 60_000))
+    // More than the map has room for; answered before it is written.
+    for number in 0..<4 {
+      try await client.insert(
+        [SequenceInsert.Sequence(tokens: [Int32](repeating: Int32(number), count: 100_000))],
+        into: "c")
+    }
+    await client.close()
+    #expect(service.end(SIGTERM) == 1)
+    #expect(service.logged.contains("4 acknowledged sequences of corpus c are not on disk"))
+    #expect(!service.logged.contains("all is on disk"))
+  }
+}
