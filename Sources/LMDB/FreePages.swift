@@ -16,18 +16,21 @@ extension Environment {
   ///
   /// Waits for the writer, and holds it up for about a microsecond a page.
   ///
-  /// - Parameter runPagesMin: Shorter runs are left.
+  /// - Parameters:
+  ///   - runPagesMin: Shorter runs are left.
+  ///   - isCancelled: Is asked at each run; what is left then is given back another time.
   /// - Returns: Bytes in the runs, those among them that were holes before included. 0 where the file
   ///   system knows no holes.
   @discardableResult
-  public func releaseFreePages(runPagesMin: Int = Environment.holePagesMin) throws(LMDBError) -> Int
-  {
+  public func releaseFreePages(
+    runPagesMin: Int = Environment.holePagesMin, isCancelled: () -> Bool = { false }
+  ) throws(LMDBError) -> Int {
     try freeSlotsOfDeadProcesses()
     // Holds writers off, so that no free page is being used again.
     let writing = try WriteTransaction(self)
     let reading = try ReadTransaction(self)
     let runs = try freePages(reading).runs
-    let released = try punchHoles(runs, runPagesMin: runPagesMin)
+    let released = try punchHoles(runs, runPagesMin: runPagesMin, isCancelled)
     _ = consume writing
     return released
   }
@@ -50,12 +53,15 @@ extension Environment {
   /// Waits for the writer and holds it up. The structure is checked first; on a damaged file nothing
   /// is written.
   ///
+  /// - Parameter isCancelled: Is asked every few milliseconds, but for the check of the structure.
   /// - Returns: Whether everything was overwritten: false while a read transaction is open that began
-  ///   before the last commit and pages are kept for it.
+  ///   before the last commit and pages are kept for it, and where it was cancelled.
   /// - Throws: `damagedPage`, `inputOutput`, `diskFull`.
   /// - Complexity: O(pages of the file that are no holes) reads; writes what is not zero.
   @discardableResult
-  public func overwriteUnused() throws(LMDBError) -> Bool {
+  public func overwriteUnused(
+    isCancelled: () -> Bool = { false }
+  ) throws(LMDBError) -> Bool {
     try freeSlotsOfDeadProcesses()
     // Holds writers off, so that no free page is being used again.
     let writing = try WriteTransaction(self)
@@ -73,27 +79,39 @@ extension Environment {
     // is on the disk, written synchronously, so nothing goes back to the state before.
     let runs = unused.pages.runs
     for run in runs {
-      try file.overwrite(
-        (run.lowerBound * pageBytes)..<(run.upperBound * pageBytes), buffer, zeros)
+      for start in stride(from: run.lowerBound, to: run.upperBound, by: Self.overwritePages) {
+        if isCancelled() { return false }
+        let end = min(start + Self.overwritePages, run.upperBound)
+        try file.overwrite((start * pageBytes)..<(end * pageBytes), buffer, zeros)
+      }
     }
     // Gaps are in pages that are in use, perhaps by readers at this moment. Nobody reads a gap, and
     // the rest of the page is not written, so this is as safe in a crash as it is beside readers.
-    for gap in unused.gaps { try file.overwrite(gap, buffer, zeros) }
+    for gap in unused.gaps {
+      if isCancelled() { return false }
+      try file.overwrite(gap, buffer, zeros)
+    }
     let end = try file.byteCount()
     let used = (meta.lastPage + 1) * pageBytes
     if used < end { try file.overwrite(used..<end, buffer, zeros) }
     guard fdatasync(file.descriptor) == 0 else { throw .inputOutput }
-    try punchHoles(runs, runPagesMin: Self.holePagesMin)
+    try punchHoles(runs, runPagesMin: Self.holePagesMin, isCancelled)
     _ = consume writing
     return unused.pinnedPages == 0
   }
 
+  /// Pages that are overwritten between two looks at whether that is still wanted.
+  private static let overwritePages = 1 << 10
+
   /// Makes holes of runs of pages, and returns their bytes.
   @discardableResult
-  private func punchHoles(_ runs: [Range<Int>], runPagesMin: Int) throws(LMDBError) -> Int {
+  private func punchHoles(
+    _ runs: [Range<Int>], runPagesMin: Int, _ isCancelled: () -> Bool
+  ) throws(LMDBError) -> Int {
     let (file, pageBytes) = (dataFile, pageBytes)
     var released = 0
     for run in runs where run.count >= runPagesMin {
+      if isCancelled() { break }
       let bytes = run.count * pageBytes
       if clmdb_punch_hole(file.descriptor, run.lowerBound * pageBytes, bytes) != 0 {
         if errno == EOPNOTSUPP || errno == ENOSYS { return 0 }

@@ -39,7 +39,7 @@ struct Check: AsyncParsableCommand {
           let bar = ProgressBar("checking")
           defer { bar.finish() }
           return try Store.check(
-            path: store, deep: deep, isCancelled: { interruption.signal != nil },
+            path: store, deep: deep, cancellation: interruption.cancellation,
             progress: { bar.show(nil, $0) })
         }
       }
@@ -56,6 +56,8 @@ struct Check: AsyncParsableCommand {
 /// A signal that asks a command to end. What the command reads is let go of in order: a service that has
 /// the store open could not use pages again that the command might still see.
 private final class Interruption: Sendable {
+  /// Cancelled by the first signal.
+  let cancellation = Cancellation()
   private let number = Atomic<Int32>(0)
 
   /// How long the command may take to end.
@@ -72,6 +74,7 @@ private final class Interruption: Sendable {
     return Task { [self] in
       for await signal in signals {
         number.store(signal.rawValue, ordering: .relaxed)
+        cancellation.cancel()
         try await Task.sleep(for: Self.patience)
         // Some long read. The service notices by itself that this process is gone.
         _exit(128 + signal.rawValue)

@@ -119,24 +119,22 @@ import Testing
     try corpus.compact()
     store.close()
     // At each time that it asks, until it ends before it is asked to.
-    var (limit, asked) = (0, 0)
-    repeat {
+    var (limit, isDone) = (0, false)
+    while !isDone {
       limit += 1
-      asked = 0
+      let asked = Asked()
+      asked.arm(cancellingAt: limit)
       do throws(StoreError) {
         let report = try Store.check(
-          path: directory.path, deep: true,
-          isCancelled: {
-            asked += 1
-            return asked >= limit
-          })
-        #expect(report.isClean && asked < limit)
+          path: directory.path, deep: true, cancellation: asked.cancellation())
+        #expect(report.isClean && asked.count < limit)
+        isDone = true
       } catch {
-        #expect(error == .cancelled && asked >= limit)
+        #expect(error == .cancelled && asked.count >= limit)
       }
       // Its environment is closed by then, so that this process may open the store.
       try Store(path: directory.path, options: .tiny()).close()
-    } while asked >= limit
+    }
     #expect(limit > 2)
   }
 }

@@ -43,6 +43,9 @@ final class Compactor: Sendable {
     merger.remove(corpus)
   }
 
+  /// What is being done at this moment, such as "merging corpus demo".
+  var workUnderWay: [String] { [sealer.workUnderWay, merger.workUnderWay].compactMap { $0 } }
+
   /// Ends the threads after the steps that they are doing.
   func stop() {
     sealer.stop()
@@ -110,6 +113,10 @@ private final class CompactionThread: @unchecked Sendable {
       while current === corpus { condition.wait() }
       queue.removeAll { $0.corpus === corpus }
     }
+  }
+
+  var workUnderWay: String? {
+    condition.withLock { current.map { "\(kind) corpus \($0.name)" } }
   }
 
   /// Ends the thread after the step that it is doing.

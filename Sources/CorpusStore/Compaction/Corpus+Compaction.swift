@@ -57,16 +57,23 @@ extension Corpus {
   private func seal(_ part: GrowingPart) throws(StoreError) {
     // No further sequence is added to a part that is not the newest and has no open sequences.
     let finished = part.finished.sorted { $0.order < $1.order }
+    let isCancelled = { [cancellation] in cancellation.isCancelled }
     var change = HistoryChange(of: self, .sealing)
     if !finished.isEmpty {
       var builder = SegmentBuilder(depth: settings.depth, expected: part.finishedSize)
       let transaction = try file.beginReading()
       for sequence in finished {
+        try cancellation.check()
         let record = try file.loggedSequence(sequence.order, transaction)
         builder.append(record.tokens.span, record.entry(order: sequence.order))
       }
       _ = consume transaction
-      try change.add(builder.build(isCancelled: { [self] in isClosing }))
+      do throws(StoreError) {
+        try change.add(builder.build(isCancelled: isCancelled), isCancelled: isCancelled)
+      } catch {
+        change.giveUp()
+        throw error
+      }
       change.unlogged = finished.map(\.order)
     }
     try change.carryOut(retiring: part)
@@ -104,13 +111,21 @@ extension Corpus {
   private func merge(_ segments: [Segment], of view: SegmentView) throws(StoreError) {
     var expected = HistorySize()
     for segment in segments { expected += segment.size }
+    let isCancelled = { [cancellation, turns] in
+      cancellation.isCancelled || turns.segments.isWantedUrgently
+    }
     var builder = SegmentBuilder(depth: settings.depth, expected: expected)
     for segment in segments {
+      if isCancelled() { throw .cancelled }
       try forEachSequence(of: segment, in: view) { entry, tokens in builder.append(tokens, entry) }
     }
     var change = HistoryChange(of: self, .merging)
-    try change.add(
-      builder.build(isCancelled: { [self] in isClosing || turns.segments.isWantedUrgently }))
+    do throws(StoreError) {
+      try change.add(builder.build(isCancelled: isCancelled), isCancelled: isCancelled)
+    } catch {
+      change.giveUp()
+      throw error
+    }
     change.dropped = segments.map { SegmentChunks($0.number, $0.record, file) }
     try change.carryOut()
     activity.note { activity in
@@ -122,7 +137,7 @@ extension Corpus {
   /// Calls `body` with each sequence of a segment, in the order of its text.
   ///
   /// - Throws: `corrupt` where a sequence is not what was written: each proves itself before it is
-  ///   written again.
+  ///   written again. `cancelled` where the corpus is being closed.
   func forEachSequence(
     of segment: Segment, in view: SegmentView,
     _ body: (SequenceTable.Entry, Span<Int32>) throws(StoreError) -> Void
@@ -138,6 +153,7 @@ extension Corpus {
       }
       seen += 1
       do throws(StoreError) {
+        try cancellation.check()
         try body(entries[index], tokens)
         return true
       } catch {
@@ -154,7 +170,7 @@ extension Corpus {
     // What a commit frees is free for good after the next one.
     try commit()
     do throws(LMDBError) {
-      try file.environment.releaseFreePages()
+      try file.environment.releaseFreePages(isCancelled: { cancellation.isCancelled })
     } catch {
       throw file.error(error)
     }

@@ -61,7 +61,8 @@ extension Corpus {
       try forEachSequence(of: segment, in: view) { entry, tokens in
         if !orders.contains(entry.order) { builder.append(tokens, entry) }
       }
-      try change.add(builder.build(isCancelled: { [self] in isClosing }))
+      let isCancelled = { [cancellation] in cancellation.isCancelled }
+      try change.add(builder.build(isCancelled: isCancelled), isCancelled: isCancelled)
     }
     change.forgotten += leaving
     change.dropped.append(SegmentChunks(segment.number, segment.record, file))
@@ -73,6 +74,7 @@ extension Corpus {
   ) throws(StoreError) {
     let transaction = try file.beginReading()
     for sequence in sequences {
+      try cancellation.check()
       let record = try file.loggedSequence(sequence.order, transaction)
       let entry = record.entry(order: sequence.order)
       if !leaves(entry) { continue }

@@ -41,11 +41,17 @@ struct HistoryChange {
     self.points = points
   }
 
-  /// Writes the chunks of a segment that is to come.
-  mutating func add(_ segment: BuiltSegment) throws(StoreError) {
+  /// Writes the chunks of a segment that is to come. Where it throws, `giveUp` deletes those that were
+  /// written.
+  ///
+  /// - Parameter isCancelled: Is asked before each transaction.
+  /// - Throws: `cancelled`, or why they could not be written.
+  mutating func add(_ segment: BuiltSegment, isCancelled: () -> Bool) throws(StoreError) {
     let number = corpus.takeSegmentNumber()
+    new.append((number, segment.record))
     var first = 0
     while first < segment.chunkCount {
+      if isCancelled() { throw .cancelled }
       let chunks = first..<min(first + Self.chunksPerCommit, segment.chunkCount)
       try corpus.commit { (transaction, file) throws(LMDBError) in
         for chunk in chunks {
@@ -58,7 +64,6 @@ struct HistoryChange {
       first = chunks.upperBound
       points.chunks.reached()
     }
-    new.append((number, segment.record))
   }
 
   /// Makes the change.
@@ -87,10 +92,11 @@ struct HistoryChange {
     points.record.reached()
   }
 
-  /// Deletes the chunks that were written, when the change is not to be carried out after all.
+  /// Deletes the chunks that were written, when the change is not to be carried out after all. A corpus
+  /// that is being closed leaves that to its next opening.
   func giveUp() {
     let new = new
-    if new.isEmpty { return }
+    if new.isEmpty || corpus.isClosing { return }
     // Where that fails too, they are removed at the next open.
     try? corpus.commit { (transaction, file) throws(LMDBError) in
       for segment in new {

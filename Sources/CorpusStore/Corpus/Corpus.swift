@@ -37,7 +37,6 @@ public final class Corpus: @unchecked Sendable {
     var failure: StoreError?
     /// What was found damaged, for `stats`.
     var damage: [String] = []
-    var isClosing = false
     var isClosed = false
     var sessions = 0
     var sequencesUnsaved = 0
@@ -66,6 +65,7 @@ public final class Corpus: @unchecked Sendable {
     self.name = name
     self.conditions = conditions
     self.file = file
+    let options = options.within(options.cancellation)
     self.options = options
     self.compactor = file.isReadOnly ? nil : compactor
     settings = file.settings
@@ -479,14 +479,14 @@ public final class Corpus: @unchecked Sendable {
   }
 
   /// Whether what adds history has to wait.
-  var isMakingRoom: Bool { lock.withLock { state.roomNeeded != nil && !state.isClosing } }
+  var isMakingRoom: Bool { lock.withLock { state.roomNeeded != nil } && !isClosing }
   var roomNeeded: HistorySize? { lock.withLock { state.roomNeeded } }
 
   /// Why there is no room for the next job. It is told once: for the job after that, making room is
   /// tried again.
   func takeRoomFailure() -> StoreError? {
-    lock.withLock {
-      if state.isClosing { return .closed(corpus: name) }
+    if isClosing { return .closed(corpus: name) }
+    return lock.withLock {
       defer { state.roomFailure = nil }
       return state.roomFailure
     }
@@ -586,16 +586,33 @@ public final class Corpus: @unchecked Sendable {
     lock.withLock { state.history?.segments.map(\.record.tokens) ?? [] }
   }
 
+  /// What long work asks whether it should end.
+  var cancellation: Cancellation { options.cancellation }
+
   /// Whether long work should end.
-  var isClosing: Bool { lock.withLock { state.isClosing } }
+  var isClosing: Bool { cancellation.isCancelled }
+
+  /// Has long work end with `cancelled`. What waits for room in the history is refused as `closed`.
+  func cancelLongWork() {
+    cancellation.cancel()
+    writer?.wake()
+  }
+
+  /// Puts on disk what was acknowledged, also while the corpus is being closed.
+  func commitAcknowledged() {
+    do throws(StoreError) {
+      try commit()
+    } catch {
+      writer?.waitIfStopping()
+    }
+  }
 
   /// Whether the corpus was dropped, or its store closed: nothing comes back from that.
   public var isClosed: Bool { lock.withLock { state.isClosed } }
 
   /// Writes what waits, and ends the corpus's thread. Calls after it fail with `closed`.
   func close() {
-    lock.withLock { state.isClosing = true }
-    writer?.wake()
+    cancelLongWork()
     writer?.stop()
     // Whoever holds a turn finds out that the corpus is closing, and lets go of its transactions.
     try? turns.takeAll { () throws(StoreError) in

@@ -16,6 +16,8 @@ final class CorpusFile: Sendable {
   let environment: Environment
   let settings: CorpusSettings
   let isReadOnly: Bool
+  /// What those that read much of the file ask whether they should go on.
+  let cancellation: Cancellation
 
   /// "format", "settings", "state".
   let meta: Database
@@ -91,6 +93,7 @@ final class CorpusFile: Sendable {
     settings newSettings: CorpusSettings? = nil, options: StoreOptions
   ) throws(StoreError) {
     self.path = place ?? path
+    cancellation = options.cancellation
     isReadOnly =
       switch origin {
       case .own, .copy: false

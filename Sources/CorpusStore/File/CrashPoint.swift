@@ -1,7 +1,8 @@
 import Glibc
 
 /// Places where the crash tests end the process, as a loss of power would: in debug builds, when
-/// REPRISE_CRASH_AT is "NAME:N", the N-th time that the place NAME is reached. A release build has
+/// REPRISE_CRASH_AT is "NAME:N", the N-th time that the place NAME is reached. With REPRISE_HOLD_AT the
+/// thread stands still there for ever, as it would on a disk that does not answer. A release build has
 /// none of it.
 public enum CrashPoint: String, CaseIterable, Sendable {
   case commitBefore = "commit.before"
@@ -23,15 +24,19 @@ public enum CrashPoint: String, CaseIterable, Sendable {
   case corpusMergeRecord = "corpus-merge.record"
 
   #if DEBUG
+    private typealias Wanted = (point: CrashPoint, left: Counter)
+    private static let wanted = read("REPRISE_CRASH_AT")
+    private static let held = read("REPRISE_HOLD_AT")
+
     /// What the environment asks for, and how often its place has still to be reached.
-    private static let wanted: (point: CrashPoint, left: Counter)? = {
-      guard let text = unsafe getenv("REPRISE_CRASH_AT") else { return nil }
+    private static func read(_ variable: String) -> Wanted? {
+      guard let text = unsafe getenv(variable) else { return nil }
       let words = unsafe String(cString: text).split(separator: ":")
       guard words.count == 2, let point = CrashPoint(rawValue: String(words[0])),
         let count = Int(words[1])
-      else { fatalError("REPRISE_CRASH_AT is not NAME:N with a known name") }
+      else { fatalError("\(variable) is not NAME:N with a known name") }
       return (point, Counter(count))
-    }()
+    }
 
     private final class Counter: @unchecked Sendable {
       // @unchecked Sendable: `left` is guarded by `lock`.
@@ -50,6 +55,11 @@ public enum CrashPoint: String, CaseIterable, Sendable {
     }
 
     func reached() {
+      if let held = Self.held, held.point == self, held.left.countDown() {
+        let line = [UInt8]("held at \(rawValue)\n".utf8)
+        _ = unsafe line.withUnsafeBytes { unsafe write(STDERR_FILENO, $0.baseAddress, $0.count) }
+        while true { pause() }
+      }
       guard let wanted = Self.wanted, wanted.point == self, wanted.left.countDown() else { return }
       kill(getpid(), SIGKILL)
     }

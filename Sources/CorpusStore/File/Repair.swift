@@ -68,6 +68,7 @@ struct Repair {
     var damaged: [UInt64] = []
     do throws(LMDBError) {
       try transaction.forEach(in: file.log) { key, value in
+        if file.cancellation.isCancelled { return false }
         guard let order = Key.number(key), key.byteCount == 8 else { return true }
         if SequenceRecord(value, order: order) == nil { damaged.append(order) }
         return true
@@ -75,6 +76,7 @@ struct Repair {
     } catch {
       throw file.error(error)
     }
+    try file.cancellation.check()
     damagedSequences = damaged
     found += damaged.map { "sequence \($0) of the log" }
   }
@@ -85,12 +87,14 @@ struct Repair {
     var damaged = 0
     do throws(LMDBError) {
       try transaction.forEach(in: file.ids) { key, value in
+        if file.cancellation.isCancelled { return false }
         if IDRecord(value, id: key) == nil { damaged += 1 }
         return true
       }
     } catch {
       throw file.error(error)
     }
+    try file.cancellation.check()
     if damaged > 0 { found.append("\(damaged) records of ids") }
     idsAreDamaged = damaged > 0
   }
@@ -166,7 +170,9 @@ struct Repair {
     let lost = try segment.copyWholeSequences(entries, transaction, to: &builder)
     let number = try file.nextSegmentNumber(transaction)
     _ = consume transaction
-    let built = builder.isEmpty ? nil : try builder.build { false }
+    let built =
+      builder.isEmpty
+      ? nil : try builder.build { [cancellation = file.cancellation] in cancellation.isCancelled }
     try write { (transaction) throws(LMDBError) in
       if let built { try built.write(number, transaction, file) }
       if lost.isEmpty {
@@ -207,6 +213,7 @@ struct Repair {
     var oldKeys: [[UInt8]] = []
     let reading = try file.beginReading()
     for number in try file.segmentNumbers(reading) {
+      try file.cancellation.check()
       guard let record = try file.segmentRecord(number, reading) else { continue }
       entries += try SegmentChunks(number, record, file).sequenceTable(reading)
     }
@@ -268,10 +275,12 @@ extension SegmentChunks {
   ) throws(StoreError) {
     let addresses = try ChunkAddresses(self, in: file, transaction)
     addresses?.text?.forEachSequence { _, tokens in
+      if file.cancellation.isCancelled { return false }
       body(tokens)
       return true
     }
     withExtendedLifetime(addresses) {}
+    try file.cancellation.check()
   }
 }
 

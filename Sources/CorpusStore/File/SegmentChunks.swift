@@ -32,10 +32,14 @@ struct SegmentChunks {
 
   /// The chunks that are not what was written.
   ///
+  /// - Throws: `cancelled` when the file's cancellation is.
   /// - Complexity: Reads the whole segment, at 5 to 10 GB a second where it is in memory.
   func damaged(_ transaction: borrowing ReadTransaction) throws(StoreError) -> [Int] {
     var damaged: [Int] = []
-    for chunk in 0..<count where try !isWhole(chunk, transaction) { damaged.append(chunk) }
+    for chunk in 0..<count {
+      try file.cancellation.check()
+      if try !isWhole(chunk, transaction) { damaged.append(chunk) }
+    }
     return damaged
   }
 
@@ -47,6 +51,7 @@ struct SegmentChunks {
     bytes.reserveCapacity(
       min(record.tableBytes, record.tableChunks * SegmentRecord.tableChunkBytes))
     for chunk in record.imageChunks..<count {
+      try file.cancellation.check()
       guard try isWhole(chunk, transaction) else {
         throw .corrupt(what: "chunk \(chunk)", where: place)
       }

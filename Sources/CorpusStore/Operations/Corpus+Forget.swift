@@ -80,7 +80,9 @@ extension Corpus {
       try commit()
       do throws(LMDBError) {
         try file.environment.overwriteBuffers(using: file.setAside)
-        if try file.environment.overwriteUnused() { return }
+        if try file.environment.overwriteUnused(isCancelled: { cancellation.isCancelled }) {
+          return
+        }
       } catch {
         throw file.error(error)
       }

@@ -25,6 +25,7 @@ extension Corpus {
     }
     do throws(LMDBError) {
       try view.transaction.forEach(in: file.log) { key, value in
+        if cancellation.isCancelled { return false }
         if let order = Key.number(key), let record = SequenceRecord(value, order: order) {
           sequences.append((record.entry(order: order), record.tokens))
         }
@@ -33,6 +34,7 @@ extension Corpus {
     } catch {
       throw file.error(error)
     }
+    try cancellation.check()
     return sequences
   }
 }

@@ -154,18 +154,22 @@ enum SnapshotFile {
 
   /// Reads the whole file and compares it with its manifest.
   ///
-  /// - Parameter body: Receives the bytes of the environment, piece by piece. Whether they are right
-  ///   is known at the end only.
+  /// - Parameters:
+  ///   - cancellation: Is asked at each piece.
+  ///   - body: Receives the bytes of the environment, piece by piece. Whether they are right is known at
+  ///     the end only.
   @discardableResult
   static func verify(
-    _ path: String, progress: Progress = { _, _ in },
+    _ path: String, _ cancellation: Cancellation, progress: Progress = { _, _ in },
     _ body: (RawSpan) throws(StoreError) -> Void = { (_) throws(StoreError) in }
   ) throws(StoreError) -> SnapshotManifest {
+    if unsafe access(path, F_OK) != 0 && errno == ENOENT { throw .snapshotNotFound(path) }
     let reader = try FileReader(path)
     let manifest = try manifest(reader, path)
     let digest = StreamingDigest()
     var read = 0
     while read < manifest.environmentBytes {
+      try cancellation.check()
       let count = try reader.next(atMost: manifest.environmentBytes - read) {
         (bytes) throws(StoreError) in
         digest.append(bytes)

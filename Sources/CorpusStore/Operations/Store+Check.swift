@@ -41,12 +41,11 @@ extension Store {
   ///
   /// - Parameters:
   ///   - deep: Whether every index is built anew from its text, and compared byte by byte.
-  ///   - isCancelled: Asked every few milliseconds while an index is checked, and between corpora,
-  ///     segments and snapshots.
+  ///   - cancellation: Is asked every few milliseconds.
   ///   - progress: Is told what is being looked at.
   /// - Throws: Where there is no store, or it cannot be read; `cancelled`.
   public static func check(
-    path: String, deep: Bool = false, isCancelled: @escaping () -> Bool = { false },
+    path: String, deep: Bool = false, cancellation: Cancellation = Cancellation(),
     progress: (_ what: String) -> Void = { _ in }
   ) throws(StoreError) -> CheckReport {
     let directory = StoreDirectory(path: path)
@@ -54,20 +53,22 @@ extension Store {
     guard try directory.isFormatted() else { throw .noStore(path: path) }
     var options = StoreOptions()
     options.compactsInBackground = false
+    options.cancellation = cancellation
     for name in try directory.corpusNames() {
       progress("corpus \(name)")
-      if isCancelled() { throw .cancelled }
-      var check = CorpusCheck(name, deep: deep, isCancelled)
+      try cancellation.check()
+      var check = CorpusCheck(name, deep: deep)
       try check.run(directory.corpus(name), options, progress)
       report.corpora.append(check.result)
     }
     for name in try directory.snapshotNames() {
       progress("snapshot \(name)")
-      if isCancelled() { throw .cancelled }
+      try cancellation.check()
       do throws(StoreError) {
         report.snapshots.append(
           try verifySnapshot(directory.snapshot(name), name: name, options: options))
       } catch {
+        if error == .cancelled { throw error }
         report.damage.append(
           CheckReport.Damage(
             what: "snapshot \(name)", reason: "\(error)",
@@ -82,15 +83,13 @@ extension Store {
 private struct CorpusCheck {
   private(set) var result: CheckReport.Corpus
   private let deep: Bool
-  private let isCancelled: () -> Bool
 
   /// Patterns of each index whose counts are compared.
   private static let samples = 1000
 
-  init(_ name: String, deep: Bool, _ isCancelled: @escaping () -> Bool) {
+  init(_ name: String, deep: Bool) {
     result = CheckReport.Corpus(name: name)
     self.deep = deep
-    self.isCancelled = isCancelled
   }
 
   private mutating func report(_ what: String, _ reason: String, _ remedy: String) {
@@ -154,18 +153,19 @@ private struct CorpusCheck {
     _ number: UInt64, _ file: CorpusFile, _ transaction: borrowing ReadTransaction
   ) throws(StoreError) -> [SequenceTable.Entry] {
     let what = "segment \(number)"
-    if isCancelled() { throw .cancelled }
+    try file.cancellation.check()
     do throws(StoreError) {
       // Where this throws, `Repair` has told.
       let segment = try file.segment(number, transaction, mark: DamageMark())
       let entries = try segment.sequenceTable(file, transaction)
-      try checkSequences(segment, entries)
+      try checkSequences(segment, entries, file.cancellation)
       do throws(SealedIndex.CheckError) {
+        let isCancelled = { [cancellation = file.cancellation] in cancellation.isCancelled }
         try segment.index.checkStructure(isCancelled: isCancelled)
         try segment.index.checkSamples(Self.samples, seed: number)
         if deep { try segment.index.checkAgainstRebuild(isCancelled: isCancelled) }
       } catch {
-        if error == .cancelled { throw StoreError.cancelled }
+        if error == .cancelled { throw .cancelled }
         report(what, "\(error)", Self.restoreRemedy)
       }
       return entries
@@ -177,12 +177,13 @@ private struct CorpusCheck {
   }
 
   private mutating func checkSequences(
-    _ segment: Segment, _ entries: [SequenceTable.Entry]
+    _ segment: Segment, _ entries: [SequenceTable.Entry], _ cancellation: Cancellation
   ) throws(StoreError) {
     let what = "segment \(segment.number)"
     var damaged: [UInt64] = []
     var seen = 0
     segment.text?.forEachSequence { index, tokens in
+      if cancellation.isCancelled { return false }
       seen += 1
       guard index < entries.count else { return false }
       let entry = entries[index]
@@ -191,6 +192,7 @@ private struct CorpusCheck {
       }
       return true
     }
+    try cancellation.check()
     if seen != entries.count {
       report(
         what, "its text and its table tell of different numbers of sequences", Self.restoreRemedy)

@@ -123,6 +123,7 @@ private struct CorpusMerge {
     let reading = try into.file.beginReading()
     var chosen: [SequenceTable.Entry] = []
     for entry in entries {
+      try into.cancellation.check()
       if let id = entry.id, let known = try into.file.idRecord(id, reading) {
         if known.digest == entry.digest { receipt.duplicates += 1 } else { receipt.conflicts += 1 }
       } else {
@@ -144,7 +145,10 @@ private struct CorpusMerge {
     } catch {
       throw from.file.error(error)
     }
-    for order in orders { try body(order, from.file.loggedSequence(order, view.transaction)) }
+    for order in orders {
+      try from.cancellation.check()
+      try body(order, from.file.loggedSequence(order, view.transaction))
+    }
   }
 
   /// Takes order numbers that nobody else gets, used or not.
@@ -166,6 +170,7 @@ private struct CorpusMerge {
         depth: into.settings.depth,
         expected: HistorySize(tokens: min(total, Self.tokensPerSegment)))
     }
+    let isCancelled = { [from, into] in from.isClosing || into.isClosing }
     var builder = newBuilder()
     var done = 0
     func finish() throws(StoreError) {
@@ -173,7 +178,7 @@ private struct CorpusMerge {
       done += builder.size.tokens
       let full = builder
       builder = newBuilder()
-      try change.add(full.build(isCancelled: { [into] in into.isClosing }))
+      try change.add(full.build(isCancelled: isCancelled), isCancelled: isCancelled)
       progress(done, total)
     }
     for segment in view.segments {

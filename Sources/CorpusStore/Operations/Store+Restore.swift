@@ -36,7 +36,7 @@ extension Store {
       try StoreDirectory.remove(making)
       try StoreDirectory.make(making)
       do throws(StoreError) {
-        try Self.copy(path, to: making, progress)
+        try Self.copy(path, to: making, options.cancellation, progress)
         CrashPoint.restoreCopied.reached()
         let restored = try place(name, replaced, isDamaged: isDamaged, directory)
         // What was replaced, if anything was.
@@ -51,10 +51,11 @@ extension Store {
 
   /// Copies the environment of a snapshot into a directory of its own, and verifies it.
   private static func copy(
-    _ path: String, to directory: String, _ progress: @escaping Progress
+    _ path: String, to directory: String, _ cancellation: Cancellation,
+    _ progress: @escaping Progress
   ) throws(StoreError) {
     let writer = try FileWriter("\(directory)/data.mdb")
-    try SnapshotFile.verify(path, progress: progress) { (bytes) throws(StoreError) in
+    try SnapshotFile.verify(path, cancellation, progress: progress) { (bytes) throws(StoreError) in
       try writer.append(bytes)
     }
     try writer.finish()
@@ -66,7 +67,7 @@ extension Store {
   ) throws(StoreError) -> Corpus {
     let file = try CorpusFile(
       path: directory.making(corpus: name), origin: .copy, shownAs: directory.corpus(name),
-      settings: replaced?.settings, options: options)
+      settings: replaced?.settings, options: replaced?.options ?? options)
     try file.checkIndexes()
     guard let replaced else {
       file.environment.close()
@@ -81,6 +82,7 @@ extension Store {
     }
     // All that can fail is done before the swap.
     let loaded = try LoadedCorpus(file, options)
+    try options.cancellation.check()
     try replaced.turns.takeAll { () throws(StoreError) in
       try replaced.replace(in: file) { () throws(StoreError) in
         CrashPoint.restoreSwapBefore.reached()

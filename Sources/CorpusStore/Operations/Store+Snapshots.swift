@@ -96,7 +96,7 @@ extension Store {
   static func verifySnapshot(
     _ path: String, name: String, options: StoreOptions, progress: @escaping Progress = { _, _ in }
   ) throws(StoreError) -> SnapshotInfo {
-    let manifest = try SnapshotFile.verify(path, progress: progress)
+    let manifest = try SnapshotFile.verify(path, options.cancellation, progress: progress)
     let file = try CorpusFile(path: path, origin: .snapshot, options: options)
     try file.checkIndexes()
     let size = try file.size()
@@ -206,7 +206,7 @@ private struct SnapshotWriter {
       digest.append(bytes)
       try file.append(bytes)
     }) > 0 {
-      if corpus.isClosing { throw .cancelled }
+      try corpus.cancellation.check()
       CrashPoint.snapshotCopying.reached()
       progress(min(file.byteCount, total), total)
     }
@@ -233,11 +233,12 @@ extension CorpusFile {
           return false
         }
         size += HistorySize(tokens: record.tokens.count, sequences: 1)
-        return true
+        return !cancellation.isCancelled
       }
     } catch {
       throw self.error(error)
     }
+    try cancellation.check()
     if let damaged { throw .corrupt(what: "sequence \(damaged) of the log", where: path) }
     return size
   }
@@ -251,8 +252,9 @@ extension CorpusFile {
     for number in try segmentNumbers(transaction) {
       let segment = try self.segment(number, transaction, mark: DamageMark())
       do throws(SealedIndex.CheckError) {
-        try segment.index.checkStructure()
+        try segment.index.checkStructure { [cancellation] in cancellation.isCancelled }
       } catch {
+        if error == .cancelled { throw .cancelled }
         throw .corrupt(what: "segment \(number), \(error),", where: path)
       }
     }

@@ -17,6 +17,8 @@ public struct StandingCondition: Equatable, Sendable {
     case directory
     /// Another process reads a corpus's file for so long that nothing that was deleted is used again.
     case reading
+    /// Connections cannot be accepted, because no file can be opened for them.
+    case accepting
   }
 
   public let kind: Kind
@@ -70,6 +72,7 @@ extension StandingCondition.Kind {
     case .merging: "merging fails"
     case .directory: "files of the store were removed, renamed or replaced while they were in use"
     case .reading: "another process reads the store for long"
+    case .accepting: "no file can be opened for further connections"
     }
   }
 }

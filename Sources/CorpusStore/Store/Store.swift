@@ -26,12 +26,14 @@ public final class Store: @unchecked Sendable {
   /// Opens a store, with all of its corpora, or makes one in a new or empty directory.
   ///
   /// - Parameter report: Receives what an operator has to know: damage, and failures that last.
+  /// - Throws: `cancelled` soon after `options.cancellation` is cancelled.
   public init(
     path: String, options: StoreOptions = StoreOptions(),
     report: @escaping StoreReport = { _, _ in }
   ) throws(StoreError) {
     let directory = StoreDirectory(path: path)
     self.directory = directory
+    let options = options.within(options.cancellation)
     self.options = options
     try directory.prepare()
     lockFile = try directory.lock()
@@ -42,7 +44,10 @@ public final class Store: @unchecked Sendable {
       ? Compactor(conditions, clock: options.clock, report: report) : nil
     do throws(StoreError) {
       try directory.removeUnfinished()
-      for name in try directory.corpusNames() { open(name, directory, report) }
+      for name in try directory.corpusNames() {
+        open(name, directory, report)
+        try options.cancellation.check()
+      }
     } catch {
       close()
       throw error
@@ -57,6 +62,7 @@ public final class Store: @unchecked Sendable {
       for damage in corpus.stats().damage { report(.error, "corpus \(name): \(damage)") }
       corporaByName[name] = corpus
     } catch {
+      if error == .cancelled { return }
       report(.error, "corpus \(name) cannot be used: \(error)")
       failures[name] = error
     }
@@ -72,16 +78,41 @@ public final class Store: @unchecked Sendable {
   /// not recorded.
   public init(snapshot path: String, options: StoreOptions = StoreOptions()) throws(StoreError) {
     directory = nil
+    let options = options.within(options.cancellation)
     self.options = options
     report = { _, _ in }
     conditions = StandingConditions(clock: options.clock, report: report)
     compactor = nil
     lockFile = nil
-    let manifest = try SnapshotFile.verify(path)
+    let manifest = try SnapshotFile.verify(path, options.cancellation)
     let file = try CorpusFile(path: path, origin: .snapshot, options: options)
     try file.checkIndexes()
     corporaByName[manifest.corpus] = try Corpus(
       name: manifest.corpus, file: file, options: options, conditions: conditions, compactor: nil)
+  }
+
+  // MARK: Before opening
+
+  /// Looks whether a store could be opened, or made, in a directory. Changes nothing, and does not look
+  /// into corpora.
+  ///
+  /// - Throws: `notAStore`, `formatVersion`; `inaccessible` where the directory cannot be read.
+  public static func examine(path: String) throws(StoreError) {
+    _ = try StoreDirectory(path: path).examine()
+  }
+
+  /// How many corpora there are in a store that is not open; 0 where there is no store.
+  public static func corpusCount(path: String) -> Int {
+    (try? StoreDirectory(path: path).corpusNames().count) ?? 0
+  }
+
+  /// Reads a snapshot's file and compares it with its digest.
+  ///
+  /// - Throws: `snapshotDamaged`, `formatVersion`, `notAFile`; `inaccessible` where it cannot be read.
+  public static func examine(
+    snapshot path: String, cancellation: Cancellation = Cancellation()
+  ) throws(StoreError) {
+    try SnapshotFile.verify(path, cancellation)
   }
 
   // MARK: Corpora
@@ -101,11 +132,12 @@ public final class Store: @unchecked Sendable {
     lock.withLock { corporaByName.values.sorted { $0.name < $1.name } }
   }
 
-  /// Puts on disk what was acknowledged and is not there yet. What fails stays to be written.
+  /// Puts on disk what was acknowledged and is not there yet. What fails stays to be written. May be called
+  /// while the store closes.
   ///
   /// - Returns: What is not on disk then, one sentence each.
   public func commitAll() -> [String] {
-    for corpus in corpora() where !corpus.isReadOnly { try? corpus.commit() }
+    for corpus in corpora() where !corpus.isReadOnly { corpus.commitAcknowledged() }
     return corpora().compactMap(\.unsavedReport)
   }
 
@@ -148,6 +180,9 @@ public final class Store: @unchecked Sendable {
       corpus.noteDisplacement(what.map { .displaced(what: $0) }, at: path)
     }
   }
+
+  /// What is being done in the background at this moment, such as "merging corpus demo".
+  public var workUnderWay: [String] { compactor?.workUnderWay ?? [] }
 
   public func holdsCorpus(named name: String) -> Bool {
     lock.withLock { corporaByName[name] != nil || failures[name] != nil }
@@ -246,11 +281,19 @@ public final class Store: @unchecked Sendable {
     return corpus
   }
 
-  /// Writes what waits, ends all threads and lets go of the directory.
+  /// Has all long work end with `cancelled`, within milliseconds: compaction, repairs, and calls that read
+  /// or rewrite a corpus. Inserts, sessions and drafts go on.
+  public func cancelLongWork() {
+    options.cancellation.cancel()
+    for corpus in corpora() { corpus.cancelLongWork() }
+  }
+
+  /// Writes what waits, ends all threads and lets go of the directory. Long work gives way.
   ///
   /// - Returns: What of the acknowledged is not on disk, one sentence each: empty where all is.
   @discardableResult
   public func close() -> [String] {
+    cancelLongWork()
     if let directory { lookAtPlaces(directory) }
     compactor?.stop()
     let corpora = corpora()

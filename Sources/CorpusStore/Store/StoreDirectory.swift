@@ -27,26 +27,37 @@ struct StoreDirectory: Sendable {
 
   // MARK: Opening
 
-  /// Makes the store in a new or empty directory, or sees that it is one.
-  func prepare() throws(StoreError) {
+  /// What stands at the path.
+  enum State {
+    case missing, empty, store
+  }
+
+  /// Looks whether a store stands at the path or may be made there. Changes nothing.
+  ///
+  /// - Throws: `notAStore`, `formatVersion`; `inaccessible` where it cannot be read.
+  func examine() throws(StoreError) -> State {
     var isDirectory: ObjCBool = false
-    if unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) {
-      if !isDirectory.boolValue { throw .notAStore(path: path, found: "a file") }
-    } else {
-      try Self.make(path)
+    guard unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
+      return .missing
     }
-    if try isFormatted() {
-      try Self.makeIfMissing("\(path)/corpora")
-      return try Self.makeIfMissing("\(path)/snapshots")
-    }
+    if !isDirectory.boolValue { throw .notAStore(path: path, found: "a file") }
+    if try isFormatted() { return .store }
     // These alone: a process ended while it made the store.
     if let other = try Self.names(in: path).first(where: {
       !["corpora", "snapshots", "lock"].contains($0) && !$0.hasPrefix(".format-")
     }) {
       throw .notAStore(path: path, found: "\"\(other)\" and no file \"format\"")
     }
+    return .empty
+  }
+
+  /// Makes the store in a new or empty directory, or sees that it is one.
+  func prepare() throws(StoreError) {
+    let state = try examine()
+    if state == .missing { try Self.make(path) }
     try Self.makeIfMissing("\(path)/corpora")
     try Self.makeIfMissing("\(path)/snapshots")
+    if state == .store { return }
     // The file comes last, and whole.
     let making = "\(path)/.format-\(getpid())"
     try FileWriter.write([UInt8](Self.format.utf8), to: making)

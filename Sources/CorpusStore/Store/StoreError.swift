@@ -67,6 +67,15 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
   /// More is waiting to be written than the store keeps in memory.
   case busy(retryAfterMillis: Int)
 
+  /// Whether opening will fail again in the same way until another path is named, or another file is put
+  /// there. What is not one of these may go away by itself.
+  public var isConfiguration: Bool {
+    switch self {
+    case .notAStore, .formatVersion, .noStore, .notAFile, .snapshotNotFound, .snapshotDamaged: true
+    default: false
+    }
+  }
+
   public var description: String { description { $0 } }
 
   /// The same with each path as `shown` has it.

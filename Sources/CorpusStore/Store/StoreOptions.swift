@@ -38,7 +38,17 @@ public struct StoreOptions: Sendable {
   /// The clocks that the store goes by. Tests set their own.
   public var clock = StoreClock.system
 
+  /// Ends opening the store, and all its long work, when it is cancelled. The store itself stays open.
+  public var cancellation = Cancellation()
+
   public init() {}
+
+  /// The same, with a cancellation of its own within another.
+  func within(_ outer: Cancellation) -> StoreOptions {
+    var options = self
+    options.cancellation = Cancellation(within: outer)
+    return options
+  }
 }
 
 /// What a corpus is created with and keeps for life.

@@ -112,6 +112,13 @@ final class Writer: @unchecked Sendable {
     }
   }
 
+  /// Where the thread is to end, waits until it has.
+  func waitIfStopping() {
+    condition.withLock {
+      while isStopping && !hasStopped { condition.wait() }
+    }
+  }
+
   /// Has the thread save what is unsaved and stand still while `body` runs: nothing is written
   /// meanwhile, but for what `body` writes.
   ///

@@ -1,0 +1,252 @@
+import Foundation
+import LMDB
+import Oracle
+import Synchronization
+import Testing
+
+@testable import CorpusStore
+
+/// Long work gives way when its store is to be closed.
+///
+/// What went wrong: a service that was told to stop waited for a merge to end, 74 s after SIGTERM. It was
+/// not asked whether the store was closing, and some stages never asked anything.
+@Suite struct CancellationTests {
+  /// Something long, and the sequences that are there when it is done.
+  struct Work: CustomTestStringConvertible, Sendable {
+    let testDescription: String
+    var after = Set(CancellationTests.ids)
+    /// The corpora that there are, or may be, once it is done or given up.
+    let body: @Sendable (Store) throws -> Void
+  }
+
+  private static let ids = (0..<240).map { "\($0)" }
+
+  static let works: [Work] = [
+    Work(testDescription: "sealing") { store in
+      let corpus = try store.corpus(named: "c")!
+      corpus.beginPart()
+      while try corpus.compactOnce(.sealing) {}
+    },
+    Work(testDescription: "merging") { store in
+      let corpus = try store.corpus(named: "c")!
+      // It returns false where it gives way.
+      if try !corpus.compactOnce(.merging) { throw StoreError.cancelled }
+    },
+    Work(testDescription: "forgetting", after: Set(ids.filter { Int($0)! % 3 != 0 })) { store in
+      _ = try store.forget(ids: ids.filter { Int($0)! % 3 == 0 }, inCorpus: "c")
+    },
+    Work(testDescription: "taking a snapshot") { store in
+      _ = try store.createSnapshot(ofCorpus: "c", named: "new")
+    },
+    Work(testDescription: "verifying a snapshot") { store in
+      _ = try store.verifySnapshot(.named("s"))
+    },
+    Work(testDescription: "restoring a copy") { try $0.restore(.named("s"), into: "new") },
+    Work(testDescription: "restoring in place") {
+      try $0.restore(.named("s"), into: "c", replacing: true)
+    },
+    Work(testDescription: "merging corpora") { _ = try $0.mergeCorpus(from: "c", into: "other") },
+    Work(testDescription: "repairing") { try $0.corpus(named: "c")!.repair() },
+    Work(testDescription: "reading all sequences") { store in
+      try store.corpus(named: "c")!.forEachSequence { _, _, _ in true }
+    },
+  ]
+
+  /// A store with segments to be merged, sequences in the log and a snapshot.
+  private static func makeStore() throws -> TemporaryDirectory {
+    let directory = TemporaryDirectory()
+    let store = try Store(path: directory.path, options: .tiny(sealTokens: 1 << 20))
+    defer { store.close() }
+    let corpus = try store.createCorpus(named: "c", CorpusSettings(depth: 5))
+    _ = try store.createCorpus(named: "other", CorpusSettings(depth: 5))
+    var generator = SeededGenerator(seed: 4)
+    for (number, id) in ids.enumerated() {
+      try corpus.insert([
+        NewSequence(id: id, tokens: generator.tokens(count: 20, alphabet: 50))
+      ])
+      if number % 40 == 39 && number < 200 {
+        corpus.beginPart()
+        while try corpus.compactOnce(.sealing) {}
+      }
+    }
+    _ = try store.createSnapshot(ofCorpus: "c", named: "s")
+    return directory
+  }
+
+  private static func copy(of directory: TemporaryDirectory) throws -> TemporaryDirectory {
+    let copy = TemporaryDirectory()
+    try FileManager.default.copyItem(atPath: directory.path, toPath: copy.path)
+    return copy
+  }
+
+  private static func keptIDs(_ directory: TemporaryDirectory) throws -> Set<String> {
+    let store = try Store(path: directory.path, options: .tiny())
+    defer { store.close() }
+    var ids: Set<String> = []
+    try store.corpus(named: "c")!.forEachSequence { _, id, _ in
+      ids.insert(id ?? "")
+      return true
+    }
+    return ids
+  }
+
+  @Test(arguments: works) func longWorkGivesWayAtAnyMoment(_ work: Work) throws {
+    let template = try Self.makeStore()
+    // Near its end the work may be done before it can give way.
+    var last = Int.max - 1
+    /// Returns how often it asked in all.
+    func run(cancellingAt question: Int) throws -> Int {
+      let directory = try Self.copy(of: template)
+      let asked = Asked()
+      var options = StoreOptions.tiny()
+      options.cancellation = asked.cancellation()
+      let store = try Store(path: directory.path, options: options)
+      asked.arm(cancellingAt: question)
+      do {
+        try work.body(store)
+        #expect(question > last, "question \(question) was not heeded")
+      } catch {
+        #expect(error as? StoreError == .cancelled && question < .max, "\(question): \(error)")
+      }
+      let count = asked.count
+      store.close()
+      #expect(try Store.check(path: directory.path, deep: true).isClean, "\(question)")
+      let kept = try Self.keptIDs(directory)
+      #expect(kept == work.after || (question < .max && kept == Set(Self.ids)), "\(question)")
+      return count
+    }
+    let all = try run(cancellingAt: .max)
+    #expect(all >= 5)
+    last = all * 3 / 4
+    let moments = Set([1, 2, all / 4, all / 2, all * 3 / 4, all - 1]).filter { $0 > 0 }
+    for question in moments.sorted() {
+      let count = try run(cancellingAt: question)
+      // What is around the work may ask once more each; the work itself does not go on.
+      #expect(count - question <= 8, "asked \(count - question) times after question \(question)")
+    }
+  }
+
+  @Test func openingAndCheckingGiveWayAtAnyMoment() throws {
+    let template = try Self.makeStore()
+    let asked = Asked()
+    for isCheck in [false, true] {
+      func run() throws {
+        if isCheck {
+          _ = try Store.check(
+            path: template.path, deep: true, cancellation: asked.cancellation())
+        } else {
+          var options = StoreOptions.tiny()
+          options.cancellation = asked.cancellation()
+          try Store(path: template.path, options: options).close()
+        }
+      }
+      asked.arm()
+      try run()
+      // The last question before it is done is that of the end.
+      for question in stride(from: 1, to: asked.count - 1, by: max(1, asked.count / 7)) {
+        let asked = Asked()
+        asked.arm(cancellingAt: question)
+        var options = StoreOptions.tiny()
+        options.cancellation = asked.cancellation()
+        #expect(throws: StoreError.cancelled, "\(isCheck) \(question)") {
+          if isCheck {
+            _ = try Store.check(
+              path: template.path, deep: true, cancellation: options.cancellation)
+          } else {
+            try Store(path: template.path, options: options).close()
+          }
+        }
+      }
+    }
+    #expect(try Store.check(path: template.path, deep: true).isClean)
+    #expect(try Self.keptIDs(template) == Set(Self.ids))
+  }
+
+  /// What went wrong: chunks of a segment that could not be written whole stayed in the file until the
+  /// next opening, more of them with each try.
+  @Test func aMergeThatGivesWayLeavesNoChunks() throws {
+    let directory = try Self.makeStore()
+    var options = StoreOptions.tiny()
+    options.mergeFanIn = 5
+    let store = try Store(path: directory.path, options: options)
+    defer { store.close() }
+    let corpus = try store.corpus(named: "c")!
+    let before = try corpus.chunkCount()
+    var change = HistoryChange(of: corpus, .merging)
+    var builder = SegmentBuilder(depth: 5, expected: HistorySize())
+    let view = try #require(corpus.view)
+    try corpus.forEachSequence(of: view.segments[0], in: view) { entry, tokens in
+      builder.append(tokens, entry)
+    }
+    let asked = Mutex(0)
+    let built = try builder.build { false }
+    try change.add(built) { false }
+    #expect(throws: StoreError.cancelled) {
+      try change.add(built) {
+        asked.withLock { count in
+          count += 1
+          return count == 1
+        }
+      }
+    }
+    #expect(try corpus.chunkCount() > before)
+    change.giveUp()
+    #expect(try corpus.chunkCount() == before)
+  }
+
+  /// Dropping a corpus does not wait for what is done with it: that gives way.
+  @Test func closingCancelsBeforeItWaits() throws {
+    let directory = try Self.makeStore()
+    let asked = Asked()
+    var options = StoreOptions.tiny(background: true)
+    options.cancellation = asked.cancellation()
+    let store = try Store(path: directory.path, options: options)
+    let corpus = try store.corpus(named: "c")!
+    #expect(!corpus.isClosing)
+    store.cancelLongWork()
+    #expect(corpus.isClosing && !options.cancellation.isCancelled)
+    // Inserts go on until the store is closed.
+    try corpus.insert([NewSequence(id: "late", tokens: [1, 2, 3])])
+    store.close()
+    #expect(try Self.keptIDs(directory) == Set(Self.ids + ["late"]))
+  }
+}
+
+extension Corpus {
+  fileprivate func chunkCount() throws -> Int {
+    let transaction = try file.beginReading()
+    var count = 0
+    try transaction.forEach(in: file.chunks) { _, _ in
+      count += 1
+      return true
+    }
+    return count
+  }
+}
+
+/// Counts how often long work asks, and cancels at one of the questions.
+final class Asked: Sendable {
+  private let state = Mutex(State())
+  private struct State {
+    var count = 0
+    var cancelAt = Int.max
+    var isArmed = false
+  }
+  private let cancelled = Cancellation()
+
+  func cancellation() -> Cancellation {
+    Cancellation(within: cancelled) { [self] in
+      let isTime = state.withLock { state in
+        if state.isArmed { state.count += 1 }
+        return state.isArmed && state.count == state.cancelAt
+      }
+      if isTime { cancelled.cancel() }
+    }
+  }
+
+  func arm(cancellingAt question: Int = .max) {
+    state.withLock { $0 = State(cancelAt: question, isArmed: true) }
+  }
+
+  var count: Int { state.withLock { $0.count } }
+}
