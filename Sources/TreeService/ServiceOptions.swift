@@ -10,6 +10,8 @@ public struct ServiceOptions: Sendable {
   public var tls: TLSFiles?
   /// Where metrics and health are told over HTTP, to whoever asks; nil for nowhere.
   public var http: (host: String, port: Int)?
+  /// Connections over HTTP at once: scrapers, orchestrators, engines.
+  public var httpConnectionsMax = 64
   public var limits = Limits()
   /// Event loops. Each answers its connections itself.
   public var threads = 2

@@ -3,6 +3,7 @@ import CorpusStore
 import Dispatch
 import Foundation
 import Logging
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 import WireProtocol
@@ -15,10 +16,9 @@ public final class TreeService: Sendable {
   private let responder: Responder
   private let certificates: Certificates?
   private let group: MultiThreadedEventLoopGroup
-  private let channels: [any Channel]
+  private let listening: Listening
   private let connections: ConnectionSet
   private let everySecond: RepeatedTask
-  private let socketFiles: [SocketFile]
   private let http: HTTPListening?
 
   /// Listens. The store must be open; it stays the caller's to close.
@@ -59,8 +59,7 @@ public final class TreeService: Sendable {
     self.certificates = certificates
     self.group = group
     self.connections = connections
-    channels = listening.channels
-    socketFiles = listening.socketFiles
+    self.listening = listening
     everySecond = group.next().scheduleRepeatedTask(
       initialDelay: .seconds(1), delay: .seconds(1)
     ) { _ in
@@ -69,10 +68,23 @@ public final class TreeService: Sendable {
     }
   }
 
-  /// Whether a service could start, as far as that can be told without starting it: who may reach it,
-  /// the access file, the certificates.
+  /// Whether a service could start, as far as that can be told without starting it: who may reach it and
+  /// where, the access file, the certificates.
+  ///
+  /// - Throws: `StartError`, `AccessFile.Mistake`.
   public static func check(_ options: ServiceOptions) throws {
     try checkListeners(options)
+    for listener in options.listeners {
+      switch listener {
+      case .unixSocket(let path, _, let group): try SocketFile.check(path: path, group: group)
+      case .tcp(let host, let port):
+        try TCPSocket.check(host: host, port: port, as: "\(listener)")
+      case .inherited: break
+      }
+    }
+    if let (host, port) = options.http {
+      try TCPSocket.check(host: host, port: port, as: "\(host):\(port) (http)")
+    }
     if let path = options.accessFile { _ = try AccessFile(path: path) }
     if let files = options.tls { _ = try Certificates(files) }
   }
@@ -92,11 +104,14 @@ public final class TreeService: Sendable {
 
   /// Where it listens.
   public var addresses: [String] {
-    channels.map { channel in
+    listening.channels.map { channel in
       guard let address = channel.localAddress else { return "unknown" }
       return address.pathname ?? "\(address.ipAddress ?? ""):\(address.port ?? 0)"
     }
   }
+
+  /// The operator's call that is being carried out, such as "snapshot restored"; nil where none is.
+  public var operationUnderWay: String? { responder.operationUnderWay.withLockedValue { $0 } }
 
   /// Returns when every event loop has done something for this call.
   public func answers() async {
@@ -104,7 +119,7 @@ public final class TreeService: Sendable {
   }
 
   /// The port of the first TCP listener.
-  public var port: Int? { channels.lazy.compactMap { $0.localAddress?.port }.first }
+  public var port: Int? { listening.channels.lazy.compactMap { $0.localAddress?.port }.first }
 
   /// The port that metrics are told on.
   public var httpPort: Int? { http?.channel.localAddress?.port }
@@ -129,7 +144,7 @@ public final class TreeService: Sendable {
   public func stop() async throws {
     everySecond.cancel()
     responder.setStopping()
-    for channel in channels { try? await channel.close().get() }
+    await listening.close()
     await http?.draftsAreGiven()
     await responder.operations.end()
     // Each connection's own event loop closes it, after the requests that it has received.
@@ -142,7 +157,6 @@ public final class TreeService: Sendable {
       responder.workElsewhere.notify(queue: .global()) { continuation.resume() }
     }
     try await group.shutdownGracefully()
-    for file in socketFiles { file.remove() }
     await http?.close()
   }
 }

@@ -72,10 +72,12 @@ struct HistoryOptions: ParsableArguments {
     return text.trimmingCharacters(in: .whitespacesAndNewlines)
   }
 
-  func open() throws -> any HistoryAccess {
+  /// - Parameter writes: Whether so much is to be written that a store is compacted meanwhile. A command
+  ///   that only reads begins nothing that it would have to wait for.
+  func open(toWrite writes: Bool = false) throws -> any HistoryAccess {
     if let store {
       var options = StoreOptions()
-      options.compactsInBackground = true
+      options.compactsInBackground = writes
       return StoreAccess(try Store(path: store, options: options))
     }
     guard let service = try service() else {

@@ -32,7 +32,7 @@ struct Insert: AsyncParsableCommand {
   func run() async throws {
     let input = try LineInput(file)
     try await reportingErrors {
-      let access = try history.open()
+      let access = try history.open(toWrite: true)
       do {
         try await insert(input, access)
         await access.close()

@@ -66,7 +66,7 @@ struct Replay: AsyncParsableCommand {
           StoreAccess(try Store(snapshot: snapshot)) as any HistoryAccess
         } else {
           try temporary.map { StoreAccess(try Store(path: $0.path)) as any HistoryAccess }
-            ?? history.open()
+            ?? history.open(toWrite: true)
         }
       do {
         let report = try await replay(input, access)

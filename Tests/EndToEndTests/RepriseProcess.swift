@@ -70,18 +70,32 @@ final class ServiceProcess {
   }
 
   /// Starts the service and waits until it says that it serves.
-  func start(_ arguments: [String] = [], environment: [String: String] = [:]) throws {
-    try serve(["--store", store] + arguments, environment)
+  ///
+  /// - Parameter filesMax: Files that it may open; nil for as many as the tests may.
+  func start(
+    _ arguments: [String] = [], environment: [String: String] = [:], filesMax: Int? = nil
+  ) throws {
+    try serve(["--store", store] + arguments, environment, filesMax)
   }
+
+  var identifier: Int32 { process.processIdentifier }
 
   /// The same over a snapshot's file.
   func startReading(_ snapshot: String) throws { try serve(["--snapshot", snapshot]) }
 
-  private func serve(_ arguments: [String], _ environment: [String: String] = [:]) throws {
+  private func serve(
+    _ arguments: [String], _ environment: [String: String] = [:], _ filesMax: Int? = nil
+  ) throws {
     process = Process()
     log = Pipe()
     process.executableURL = repriseBinary
     process.arguments = ["serve", "--socket", socket] + arguments
+    if let filesMax {
+      process.executableURL = URL(fileURLWithPath: "/bin/sh")
+      process.arguments =
+        ["-c", "ulimit -n \(filesMax) && exec \"$0\" \"$@\"", repriseBinary.path]
+        + (process.arguments ?? [])
+    }
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     process.standardError = log
     process.standardOutput = FileHandle.nullDevice

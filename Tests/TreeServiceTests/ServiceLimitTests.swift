@@ -29,9 +29,17 @@ import WireProtocol
     let fixture = try await ServiceFixture { $0.limits.connectionsMax = 3 }
     let (first, second) = (try RawConnection(fixture.socket), try RawConnection(fixture.socket))
     #expect(first.ask(.healthLive).contains("true") && second.ask(.healthLive).contains("true"))
+    // Beyond the limit there is room for two that help to make room.
+    let beyond = [try RawConnection(fixture.socket), try RawConnection(fixture.socket)]
+    for connection in beyond { #expect(connection.ask(.corpusList).contains("corpora")) }
     let third = try RawConnection(fixture.socket)
     #expect(Self.exceeds(third.line() ?? "", "connections"))
     #expect(third.line() == nil)
+    // They may not be used as workers use theirs, and are closed then.
+    #expect(Self.exceeds(beyond[0].ask(Self.open(named: "x")), "connections"))
+    #expect(beyond[0].line() == nil)
+    // Nor kept: what went wrong is that nobody could connect any more.
+    #expect(Self.exceeds(beyond[1].line() ?? "", "connections") && beyond[1].line() == nil)
     // Those that are open notice nothing.
     #expect(first.ask(.healthLive).contains("true"))
     second.close()
@@ -39,7 +47,8 @@ import WireProtocol
     var answer = ""
     while !answer.contains("true") {
       let again = try RawConnection(fixture.socket)
-      answer = again.ask(.healthLive)
+      answer = again.ask(Self.open(named: "y"))
+      if answer.contains("\"result\"") { answer = "true" }
       again.close()
     }
     first.close()

@@ -61,6 +61,7 @@ extension StandingCondition.Kind {
     case .saving, .sealing, .merging: rawValue
     case .directory: "keeping"
     case .reading: "using the free pages again of"
+    case .accepting: "accepting connections to"
     }
   }
 

@@ -16,6 +16,10 @@ package struct Caller {
   var draft = Draft()
   /// What was counted since the connection's last read.
   var tally = Tally()
+  /// Whether it is a connection beyond the limit, for calls of operators.
+  var isBeyondLimit = false
+  /// Whether such a connection has made another call. It is closed when that is answered.
+  var wasRefused = false
   /// When others are to be served before this one again.
   var turnEnds = NIODeadline.distantFuture
 

@@ -25,6 +25,12 @@ extension Responder {
     try refuseBeyondLimit(call.corpus)
     let completion = completion()
     disk.run { [self] in
+      // Others may have been made since it was asked for.
+      do throws(WireError) {
+        try refuseBeyondLimit(call.corpus)
+      } catch {
+        return completion(.failure(error))
+      }
       do throws(StoreError) {
         let corpus = try store.createCorpus(named: call.corpus, CorpusSettings(call))
         logger.info("corpus stands", metadata: ["corpus": "\(call.corpus)"])

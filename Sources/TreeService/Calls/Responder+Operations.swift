@@ -1,5 +1,6 @@
 import CorpusStore
 import Logging
+import NIOConcurrencyHelpers
 import NIOCore
 import WireProtocol
 
@@ -153,8 +154,10 @@ extension Responder {
     _ completion: @escaping Completion,
     _ body: @escaping @Sendable (inout Logger.Metadata) throws(WireError) -> any WireResult
   ) {
-    operations.run { [logger] in
+    operations.run { [logger, operationUnderWay] in
       let start = NIODeadline.now()
+      operationUnderWay.withLockedValue { $0 = "\(what)" }
+      defer { operationUnderWay.withLockedValue { $0 = nil } }
       var line = metadata
       let result: Result<any WireResult, WireError>
       do throws(WireError) {

@@ -16,6 +16,8 @@ package final class Responder: Sendable {
   let options: ServiceOptions
   let resources: ResourceGauge
   let metrics = Metrics()
+  /// The operator's call that is being carried out, as the log calls it when it is done.
+  let operationUnderWay = NIOLockedValueBox<String?>(nil)
   private let phase = Atomic(Phase.starting.rawValue)
   let logger: Logger
   private let started = NIODeadline.now()
@@ -77,6 +79,14 @@ package final class Responder: Sendable {
     to call: Call, _ caller: inout Caller, writer: inout JSONWriter,
     completion: () -> Completion
   ) throws(WireError) -> Answer {
+    if caller.isBeyondLimit && !call.isForOperators {
+      caller.wasRefused = true
+      metrics.note(.tooMany)
+      logger.warning(
+        "connection refused: there are too many",
+        metadata: ["connections": "\(options.limits.connectionsMax)", "peer": "\(caller.peer)"])
+      throw .tooManyConnections(max: options.limits.connectionsMax)
+    }
     guard let principal = caller.principal, let grant = principal.grant else {
       try respondToAnybody(call, &caller, writer: &writer)
       return .now
@@ -280,6 +290,18 @@ extension RequestReader {
     unsafe line.withUnsafeReadableBytes { bytes in
       // SAFETY: the span is used within the closure only.
       unsafe read(RawSpan(_unsafeBytes: bytes))
+    }
+  }
+}
+
+extension Call {
+  /// Whether it may be made through a connection beyond the limit: what is said of the service, and what
+  /// makes room.
+  fileprivate var isForOperators: Bool {
+    switch self {
+    case .sessionOpen, .sessionStep, .sessionClose, .speculate, .sequenceInsert, .corpusCreate:
+      false
+    default: true
     }
   }
 }

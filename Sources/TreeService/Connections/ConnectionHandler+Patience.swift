@@ -19,6 +19,10 @@ struct Patience {
     partialBegan = nil
   }
 
+  func isIdle(_ now: NIODeadline, seconds: Int) -> Bool {
+    now - lastWork > .seconds(Int64(seconds))
+  }
+
   mutating func isWorkedFor(_ now: NIODeadline) { lastWork = now }
 
   /// All that is left is a line without an end; nil where nothing is.
@@ -62,7 +66,8 @@ extension ConnectionHandler {
   func watch(_ context: ChannelHandlerContext) {
     let limits = responder.options.limits
     let shortest = min(limits.lineSecondsMax, limits.answerSecondsMax, limits.idleSecondsMax)
-    let period = TimeAmount.milliseconds(min(5000, Int64(shortest) * 250))
+    let longest: Int64 = caller.isBeyondLimit ? 1000 : 5000
+    let period = TimeAmount.milliseconds(min(longest, Int64(shortest) * 250))
     let bound = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
     patience.watch = context.eventLoop.scheduleRepeatedTask(initialDelay: period, delay: period) {
       _ in
@@ -70,11 +75,19 @@ extension ConnectionHandler {
     }
   }
 
+  /// Seconds for which a connection beyond the limit may make no call.
+  private static let secondsBeyondLimit = 5
+
   private func losePatience(_ context: ChannelHandlerContext) {
     if isClosing { return }
     let limits = responder.options.limits
     let now = NIODeadline.now()
     if isWorking { patience.isWorkedFor(now) }
+    if caller.isBeyondLimit && !isWorking && patience.isIdle(now, seconds: Self.secondsBeyondLimit)
+    {
+      responder.metrics.note(.tooMany)
+      return end(.tooManyConnections(max: limits.connectionsMax), context)
+    }
     switch patience.loss(limits, isKnown: caller.principal != nil, now: now) {
     case .answersNotTaken:
       // It reads nothing, so it is told nothing.

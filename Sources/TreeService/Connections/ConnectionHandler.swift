@@ -44,12 +44,15 @@ final class ConnectionHandler: ChannelDuplexHandler {
   var isClosing = false
   var patience = Patience()
 
-  init(_ responder: Responder, _ turns: TurnQueue) {
+  /// - Parameter isBeyondLimit: Whether there are more connections than the limit allows without this
+  ///   one. It may make calls of operators then, and is closed after any other.
+  init(_ responder: Responder, _ turns: TurnQueue, isBeyondLimit: Bool = false) {
     self.responder = responder
     self.turns = turns
     use = turns.useOfNewcomers
     reader = RequestReader(limits: responder.options.limits)
     caller = responder.beginConnection()
+    caller.isBeyondLimit = isBeyondLimit
   }
 
   // MARK: Turns
@@ -62,6 +65,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   func channelReadComplete(context: ChannelHandlerContext) {
     sendAnswers(context)
+    closeIfDone(context)
   }
 
   /// Works at once, or in a turn where somebody waits who comes before.
@@ -200,7 +204,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
   }
 
   private func closeIfDone(_ context: ChannelHandlerContext) {
-    if !inputHasEnded || isWorking || isClosing { return }
+    if !(inputHasEnded || caller.wasRefused) || isWorking || isClosing { return }
     isClosing = true
     // Not before the last answer is out.
     let bound = NIOLoopBound(context, eventLoop: context.eventLoop)

@@ -1,7 +1,8 @@
 import NIOCore
 import WireProtocol
 
-/// Tells a connection that is one too many so, and closes it.
+/// Tells a connection that is one too many so, and closes it: at once, or, where it is to be encrypted,
+/// when the handshake is done, for which it has some seconds.
 final class ConnectionRefusal: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
@@ -12,18 +13,36 @@ final class ConnectionRefusal: ChannelInboundHandler {
     self.connectionsMax = connectionsMax
   }
 
-  func channelActive(context: ChannelHandlerContext) {
+  private static let seconds: Int64 = 5
+
+  /// The line that says so.
+  static func line(_ connectionsMax: Int) -> [UInt8] {
     var writer = JSONWriter()
-    writer.error(
-      .null,
-      .limit(
-        "connections", max: connectionsMax, got: connectionsMax + 1, "the number of connections"))
+    writer.error(.null, .tooManyConnections(max: connectionsMax))
     writer.endLine()
-    var buffer = context.channel.allocator.buffer(capacity: writer.count)
-    unsafe writer.withBytes { _ = unsafe buffer.writeBytes($0) }
+    return [UInt8](writer.bytes)
+  }
+
+  func channelActive(context: ChannelHandlerContext) {
+    let buffer = ByteBuffer(bytes: Self.line(connectionsMax))
+    let channel = context.channel
+    let limit = context.eventLoop.scheduleTask(in: .seconds(Self.seconds)) {
+      channel.close(promise: nil)
+    }
+    channel.closeFuture.whenComplete { _ in limit.cancel() }
     let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
     context.writeAndFlush(wrapOutboundOut(buffer)).whenComplete { _ in
       bound.value.close(promise: nil)
     }
+  }
+}
+
+extension WireError {
+  static func tooManyConnections(max: Int) -> WireError {
+    WireError(
+      .limitExceeded,
+      "there are too many connections: connections allows at most \(max); close some, or connect again "
+        + "later",
+      ["limit": .text("connections"), "max": .number(max), "got": .number(max + 1)])
   }
 }

@@ -31,14 +31,15 @@ final class HTTPHandler: ChannelInboundHandler {
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    if bounds.isRefused { return }
     switch unwrapInboundIn(data) {
     case .head(let head):
-      self.head = head
-      if isDraft(head) { bounds.allowBody() }
+      if bounds.headCame(head, isDraft: isDraft(head)) { self.head = head }
     case .body(var part):
       if head.map(isDraft) == true { body.writeBuffer(&part) }
+      bounds.bodyCame(bytes: body.readableBytes)
     case .end:
-      bounds.requestEnded(context)
+      bounds.requestEnded()
       isWaiting = true
       answerIfTaken(context)
     }
@@ -140,13 +141,21 @@ final class HTTPHandler: ChannelInboundHandler {
         wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: text)))), promise: nil)
     }
     let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+    bounds.requestWasAnswered()
     context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in
       if !request.isKeepAlive { bound.value.close(promise: nil) }
     }
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    context.close(promise: nil)
+    if let error = error as? HTTPParserError {
+      // Many short lines are too much for the parser before the bytes are.
+      if error == .headerOverflow { return bounds.refuseHead() }
+      bounds.refuse(
+        .badRequest, WireError(.parseError, "this is no HTTP request; send one of HTTP/1.1"))
+    } else {
+      context.close(promise: nil)
+    }
   }
 }
 

@@ -1,3 +1,4 @@
+import CorpusStore
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -7,35 +8,58 @@ struct HTTPListening {
   private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
   let channel: any Channel
 
-  /// Scrapers and orchestrators; more are refused.
-  private static let connectionsMax = 64
+  /// Those that are being told that they are too many.
+  private static let refusalsMax = 8
 
   init(_ host: String, _ port: Int, _ responder: Responder) async throws {
-    let connections = ConnectionSet()
+    let (connections, refusals) = (ConnectionSet(), ConnectionSet())
+    let max = responder.options.httpConnectionsMax
     let loop = group.next()
     let drafter = try await loop.submit {
       NIOLoopBound(PrefixDrafter(responder), eventLoop: loop)
     }.get()
+    let name = "\(host):\(port) (http)"
+    let socket: Int32
+    do throws(StartError) {
+      socket = try TCPSocket.listen(host: host, port: port, as: name)
+    } catch {
+      try? await group.shutdownGracefully()
+      throw error
+    }
+    let refusal = [UInt8](
+      "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".utf8)
     let bootstrap = ServerBootstrap(group: group)
-      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .serverChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(
+            AcceptGate(socket, responder.store.conditions, refusal: refusal))
+        }
+      }
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
-          guard connections.add(channel, max: Self.connectionsMax) else {
-            throw ChannelError.alreadyClosed
-          }
           let pipeline = channel.pipeline.syncOperations
-          let bounds = HTTPRequestBounds(responder.options.limits)
+          let limits = responder.options.limits
+          guard connections.add(channel, max: max) else {
+            // Where even these are too many there is nothing to tell it with.
+            guard refusals.add(channel, max: Self.refusalsMax) else {
+              throw ChannelError.alreadyClosed
+            }
+            try pipeline.addHandler(HTTPRequestBounds(limits, refusingBeyond: max))
+            return
+          }
+          let bounds = HTTPRequestBounds(limits)
           try pipeline.addHandler(bounds)
+          // What is no request is answered by the handlers here.
           try pipeline.configureHTTPServerPipeline(
-            withPipeliningAssistance: true, withErrorHandling: true)
+            withPipeliningAssistance: true, withErrorHandling: false)
           try pipeline.addHandler(HTTPHandler(responder, drafter.value, bounds))
         }
       }
     do {
-      channel = try await bootstrap.bind(host: host, port: port).get()
+      channel = try await bootstrap.withBoundSocket(socket).get()
     } catch {
       try? await group.shutdownGracefully()
-      throw StartError.cannotListen(address: "\(host):\(port) (http)", reason: "\(error)")
+      throw StartError.cannotListen(address: name, reason: "\(error)")
     }
   }
 

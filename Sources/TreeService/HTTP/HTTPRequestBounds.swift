@@ -1,61 +1,198 @@
 import NIOCore
+import NIOHTTP1
 import WireProtocol
 
 /// Ends a connection whose request has too many bytes or takes too long, and one that makes none. It
 /// stands before the parser, which bounds neither.
+///
+/// A request that is refused is answered at once. What else the client sends is then read and thrown away
+/// for a while, because many clients read no answer before they have sent all of their request.
 final class HTTPRequestBounds: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
   typealias InboundOut = ByteBuffer
+  typealias OutboundOut = ByteBuffer
 
   private let limits: Limits
+  private let phaseAtStart: Phase
+  private var phase: Phase
   /// Bytes that came since the last request ended.
   private var bytes = 0
   private var bytesMax = HTTPRequestBounds.requestBytesMax
+  private var headHasCome = false
   private var deadline: Scheduled<Void>?
+  private var context: ChannelHandlerContext?
+
+  private enum Phase {
+    /// A request is read, or awaited.
+    case reading
+    /// A request is whole and not answered yet.
+    case answering
+    /// The answer is given; what comes is thrown away.
+    case refused
+    /// There is no room for the connection.
+    case tooMany(max: Int)
+  }
 
   /// A request of a scraper or an orchestrator has a few hundred.
   static let requestBytesMax = 1 << 16
   /// Half a million tokens. Whoever reaches the port may have so many bytes kept, for each connection.
   static let bodyBytesMax = 4 << 20
+  /// Bytes of a refused request that are read and thrown away.
+  static let discardedBytesMax = 256 << 20
   /// The next request of the same scraper comes within a minute or two.
   private static let idleSecondsMax = 300
 
-  init(_ limits: Limits) {
+  /// - Parameter connectionsMax: For a connection that is one too many, which is told so: how many there
+  ///   may be.
+  init(_ limits: Limits, refusingBeyond connectionsMax: Int? = nil) {
     self.limits = limits
+    phaseAtStart = connectionsMax.map { .tooMany(max: $0) } ?? .reading
+    phase = phaseAtStart
   }
 
+  var isRefused: Bool {
+    if case .refused = phase { true } else { false }
+  }
+
+  /// Bytes that a body may have.
+  func bodyBytesMax(ofDraft isDraft: Bool) -> Int {
+    isDraft ? min(limits.lineBytesMax, Self.bodyBytesMax) : Self.requestBytesMax
+  }
+
+  // MARK: What the request's handler tells
+
+  /// A request's head was read. Returns whether its body may follow.
+  func headCame(_ head: HTTPRequestHead, isDraft: Bool) -> Bool {
+    headHasCome = true
+    let max = bodyBytesMax(ofDraft: isDraft)
+    bytesMax = max + Self.requestBytesMax
+    if let length = head.headers.first(name: "content-length").flatMap({ Int($0) }), length > max {
+      refuse(.payloadTooLarge, .limit("body_bytes", max: max, got: length, "the request's body"))
+      return false
+    }
+    if head.headers.first(name: "expect")?.lowercased() == "100-continue", let context {
+      // The client waits for this before it sends the body.
+      let text = ByteBuffer(string: "HTTP/1.1 100 Continue\r\n\r\n")
+      context.writeAndFlush(wrapOutboundOut(text), promise: nil)
+    }
+    return true
+  }
+
+  /// So much of a draft's body was read.
+  func bodyCame(bytes: Int) {
+    let max = bodyBytesMax(ofDraft: true)
+    if bytes > max {
+      refuse(.payloadTooLarge, .limit("body_bytes", max: max, got: bytes, "the request's body"))
+    }
+  }
+
+  /// A request is whole. What comes after it belongs to the next one.
+  func requestEnded() {
+    bytes = 0
+    bytesMax = Self.requestBytesMax
+    headHasCome = false
+    phase = .answering
+    close(after: min(limits.idleSecondsMax, Self.idleSecondsMax))
+  }
+
+  /// The request was answered.
+  func requestWasAnswered() {
+    if case .answering = phase { phase = .reading }
+  }
+
+  /// Answers the request that is being read, in place of its handler, and closes the connection.
+  func refuse(_ status: HTTPResponseStatus, _ error: WireError) {
+    guard let context else { return }
+    // An answer before it that is not given yet would come after this one.
+    if case .answering = phase { return context.close(promise: nil) }
+    if isRefused { return }
+    phase = .refused
+    bytes = 0
+    var writer = JSONWriter()
+    writer.beginObject()
+    writer.name("error")
+    error.write(to: &writer)
+    writer.endObject()
+    writer.endLine()
+    var text =
+      "HTTP/1.1 \(status.code) \(status.reasonPhrase)\r\ncontent-type: application/json\r\n"
+    text += "content-length: \(writer.count)\r\nconnection: close\r\n"
+    if status == .serviceUnavailable { text += "retry-after: 1\r\n" }
+    var answer = ByteBuffer(string: text + "\r\n")
+    unsafe writer.withBytes { _ = unsafe answer.writeBytes($0) }
+    context.writeAndFlush(wrapOutboundOut(answer), promise: nil)
+    context.close(mode: .output, promise: nil)
+    close(after: limits.lineSecondsMax)
+  }
+
+  func refuseHead() {
+    refuse(
+      .requestHeaderFieldsTooLarge,
+      .limit("head_bytes", max: Self.requestBytesMax, got: bytes, "the request's head"))
+  }
+
+  // MARK: What comes
+
+  func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+  func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+
   func channelActive(context: ChannelHandlerContext) {
+    if case .tooMany(let max) = phaseAtStart {
+      phase = .reading
+      refuse(
+        .serviceUnavailable,
+        .limit("http_connections", max: max, got: max + 1, "the number of connections"))
+      return
+    }
     // The first request is a slow one from the beginning.
-    close(context, after: limits.lineSecondsMax)
+    close(after: limits.lineSecondsMax)
     context.fireChannelActive()
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    if bytes == 0 { close(context, after: limits.lineSecondsMax) }
-    bytes += unwrapInboundIn(data).readableBytes
+    let count = unwrapInboundIn(data).readableBytes
+    if isRefused {
+      bytes += count
+      if bytes > Self.discardedBytesMax { context.close(promise: nil) }
+      return
+    }
+    if bytes == 0 { close(after: limits.lineSecondsMax) }
+    bytes += count
     if bytes > bytesMax {
-      context.close(promise: nil)
+      if headHasCome {
+        let max = bytesMax - Self.requestBytesMax
+        refuse(.payloadTooLarge, .limit("body_bytes", max: max, got: bytes, "the request's body"))
+      } else {
+        refuseHead()
+      }
     } else {
       context.fireChannelRead(data)
     }
   }
 
-  /// To be called when a request's head is one that tokens follow.
-  func allowBody() { bytesMax = min(limits.lineBytesMax, Self.bodyBytesMax) }
-
-  /// To be called when a request is whole. What comes after it belongs to the next one.
-  func requestEnded(_ context: ChannelHandlerContext) {
-    bytes = 0
-    bytesMax = Self.requestBytesMax
-    close(context, after: min(limits.idleSecondsMax, Self.idleSecondsMax))
+  func channelReadComplete(context: ChannelHandlerContext) {
+    context.fireChannelReadComplete()
+    // Those behind this handler may wait for the rest of the request, and ask for nothing.
+    if isRefused { context.read() }
   }
 
-  private func close(_ context: ChannelHandlerContext, after seconds: Int) {
+  private func close(after seconds: Int) {
+    guard let context else { return }
     deadline?.cancel()
-    let loop = context.eventLoop
-    let channel = context.channel
-    deadline = loop.assumeIsolated().scheduleTask(in: .seconds(Int64(seconds))) {
-      channel.close(promise: nil)
+    let bound = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
+    deadline = context.eventLoop.scheduleTask(in: .seconds(Int64(seconds))) {
+      bound.value.handler.timeIsOver(bound.value.context)
+    }
+  }
+
+  private func timeIsOver(_ context: ChannelHandlerContext) {
+    if case .reading = phase, bytes > 0 {
+      let seconds = limits.lineSecondsMax
+      refuse(
+        .requestTimeout,
+        .limit("line_seconds", max: seconds, got: seconds + 1, "the time since the request began"))
+    } else {
+      context.close(promise: nil)
     }
   }
 

@@ -52,11 +52,26 @@ public enum StartError: Error, Equatable, CustomStringConvertible {
   /// Longer than the system allows.
   case pathTooLong(path: String, bytesMax: Int)
   case cannotListen(address: String, reason: String)
+  /// The group that a socket's file is to have.
+  case unknownGroup(String)
+  /// A host's name that stands for no address.
+  case unknownHost(String, address: String)
   /// TCP has no file whose mode could be the gate.
   case tokensNeeded(address: String)
   /// Tokens and text would go over the network as they are.
   case encryptionNeeded(address: String)
   case certificate(reason: String)
+
+  /// Whether the service will fail again in the same way until a setting, or a file that it names, is
+  /// changed. What is not one of these may go away by itself.
+  public var isConfiguration: Bool {
+    switch self {
+    case .alreadyServed, .cannotListen: false
+    case .notASocket, .pathTooLong, .unknownGroup, .unknownHost, .tokensNeeded, .encryptionNeeded,
+      .certificate:
+      true
+    }
+  }
 
   public var description: String {
     switch self {
@@ -68,6 +83,10 @@ public enum StartError: Error, Equatable, CustomStringConvertible {
       "the socket path \(path) has more than \(bytesMax) bytes, which the system does not "
         + "allow; choose a shorter --socket"
     case .cannotListen(let address, let reason): "cannot listen on \(address): \(reason)"
+    case .unknownGroup(let group):
+      "there is no group \(group) for the socket's file; choose one that `getent group` shows"
+    case .unknownHost(let host, let address):
+      "cannot listen on \(address): there is no host \(host); give an address of this machine"
     case .tokensNeeded(let address):
       "anybody could use the service on \(address); say who may, with --access FILE "
         + "(`reprise token create` makes one), or use --socket"

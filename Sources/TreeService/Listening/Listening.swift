@@ -1,4 +1,4 @@
-import Foundation
+import CorpusStore
 import Logging
 import NIOCore
 import NIOPosix
@@ -12,8 +12,8 @@ struct Listening {
   private let turns: TurnQueues
   private let connections: ConnectionSet
   private(set) var channels: [any Channel] = []
-  /// To be removed when the service ends.
-  private(set) var socketFiles: [SocketFile] = []
+  /// To be removed when listening ends.
+  private var socketFiles: [SocketFile] = []
 
   init(
     _ responder: Responder, _ certificates: Certificates?, _ group: MultiThreadedEventLoopGroup,
@@ -29,56 +29,46 @@ struct Listening {
   mutating func open(_ listener: Listener) async throws {
     switch listener {
     case .unixSocket(let path, let mode, let group):
-      let file = SocketFile(path: path, mode: mode, group: group)
-      try file.clear()
-      // The file is its owner's alone from the first moment on.
-      let mask = umask(0o177)
-      defer { umask(mask) }
-      channels.append(
-        try await bound(listener) { try await $0.bind(to: file.address()).get() })
+      let (socket, file) = try SocketFile.listen(path: path, mode: mode, group: group)
       socketFiles.append(file)
-      try file.open()
+      channels.append(try await accepting(socket, listener))
     case .tcp(let host, let port):
-      channels.append(
-        try await bound(listener) { try await $0.bind(host: host, port: port).get() })
+      let socket = try TCPSocket.listen(host: host, port: port, as: "\(listener)")
+      channels.append(try await accepting(socket, listener))
     case .inherited(let descriptor):
-      channels.append(try await bound(listener) { try await $0.withBoundSocket(descriptor).get() })
+      channels.append(try await accepting(descriptor, listener))
     }
   }
 
+  /// Takes no more connections.
   func close() async {
-    for channel in channels { try? await channel.close().get() }
     for file in socketFiles { file.remove() }
+    for channel in channels { try? await channel.close().get() }
   }
 
-  private func bound(
-    _ listener: Listener, _ bind: (ServerBootstrap) async throws -> any Channel
-  ) async throws -> any Channel {
+  /// Accepts connections of a socket that listens, which it owns from here on.
+  private func accepting(_ socket: Int32, _ listener: Listener) async throws -> any Channel {
     do {
-      return try await bind(bootstrap(listener))
+      return try await bootstrap(listener, socket).withBoundSocket(socket).get()
     } catch {
-      throw StartError.cannotListen(address: "\(listener)", reason: Self.reason(error, listener))
+      throw StartError.cannotListen(address: "\(listener)", reason: "\(error)")
     }
   }
 
-  private static func reason(_ error: any Error, _ listener: Listener) -> String {
-    guard let error = error as? IOError else { return "\(error)" }
-    switch (error.errnoCode, listener) {
-    case (ENOENT, .unixSocket(let path, _, _)):
-      return "its directory \((path as NSString).deletingLastPathComponent) is not there; make it"
-    case (EADDRINUSE, .tcp): return "another process listens there; choose another port"
-    case (EACCES, _): return "this user may not listen there"
-    default:
-      // SAFETY: strerror returns a C string for every number.
-      return unsafe String(cString: strerror(error.errnoCode))
-    }
-  }
-
-  private func bootstrap(_ listener: Listener) -> ServerBootstrap {
+  private func bootstrap(_ listener: Listener, _ socket: Int32) -> ServerBootstrap {
     let (responder, turns, connections) = (responder, turns, connections)
     var certificates = certificates
     if case .unixSocket = listener { certificates = nil }
+    // Before a handshake nothing can be said.
+    let refusal =
+      certificates == nil ? ConnectionRefusal.line(responder.options.limits.connectionsMax) : []
     return ServerBootstrap(group: group)
+      .serverChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(
+            AcceptGate(socket, responder.store.conditions, refusal: refusal))
+        }
+      }
       .serverChannelOption(.backlog, value: 256)
       .serverChannelOption(.maxMessagesPerRead, value: 1)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -96,14 +86,22 @@ struct Listening {
           let pipeline = channel.pipeline.syncOperations
           if let certificates { try pipeline.addHandler(certificates.makeHandler()) }
           let max = responder.options.limits.connectionsMax
-          if connections.add(channel, max: max) {
+          switch connections.place(channel, max: max) {
+          case .ordinary:
             try pipeline.addHandler(
               ConnectionHandler(responder, turns.queue(of: channel.eventLoop)))
-          } else {
+          case .beyondLimit:
+            try pipeline.addHandler(
+              ConnectionHandler(
+                responder, turns.queue(of: channel.eventLoop), isBeyondLimit: true))
+          case .refusal:
             responder.metrics.note(.tooMany)
             responder.logger.warning(
               "connection refused: there are too many", metadata: ["connections": "\(max)"])
             try pipeline.addHandler(ConnectionRefusal(connectionsMax: max))
+          case nil:
+            responder.metrics.note(.tooMany)
+            throw ChannelError.alreadyClosed
           }
         }
       }

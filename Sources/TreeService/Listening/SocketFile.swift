@@ -1,57 +1,154 @@
-import Foundation
-import NIOCore
+import Glibc
 import WireProtocol
 
-/// The file of a Unix socket.
-struct SocketFile {
+/// The file of a Unix socket on which this process listens.
+///
+/// It is removed once, and only while the path still leads to the file that was bound: a service that was
+/// started on the same path meanwhile keeps its own. To bind and to remove, the directory is locked, so that
+/// two services that start or end at one moment do so one after the other.
+final class SocketFile: Sendable {
   let path: String
-  let mode: UInt32
-  let group: String?
+  /// Holds the file, so that its number is not given to another one.
+  private let file: Int32
 
-  /// What NIO binds to. NIO's own bound of paths is that of another system.
-  func address() throws(StartError) -> SocketAddress {
-    guard let address = sockaddr_un(path: path) else {
+  private init(_ path: String, _ file: Int32) {
+    self.path = path
+    self.file = file
+  }
+
+  deinit { close(file) }
+
+  // MARK: Binding
+
+  /// Listens at a path, where nothing stands or a socket that nothing answers on.
+  ///
+  /// The file is its owner's alone until it has its group and mode.
+  ///
+  /// - Parameter group: Name or number of the file's group; nil leaves the process's.
+  /// - Returns: The listening socket, which does not block, and its file.
+  /// - Throws: `pathTooLong`, `notASocket`, `unknownGroup`, `alreadyServed`, `cannotListen`.
+  static func listen(
+    path: String, mode: UInt32, group: String?
+  ) throws(StartError) -> (socket: Int32, file: SocketFile) {
+    try check(path: path, group: group)
+    let lock = DirectoryLock(of: path)
+    defer { lock.end() }
+    // What stands there may have changed before the lock was taken.
+    try check(path: path, group: nil)
+    if try isAnswered(path) { throw .alreadyServed(path: path) }
+    unsafe unlink(path)
+    let socket = try unixSocket(path)
+    // Linux makes the file with the mode that the socket has.
+    fchmod(socket, 0o600)
+    var bound = false
+    do throws(StartError) {
+      try unsafe withAddress(path) { (address, size) throws(StartError) in
+        try require(unsafe bind(socket, address, size) == 0, path)
+      }
+      bound = true
+      if let group, let number = number(ofGroup: group) {
+        try require(
+          unsafe chown(path, uid_t.max, number) == 0, path,
+          "its file cannot be given to group \(group): ")
+      }
+      try require(unsafe chmod(path, mode) == 0, path, "its file's mode cannot be set: ")
+      try require(Glibc.listen(socket, Int32(backlog)) == 0, path)
+      let file = unsafe open(path, pathOnly | O_NOFOLLOW | O_CLOEXEC)
+      try require(file >= 0, path)
+      return (socket, SocketFile(path, file))
+    } catch {
+      if bound { unsafe unlink(path) }
+      close(socket)
+      throw error
+    }
+  }
+
+  /// O_PATH, which glibc shows to C programs only: the file itself, not what it leads to.
+  private static let pathOnly: Int32 = 0o10000000
+  /// Connections that wait to be accepted.
+  static let backlog = 256
+
+  /// Whether a service may listen at a path, as far as can be told without doing so.
+  ///
+  /// - Throws: `pathTooLong`, `notASocket`, `unknownGroup`.
+  static func check(path: String, group: String?) throws(StartError) {
+    if sockaddr_un(path: path) == nil {
       throw .pathTooLong(path: path, bytesMax: sockaddr_un.pathBytesMax)
     }
-    return SocketAddress(address)
-  }
-
-  /// Removes a socket that nobody answers on any more; refuses one that somebody does.
-  func clear() throws(StartError) {
-    _ = try address()
+    if let group, number(ofGroup: group) == nil { throw .unknownGroup(group) }
     var status = stat()
-    guard unsafe lstat(path, &status) == 0 else { return }
-    guard status.st_mode & S_IFMT == S_IFSOCK else { throw .notASocket(path: path) }
-    if isAnswered { throw .alreadyServed(path: path) }
-    unsafe unlink(path)
+    if unsafe lstat(path, &status) == 0, status.st_mode & S_IFMT != S_IFSOCK {
+      throw .notASocket(path: path)
+    }
   }
 
-  private var isAnswered: Bool {
-    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-    defer { Foundation.close(descriptor) }
-    guard var address = sockaddr_un(path: path) else { return false }
+  private static func unixSocket(_ path: String) throws(StartError) -> Int32 {
+    let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+    let socket = Glibc.socket(AF_UNIX, kind, 0)
+    try require(socket >= 0, path)
+    return socket
+  }
+
+  /// Whether a process listens at the path.
+  private static func isAnswered(_ path: String) throws(StartError) -> Bool {
+    let socket = try unixSocket(path)
+    defer { close(socket) }
+    var failure: Int32 = 0
+    try unsafe withAddress(path) { (address, size) throws(StartError) in
+      if unsafe connect(socket, address, size) != 0 { failure = errno }
+    }
+    // With a full backlog, or without the right to connect, there is a service nevertheless.
+    return failure != ECONNREFUSED && failure != ENOENT
+  }
+
+  private static func withAddress<Result>(
+    _ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) throws(StartError) -> Result
+  ) throws(StartError) -> Result {
+    guard var address = sockaddr_un(path: path) else {
+      throw .pathTooLong(path: path, bytesMax: sockaddr_un.pathBytesMax)
+    }
     let size = socklen_t(MemoryLayout<sockaddr_un>.size)
-    return unsafe withUnsafePointer(to: &address) { pointer in
-      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-        unsafe connect(descriptor, address, size) == 0
+    return try unsafe withUnsafePointer(to: &address) { (pointer) throws(StartError) in
+      try unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        (address) throws(StartError) in
+        try unsafe body(address, size)
       }
     }
   }
 
-  /// Gives the file to those who are to have it. Until then it is its owner's alone: it must have
-  /// been bound with a mask of 0177.
-  func open() throws(StartError) {
-    if let group {
-      guard let number = Self.number(ofGroup: group) else {
-        throw .cannotListen(address: path, reason: "there is no group \(group)")
+  /// Throws what the last system call failed with.
+  private static func require(
+    _ success: Bool, _ path: String, _ what: String = ""
+  ) throws(StartError) {
+    if success { return }
+    let failure = errno
+    let reason =
+      switch failure {
+      case ENOENT, ENOTDIR:
+        "its directory \(directory(of: path)) is not there; make it"
+      case EACCES, EPERM: "this user may not: \(systemError(failure))"
+      default: systemError(failure)
       }
-      if unsafe chown(path, uid_t.max, number) != 0 {
-        let reason = unsafe String(cString: strerror(errno))
-        throw .cannotListen(
-          address: path, reason: "its file cannot be given to group \(group): \(reason)")
-      }
-    }
-    unsafe chmod(path, mode)
+    throw .cannotListen(address: path, reason: what + reason)
+  }
+
+  private static func number(ofGroup name: String) -> gid_t? {
+    if let number = gid_t(name) { return number }
+    // SAFETY: getgrnam returns nil or an entry that stays until the next call; one thread starts.
+    return unsafe getgrnam(name)?.pointee.gr_gid
+  }
+
+  // MARK: The end
+
+  /// Removes the file, unless the path leads to another one by now.
+  func remove() {
+    let lock = DirectoryLock(of: path)
+    defer { lock.end() }
+    var (bound, found) = (stat(), stat())
+    guard unsafe fstat(file, &bound) == 0, unsafe lstat(path, &found) == 0,
+      bound.st_dev == found.st_dev, bound.st_ino == found.st_ino
+    else { return }
+    unsafe unlink(path)
   }
 
   /// Whether an open socket is one of this kind.
@@ -61,12 +158,39 @@ struct SocketFile {
     return unsafe getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0
       && domain == AF_UNIX
   }
+}
 
-  func remove() { unsafe unlink(path) }
+/// The directory of a file.
+private func directory(of path: String) -> String {
+  guard let end = path.lastIndex(of: "/") else { return "." }
+  return end == path.startIndex ? "/" : String(path[..<end])
+}
 
-  private static func number(ofGroup name: String) -> gid_t? {
-    if let number = gid_t(name) { return number }
-    // SAFETY: getgrnam returns nil or an entry that stays until the next call; one thread starts.
-    return unsafe getgrnam(name)?.pointee.gr_gid
+/// A lock on the directory of a socket's file, which no other service has meanwhile.
+private struct DirectoryLock {
+  private let descriptor: Int32
+
+  private static let tries = 200
+  private static let waitMicros: UInt32 = 10_000
+
+  /// Waits for the lock. A file system that knows none, or a process that keeps it for two seconds, does
+  /// not keep a service from starting or ending.
+  init(of path: String) {
+    descriptor = unsafe open(directory(of: path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    if descriptor < 0 { return }
+    for _ in 0..<Self.tries {
+      if flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK { return }
+      usleep(Self.waitMicros)
+    }
   }
+
+  func end() {
+    if descriptor >= 0 { close(descriptor) }
+  }
+}
+
+/// An error number of the system in words.
+func systemError(_ number: Int32) -> String {
+  // SAFETY: strerror returns a C string for every number.
+  unsafe String(cString: strerror(number))
 }

@@ -34,14 +34,12 @@ enum Machine {
   /// - Parameter count: Fewer than there are.
   static func keepCores(forBackground count: Int) throws(ExitCode) {
     if keep_cores_for_others(Int32(count)) == 0 { return }
-    throw ExitCode.failure(
+    throw ExitCode(
+      78,
       saying:
         "background_cores is \(count), but threads cannot be kept to cores here: "
         + "\(unsafe String(cString: strerror(errno))); leave it out, or allow sched_setaffinity")
   }
-
-  /// Files that the service needs besides its connections: corpora, snapshots, logs, event loops.
-  private static let filesAside = 1024
 
   /// Raises this process's limit of open files as far as it may go, and returns it.
   @discardableResult
@@ -56,14 +54,4 @@ enum Machine {
     }
     return limit.rlim_cur > rlim_t(Int32.max) ? Int(Int32.max) : Int(limit.rlim_cur)
   }
-
-  /// Connections for which there are files.
-  static var connectionsMax: Int {
-    let files = raiseFileLimit()
-    // With so few, what is left for the rest cannot be told; then it is they that run out.
-    return files > 2 * filesAside ? files - filesAside : files
-  }
-
-  /// With fewer the service would start, and fail in the middle of something.
-  static let filesMin = 64
 }

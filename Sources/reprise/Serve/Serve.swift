@@ -21,8 +21,8 @@ struct Serve: AsyncParsableCommand {
       REPRISE_LIMITS_SESSIONS) or in a file, in this order of precedence.
 
       EXIT STATUS
-        0 ended in good order   1 could not start, or could not save all   64 wrong arguments
-        78 wrong configuration
+        0 ended in good order   1 could not start for a reason that may go away, or could not save all
+        64 wrong arguments      78 a setting, or a file that it names, is wrong
 
       EXAMPLES
         reprise serve --store /var/lib/reprise --socket /run/reprise.sock
@@ -54,10 +54,11 @@ struct Serve: AsyncParsableCommand {
     signal(SIGPIPE, SIG_IGN)
     map_large_blocks()
     let files = Machine.raiseFileLimit()
-    if files < Machine.filesMin {
-      throw ExitCode.failure(
+    if files < FileBudget.filesMin {
+      throw ExitCode(
+        78,
         saying:
-          "this process may open \(files) files, expected at least \(Machine.filesMin); raise "
+          "this process may open \(files) files, expected at least \(FileBudget.filesMin); raise "
           + "the limit (ulimit -n)")
     }
     let supervisor = Supervisor()
@@ -71,12 +72,14 @@ struct Serve: AsyncParsableCommand {
         return
       }
       if checksConfiguration {
-        try TreeService.check(configuration.service)
+        try configuration.check()
         print("The configuration is sound.")
         return
       }
-    } catch {
+    } catch let error as SettingsReader.Mistake {
       throw ExitCode(78, saying: "\(error)")
+    } catch {
+      throw ExitCode.ofStart(error)
     }
     try await run(configuration, supervisor, endings, reloads)
   }
@@ -91,14 +94,31 @@ struct Serve: AsyncParsableCommand {
     if configuration.backgroundCores > 0 {
       try Machine.keepCores(forBackground: configuration.backgroundCores)
     }
-    let store = try Self.open(configuration, logger)
-    let service: TreeService
+    let stopping = Stopping(drain: .seconds(configuration.drainSeconds), logger)
+    // To the end of the process, so that a second signal ends nothing.
+    let signals = Task { for await signal in endings { stopping.begin(signal: "\(signal)") } }
+    defer { signals.cancel() }
+    guard let store = try await Self.open(configuration, stopping, logger) else { return }
     do {
-      service = try await TreeService.start(store, configuration.service, logger: logger)
+      try await serve(store, configuration, supervisor, stopping, reloads, since: start, logger)
     } catch {
-      store.close()
-      throw ExitCode.failure(saying: "\(error)")
+      await stopping.close(store)
+      throw ExitCode.ofStart(error)
     }
+    let losses = await stopping.close(store)
+    for loss in losses { logger.error("\(loss)") }
+    if !losses.isEmpty { throw ExitCode.failure }
+    logger.notice("stopped; all is on disk")
+  }
+
+  /// Returns when the service is to end and all that it received is answered.
+  private func serve(
+    _ store: Store, _ configuration: ServeConfiguration, _ supervisor: Supervisor,
+    _ stopping: Stopping, _ reloads: UnixSignalsSequence, since start: ContinuousClock.Instant,
+    _ logger: Logger
+  ) async throws {
+    let service = try await TreeService.start(store, configuration.service, logger: logger)
+    stopping.serves(service)
     var line: Logger.Metadata = [
       "source": "\(configuration.source)",
       "addresses": "\(service.addresses.joined(separator: ", "))",
@@ -114,47 +134,57 @@ struct Serve: AsyncParsableCommand {
     // Those that come last end first.
     let group = ServiceGroupConfiguration(
       services: [
-        SocketService(
-          service: service, supervisor: supervisor, store: store,
-          drain: .seconds(configuration.drainSeconds), logger: logger),
-        ReloadService(service: service, supervisor: supervisor, signals: reloads),
-        WatchdogService(service: service, supervisor: supervisor),
+        .init(
+          service: SocketService(service: service, supervisor: supervisor, stopping: stopping),
+          successTerminationBehavior: .gracefullyShutdownGroup),
+        .init(service: ReloadService(service: service, supervisor: supervisor, signals: reloads)),
+        .init(service: WatchdogService(service: service, supervisor: supervisor)),
       ],
       logger: lifecycleLogger)
-    try await withThrowingTaskGroup(of: Void.self) { tasks in
-      let services = ServiceGroup(configuration: group)
-      tasks.addTask { [logger] in
-        for await signal in endings {
-          logger.notice("stopping", metadata: ["signal": "\(signal)"])
-          await services.triggerGracefulShutdown()
-        }
-      }
-      try await services.run()
-      tasks.cancelAll()
-    }
-    let losses = store.close()
-    for loss in losses { logger.error("\(loss)") }
-    if !losses.isEmpty { throw ExitCode.failure }
-    logger.notice("stopped; all is on disk")
+    try await ServiceGroup(configuration: group).run()
   }
 
+  /// Opens what is to be served. Returns nil where a signal came before that was done.
   private static func open(
-    _ configuration: ServeConfiguration, _ logger: Logger
-  ) throws -> Store {
-    do throws(StoreError) {
-      switch configuration.source {
-      case .store(let path):
-        return try Store(path: path, options: configuration.storeOptions) { level, text in
-          switch level {
-          case .notice: logger.notice("\(text)")
-          case .error: logger.error("\(text)")
+    _ configuration: ServeConfiguration, _ stopping: Stopping, _ logger: Logger
+  ) async throws -> Store? {
+    var options = configuration.storeOptions
+    options.cancellation = stopping.opening
+    do {
+      let store = try await onThread { [options] () throws(StoreError) in
+        switch configuration.source {
+        case .store(let path):
+          try Store(path: path, options: options) { level, text in
+            switch level {
+            case .notice: logger.notice("\(text)")
+            case .error: logger.error("\(text)")
+            }
           }
+        case .snapshot(let path): try Store(snapshot: path, options: options)
         }
-      case .snapshot(let path):
-        return try Store(snapshot: path, options: configuration.storeOptions)
       }
+      stopping.opened(store)
+      return store
+    } catch StoreError.cancelled {
+      logger.notice("stopped while opening; nothing was changed")
+      return nil
     } catch {
-      throw ExitCode.failure(saying: "\(error)")
+      throw ExitCode.ofStart(error)
     }
+  }
+}
+
+extension ExitCode {
+  /// 78 for what will fail again in the same way until a setting is changed, or a file that it names; 1 for
+  /// what may go away by itself.
+  fileprivate static func ofStart(_ error: any Error) -> ExitCode {
+    if let status = error as? ExitCode { return status }
+    let isConfiguration =
+      switch error {
+      case let error as StoreError: error.isConfiguration
+      case let error as StartError: error.isConfiguration
+      default: error is AccessFile.Mistake
+      }
+    return isConfiguration ? ExitCode(78, saying: "\(error)") : .failure(saying: "\(error)")
   }
 }

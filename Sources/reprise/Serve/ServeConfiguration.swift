@@ -81,7 +81,22 @@ struct ServeConfiguration {
           + Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))
     }
     logLevel = level
+    try shareFiles(&settings)
     try settings.refuseUnknown()
+  }
+
+  /// Looks whether the service would start, as far as that can be told without starting it. What another
+  /// process has at this moment (an address, the store's lock) does not count.
+  ///
+  /// - Throws: `StoreError`, `StartError`, `AccessFile.Mistake`, and an exit status for cores that cannot
+  ///   be kept. The process is good for nothing else afterwards.
+  func check() throws {
+    try TreeService.check(service)
+    switch source {
+    case .store(let path): try Store.examine(path: path)
+    case .snapshot(let path): try Store.examine(snapshot: path)
+    }
+    if backgroundCores > 0 { try Machine.keepCores(forBackground: backgroundCores) }
   }
 
   private static func listeners(
@@ -136,24 +151,45 @@ struct ServeConfiguration {
       else {
         throw SettingsReader.Mistake(
           description: "--limit \(flag): expected NAME=INTEGER, with one of the names "
-            + Limit.all.map(\.name).joined(separator: ", "))
+            + Limit.all.map(\.name).joined(separator: ", ") + "; the nearest is "
+            + SettingsReader.nearest(to: parts.first ?? "", among: Limit.all.map(\.name)))
       }
       given[parts[0]] = value
     }
     var limits = Limits()
     limits.memoryBytesMax = Machine.memoryBytes * 8 / 10
-    limits.connectionsMax = min(limits.connectionsMax, Machine.connectionsMax)
     for limit in Limit.all {
       limits[keyPath: limit.keyPath] = try settings.integer(
         "limits.\(limit.name)", flag: given[limit.name], default: limits[keyPath: limit.keyPath],
         in: limit.range)
     }
-    if limits.connectionsMax > Machine.connectionsMax {
-      throw SettingsReader.Mistake(
-        description:
-          "limits.connections is \(limits.connectionsMax), but this process may open only "
-          + "enough files for \(Machine.connectionsMax); raise its limit (ulimit -n, LimitNOFILE)")
-    }
     return limits
+  }
+
+  /// Sets how many connections and corpora there are files for.
+  private mutating func shareFiles(
+    _ settings: inout SettingsReader
+  ) throws(SettingsReader.Mistake) {
+    let corpora: Int =
+      switch source {
+      case .store(let path): Store.corpusCount(path: path)
+      case .snapshot: 1
+      }
+    let budget = FileBudget(
+      files: Machine.raiseFileLimit(), threads: service.threads, hasHTTP: service.http != nil,
+      corpora: corpora)
+    do throws(FileBudget.Shortage) {
+      let shares = try budget.shares(
+        connections: settings.given("limits.connections"),
+        corpora: settings.given("limits.corpora"),
+        connectionsMax: service.limits.connectionsMax, corporaMax: service.limits.corporaMax)
+      service.limits.connectionsMax = shares.connections
+      service.limits.corporaMax = shares.corpora
+      service.httpConnectionsMax = shares.httpConnections
+      settings.replace("limits.connections", by: shares.connections)
+      settings.replace("limits.corpora", by: shares.corpora)
+    } catch {
+      throw SettingsReader.Mistake(description: error.description)
+    }
   }
 }

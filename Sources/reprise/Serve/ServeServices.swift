@@ -1,6 +1,3 @@
-import CorpusStore
-import Glibc
-import Logging
 import ServiceLifecycle
 import TreeService
 import UnixSignals
@@ -9,24 +6,13 @@ import UnixSignals
 struct SocketService: Service {
   let service: TreeService
   let supervisor: Supervisor
-  let store: Store
-  let drain: Duration
-  let logger: Logger
+  let stopping: Stopping
 
   func run() async throws {
     supervisor.ready()
-    try? await gracefulShutdown()
+    await stopping.begun()
     supervisor.stopping()
-    let deadline = Task {
-      try await Task.sleep(for: drain)
-      // What was answered is on disk before anything else is given up. What is under way is done or
-      // not done at the next start, never half.
-      logger.error("not done in time: giving up", metadata: ["drain": "\(drain)"])
-      for loss in store.commitAll() { logger.error("\(loss)") }
-      Glibc.exit(1)
-    }
     try await service.stop()
-    deadline.cancel()
   }
 }
 

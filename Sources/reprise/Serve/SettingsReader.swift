@@ -18,6 +18,8 @@ struct SettingsReader {
   private let filePath: String?
   /// All that was asked for: its value as JSON has it, or nil.
   private(set) var values: [(name: String, value: ConfigContent?)] = []
+  /// Integers that are not by default what they are.
+  private var given: Set<String> = []
 
   init(file path: String?) async throws(Mistake) {
     environment = EnvironmentVariablesProvider().prefixKeys(with: "reprise")
@@ -49,12 +51,28 @@ struct SettingsReader {
     var value = standard
     if case .int(let given)? = found?.content { value = given }
     values.append((name, .int(value)))
+    if found != nil { given.insert(name) }
     if !range.contains(value) {
       throw Mistake(
         description: "\(found?.origin ?? name) is \(value), expected \(range.lowerBound) to "
           + "\(range.upperBound)")
     }
     return value
+  }
+
+  /// An integer that was asked for; nil where it is what it is by default.
+  func given(_ name: String) -> Int? {
+    guard given.contains(name), let known = values.last(where: { $0.name == name }),
+      case .int(let value)? = known.value
+    else { return nil }
+    return value
+  }
+
+  /// Tells a value that is another one in force than was asked for.
+  mutating func replace(_ name: String, by value: Int) {
+    if let place = values.lastIndex(where: { $0.name == name }) {
+      values[place].value = .int(value)
+    }
   }
 
   private func find(
@@ -96,8 +114,20 @@ struct SettingsReader {
     return flags[name] ?? "--" + name.replacing(".", with: "-").replacing("_", with: "-")
   }
 
-  /// Refuses what stands in the file and was not asked for, so that a mistyped bound is not no bound.
-  func refuseUnknown() throws(Mistake) {
+  /// Refuses what stands in the environment or the file and was not asked for, so that a mistyped bound is
+  /// not no bound.
+  func refuseUnknown(
+    environment: [String: String] = ProcessInfo.processInfo.environment
+  ) throws(Mistake) {
+    let variables = Set(values.map { Self.variable(of: $0.name) })
+    for variable in environment.keys.sorted()
+    where variable.hasPrefix("REPRISE_") && !variables.contains(variable)
+      && !Self.belongsToOthers(variable)
+    {
+      throw Mistake(
+        description: "\(variable) is set in the environment and is no setting; did you mean "
+          + "\(Self.nearest(to: variable, among: variables))?")
+    }
     guard let filePath, let data = FileManager.default.contents(atPath: filePath),
       let root = try? JSONSerialization.jsonObject(with: data)
     else { return }
@@ -105,9 +135,51 @@ struct SettingsReader {
     for name in Self.names(root, "") where !known.contains(name) {
       throw Mistake(
         description:
-          "\(name) in \(filePath) is no setting; `reprise serve --print-config` shows all "
-          + "that there are")
+          "\(name) in \(filePath) is no setting; did you mean "
+          + "\(Self.nearest(to: name, among: known))? `reprise serve --print-config` shows all that "
+          + "there are")
     }
+  }
+
+  /// Variables of clients, doors of engines and tools, which may run in the same environment.
+  private static let variablesOfOthers: Set<String> = [
+    "REPRISE_SOCKET", "REPRISE_CORPUS", "REPRISE_TOKEN", "REPRISE_TOKEN_FILE",
+    "REPRISE_DEADLINE_MS", "REPRISE_OPEN_DEADLINE_MS", "REPRISE_IDLE_S", "REPRISE_SHARE",
+    "REPRISE_RECORD", "REPRISE_OVERRIDE_ARCTIC",
+    "REPRISE_BINARY", "REPRISE_CONTROL", "REPRISE_WATCH", "REPRISE_FAULT", "REPRISE_CRASH_AT",
+    "REPRISE_HOLD_AT", "REPRISE_PORT",
+  ]
+  /// The same by their beginnings: of tests and benchmarks, and what Kubernetes sets for a service that is
+  /// called "reprise".
+  private static let beginningsOfOthers = [
+    "REPRISE_TEST_", "REPRISE_BENCH_", "REPRISE_FUZZ_", "REPRISE_MUTATION", "REPRISE_EVERY_BYTE",
+    "REPRISE_SERVICE_", "REPRISE_PORT_",
+  ]
+
+  private static func belongsToOthers(_ variable: String) -> Bool {
+    variablesOfOthers.contains(variable)
+      || beginningsOfOthers.contains { variable.hasPrefix($0) }
+  }
+
+  /// The name that takes the fewest letters to be changed, added or left out.
+  static func nearest(to name: String, among names: some Collection<String>) -> String {
+    names.sorted().min { distance(name, $0) < distance(name, $1) } ?? ""
+  }
+
+  /// Levenshtein's.
+  private static func distance(_ one: String, _ other: String) -> Int {
+    let other = Array(other.utf8)
+    var row = Array(0...other.count)
+    for (place, letter) in one.utf8.enumerated() {
+      var above = row[0]
+      row[0] = place + 1
+      for column in other.indices {
+        let change = above + (other[column] == letter ? 0 : 1)
+        above = row[column + 1]
+        row[column + 1] = min(change, above + 1, row[column] + 1)
+      }
+    }
+    return row[other.count]
   }
 
   private static func names(_ value: Any, _ prefix: String) -> [String] {

@@ -161,7 +161,7 @@ import WireProtocol
       large.send(
         "POST /v1/draft HTTP/1.1\r\nhost: a\r\ncontent-length: 5000000\r\n\r\n"
           + String(repeating: " ", count: 5_000_000))
-      #expect(large.isClosed)
+      #expect(large.response()?.status == 413 && large.isClosed)
     }
   }
 

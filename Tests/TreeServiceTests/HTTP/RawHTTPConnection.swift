@@ -42,6 +42,9 @@ final class RawHTTPConnection {
     return true
   }
 
+  /// Says that no more will be sent.
+  func endSending() { shutdown(descriptor, Int32(SHUT_WR)) }
+
   /// The next response; nil when the connection is closed. One to HEAD has no body.
   func response(toHead: Bool = false) -> Response? {
     let end = [UInt8]("\r\n\r\n".utf8)

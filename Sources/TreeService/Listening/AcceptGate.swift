@@ -1,0 +1,96 @@
+import CorpusStore
+import Glibc
+import NIOCore
+
+/// Stands before a listener and keeps it from asking for connections for which there are no files.
+///
+/// Where the process, or the machine, can open no further file, accepting a connection fails and the
+/// connection goes on waiting: the listener would try again and again. Instead a file that is held for this
+/// is given up for a moment, those that wait are accepted, told so and closed, and accepting pauses.
+final class AcceptGate: ChannelDuplexHandler {
+  typealias InboundIn = any Channel
+  typealias OutboundIn = any Channel
+
+  private let listener: Int32
+  private let conditions: StandingConditions
+  /// What a connection is told that there is no file for; empty where it cannot be told anything.
+  private let refusal: [UInt8]
+  /// Given up for a moment where there is no other file.
+  private var spare = AcceptGate.openSpare()
+  private var isPaused = false
+  private var readIsWaiting = false
+  private var isOutOfFiles = false
+
+  private static let pause = TimeAmount.milliseconds(200)
+  /// Connections that are refused before the event loop goes on with other work.
+  private static let refusalsAtOnce = 64
+
+  init(_ listener: Int32, _ conditions: StandingConditions, refusal: [UInt8]) {
+    self.listener = listener
+    self.conditions = conditions
+    self.refusal = refusal
+  }
+
+  deinit { if spare >= 0 { Glibc.close(spare) } }
+
+  private static func openSpare() -> Int32 { unsafe open("/dev/null", O_RDONLY | O_CLOEXEC) }
+
+  func read(context: ChannelHandlerContext) {
+    if isPaused {
+      readIsWaiting = true
+    } else {
+      context.read()
+    }
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    if isOutOfFiles {
+      isOutOfFiles = false
+      conditions.clear(.accepting)
+    }
+    context.fireChannelRead(data)
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    guard let error = error as? IOError,
+      [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(error.errnoCode)
+    else {
+      context.fireErrorCaught(error)
+      return
+    }
+    isOutOfFiles = true
+    conditions.raise(
+      .accepting,
+      cause:
+        "\(systemError(error.errnoCode)); close connections, drop corpora, or raise the limit of "
+        + "open files (ulimit -n, LimitNOFILE)",
+      tolerated: .zero)
+    refuseThoseThatWait()
+    isPaused = true
+    let bound = NIOLoopBound((gate: self, context: context), eventLoop: context.eventLoop)
+    context.eventLoop.scheduleTask(in: Self.pause) { bound.value.gate.goOn(bound.value.context) }
+  }
+
+  private func goOn(_ context: ChannelHandlerContext) {
+    isPaused = false
+    if readIsWaiting {
+      readIsWaiting = false
+      context.read()
+    }
+  }
+
+  private func refuseThoseThatWait() {
+    if spare >= 0 { Glibc.close(spare) }
+    for _ in 0..<Self.refusalsAtOnce {
+      let connection = accept(listener, nil, nil)
+      if connection < 0 { break }
+      // It fits into the buffer of a new connection.
+      _ = unsafe refusal.withUnsafeBytes {
+        unsafe send(
+          connection, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+      }
+      Glibc.close(connection)
+    }
+    spare = Self.openSpare()
+  }
+}

@@ -1,0 +1,128 @@
+import CorpusStore
+import Dispatch
+import Foundation
+import Logging
+import Synchronization
+import TreeService
+
+/// The end of a service. It begins with the first SIGTERM or SIGINT, whatever is under way then, and takes
+/// no longer than `drain`.
+///
+/// A thread of its own watches the time, so that nothing that blocks other threads can delay it. When the
+/// time is over, all that was acknowledged is written and the process exits with 1.
+final class Stopping: Sendable {
+  /// Cancelled when stopping begins before the store is open.
+  let opening = Cancellation()
+  private let drain: Duration
+  private let logger: Logger
+  private let state = Mutex(State())
+  private let beginning: AsyncStream<Never>
+  private let begins: AsyncStream<Never>.Continuation
+  private let closed = DispatchSemaphore(value: 0)
+
+  private struct State {
+    var hasBegun = false
+    var phase = "opening the store"
+    var store: Store?
+    var service: TreeService?
+  }
+
+  /// Time for writing what was acknowledged, after `drain`. A disk that does not answer takes longer.
+  private static let savingSeconds = 5
+
+  init(drain: Duration, _ logger: Logger) {
+    self.drain = drain
+    self.logger = logger
+    (beginning, begins) = AsyncStream.makeStream()
+  }
+
+  /// Begins. A second call only leaves a line in the log.
+  ///
+  /// - Parameter signal: The signal's name.
+  func begin(signal: String) {
+    let (isFirst, isOpening) = state.withLock { state in
+      defer { state.hasBegun = true }
+      return (!state.hasBegun, state.store == nil)
+    }
+    guard isFirst else {
+      logger.notice("stopping already", metadata: ["signal": "\(signal)"])
+      return
+    }
+    logger.notice("stopping", metadata: ["signal": "\(signal)"])
+    let deadline = DispatchTime.now() + .nanoseconds(drain.nanoseconds)
+    let thread = Thread { [self] in
+      if closed.wait(timeout: deadline) == .timedOut { giveUp() }
+    }
+    thread.name = "reprise-stop"
+    thread.start()
+    if isOpening { opening.cancel() }
+    begins.finish()
+  }
+
+  /// Returns when stopping has begun. For one caller.
+  func begun() async { for await _ in beginning {} }
+
+  /// Tells that the store is open. Where stopping began just before, the store stays open, and is closed
+  /// as soon as it serves.
+  func opened(_ store: Store) {
+    state.withLock { state in
+      state.store = store
+      state.phase = "opening sockets"
+    }
+  }
+
+  func serves(_ service: TreeService) {
+    state.withLock { state in
+      state.service = service
+      state.phase = "requests that were received"
+    }
+  }
+
+  /// Closes the store within the time that is left.
+  ///
+  /// - Returns: What of the acknowledged is not on disk, one sentence each.
+  @discardableResult
+  func close(_ store: Store) async -> [String] {
+    state.withLock { state in
+      state.service = nil
+      state.phase = "closing the store"
+    }
+    let losses = (try? await onThread { store.close() }) ?? []
+    closed.signal()
+    return losses
+  }
+
+  // MARK: When the time is over
+
+  private func giveUp() -> Never {
+    let state = state.withLock { $0 }
+    var work = state.store?.workUnderWay ?? []
+    if let operation = state.service?.operationUnderWay { work.append(operation) }
+    logger.error(
+      "not done in time: giving up",
+      metadata: [
+        "drain_seconds": "\(drain.components.seconds)", "waited_for": "\(state.phase)",
+        "given_up": "\(work.isEmpty ? "nothing else" : work.joined(separator: ", "))",
+      ])
+    // What is given up is done or not done at the next start, never half.
+    let saved = DispatchSemaphore(value: 0)
+    Thread.detachNewThread { [logger] in
+      state.store?.cancelLongWork()
+      for loss in state.store?.commitAll() ?? [] { logger.error("\(loss)") }
+      saved.signal()
+    }
+    if saved.wait(timeout: .now() + .seconds(Self.savingSeconds)) == .timedOut {
+      logger.error(
+        "what was acknowledged last could not be written",
+        metadata: ["seconds": "\(Self.savingSeconds)"])
+    }
+    // Other threads go on until the end, so nothing of theirs is taken down before.
+    _exit(1)
+  }
+}
+
+extension Duration {
+  fileprivate var nanoseconds: Int {
+    Int(components.seconds) * 1_000_000_000 + Int(components.attoseconds / 1_000_000_000)
+  }
+}
