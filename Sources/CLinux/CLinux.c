@@ -104,6 +104,8 @@ int make_pipe(int ends[2], int bytes) {
   return 0;
 }
 
+void return_freed_memory(void) { malloc_trim(0); }
+
 void map_large_blocks(void) {
   const int bytes = 1 << 20;
   mallopt(M_MMAP_THRESHOLD, bytes);

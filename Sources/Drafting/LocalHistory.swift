@@ -14,6 +14,9 @@ public final class LocalHistory {
   /// Memory in use.
   public var bytes: Int { index.bytes }
 
+  /// Memory that is set aside, in use or not.
+  public var bytesKept: Int { index.bytesKept }
+
   /// Adds tokens at the end.
   ///
   /// - Complexity: 0.03 to 0.1 µs a token on real prompts.

@@ -66,6 +66,8 @@ struct GrowingCore: ~Copyable {
     states.bytesUsed + edges.bytesUsed + rankings.bytesUsed + slots.bytesUsed
   }
 
+  var bytesKept: Int { states.bytes + edges.bytes + rankings.bytes + slots.bytes }
+
   mutating func addState(length: UInt32, link: UInt32, count: UInt32) -> UInt32 {
     states.append(
       State(

@@ -92,6 +92,9 @@ public final class GrowingIndex {
   /// counted, because it takes none.
   public var bytes: Int { unsafe core.pointee.bytesUsed }
 
+  /// Memory that is set aside for states, edges and hash slots, touched or not.
+  public var bytesKept: Int { unsafe core.pointee.bytesKept }
+
   /// How many times something was removed, each piece of a sequence that is removed in pieces being
   /// one. While it stands still, counts only grow.
   public var removals: Int { unsafe core.pointee.removals }

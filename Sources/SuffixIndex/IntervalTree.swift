@@ -4,26 +4,19 @@ struct IntervalTree {
   struct Node {
     var firstRank: UInt32
     var count: UInt32
-    var depth: UInt8
     /// Newest inner child, and the next older child of the same parent.
     var lastChild: UInt32
     var olderSibling: UInt32
-    /// Children of both kinds.
-    var children: UInt32
-  }
-
-  /// Nodes in the order that a sealed index stores them in.
-  struct LevelOrder {
-    var oldOfNew: [UInt32]
-    /// By new number; so are the others.
-    var firstChild: [UInt32]
-    var parent: [UInt32]
-    var firstToken: [Int32]
+    var depth: UInt8
+    /// Children of both kinds, counted up to `childrenMax`.
+    var children: UInt8
   }
 
   /// Nodes with more children than this are looked up through the hash.
   static let scannedChildrenMax = 8
-  private static let none = UInt32.max
+  /// One more than is scanned tells that a node has many; how many more does not matter.
+  private static let childrenMax = scannedChildrenMax + 1
+  static let none = UInt32.max
 
   private var nodes: [Node] = []
 
@@ -69,8 +62,8 @@ struct IntervalTree {
     var open: [UInt32] = []
     func opened(firstRank: Int, depth: Int) -> Node {
       Node(
-        firstRank: UInt32(firstRank), count: 0, depth: UInt8(depth), lastChild: Self.none,
-        olderSibling: Self.none, children: 0)
+        firstRank: UInt32(firstRank), count: 0, lastChild: Self.none, olderSibling: Self.none,
+        depth: UInt8(depth), children: 0)
     }
     // As many as there can be, so that no long copy is made; pages that stay untouched cost nothing.
     nodes.reserveCapacity(suffixes.count + 1)
@@ -90,7 +83,7 @@ struct IntervalTree {
       let leafDepth = Int(nodes[home].depth)
       repeated[Int(suffixes[rank])] = UInt8(leafDepth)
       if leafDepth < depth && text[Int(suffixes[rank]) + leafDepth] >= 0 {
-        nodes[home].children += 1
+        addChild(to: home)
       }
       while nodes[Int(open[open.count - 1])].depth > common {
         let closed = Int(open.removeLast())
@@ -102,17 +95,27 @@ struct IntervalTree {
         let parent = Int(open[open.count - 1])
         nodes[closed].olderSibling = nodes[parent].lastChild
         nodes[parent].lastChild = UInt32(closed)
-        nodes[parent].children += 1
+        addChild(to: parent)
       }
     }
     nodes[0].count = UInt32(suffixes.count)
-    for batch in Batches(nodes.indices) {
-      try meter.check()
-      for node in batch where nodes[node].children > Self.scannedChildrenMax {
-        hashedEdges += Int(nodes[node].children)
-      }
+  }
+
+  /// Counts a child of a node, and the edges of nodes that have many.
+  private mutating func addChild(to node: Int) {
+    if nodes[node].children < Self.childrenMax {
+      nodes[node].children += 1
+      if nodes[node].children == Self.childrenMax { hashedEdges += Self.childrenMax }
+    } else {
+      hashedEdges += 1
     }
   }
+
+  /// Bytes that a tree of so many nodes takes.
+  static func bytes(nodes: Int) -> Int { nodes * MemoryLayout<Node>.stride }
+
+  /// Lets go of the depths by place in the text, when they are stored elsewhere.
+  mutating func dropRepeated() { repeated = [] }
 
   /// How many tokens two suffixes have in common, up to a bound and up to a separator.
   private static func commonTokens(
@@ -125,43 +128,5 @@ struct IntervalTree {
       common += 1
     }
     return common
-  }
-
-  /// Numbers the nodes level by level, with the children of each together and in the order of
-  /// `ChildCursor.precedes`.
-  func levelOrder(
-    text: [Int32], suffixes: [UInt32], _ meter: inout WorkMeter
-  ) throws(SealedIndexBuilder.Cancelled) -> LevelOrder {
-    var order = LevelOrder(oldOfNew: [0], firstChild: [], parent: [0], firstToken: [0])
-    order.oldOfNew.reserveCapacity(nodes.count)
-    order.firstChild.reserveCapacity(nodes.count)
-    order.parent.reserveCapacity(nodes.count)
-    order.firstToken.reserveCapacity(nodes.count)
-    var children: [(count: UInt32, token: Int32, node: UInt32)] = []
-    var new = 0
-    while new < order.oldOfNew.count {
-      let node = nodes[Int(order.oldOfNew[new])]
-      children.removeAll(keepingCapacity: true)
-      var child = node.lastChild
-      while child != Self.none {
-        let record = nodes[Int(child)]
-        let token = text[Int(suffixes[Int(record.firstRank)]) + Int(node.depth)]
-        children.append((record.count, token, child))
-        child = record.olderSibling
-        try meter.spend(2)
-      }
-      try meter.sort(&children) {
-        ChildCursor.precedes(count: Int($0.count), token: $0.token, Int($1.count), $1.token)
-      }
-      try meter.spend(1)
-      order.firstChild.append(UInt32(order.oldOfNew.count))
-      for child in children {
-        order.oldOfNew.append(child.node)
-        order.parent.append(UInt32(new))
-        order.firstToken.append(child.token)
-      }
-      new += 1
-    }
-    return order
   }
 }

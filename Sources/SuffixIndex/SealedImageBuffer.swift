@@ -5,6 +5,9 @@ public final class SealedImageBuffer {
   private let bytes: UnsafeMutableRawPointer
   private let table: UnsafeMutablePointer<UnsafeRawPointer>
   public let byteCount: Int
+  /// Bytes from the first on that are zero or were stored. The rest was never touched, and so takes
+  /// no memory yet.
+  private var clearedBytes = 0
 
   /// Tokens in the text, the ends of sequences among them. Together with `tokenBits` this is what
   /// reading the text alone takes; see `SealedText`.
@@ -12,10 +15,8 @@ public final class SealedImageBuffer {
   /// Bits of a token in the text.
   public let tokenBits: Int
 
-  /// All zeros but the header.
-  init(
-    _ header: SealedLayout.Header, byteCount: Int, _ meter: borrowing WorkMeter
-  ) throws(SealedIndexBuilder.Cancelled) {
+  /// The header; `clear` readies the rest.
+  init(_ header: SealedLayout.Header, byteCount: Int) {
     self.byteCount = byteCount
     textTokens = Int(header.textTokens)
     tokenBits = Int(header.tokenBits)
@@ -23,13 +24,44 @@ public final class SealedImageBuffer {
     let count = SealedImage.chunkCount(byteCount)
     unsafe table = .allocate(capacity: max(count, 1))
     for chunk in 0..<count {
-      try meter.check()
-      let start = chunk << SealedImage.chunkShift
-      unsafe (bytes + start).initializeMemory(
-        as: UInt8.self, repeating: 0, count: min(SealedImage.chunkBytes, byteCount - start))
-      unsafe (table + chunk).initialize(to: UnsafeRawPointer(bytes + start))
+      unsafe (table + chunk).initialize(
+        to: UnsafeRawPointer(bytes + chunk << SealedImage.chunkShift))
     }
+    unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0, count: SealedLayout.headerBytes)
+    clearedBytes = SealedLayout.headerBytes
     unsafe bytes.storeBytes(of: header, as: SealedLayout.Header.self)
+  }
+
+  /// Fills with zeros up to a place in the image, so that fields before it may be stored.
+  func clear(
+    upTo end: Int, _ meter: borrowing WorkMeter
+  ) throws(SealedIndexBuilder.Cancelled) {
+    while clearedBytes < end {
+      try meter.check()
+      let count = min(SealedImage.chunkBytes, end - clearedBytes)
+      unsafe (bytes + clearedBytes).initializeMemory(as: UInt8.self, repeating: 0, count: count)
+      clearedBytes += count
+    }
+  }
+
+  /// Readies a run: its last field is stored with the word that it begins in.
+  func clear(
+    _ run: SealedImage.Run, _ meter: borrowing WorkMeter
+  ) throws(SealedIndexBuilder.Cancelled) {
+    try clear(upTo: min(byteCount, run.end + MemoryLayout<UInt64>.size), meter)
+  }
+
+  /// Takes the bytes between the header and a place over from another image.
+  func copy(
+    upTo end: Int, of other: SealedImageBuffer, _ meter: borrowing WorkMeter
+  ) throws(SealedIndexBuilder.Cancelled) {
+    precondition(clearedBytes <= end && end <= min(byteCount, other.clearedBytes))
+    while clearedBytes < end {
+      try meter.check()
+      let count = min(SealedImage.chunkBytes, end - clearedBytes)
+      unsafe (bytes + clearedBytes).copyMemory(from: other.bytes + clearedBytes, byteCount: count)
+      clearedBytes += count
+    }
   }
 
   deinit {
@@ -62,6 +94,7 @@ public final class SealedImageBuffer {
     precondition(UInt(bitPattern: index) < UInt(bitPattern: run.count))
     assert(value <= field.max, "a value that does not fit its field")
     let bit = index &* run.bits &+ field.shift
+    assert(run.offset + bit &>> 3 + 8 <= clearedBytes, "a run is cleared before it is stored")
     let place = unsafe bytes + run.offset + bit &>> 3
     // SAFETY: the index was checked, and a layout ends at least a word before its image.
     let word = unsafe place.loadUnaligned(as: UInt64.self) | UInt64(value) &<< UInt64(bit & 7)

@@ -84,6 +84,8 @@ public final class SealedIndex {
   public var byteCount: Int { unsafe core.pointee.layout.byteCount }
   /// Tokens in the text, the ends of sequences among them.
   public var textTokens: Int { unsafe core.pointee.layout.text.count }
+  /// Patterns that branch.
+  public var nodeCount: Int { unsafe core.pointee.layout.nodes.count - 1 }
   /// Bits of a token in the text.
   public var tokenBits: Int { unsafe core.pointee.layout.textToken.bits }
 

@@ -1,9 +1,12 @@
 /// Builds a sealed index from finished sequences.
 ///
-/// Peak memory is about 37 bytes a token, the finished image among it. Time is near linear on any
-/// text: sorting is O(n · depth + n log n), the tree is one pass over the sorted suffixes, and each
-/// suffix link is found from the parent's link by whole edges.
-public struct SealedIndexBuilder {
+/// Time is near linear on any text: sorting is O(n · depth + n log n), the tree is one pass over the
+/// sorted suffixes, and each suffix link is found from the parent's link by whole edges.
+///
+/// Memory is given back as soon as the image holds what stood there: the text and the suffixes before
+/// the nodes are stored, the tree before the hash is filled. The peak is 28 bytes a node and the
+/// finished image, some 27 bytes a token of real output.
+public struct SealedIndexBuilder: ~Copyable {
   private let depth: Int
   private var text: [Int32] = []
   private var tokenMax = SealedLayout.separator
@@ -55,19 +58,45 @@ public struct SealedIndexBuilder {
     }
   }
 
+  /// Memory of an index that is being built, in bytes.
+  public struct Memory: Equatable, Sendable {
+    /// What was taken so far and not given back.
+    public var taken: Int
+    /// The most that it will be, from here on; exact once the tree is known.
+    public var peak: Int
+  }
+
+  /// Memory that building takes at its peak, where the tree of the text is known.
+  ///
+  /// - Parameters:
+  ///   - textTokens: Tokens and separators.
+  ///   - nodes: Patterns that branch.
+  ///   - imageBytes: Bytes of the finished image.
+  public static func peakBytes(textTokens: Int, nodes: Int, imageBytes: Int) -> Int {
+    // Text, suffixes, depths and the tree, beside the image's text; or the tree and its order,
+    // beside the image.
+    max(
+      12 * textTokens + IntervalTree.bytes(nodes: nodes),
+      IntervalTree.bytes(nodes: nodes) + 8 * nodes + imageBytes)
+  }
+
   /// Builds the index, unless it is cancelled.
   ///
-  /// - Parameter isCancelled: Whether the index is not wanted any more. Asked on the caller's thread,
-  ///   every few milliseconds.
+  /// - Parameters:
+  ///   - isCancelled: Whether the index is not wanted any more. Asked on the caller's thread, every
+  ///     few milliseconds.
+  ///   - admits: Is told of the memory after each stage. `false` cancels.
   /// - Throws: `Cancelled` soon after `isCancelled` has returned `true`.
   public consuming func build(
-    isCancelled: @escaping () -> Bool
+    isCancelled: @escaping () -> Bool, admits: (Memory) -> Bool = { _ in true }
   ) throws(Cancelled) -> SealedImageBuffer {
     var meter = WorkMeter(isCancelled)
+    let (sequences, tokenMax, depth) = (sequences, tokenMax, depth)
+    var text = text
+    self.text = []
     var suffixes: [UInt32] = try meter.zeros(text.count - sequences)
     try SuffixSort.sort(text: text, suffixes: &suffixes, depth: depth, &meter)
-    let tree = try IntervalTree(text: text, suffixes: suffixes, depth: depth, &meter)
-    let order = try tree.levelOrder(text: text, suffixes: suffixes, &meter)
+    var tree = try IntervalTree(text: text, suffixes: suffixes, depth: depth, &meter)
 
     let (countBits, largeCounts) = try tree.countBits(&meter)
     var header = SealedLayout.Header(
@@ -78,47 +107,115 @@ public struct SealedIndexBuilder {
       // One more for the separator, which is 0 in the image.
       tokenBits: UInt32(SealedLayout.bits(UInt32(tokenMax + 1))),
       countBits: UInt32(countBits))
+    var layout = SealedLayout(header)
+    let nodes = tree.count
+    let treeBytes = IntervalTree.bytes(nodes: nodes)
+    func admit(_ taken: Int, peak: Int) throws(Cancelled) {
+      if !admits(Memory(taken: taken, peak: max(taken, peak))) { throw Cancelled() }
+    }
+    try admit(
+      9 * text.count + treeBytes,
+      peak: Self.peakBytes(
+        textTokens: text.count, nodes: nodes, imageBytes: layout.byteCount))
+
+    var buffer = SealedImageBuffer(header, byteCount: layout.byteCount)
+    try Self.storeText(text, tree.repeated, in: buffer, layout, &meter)
+    text = []
+    tree.dropRepeated()
+    try Self.storeSuffixes(suffixes, in: buffer, layout, &meter)
+    suffixes = []
+    try admit(
+      treeBytes + layout.suffixes.end, peak: treeBytes + 8 * nodes + layout.byteCount)
+
+    // Nothing that a builder writes is damaged; checked below.
+    let mark = DamageMark()
+    defer { withExtendedLifetime(mark) {} }
+    var core = SealedCore(image: buffer.image, layout: layout, depth: depth, mark: .init(mark))
+    let parents = try Self.storeNodes(consume tree, in: buffer, core, &meter)
+    try admit(4 * nodes + layout.largeCounts.end, peak: 4 * nodes + layout.byteCount)
     // Only a crowd of children whose keys were chosen to collide takes a second round: all other
     // keys spread (see `probesMax`).
     while true {
-      let layout = SealedLayout(header)
-      let buffer = try SealedImageBuffer(header, byteCount: layout.byteCount, meter)
-      // Nothing that a builder writes is damaged; checked below.
-      let mark = DamageMark()
-      defer { withExtendedLifetime(mark) {} }
-      let core = SealedCore(
-        image: buffer.image, layout: layout, depth: depth, mark: .init(mark))
-      try store(suffixes, tree, order, in: buffer, layout, &meter)
-      if try Self.fillHash(buffer, core, &meter) {
-        try Self.link(buffer, core, parents: order.parent, &meter)
-        precondition(!mark.isSet, "a built image is whole")
-        return buffer
-      }
+      try buffer.clear(upTo: layout.byteCount, meter)
+      if try Self.fillHash(buffer, core, &meter) { break }
       header.hashSlots *= 2
+      layout = SealedLayout(header)
+      let larger = SealedImageBuffer(header, byteCount: layout.byteCount)
+      // The hash comes last, so all before it stays where it is.
+      try larger.copy(upTo: layout.hash.offset, of: buffer, meter)
+      let bytes = 4 * nodes + buffer.byteCount + larger.byteCount
+      try admit(bytes, peak: bytes)
+      buffer = larger
+      core = SealedCore(image: buffer.image, layout: layout, depth: depth, mark: .init(mark))
     }
+    try Self.link(buffer, core, parents: parents, &meter)
+    precondition(!mark.isSet, "a built image is whole")
+    try admit(layout.byteCount, peak: layout.byteCount)
+    return buffer
   }
 
-  private borrowing func store(
-    _ suffixes: [UInt32], _ tree: IntervalTree, _ order: IntervalTree.LevelOrder,
-    in buffer: SealedImageBuffer, _ layout: SealedLayout, _ meter: inout WorkMeter
+  private static func storeText(
+    _ text: [Int32], _ repeated: [UInt8], in buffer: SealedImageBuffer, _ layout: SealedLayout,
+    _ meter: inout WorkMeter
   ) throws(Cancelled) {
+    try buffer.clear(layout.text, meter)
     for batch in Batches(text.indices) {
       try meter.check()
       for position in batch {
         buffer.store(UInt32(text[position] + 1), layout.text, position, layout.textToken)
-        buffer.store(UInt32(tree.repeated[position]), layout.text, position, layout.repeated)
+        buffer.store(UInt32(repeated[position]), layout.text, position, layout.repeated)
       }
     }
+  }
+
+  private static func storeSuffixes(
+    _ suffixes: [UInt32], in buffer: SealedImageBuffer, _ layout: SealedLayout,
+    _ meter: inout WorkMeter
+  ) throws(Cancelled) {
+    try buffer.clear(layout.suffixes, meter)
     for batch in Batches(suffixes.indices) {
       try meter.check()
       for rank in batch {
         buffer.store(suffixes[rank], layout.suffixes, rank, layout.suffixPosition)
       }
     }
+  }
+
+  /// Stores the nodes level by level, with the children of each together and in the order of
+  /// `ChildCursor.precedes`. The text and the suffixes are stored already.
+  ///
+  /// - Returns: The parent of each node, by its number in the image.
+  private static func storeNodes(
+    _ tree: consuming IntervalTree, in buffer: SealedImageBuffer, _ core: SealedCore,
+    _ meter: inout WorkMeter
+  ) throws(Cancelled) -> [UInt32] {
+    let layout = core.layout
+    try buffer.clear(layout.nodes, meter)
+    try buffer.clear(layout.largeCounts, meter)
+    // By number in the image: the number in the tree, and the parent.
+    var oldOfNew: [UInt32] = [0]
+    var parents: [UInt32] = [0]
+    oldOfNew.reserveCapacity(tree.count)
+    parents.reserveCapacity(tree.count)
+    buffer.store(1, layout.nodes, 0, layout.token)
+    var children: [(count: UInt32, token: Int32, node: UInt32)] = []
     var large: UInt32 = 0
-    for (new, old) in order.oldOfNew.enumerated() {
-      try meter.spend(1)
-      let node = tree[Int(old)]
+    var new = 0
+    while new < oldOfNew.count {
+      let node = tree[Int(oldOfNew[new])]
+      children.removeAll(keepingCapacity: true)
+      var child = node.lastChild
+      while child != IntervalTree.none {
+        let below = tree[Int(child)]
+        let token = core.token(ofRank: below.firstRank, at: UInt32(node.depth))
+        children.append((below.count, token, child))
+        child = below.olderSibling
+        try meter.spend(2)
+      }
+      try meter.sort(&children) {
+        ChildCursor.precedes(count: Int($0.count), token: $0.token, Int($1.count), $1.token)
+      }
+      try meter.spend(2)
       buffer.store(node.firstRank, layout.nodes, new, layout.firstRank)
       if node.count <= layout.count.max {
         buffer.store(node.count, layout.nodes, new, layout.count)
@@ -128,12 +225,18 @@ public struct SealedIndexBuilder {
         buffer.store(1, layout.nodes, new, layout.isLarge)
         large += 1
       }
-      buffer.store(order.firstChild[new], layout.nodes, new, layout.firstChild)
-      buffer.store(UInt32(order.firstToken[new] + 1), layout.nodes, new, layout.token)
+      buffer.store(UInt32(oldOfNew.count), layout.nodes, new, layout.firstChild)
       buffer.store(UInt32(node.depth), layout.nodes, new, layout.depth)
-      buffer.store(tree.isHashed(Int(old)) ? 1 : 0, layout.nodes, new, layout.isHashed)
+      buffer.store(tree.isHashed(Int(oldOfNew[new])) ? 1 : 0, layout.nodes, new, layout.isHashed)
+      for child in children {
+        buffer.store(UInt32(child.token + 1), layout.nodes, oldOfNew.count, layout.token)
+        oldOfNew.append(child.node)
+        parents.append(UInt32(new))
+      }
+      new += 1
     }
     buffer.store(UInt32(tree.count), layout.nodes, tree.count, layout.firstChild)
+    return parents
   }
 
   /// Returns whether every search ends within `probesMax` slots.

@@ -17,9 +17,12 @@ public struct ServiceOptions: Sendable {
   public var threads = 2
   /// Lease of a session that names none.
   public var sessionSeconds = 600
-  /// Closed sessions whose index is kept for a turn that goes on from there, and tokens in them.
+  /// Closed sessions whose index is kept for a turn that goes on from there, tokens in them, and for how
+  /// many seconds each is. They take at most an eighth of `memory_bytes`, and go first where memory is
+  /// short.
   public var parkedSessionsMax = 256
   public var parkedTokensMax = 1 << 20
+  public var parkedSeconds = 45
 
   public init(_ listeners: Listener...) {
     self.listeners = listeners

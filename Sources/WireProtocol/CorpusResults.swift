@@ -64,6 +64,8 @@ public struct CorpusStatistics: WireResult, Equatable {
   public var bytesInMemory: Int
   public var bytesPerToken: Double
   public var segments: Int
+  /// Segments that are to be merged when there is memory for it.
+  public var segmentsWaiting: Int
   public var sessions: Int
   /// Order numbers of the oldest and newest sequence.
   public var oldest: UInt64?
@@ -78,7 +80,7 @@ public struct CorpusStatistics: WireResult, Equatable {
     bytesOnDisk: Int, bytesInMemory: Int, bytesPerToken: Double, segments: Int, sessions: Int,
     oldest: UInt64?, newest: UInt64?, retention: CorpusRetention = CorpusRetention(),
     durability: CorpusDurability = .commit, vocabulary: Int? = nil, unsavedSequences: Int = 0,
-    damage: [String] = []
+    damage: [String] = [], segmentsWaiting: Int = 0
   ) {
     self.corpus = corpus
     self.tokenizer = tokenizer
@@ -90,6 +92,7 @@ public struct CorpusStatistics: WireResult, Equatable {
     self.bytesInMemory = bytesInMemory
     self.bytesPerToken = bytesPerToken
     self.segments = segments
+    self.segmentsWaiting = segmentsWaiting
     self.sessions = sessions
     self.oldest = oldest
     self.newest = newest
@@ -108,7 +111,7 @@ public struct CorpusStatistics: WireResult, Equatable {
     for (name, value) in [
       ("depth", depth), ("sequences", sequences), ("tokens", tokens), ("open_tokens", openTokens),
       ("bytes_on_disk", bytesOnDisk), ("bytes_in_memory", bytesInMemory),
-      ("segments", segments), ("sessions", sessions),
+      ("segments", segments), ("segments_waiting", segmentsWaiting), ("sessions", sessions),
     ] {
       writer.name(of: name)
       writer.integer(value)
@@ -148,7 +151,8 @@ public struct CorpusStatistics: WireResult, Equatable {
       retention: CorpusRetention(result: result), durability: CorpusDurability(result: result),
       vocabulary: result.integer("vocabulary"),
       unsavedSequences: result.integer("unsaved_sequences") ?? 0,
-      damage: result.strings("damage") ?? [])
+      damage: result.strings("damage") ?? [],
+      segmentsWaiting: result.integer("segments_waiting") ?? 0)
   }
 }
 

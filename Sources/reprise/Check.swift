@@ -39,7 +39,8 @@ struct Check: AsyncParsableCommand {
           let bar = ProgressBar("checking")
           defer { bar.finish() }
           return try Store.check(
-            path: store, deep: deep, cancellation: interruption.cancellation,
+            path: store, deep: deep, memory: Machine.memoryBesideOthers(),
+            cancellation: interruption.cancellation,
             progress: { bar.show(nil, $0) })
         }
       }

@@ -78,6 +78,7 @@ struct HistoryOptions: ParsableArguments {
     if let store {
       var options = StoreOptions()
       options.compactsInBackground = writes
+      options.memory = MemoryBudget(limit: Machine.memoryBytesDefault)
       return StoreAccess(try Store(path: store, options: options))
     }
     guard let service = try service() else {

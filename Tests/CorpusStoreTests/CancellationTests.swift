@@ -179,7 +179,8 @@ import Testing
       builder.append(tokens, entry)
     }
     let asked = Mutex(0)
-    let built = try builder.build { false }
+    let memory = try #require(options.memory.reserve(1 << 20, for: .operations))
+    let built = try builder.build(memory) { false }
     try change.add(built) { false }
     #expect(throws: StoreError.cancelled) {
       try change.add(built) {

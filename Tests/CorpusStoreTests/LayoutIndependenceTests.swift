@@ -38,8 +38,12 @@ import Testing
       generator = SeededGenerator(seed: seed)
       depth = Int.random(in: 3...12, using: &generator)
       alphabet = Int32([2, 3, 5, 40].randomElement(using: &generator)!)
-      options = .tiny(
+      var options = StoreOptions.tiny(
         sealTokens: Int.random(in: 16...80, using: &generator), background: background)
+      // Merges take some 2 MB here: they always fit, now and then, or never.
+      let limit = [4 << 30, 8 << 20, 5 << 20, 1 << 20].randomElement(using: &generator)!
+      options.memory = MemoryBudget(limit: limit) { Int.random(in: 0..<(limit / 2)) }
+      self.options = options
       store = try Store(path: directory.path, options: options)
       corpus = try store.createCorpus(named: "c", CorpusSettings(depth: depth))
       shared = NGramOracle(depth: depth)

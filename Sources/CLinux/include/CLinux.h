@@ -40,6 +40,10 @@ void begin_writing_back(int descriptor, long offset, long count);
 // used before, have to be filled with zeros, and are resident: 2 MB for a corpus that holds nothing.
 void map_large_blocks(void);
 
+// Gives the system back what malloc keeps of freed memory. Each arena is locked meanwhile: milliseconds
+// for some hundred MiB that were freed since the last time.
+void return_freed_memory(void);
+
 // Makes a pipe, with room for so many bytes if the system allows it. Returns 0, or −1 with errno set.
 int make_pipe(int ends[2], int bytes);
 

@@ -74,6 +74,9 @@ private final class CompactionThread: @unchecked Sendable {
     var notBefore: ContinuousClock.Instant
   }
 
+  /// Merging that waits for memory is told when it was put off so often: memory that is short for a
+  /// moment is nothing to tell.
+  private static let deferralsBeforeReport = 6
   private static let timeBeforeRetry = Duration.seconds(5)
 
   init(
@@ -135,10 +138,20 @@ private final class CompactionThread: @unchecked Sendable {
         if task.repairing { try task.corpus.repair() }
         // One step at a time, so that corpora take turns.
         let didCompact = try task.corpus.compactOnce(kind)
-        conditions.clear(kind.condition, corpus: task.corpus.name)
+        let waiting = kind == .merging ? task.corpus.mergingWait : nil
+        if let waiting {
+          if waiting.times >= Self.deferralsBeforeReport {
+            conditions.raise(kind.condition, corpus: task.corpus.name, cause: waiting.sentence)
+          }
+        } else {
+          conditions.clear(kind.condition, corpus: task.corpus.name)
+        }
         if didCompact {
           self.didCompact(task.corpus)
           again = Task(corpus: task.corpus, repairing: false, notBefore: clock.now())
+        } else if waiting != nil {
+          again = Task(
+            corpus: task.corpus, repairing: false, notBefore: clock.now() + Self.timeBeforeRetry)
         } else if kind == .sealing, let time = task.corpus.timeBetweenExpiries {
           again = Task(corpus: task.corpus, repairing: false, notBefore: clock.now() + time)
         }

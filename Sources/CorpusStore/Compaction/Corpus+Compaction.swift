@@ -60,7 +60,13 @@ extension Corpus {
     let isCancelled = { [cancellation] in cancellation.isCancelled }
     var change = HistoryChange(of: self, .sealing)
     if !finished.isEmpty {
-      var builder = SegmentBuilder(depth: settings.depth, expected: part.finishedSize)
+      let size = part.finishedSize
+      let bytes = SegmentBuilder.bytesPerToken * (size.tokens + size.sequences)
+      // What waits for memory here would keep more of it in growing indexes, so it never waits.
+      guard let reservation = options.memory.reserve(bytes, for: .sealing, isUrgent: true) else {
+        throw .memoryShort(bytes: bytes)
+      }
+      var builder = SegmentBuilder(depth: settings.depth, expected: size)
       let transaction = try file.beginReading()
       for sequence in finished {
         try cancellation.check()
@@ -69,7 +75,8 @@ extension Corpus {
       }
       _ = consume transaction
       do throws(StoreError) {
-        try change.add(builder.build(isCancelled: isCancelled), isCancelled: isCancelled)
+        try change.add(
+          builder.build(reservation, isCancelled: isCancelled), isCancelled: isCancelled)
       } catch {
         change.giveUp()
         throw error
@@ -95,33 +102,64 @@ extension Corpus {
         return true
       }
     } catch {
+      switch error {
       // It is tried again when whoever cancelled it is done.
-      if error == .cancelled { return false }
-      throw error
+      case .cancelled: return false
+      case .memoryShort(let bytes):
+        // The text branches in more places than was foreseen.
+        noteMergingNeeded(bytes)
+        return false
+      default: throw error
+      }
     }
   }
 
   /// Lets go of the view that it reads before it returns.
   private func mergeChosen() throws(StoreError) -> Bool {
-    guard let view = view, let chosen = mergePolicy.choose(view.segments) else { return false }
-    try merge(chosen, of: view)
-    return true
+    guard let view = view else { return false }
+    let memory = options.memory
+    let choice = mergePolicy.choose(view.segments.map(\.candidate)) {
+      memory.fits($0, for: .merging)
+    }
+    switch choice {
+    case .none:
+      noteMerging(.done)
+      return false
+    case .wait(let run):
+      noteMerging(.waiting(segments: run.numbers.count, bytes: run.bytes))
+      return false
+    case .merge(let run):
+      guard let reservation = memory.reserve(run.bytes, for: .merging) else {
+        noteMerging(.waiting(segments: run.numbers.count, bytes: run.bytes))
+        return false
+      }
+      noteMerging(.possible)
+      let numbers = Set(run.numbers)
+      try merge(view.segments.filter { numbers.contains($0.number) }, of: view, reservation)
+      return true
+    }
   }
 
-  private func merge(_ segments: [Segment], of view: SegmentView) throws(StoreError) {
+  private func merge(
+    _ segments: [Segment], of view: SegmentView, _ reservation: MemoryBudget.Reservation
+  ) throws(StoreError) {
     var expected = HistorySize()
     for segment in segments { expected += segment.size }
     let isCancelled = { [cancellation, turns] in
       cancellation.isCancelled || turns.segments.isWantedUrgently
     }
-    var builder = SegmentBuilder(depth: settings.depth, expected: expected)
+    var builder = SegmentBuilder(
+      depth: settings.depth, expected: expected,
+      tableBytes: segments.reduce(0) { $0 + $1.record.tableBytes })
     for segment in segments {
       if isCancelled() { throw .cancelled }
       try forEachSequence(of: segment, in: view) { entry, tokens in builder.append(tokens, entry) }
+      reservation.update(taken: builder.bytes)
     }
     var change = HistoryChange(of: self, .merging)
     do throws(StoreError) {
-      try change.add(builder.build(isCancelled: isCancelled), isCancelled: isCancelled)
+      try change.add(
+        builder.build(reservation, isCancelled: isCancelled), isCancelled: isCancelled)
     } catch {
       change.giveUp()
       throw error

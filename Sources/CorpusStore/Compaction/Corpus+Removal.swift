@@ -57,12 +57,16 @@ extension Corpus {
     if leaving.isEmpty { return }
     if leaving.count < entries.count {
       let orders = Set(leaving.map(\.order))
-      var builder = SegmentBuilder(depth: settings.depth, expected: segment.size)
-      try forEachSequence(of: segment, in: view) { entry, tokens in
-        if !orders.contains(entry.order) { builder.append(tokens, entry) }
-      }
       let isCancelled = { [cancellation] in cancellation.isCancelled }
-      try change.add(builder.build(isCancelled: isCancelled), isCancelled: isCancelled)
+      var pieces = SegmentPieces(
+        depth: settings.depth, options.memory, expected: segment.size, isCancelled: isCancelled)
+      try forEachSequence(of: segment, in: view) { (entry, tokens) throws(StoreError) in
+        if orders.contains(entry.order) { return }
+        if let full = try pieces.append(tokens, entry) {
+          try change.add(full, isCancelled: isCancelled)
+        }
+      }
+      if let last = try pieces.finish() { try change.add(last, isCancelled: isCancelled) }
     }
     change.forgotten += leaving
     change.dropped.append(SegmentChunks(segment.number, segment.record, file))

@@ -49,21 +49,18 @@ struct HistoryChange {
   mutating func add(_ segment: BuiltSegment, isCancelled: () -> Bool) throws(StoreError) {
     let number = corpus.takeSegmentNumber()
     new.append((number, segment.record))
-    var first = 0
-    while first < segment.chunkCount {
+    for chunks in Self.batches(ofChunks: segment.chunkCount) {
       if isCancelled() { throw .cancelled }
-      let chunks = first..<min(first + Self.chunksPerCommit, segment.chunkCount)
       try corpus.commit { (transaction, file) throws(LMDBError) in
-        for chunk in chunks {
-          try segment.withChunk(chunk) { (bytes) throws(LMDBError) in
-            try transaction.put(
-              CorpusFile.chunkKey(segment: number, chunk: chunk), bytes, in: file.chunks)
-          }
-        }
+        try segment.write(chunks, of: number, transaction, file)
       }
-      first = chunks.upperBound
       points.chunks.reached()
     }
+  }
+
+  /// The chunks of a segment, as many together as one transaction writes.
+  static func batches(ofChunks count: Int) -> [Range<Int>] {
+    stride(from: 0, to: count, by: chunksPerCommit).map { $0..<min($0 + chunksPerCommit, count) }
   }
 
   /// Makes the change.

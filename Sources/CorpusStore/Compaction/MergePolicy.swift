@@ -1,4 +1,6 @@
-/// When segments are merged: as soon as `mergeFanIn` of them are of one size class.
+import SuffixIndex
+
+/// Chooses the segments to merge: as soon as `mergeFanIn` of them are of one size class.
 ///
 /// Class 0 holds what sealing makes, class k up to fanIn^k times as much. So there are at most
 /// (fanIn − 1) · classes segments (and those that are as large as merging makes them), and each
@@ -7,26 +9,45 @@
 /// Where history is bounded, what lies in one segment should leave together: the oldest segment is
 /// rewritten each time that some of it leaves. So a segment holds a quarter of the bound at most,
 /// and neighbours in age are merged; there are some four to eight such segments then.
+///
+/// No merge takes more memory than `bytesMax`, half of what the process may have. What is as large as
+/// such merges make it stays as it is, so that little memory means more segments and slower drafts.
+/// What fits at other times but not now is merged in narrower runs, or waits.
 struct MergePolicy {
   private let sealTokens: Int
   private let fanIn: Int
   private let fanInMax: Int
+  private let segmentsMax: Int
   private let sizeMax: HistorySize
   private let secondsMax: UInt64
+  private let bytesMax: Int
 
-  init(_ options: StoreOptions, _ retention: Retention) {
+  /// - Parameter bytesScale: By how much merging took more memory than was foreseen.
+  init(_ options: StoreOptions, _ retention: Retention, bytesScale: Double = 1) {
     sealTokens = Self.sealTokens(options, retention)
     fanIn = options.mergeFanIn
     fanInMax = options.mergeFanInMax
+    segmentsMax = options.segmentsMax
     sizeMax = HistorySize(
       tokens: min(options.mergeTokensMax, retention.tokens.map { $0 / 4 } ?? .max),
       sequences: retention.sequences.map { $0 / 4 } ?? .max)
     secondsMax = retention.ageSeconds.map { UInt64($0 / 4) } ?? .max
+    bytesMax = options.memory.bytes(sixteenths: Self.bytesShare)
+    self.bytesScale = bytesScale
   }
 
-  /// Tokens after which a growing part is sealed: no more than an eighth of a bound.
+  private let bytesScale: Double
+
+  /// The part of the memory, in sixteenths, that one merge may take.
+  static let bytesShare = 8
+
+  /// Tokens after which a growing part is sealed: no more than an eighth of a bound, and so many that
+  /// all parts of one corpus take at most a quarter of the memory.
   static func sealTokens(_ options: StoreOptions, _ retention: Retention) -> Int {
-    min(options.sealTokens, retention.tokens.map { max(16, $0 / 8) } ?? .max)
+    let parts = options.sealsWaitingMax + 2
+    let fitting = options.memory.bytes(sixteenths: 4) / (parts * GrowingPart.bytesPerToken)
+    return min(
+      options.sealTokens, max(16, fitting), retention.tokens.map { max(16, $0 / 8) } ?? .max)
   }
 
   func sizeClass(tokens: Int) -> Int {
@@ -39,8 +60,36 @@ struct MergePolicy {
     return sizeClass
   }
 
-  /// The segments to merge next, smallest class first, or nil.
-  func choose(_ segments: [Segment]) -> [Segment]? {
+  /// A segment, as far as it matters here.
+  struct Candidate {
+    var number: UInt64
+    var record: SegmentRecord
+    /// Patterns that branch, in its index.
+    var nodes: Int
+
+    var size: HistorySize { HistorySize(tokens: record.tokens, sequences: record.sequences) }
+  }
+
+  /// Segments that should become one.
+  struct Run {
+    var numbers: [UInt64]
+    /// Memory that it takes.
+    var bytes: Int
+  }
+
+  enum Choice {
+    /// Nothing is to be merged.
+    case none
+    /// What is to be merged now.
+    case merge(Run)
+    /// What is to be merged when there is memory for it.
+    case wait(Run)
+  }
+
+  /// The segments to merge next, smallest class first.
+  ///
+  /// - Parameter fits: Whether there is so much memory now.
+  func choose(_ segments: [Candidate], fits: (_ bytes: Int) -> Bool) -> Choice {
     let oldestFirst = segments.sorted { $0.record.orders.lowerBound < $1.record.orders.lowerBound }
     let classes = Dictionary(grouping: oldestFirst) { sizeClass(tokens: $0.record.tokens) }
     for sizeClass in classes.keys.sorted() {
@@ -51,32 +100,93 @@ struct MergePolicy {
         // a large segment; otherwise it waits for more.
         let isLimited = run.count < min(members.count, fanInMax)
         if run.count >= fanIn || (isLimited && run.count >= 2 && isLarge(run)) {
-          return Array(run)
+          return narrowed(run, fits, fewest: segments.count > segmentsMax ? 2 : fanIn)
         }
         members = members.dropFirst()
       }
     }
-    return nil
+    return .none
+  }
+
+  /// As much of a run as there is memory for: at least `fewest`, because what is merged in small steps
+  /// is rewritten often.
+  private func narrowed(
+    _ run: ArraySlice<Candidate>, _ fits: (_ bytes: Int) -> Bool, fewest: Int
+  ) -> Choice {
+    var run = run
+    let least = min(run.count, fewest)
+    while true {
+      let bytes = bytes(run)
+      let described = Run(numbers: run.map(\.number), bytes: bytes)
+      if fits(bytes) { return .merge(described) }
+      if run.count <= least { return .wait(described) }
+      run = run.prefix(max(least, run.count / 2))
+    }
   }
 
   /// How many segments from the first on may become one.
-  private func longestRun(_ members: ArraySlice<Segment>) -> ArraySlice<Segment> {
+  private func longestRun(_ members: ArraySlice<Candidate>) -> ArraySlice<Candidate> {
     var size = HistorySize()
     var seconds: ClosedRange<UInt64>?
+    var cost = Cost()
     return members.prefix(fanInMax).prefix { member in
       size += member.size
+      cost.add(member)
       let (oldest, newest) = (member.record.seconds.lowerBound, member.record.seconds.upperBound)
       let span =
         min(seconds?.lowerBound ?? oldest, oldest)...max(seconds?.upperBound ?? newest, newest)
       seconds = span
       return size.tokens <= sizeMax.tokens && size.sequences <= sizeMax.sequences
-        && span.upperBound - span.lowerBound <= secondsMax
+        && span.upperBound - span.lowerBound <= secondsMax && scaled(cost) <= bytesMax
     }
   }
 
-  private func isLarge(_ run: ArraySlice<Segment>) -> Bool {
+  private func isLarge(_ run: ArraySlice<Candidate>) -> Bool {
     var size = HistorySize()
     for member in run { size += member.size }
     return size.tokens > sizeMax.tokens / 2 || size.sequences > sizeMax.sequences / 2
+      || bytes(run) > bytesMax / 2
+  }
+
+  private func bytes(_ run: ArraySlice<Candidate>) -> Int {
+    var cost = Cost()
+    for member in run { cost.add(member) }
+    return scaled(cost)
+  }
+
+  private func scaled(_ cost: Cost) -> Int { Int(Double(cost.bytes) * bytesScale) }
+
+  /// Memory that merging takes, from what the segments are now: text that was in different segments
+  /// branches in more places when it is in one.
+  private struct Cost {
+    private var textTokens = 0
+    private var nodes = 0
+    private var imageBytes = 0
+    private var tableBytes = 0
+    /// Of the one segment whose table is read.
+    private var entriesBytes = 0
+
+    mutating func add(_ member: Candidate) {
+      textTokens += member.record.textTokens
+      nodes += member.nodes
+      imageBytes += member.record.imageBytes
+      tableBytes += member.record.tableBytes
+      entriesBytes = max(
+        entriesBytes,
+        SequenceTable.bytesToRead(
+          sequences: member.record.sequences, tableBytes: member.record.tableBytes))
+    }
+
+    var bytes: Int {
+      SegmentBuilder.peakBytes(
+        textTokens: textTokens, nodes: nodes * 5 / 4, imageBytes: imageBytes * 9 / 8)
+        + tableBytes + entriesBytes
+    }
+  }
+}
+
+extension Segment {
+  var candidate: MergePolicy.Candidate {
+    MergePolicy.Candidate(number: number, record: record, nodes: index.nodeCount)
   }
 }

@@ -50,10 +50,25 @@ public final class Corpus: @unchecked Sendable {
     var roomFailure: StoreError?
     /// What failed when it was last tried.
     var failed: Set<Compaction> = []
+    /// What was found when segments to be merged were last looked for.
+    var merging = Merging.possible
+    /// How often it was put off, one time after the other.
+    var mergingDeferrals = 0
+    /// By how much merging took more memory than was foreseen.
+    var mergeBytesScale = 1.0
     /// Segment numbers are never used again, so that what a crash left of one is not taken for
     /// another's.
     var nextSegment: UInt64 = 0
     var ages: CommitAges
+  }
+
+  /// Whether segments are to be merged.
+  enum Merging: Equatable {
+    case possible
+    /// None are, as they are.
+    case done
+    /// So many are, when there is so much memory for it.
+    case waiting(segments: Int, bytes: Int)
   }
 
   /// Opens a corpus in place: finds its segments, repairs what is damaged, and adds what is not
@@ -87,7 +102,10 @@ public final class Corpus: @unchecked Sendable {
   }
 
   var compactsInBackground: Bool { compactor != nil }
-  var mergePolicy: MergePolicy { MergePolicy(options, settings.retention) }
+  var mergePolicy: MergePolicy {
+    MergePolicy(
+      options, settings.retention, bytesScale: lock.withLock { state.mergeBytesScale })
+  }
 
   // MARK: Drafting
 
@@ -157,7 +175,12 @@ public final class Corpus: @unchecked Sendable {
       completion(.failure(failure))
       return
     }
-    write(InsertJob(sequences, completion))
+    let bytes = sequences.reduce(0) { $0 + $1.bytes }
+    guard let reservation = options.memory.reserve(bytes, for: .writes) else {
+      completion(.failure(.busy(retryAfterMillis: 100)))
+      return
+    }
+    write(InsertJob(sequences, reservation, completion))
   }
 
   /// Adds finished sequences and waits until they are on disk.
@@ -363,10 +386,21 @@ public final class Corpus: @unchecked Sendable {
     }
     // Made outside of the lock: its memory is cleared, which takes a millisecond.
     let part = UncheckedBox(
-      GrowingPart(depth: settings.depth, tokensExpected: options.sealTokens))
+      GrowingPart(
+        depth: settings.depth,
+        tokensExpected: MergePolicy.sealTokens(options, settings.retention)))
     lock.withLock { state.history?.begin(part.value) }
     compactor?.add(self)
   }
+
+  /// Memory of the part that new sequences go to; 0 where nothing is written.
+  var bytesInNewestPart: Int {
+    if isReadOnly { return 0 }
+    return lock.withLock { state.history?.current.index.bytes ?? 0 }
+  }
+
+  /// Has the writer begin a new part, so that the one that is the newest now can be sealed.
+  func endPart() { write(PartEndJob()) }
 
   /// A part whose sequences are all finished; or else, while a second part is full, the sessions that
   /// are to move on from one so that it can be sealed.
@@ -390,8 +424,9 @@ public final class Corpus: @unchecked Sendable {
   // MARK: Compaction
 
   /// Whether so much waits to be sealed or merged that inserts have to wait: for the sake of memory,
-  /// and of drafts, which look into every segment. They don't wait where that fails, because they
-  /// would wait for ever; then the disk refuses them.
+  /// and of drafts, which look into every segment. They don't wait where that fails or cannot be done
+  /// for want of memory, because they would wait for ever; then the disk refuses them, or drafts get
+  /// slower.
   var mustWaitForCompaction: Bool {
     guard compactor != nil else { return false }
     return lock.withLock {
@@ -400,6 +435,7 @@ public final class Corpus: @unchecked Sendable {
       let waiting = history.parts.dropLast().count { !$0.finished.isEmpty }
       return waiting > options.sealsWaitingMax && !state.failed.contains(.sealing)
         || history.segments.count > options.segmentsMax && !state.failed.contains(.merging)
+          && state.merging == .possible
     }
   }
 
@@ -412,6 +448,33 @@ public final class Corpus: @unchecked Sendable {
       }
     }
     writer?.wake()
+  }
+
+  func noteMerging(_ merging: Merging) {
+    let isWaiting = if case .waiting = merging { true } else { false }
+    lock.withLock {
+      state.merging = merging
+      state.mergingDeferrals = isWaiting ? state.mergingDeferrals + 1 : 0
+    }
+    if isWaiting { activity.note { $0.mergesDeferred += 1 } }
+  }
+
+  /// Merging was given up, because it turned out to take more memory than there is.
+  func noteMergingNeeded(_ bytes: Int) {
+    lock.withLock { state.mergeBytesScale *= 1.5 }
+    noteMerging(.waiting(segments: 0, bytes: bytes))
+  }
+
+  /// How often in a row merging was put off for want of memory, and why; nil where it was not.
+  var mergingWait: (times: Int, sentence: String)? {
+    let (merging, times) = lock.withLock { (state.merging, state.mergingDeferrals) }
+    guard case .waiting(let segments, let bytes) = merging else { return nil }
+    return (
+      times,
+      "\(segments) segments wait to be merged until \(bytes) bytes of memory are free for it, of the "
+        + "\(options.memory.limit) that the process may have; drafts ask more segments meanwhile, so "
+        + "close sessions or allow more memory"
+    )
   }
 
   var view: SegmentView? { lock.withLock { state.history?.view } }
@@ -566,6 +629,10 @@ public final class Corpus: @unchecked Sendable {
         stats.bytesInMemory += part.index.bytes
       }
       stats.segments = history.segments.count
+      if case .waiting(let segments, let bytes) = state.merging {
+        stats.segmentsWaiting = segments
+        stats.mergeBytes = bytes
+      }
       stats.sessions = state.sessions
       stats.sequencesUnsaved = state.sequencesUnsaved
       stats.otherReaders = file.otherReaderCount

@@ -9,6 +9,8 @@ public struct CorpusActivity: Equatable, Sendable {
   public var sealedTokens = 0
   public var merges = 0
   public var mergedTokens = 0
+  /// Times that merging was put off for want of memory.
+  public var mergesDeferred = 0
   /// Sequences that left because of a bound.
   public var sequencesRemoved = 0
   /// Outputs of sessions that were longer than all that the corpus keeps, and so were not recorded.

@@ -96,10 +96,18 @@ public final class DecodingSession: @unchecked Sendable {
     }
   }
 
-  /// Memory in use.
+  /// Memory that is kept for the session, room for tokens to come among it.
   public var bytes: Int {
-    lock.withLock { (local?.bytes ?? 0) + context.count * MemoryLayout<Int32>.stride }
+    lock.withLock { (local?.bytesKept ?? 0) + context.capacity * MemoryLayout<Int32>.stride }
   }
+
+  /// Memory that opening a session takes.
+  public static func bytesToOpen(promptTokens: Int) -> Int {
+    (promptTokens + outputTokensExpected) * bytesPerToken
+  }
+
+  /// Of the local history at most, on real output, and of the context.
+  public static let bytesPerToken = GrowingPart.bytesPerToken + MemoryLayout<Int32>.stride
 
   /// Tokens of the output that stand in the shared history, while the session is open.
   public var sharedTokens: Int { lock.withLock { state == .open && part != nil ? joined : 0 } }

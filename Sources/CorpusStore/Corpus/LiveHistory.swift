@@ -17,6 +17,9 @@ final class GrowingPart {
   /// history is closed.
   var open: [ObjectIdentifier: DecodingSession] = [:]
 
+  /// Memory that a growing index takes for a token, at most, on real output.
+  static let bytesPerToken = 80
+
   init(depth: Int, tokensExpected: Int) {
     index = GrowingIndex(depth: depth, tokensExpected: tokensExpected)
   }

@@ -10,7 +10,8 @@ struct LoadedCorpus {
   let damage: [String]
 
   /// Finds the segments where they lie, and adds the log's sequences to growing indexes. What is
-  /// damaged is repaired first, if this process may write.
+  /// damaged is repaired first, and what of the log is too much for memory is sealed, if this process
+  /// may write.
   ///
   /// - Throws: `corrupt` for what cannot be repaired; `cancelled` when the file's cancellation is.
   /// - Complexity: Reads all segments, at several GB a second where they are in memory; 0.3 µs for
@@ -19,7 +20,8 @@ struct LoadedCorpus {
     var repair = try Self.examine(file)
     if !file.isReadOnly {
       try repair.removeUnfinishedSegments()
-      try repair.repair()
+      try repair.repair(options.memory)
+      try LogSealing(file, options).run()
     } else if let damage = repair.found.first {
       throw .corrupt(what: damage, where: file.path)
     }

@@ -129,11 +129,13 @@ struct Repair {
   }
 
   /// Replaces what is damaged. Afterwards nothing is.
-  mutating func repair() throws(StoreError) {
+  ///
+  /// - Parameter memory: Segments are built anew in pieces for which there is room.
+  mutating func repair(_ memory: MemoryBudget) throws(StoreError) {
     if found.isEmpty { return }
     var lostSequences = !damagedSequences.isEmpty || !damagedRecords.isEmpty
     for segment in damagedSegments {
-      if try !rebuild(segment) { lostSequences = true }
+      if try !rebuild(segment, memory) { lostSequences = true }
     }
     for number in damagedRecords {
       try move(Key(number), from: file.segments)
@@ -151,7 +153,9 @@ struct Repair {
   }
 
   /// Builds a segment anew from its sequences. Returns whether all of them were whole.
-  private mutating func rebuild(_ segment: SegmentChunks) throws(StoreError) -> Bool {
+  private mutating func rebuild(
+    _ segment: SegmentChunks, _ memory: MemoryBudget
+  ) throws(StoreError) -> Bool {
     let transaction = try file.beginReading()
     let entries: [SequenceTable.Entry]
     do throws(StoreError) {
@@ -165,16 +169,10 @@ struct Repair {
           + "the table of their order is damaged")
       return false
     }
-    let size = HistorySize(tokens: segment.record.tokens, sequences: segment.record.sequences)
-    var builder = SegmentBuilder(depth: file.settings.depth, expected: size)
-    let lost = try segment.copyWholeSequences(entries, transaction, to: &builder)
-    let number = try file.nextSegmentNumber(transaction)
+    var new = try UnservedSegments(file)
+    let lost = try copyWholeSequences(of: segment, entries, transaction, memory, to: &new)
     _ = consume transaction
-    let built =
-      builder.isEmpty
-      ? nil : try builder.build { [cancellation = file.cancellation] in cancellation.isCancelled }
-    try write { (transaction) throws(LMDBError) in
-      if let built { try built.write(number, transaction, file) }
+    try new.finish { (transaction) throws(LMDBError) in
       if lost.isEmpty {
         try HistoryChange.deleteChunks(segment.number, segment.count, transaction, file)
       } else {
@@ -195,6 +193,41 @@ struct Repair {
         + "sequences are whole and were kept, \(lost.count) are lost: "
         + names.joined(separator: ", ") + (lost.count > 20 ? ", …" : ""))
     return false
+  }
+
+  /// Builds segments of the sequences that are whole, in their order. Returns the others.
+  private func copyWholeSequences(
+    of segment: SegmentChunks, _ entries: [SequenceTable.Entry],
+    _ transaction: borrowing ReadTransaction, _ memory: MemoryBudget,
+    to new: inout UnservedSegments
+  ) throws(StoreError) -> [SequenceTable.Entry] {
+    // A damaged end of a sequence shifts those after it, so they are known by their digests.
+    var wanted = Dictionary(grouping: entries, by: \.digest).mapValues { $0.reversed() as [_] }
+    var pieces = SegmentPieces(
+      depth: file.settings.depth, memory,
+      expected: HistorySize(tokens: segment.record.tokens, sequences: segment.record.sequences),
+      isCancelled: { [cancellation = file.cancellation] in cancellation.isCancelled })
+    var failure: StoreError?
+    // As far as there are chunks for the text.
+    let addresses = try ChunkAddresses(segment, in: file, transaction)
+    addresses?.text?.forEachSequence { _, tokens in
+      if file.cancellation.isCancelled { return false }
+      guard let entry = wanted[checksum(tokens.tokenBytes)]?.popLast(),
+        entry.tokens == tokens.count
+      else { return true }
+      do throws(StoreError) {
+        if let full = try pieces.append(tokens, entry) { try new.add(full) }
+        return true
+      } catch {
+        failure = error
+        return false
+      }
+    }
+    withExtendedLifetime(addresses) {}
+    if let failure { throw failure }
+    try file.cancellation.check()
+    if let last = try pieces.finish() { try new.add(last) }
+    return wanted.values.flatMap { $0 }.sorted { $0.order < $1.order }
   }
 
   /// Takes a record out of service.
@@ -250,52 +283,6 @@ struct Repair {
     let nextOrder = try file.state(reading).nextOrder
     _ = consume reading
     try file.write(nextOrder: nextOrder, change)
-  }
-}
-
-extension SegmentChunks {
-  /// Adds the sequences that are whole to a builder, in their order. Returns the others.
-  fileprivate func copyWholeSequences(
-    _ entries: [SequenceTable.Entry], _ transaction: borrowing ReadTransaction,
-    to builder: inout SegmentBuilder
-  ) throws(StoreError) -> [SequenceTable.Entry] {
-    // A damaged end of a sequence shifts those after it, so they are known by their digests.
-    var wanted = Dictionary(grouping: entries, by: \.digest).mapValues { $0.reversed() as [_] }
-    try withText(transaction) { tokens in
-      if let entry = wanted[checksum(tokens.tokenBytes)]?.popLast(), entry.tokens == tokens.count {
-        builder.append(tokens, entry)
-      }
-    }
-    return wanted.values.flatMap { $0 }.sorted { $0.order < $1.order }
-  }
-
-  /// Calls `body` with the sequences of the text, as far as there are chunks for it.
-  private func withText(
-    _ transaction: borrowing ReadTransaction, _ body: (Span<Int32>) -> Void
-  ) throws(StoreError) {
-    let addresses = try ChunkAddresses(self, in: file, transaction)
-    addresses?.text?.forEachSequence { _, tokens in
-      if file.cancellation.isCancelled { return false }
-      body(tokens)
-      return true
-    }
-    withExtendedLifetime(addresses) {}
-    try file.cancellation.check()
-  }
-}
-
-extension BuiltSegment {
-  /// Writes all chunks and the record.
-  func write(
-    _ number: UInt64, _ transaction: borrowing WriteTransaction, _ file: CorpusFile
-  ) throws(LMDBError) {
-    for chunk in 0..<chunkCount {
-      try withChunk(chunk) { (bytes) throws(LMDBError) in
-        try transaction.put(
-          CorpusFile.chunkKey(segment: number, chunk: chunk), bytes, in: file.chunks)
-      }
-    }
-    try transaction.put(Key(number), record.encoded(segment: number).rawSpan, in: file.segments)
   }
 }
 

@@ -48,6 +48,14 @@ struct SequenceTable {
     newest = max(newest, entry.committedSeconds)
   }
 
+  mutating func reserveCapacity(_ count: Int) { bytes.reserveCapacity(count) }
+
+  /// Memory that the entries of a table take, with the bytes that they are read from.
+  static func bytesToRead(sequences: Int, tableBytes: Int) -> Int {
+    // What is longer than a string's own 15 bytes of id lies on the heap.
+    2 * tableBytes + sequences * (MemoryLayout<Entry>.stride + 32)
+  }
+
   /// The entries of a table, or nil where the bytes are none.
   static func entries(_ bytes: [UInt8], count: Int) -> [Entry]? {
     var entries: [Entry] = []

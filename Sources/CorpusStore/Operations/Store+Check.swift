@@ -41,11 +41,14 @@ extension Store {
   ///
   /// - Parameters:
   ///   - deep: Whether every index is built anew from its text, and compared byte by byte.
+  ///   - memory: What the process may have: building an index takes some 30 bytes a token.
   ///   - cancellation: Is asked every few milliseconds.
   ///   - progress: Is told what is being looked at.
-  /// - Throws: Where there is no store, or it cannot be read; `cancelled`.
+  /// - Throws: Where there is no store, or it cannot be read; `cancelled`; `memoryShort` where there is
+  ///   not the memory to build an index anew.
   public static func check(
-    path: String, deep: Bool = false, cancellation: Cancellation = Cancellation(),
+    path: String, deep: Bool = false, memory: MemoryBudget = MemoryBudget(),
+    cancellation: Cancellation = Cancellation(),
     progress: (_ what: String) -> Void = { _ in }
   ) throws(StoreError) -> CheckReport {
     let directory = StoreDirectory(path: path)
@@ -54,10 +57,11 @@ extension Store {
     var options = StoreOptions()
     options.compactsInBackground = false
     options.cancellation = cancellation
+    options.memory = memory
     for name in try directory.corpusNames() {
       progress("corpus \(name)")
       try cancellation.check()
-      var check = CorpusCheck(name, deep: deep)
+      var check = CorpusCheck(name, deep: deep, memory)
       try check.run(directory.corpus(name), options, progress)
       report.corpora.append(check.result)
     }
@@ -83,11 +87,13 @@ extension Store {
 private struct CorpusCheck {
   private(set) var result: CheckReport.Corpus
   private let deep: Bool
+  private let memory: MemoryBudget
 
   /// Patterns of each index whose counts are compared.
   private static let samples = 1000
 
-  init(_ name: String, deep: Bool) {
+  init(_ name: String, deep: Bool, _ memory: MemoryBudget) {
+    self.memory = memory
     result = CheckReport.Corpus(name: name)
     self.deep = deep
   }
@@ -159,6 +165,12 @@ private struct CorpusCheck {
       let segment = try file.segment(number, transaction, mark: DamageMark())
       let entries = try segment.sequenceTable(file, transaction)
       try checkSequences(segment, entries, file.cancellation)
+      let bytes = SegmentBuilder.peakBytes(
+        textTokens: segment.record.textTokens, nodes: segment.index.nodeCount,
+        imageBytes: segment.record.imageBytes)
+      let reservation = deep ? memory.reserve(bytes, for: .operations) : nil
+      if deep && reservation == nil { throw .memoryShort(bytes: bytes) }
+      defer { withExtendedLifetime(reservation) {} }
       do throws(SealedIndex.CheckError) {
         let isCancelled = { [cancellation = file.cancellation] in cancellation.isCancelled }
         try segment.index.checkStructure(isCancelled: isCancelled)

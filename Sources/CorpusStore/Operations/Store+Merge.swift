@@ -21,7 +21,9 @@ extension Store {
   ///
   /// Both go on being read and written; what comes to the first meanwhile may be left out.
   ///
-  /// - Complexity: 1 µs a token; memory for up to 37 bytes a token of at most 8 million tokens.
+  /// - Complexity: 1 µs a token. Memory: 512 bytes for each sequence that is to be added, and room to
+  ///   build a segment of at most 8 million tokens, which is made smaller where that is not there.
+  /// - Throws: `memoryShort` where there are more sequences than memory has room for now.
   public func mergeCorpus(
     from source: String, into target: String, progress: @escaping Progress = { _, _ in }
   ) throws(StoreError) -> MergeReceipt {
@@ -49,6 +51,8 @@ private struct CorpusMerge {
 
   /// Tokens in one segment that is made.
   private static let tokensPerSegment = 8 << 20
+  /// Memory for what is known of a sequence, its id among it, in three lists.
+  private static let bytesPerSequence = 512
   /// It is begun anew where somebody else inserts one of the ids before it is done.
   private static let tries = 3
 
@@ -74,11 +78,17 @@ private struct CorpusMerge {
     try into.commit()
     guard let view = from.view else { throw .closed(corpus: from.name) }
     var receipt = MergeReceipt()
+    let listingBytes = Self.bytesPerSequence * from.size.sequences
+    guard let listing = into.options.memory.reserve(listingBytes, for: .operations) else {
+      throw .memoryShort(bytes: listingBytes)
+    }
+    defer { withExtendedLifetime(listing) {} }
     let entries = try chooseEntries(view, &receipt)
     if entries.isEmpty { return receipt }
     receipt.sequences = entries.count
     receipt.tokens = entries.reduce(0) { $0 + $1.tokens }
     let size = HistorySize(tokens: receipt.tokens, sequences: receipt.sequences)
+    listing.update(taken: entries.count * MemoryLayout<SequenceTable.Entry>.stride)
     let firstOrder = try takeOrders(entries.count, size)
 
     // Old order number → what the sequence is called in the other corpus.
@@ -90,7 +100,7 @@ private struct CorpusMerge {
     }
     var change = HistoryChange(of: into, .corpusMerge)
     do throws(StoreError) {
-      try writeSegments(view, moved, &change, progress, total: receipt.tokens)
+      try writeSegments(view, moved, &change, progress, total: size)
       change.added = moved.values.sorted { $0.order < $1.order }
       let added = change.added
       try change.carryOut(planning: { (planning) throws(WriteRefusal) in
@@ -163,36 +173,28 @@ private struct CorpusMerge {
 
   private func writeSegments(
     _ view: SegmentView, _ moved: [UInt64: SequenceTable.Entry], _ change: inout HistoryChange,
-    _ progress: Progress, total: Int
+    _ progress: Progress, total size: HistorySize
   ) throws(StoreError) {
-    func newBuilder() -> SegmentBuilder {
-      SegmentBuilder(
-        depth: into.settings.depth,
-        expected: HistorySize(tokens: min(total, Self.tokensPerSegment)))
-    }
     let isCancelled = { [from, into] in from.isClosing || into.isClosing }
-    var builder = newBuilder()
+    var pieces = SegmentPieces(
+      depth: into.settings.depth, into.options.memory, expected: size,
+      tokensMax: Self.tokensPerSegment, isCancelled: isCancelled)
     var done = 0
-    func finish() throws(StoreError) {
-      if builder.isEmpty { return }
-      done += builder.size.tokens
-      let full = builder
-      builder = newBuilder()
-      try change.add(full.build(isCancelled: isCancelled), isCancelled: isCancelled)
-      progress(done, total)
+    func write(_ segment: BuiltSegment) throws(StoreError) {
+      done += segment.record.tokens
+      try change.add(segment, isCancelled: isCancelled)
+      progress(done, size.tokens)
     }
     for segment in view.segments {
       try from.forEachSequence(of: segment, in: view) { (entry, tokens) throws(StoreError) in
         guard let new = moved[entry.order] else { return }
-        builder.append(tokens, new)
-        if builder.size.tokens >= Self.tokensPerSegment { try finish() }
+        if let full = try pieces.append(tokens, new) { try write(full) }
       }
     }
     try forEachLogged(view) { (order, record) throws(StoreError) in
       guard let new = moved[order] else { return }
-      builder.append(record.tokens.span, new)
-      if builder.size.tokens >= Self.tokensPerSegment { try finish() }
+      if let full = try pieces.append(record.tokens.span, new) { try write(full) }
     }
-    try finish()
+    if let last = try pieces.finish() { try write(last) }
   }
 }

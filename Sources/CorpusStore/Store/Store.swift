@@ -115,6 +115,26 @@ public final class Store: @unchecked Sendable {
     try SnapshotFile.verify(path, cancellation)
   }
 
+  // MARK: Memory
+
+  /// What the process may have of memory.
+  public var memory: MemoryBudget { options.memory }
+
+  /// Has the largest growing indexes sealed where memory is short, although they are not full: a
+  /// segment is in the file.
+  public func relieveMemory() {
+    var excess = memory.excess
+    if excess <= 0 { return }
+    let parts = corpora().map { ($0, $0.bytesInNewestPart) }.sorted { $0.1 > $1.1 }
+    for (corpus, bytes) in parts where excess > 0 && bytes >= Self.partBytesWorthSealing {
+      corpus.endPart()
+      excess -= bytes
+    }
+  }
+
+  /// Smaller parts are left: many small segments make drafts slow.
+  private static let partBytesWorthSealing = 1 << 20
+
   // MARK: Corpora
 
   /// - Returns: nil where there is none.

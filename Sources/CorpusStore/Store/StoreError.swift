@@ -66,6 +66,8 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
   case cancelled
   /// More is waiting to be written than the store keeps in memory.
   case busy(retryAfterMillis: Int)
+  /// Something needs more memory than is left of what the process may have.
+  case memoryShort(bytes: Int)
 
   /// Whether opening will fail again in the same way until another path is named, or another file is put
   /// there. What is not one of these may go away by itself.
@@ -156,6 +158,9 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
       "the work was given up, because the store is closing"
     case .busy(let retryAfterMillis):
       "too much is waiting to be written; try again in \(retryAfterMillis) ms"
+    case .memoryShort(let bytes):
+      "there is no room in memory for this: it takes \(bytes) bytes; try again when less is in use, or "
+        + "allow more"
     }
   }
 }

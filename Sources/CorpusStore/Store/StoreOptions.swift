@@ -19,7 +19,7 @@ public struct StoreOptions: Sendable {
   /// catch up with less rewriting.
   public var mergeFanInMax = 16
 
-  /// Tokens in one merged segment at most. Merging takes up to 40 bytes of memory a token.
+  /// Tokens in one merged segment at most.
   public var mergeTokensMax = 100_000_000
 
   /// When a corpus has more segments, inserts wait for merging, because every draft asks them all.
@@ -29,8 +29,12 @@ public struct StoreOptions: Sendable {
   /// Growing indexes that wait to be sealed; when there are more, inserts wait.
   public var sealsWaitingMax = 4
 
-  /// Tokens of sequences that wait to be committed; more are refused as busy.
+  /// Tokens of sequences that wait to be committed in one corpus; more are refused as busy. All
+  /// corpora together keep them in an eighth of `memory`.
   public var writeTokensWaitingMax = 1 << 26
+
+  /// What the process may have of memory: one for all stores and services in it.
+  public var memory = MemoryBudget()
 
   /// Whether segments are sealed and merged in the background. Off, they are only on request.
   public var compactsInBackground = true
@@ -166,6 +170,9 @@ public struct NewSequence: Equatable, Sendable {
 
   public static let idBytesMax = 256
 
+  /// Memory that it takes while it waits to be written.
+  var bytes: Int { 128 + tokens.count * MemoryLayout<Int32>.stride + (id?.utf8.count ?? 0) }
+
   public init(id: String? = nil, tokens: [Int32]) {
     self.id = id
     self.tokens = tokens
@@ -204,6 +211,10 @@ public struct CorpusStats: Equatable, Sendable {
   /// Growing indexes and their sequences; sealed indexes are counted on disk.
   public var bytesInMemory = 0
   public var segments = 0
+  /// Segments that are to be merged when there is memory for it, and bytes of memory that this takes; 0
+  /// where none wait.
+  public var segmentsWaiting = 0
+  public var mergeBytes = 0
   public var sessions = 0
   /// Order numbers of the oldest and newest sequence.
   public var oldestOrder: UInt64?

@@ -51,6 +51,17 @@ final class ChangeJob: WriteJob {
   fileprivate func wait() throws(StoreError) { try result.wait().get() }
 }
 
+/// Ends the newest part before it is full. Nobody waits for it.
+final class PartEndJob: WriteJob {
+  let tokenCount = 0
+  let (waitsForCompaction, waitsForRoom, mayBeUnsaved) = (false, false, true)
+
+  func prepare(_ planning: inout WritePlanning) throws(WriteRefusal) {}
+  func write(_ transaction: borrowing WriteTransaction, _ file: CorpusFile) throws(LMDBError) {}
+  func didAccept(_ corpus: Corpus) { corpus.beginPart(evenIfEmpty: false) }
+  func didFail(_ error: StoreError, _ corpus: Corpus) {}
+}
+
 extension Corpus {
   /// Has the writer commit a change and then bring memory up to date, and waits for both. All that
   /// was acknowledged before is on disk then as well.

@@ -36,6 +36,8 @@ struct PlannedSequence: Sendable {
 final class InsertJob: WriteJob, @unchecked Sendable {
   // @unchecked Sendable: made by one thread, then used by the writer thread alone.
   private let sequences: [NewSequence]
+  /// For as long as the sequences wait.
+  private let reservation: MemoryBudget.Reservation
   private let completion: @Sendable (Result<InsertReceipt, StoreError>) -> Void
   private var receipt = InsertReceipt()
   private var planned: [PlannedSequence] = []
@@ -44,10 +46,11 @@ final class InsertJob: WriteJob, @unchecked Sendable {
   let (waitsForCompaction, waitsForRoom, mayBeUnsaved) = (true, true, true)
 
   init(
-    _ sequences: [NewSequence],
+    _ sequences: [NewSequence], _ reservation: MemoryBudget.Reservation,
     _ completion: @escaping @Sendable (Result<InsertReceipt, StoreError>) -> Void
   ) {
     self.sequences = sequences
+    self.reservation = reservation
     self.completion = completion
     tokenCount = sequences.reduce(0) { $0 + $1.tokens.count }
   }

@@ -3,36 +3,51 @@ import Foundation
 import Synchronization
 import WireProtocol
 
-/// What the service uses of memory and disk, looked at once a second, so that no call waits for it.
+/// The service's view of memory and disk. Nothing here waits: the disk is looked at once a second, and
+/// memory is asked of the process's budget.
 final class ResourceGauge: Sendable {
   private let store: Store
-  private let memory = Atomic(0)
   private let disk = Atomic(0)
 
-  init(_ store: Store) {
+  init(_ store: Store, _ limits: Limits) {
     self.store = store
+    store.memory.lowerLimit(to: limits.memoryBytesMax)
     look()
   }
 
-  /// Bytes of memory that no file backs.
-  var memoryBytes: Int { memory.load(ordering: .relaxed) }
+  var memory: MemoryBudget { store.memory }
+
   /// Bytes that all corpora take on disk.
   var diskBytes: Int { disk.load(ordering: .relaxed) }
 
+  /// Looks at the disk, and has growing indexes sealed where memory is short.
   func look() {
-    memory.store(Self.anonymousBytes(), ordering: .relaxed)
     disk.store(store.corpora().reduce(0) { $0 + $1.bytesOnDisk }, ordering: .relaxed)
+    store.relieveMemory()
   }
 
-  /// New sessions and long lines are refused before what is there gets slow.
-  func refuseMemory(_ limits: Limits) throws(WireError) {
-    if memoryBytes > limits.memoryBytesMax {
-      throw WireError(
-        .busy,
-        "the service uses \(memoryBytes) bytes of memory, where memory_bytes allows "
-          + "\(limits.memoryBytesMax); send again when sessions have been closed",
-        ["retry_after_ms": .number(1000)])
+  /// Promises memory to a session that is to be opened: it is refused before what is there gets slow.
+  func reserveMemory(
+    promptTokens: Int
+  ) throws(WireError) -> MemoryBudget.Reservation {
+    let bytes = DecodingSession.bytesToOpen(promptTokens: promptTokens)
+    guard let reservation = memory.reserve(bytes, for: .sessions) else {
+      throw memoryIsShort(for: bytes, "the session")
     }
+    return reservation
+  }
+
+  /// Refuses a line that goes on when there is no memory for it.
+  func refuseMemory(forLineOf bytes: Int) throws(WireError) {
+    if !memory.fits(0, for: .sessions) { throw memoryIsShort(for: bytes, "the line") }
+  }
+
+  private func memoryIsShort(for bytes: Int, _ what: String) -> WireError {
+    WireError(
+      .busy,
+      "\(what) takes \(bytes) bytes of memory, and the service uses \(memory.usage.measured), where "
+        + "memory_bytes allows \(memory.limit); send again when sessions have been closed",
+      ["retry_after_ms": .number(1000)])
   }
 
   func refuseInserts(_ limits: Limits) throws(WireError) {
@@ -43,13 +58,5 @@ final class ResourceGauge: Sendable {
           + "\(limits.storeBytesMax); forget or drop something, bound what is kept, or allow more",
         ["used_bytes": .number(diskBytes), "max_bytes": .number(limits.storeBytesMax)])
     }
-  }
-
-  private static func anonymousBytes() -> Int {
-    let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
-    for line in status.split(separator: "\n") where line.hasPrefix("RssAnon:") {
-      return (Int(line.filter(\.isNumber)) ?? 0) * 1024
-    }
-    return 0
   }
 }

@@ -19,10 +19,12 @@ extension Responder {
       try open(call, table, for: owner).write(to: &writer)
       return .now
     }
+    // Before it waits for its turn, so that many prompts that come at once do not all pass.
+    let memory = try resources.reserveMemory(promptTokens: call.prompt.count)
     let completion = completion()
     prompts.run { [self] in
       do throws(WireError) {
-        completion(.success(try open(call, table, for: owner)))
+        completion(.success(try open(call, table, for: owner, memory)))
       } catch {
         completion(.failure(error))
       }
@@ -34,8 +36,17 @@ extension Responder {
   func open(
     _ call: SessionOpen, _ table: SessionTable, for owner: SessionOwner
   ) throws(WireError) -> SessionOpened {
+    let memory = try resources.reserveMemory(promptTokens: call.prompt.count)
+    return try open(call, table, for: owner, memory)
+  }
+
+  /// - Parameter memory: What was promised for the session, until it has taken it.
+  private func open(
+    _ call: SessionOpen, _ table: SessionTable, for owner: SessionOwner,
+    _ memory: MemoryBudget.Reservation
+  ) throws(WireError) -> SessionOpened {
+    defer { withExtendedLifetime(memory) {} }
     let corpus = try corpus(call.corpus)
-    try resources.refuseMemory(options.limits)
     let reservation = try table.reserve(
       call.session, promptTokens: call.prompt.count, for: owner)
     let share = SharePolicy(call.share)

@@ -46,9 +46,9 @@ package final class Responder: Sendable {
     self.options = options
     self.logger = Logger(label: logger.label) { _ in BoundedLog(logger.handler) }
     longLines = LongLineReader(reader: RequestReader(limits: options.limits))
-    sessions = SessionTables(options, freeing: lines)
+    sessions = SessionTables(options, store.memory, freeing: lines)
     access = try AccessControl(path: options.accessFile, sessions)
-    resources = ResourceGauge(store)
+    resources = ResourceGauge(store, options.limits)
   }
 
   /// What a new connection begins with.
@@ -200,10 +200,14 @@ package final class Responder: Sendable {
   /// Looks at memory and disk. Called once a second.
   func lookAtResources() {
     disk.run { [self] in
+      sessions.parked.removeExpired(at: .now())
+      // What is kept for turns to come goes first.
+      let excess = resources.memory.excess
+      if excess > 0 { sessions.parked.remove(bytes: excess) }
+      sessions.parked.returnFreedMemory()
+      resources.memory.refresh()
       resources.look()
       store.lookAfter()
-      // What is kept for turns to come goes first.
-      if resources.memoryBytes > options.limits.memoryBytesMax { sessions.parked.removeAll() }
     }
   }
 

@@ -39,6 +39,7 @@ extension WireError {
     case .stillRead: self.init(.busy, message, ["retry_after_ms": .number(1000)])
     case .busy(let millis):
       self.init(.busy, message, ["retry_after_ms": .number(millis)])
+    case .memoryShort: self.init(.busy, message, ["retry_after_ms": .number(1000)])
     case .settings: self.init(.invalidParams, message, ["member": .text("params")])
     case .corpusName:
       self.init(.invalidParams, message, ["member": .text("params.corpus")])

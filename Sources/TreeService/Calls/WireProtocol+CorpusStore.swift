@@ -81,7 +81,8 @@ extension CorpusStatistics {
       oldest: stats.oldestOrder, newest: stats.newestOrder,
       retention: CorpusRetention(settings.retention),
       durability: CorpusDurability(settings.durability), vocabulary: settings.vocabulary,
-      unsavedSequences: stats.sequencesUnsaved, damage: stats.damage)
+      unsavedSequences: stats.sequencesUnsaved, damage: stats.damage,
+      segmentsWaiting: stats.segmentsWaiting)
   }
 }
 

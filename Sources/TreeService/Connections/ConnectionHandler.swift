@@ -169,7 +169,9 @@ final class ConnectionHandler: ChannelDuplexHandler {
       caller.principal == nil
       ? min(limits.lineBytesMax, Self.lineBytesAtOnce) : limits.lineBytesMax
     if lines.count > max { throw .limit("line_bytes", max: max, got: lines.count, "the line") }
-    if lines.count > Self.lineBytesAtOnce { try responder.resources.refuseMemory(limits) }
+    if lines.count > Self.lineBytesAtOnce {
+      try responder.resources.refuseMemory(forLineOf: lines.count)
+    }
   }
 
   // MARK: The connection

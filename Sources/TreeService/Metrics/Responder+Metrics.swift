@@ -130,9 +130,7 @@ extension Responder {
       text.sample(
         "reprise_limit", [("name", limit.name)], Double(options.limits[keyPath: limit.keyPath]))
     }
-    text.add(
-      "reprise_anonymous_memory_bytes", .gauge, "Memory that no file backs.",
-      Double(resources.memoryBytes))
+    memory(&text)
     text.add(
       "reprise_store_bytes", .gauge, "Bytes on disk of all corpora.", Double(resources.diskBytes))
     ProcessFigures.current().write(to: &text)
@@ -154,6 +152,32 @@ extension Responder {
         "reprise_condition_failures_total", [("condition", kind.rawValue)],
         Double(store.conditions.timesRaised(kind)))
     }
+  }
+
+  private func memory(_ text: inout PrometheusText) {
+    let usage = resources.memory.usage
+    text.add(
+      "reprise_anonymous_memory_bytes", .gauge, "Memory that no file backs.",
+      Double(usage.measured))
+    let reserved = "reprise_memory_reserved_bytes"
+    text.begin(reserved, .gauge, "Memory that is promised to work under way, by its purpose.")
+    for purpose in MemoryBudget.Purpose.allCases {
+      text.sample(
+        reserved, [("purpose", purpose.name)], Double(usage.reserved[purpose.rawValue]))
+    }
+    let refusals = "reprise_memory_refusals_total"
+    text.begin(
+      refusals, .counter, "Times that work was refused or put off for want of memory, by purpose.")
+    for purpose in MemoryBudget.Purpose.allCases {
+      text.sample(
+        refusals, [("purpose", purpose.name)], Double(usage.refusals[purpose.rawValue]))
+    }
+    text.add(
+      "reprise_parked_sessions", .gauge, "Closed sessions that are kept for a turn that goes on.",
+      Double(sessions.parked.count))
+    text.add(
+      "reprise_parked_memory_bytes", .gauge, "Memory of closed sessions that are kept.",
+      Double(sessions.parked.bytes))
   }
 
   private func corpora(_ text: inout PrometheusText) {
@@ -178,6 +202,9 @@ extension Responder {
       Double($0.bytesInMemory)
     }
     gauges("reprise_corpus_segments", "Sealed indexes.") { Double($0.segments) }
+    gauges("reprise_corpus_segments_waiting", "Sealed indexes to be merged when memory is there.") {
+      Double($0.segmentsWaiting)
+    }
     gauges("reprise_corpus_sessions", "Open sessions.") { Double($0.sessions) }
     gauges("reprise_corpus_unsaved_sequences", "Acknowledged and not on disk yet.") {
       Double($0.sequencesUnsaved)
@@ -204,6 +231,9 @@ extension Responder {
     counters("reprise_corpus_sealed_tokens_total", "Tokens in them.") { $0.sealedTokens }
     counters("reprise_corpus_merges_total", "Merges of sealed indexes.") { $0.merges }
     counters("reprise_corpus_merged_tokens_total", "Tokens in them.") { $0.mergedTokens }
+    counters("reprise_corpus_merges_deferred_total", "Times that merging was put off for memory.") {
+      $0.mergesDeferred
+    }
     counters("reprise_corpus_sequences_removed_total", "Sequences that left because of a bound.") {
       $0.sequencesRemoved
     }

@@ -1,52 +1,154 @@
+import CLinux
 import CorpusStore
 import NIOConcurrencyHelpers
+import NIOCore
+import Synchronization
 
 /// Closed sessions that are kept for a while, so that a turn that goes on from one takes over its
 /// index. All holders share the room; each finds its own alone.
+///
+/// They take a bounded part of memory, are kept for a bounded time, and go first where memory is short.
+/// What is freed goes back to the system (`returnFreedMemory`).
 final class ParkedSessions: Sendable {
   private struct Entry {
     let table: ObjectIdentifier
     let name: String
     let session: DecodingSession
     let tokens: Int
+    let bytes: Int
+    let ends: NIODeadline
   }
 
   private struct State {
-    /// Oldest first.
+    /// Oldest first, and so in the order in which they end.
     var entries: [Entry] = []
     var tokens = 0
+    var bytes = 0
+
+    mutating func removeFirst() -> Entry {
+      let entry = entries.removeFirst()
+      tokens -= entry.tokens
+      bytes -= entry.bytes
+      return entry
+    }
   }
 
   private let state = NIOLockedValueBox(State())
   /// Frees those that are kept no longer: an index of a hundred thousand tokens takes a millisecond.
   private let freeing: WorkQueue
+  /// Bytes that wait to be freed there.
+  private let bytesToFree = Atomic(0)
+  /// Bytes that were freed and may be with malloc still.
+  private let bytesFreed = Atomic(0)
   private let sessionsMax: Int
   private let tokensMax: Int
+  private let secondsMax: Int64
+  private let memory: MemoryBudget
 
-  init(_ options: ServiceOptions, freeing: WorkQueue) {
+  /// Beyond so much that waits to be freed, those who let go of a session free it themselves: the
+  /// thread that frees comes after others, and may fall behind.
+  private let bytesToFreeMax: Int
+  /// So much must have been freed before it is given back to the system.
+  private static let bytesWorthReturning = 8 << 20
+  /// The part of the memory, in sixteenths, that closed sessions may take.
+  private static let share = 2
+
+  init(
+    _ options: ServiceOptions, _ memory: MemoryBudget, freeing: WorkQueue,
+    bytesToFreeMax: Int = 32 << 20
+  ) {
     self.freeing = freeing
+    self.bytesToFreeMax = bytesToFreeMax
+    self.memory = memory
     sessionsMax = options.parkedSessionsMax
     tokensMax = options.parkedTokensMax
+    secondsMax = Int64(options.parkedSeconds)
   }
 
-  func add(_ session: DecodingSession, _ name: String, tokens: Int, of table: SessionTable) {
-    let dropped = state.withLockedValue { state in
-      var dropped: [Entry] = []
-      // No session of a corpus that was dropped can go on. Looked at under the lock: the corpus is closed
-      // before its sessions are forgotten.
-      if session.corpus.isClosed { return dropped }
-      state.entries.append(
-        Entry(table: ObjectIdentifier(table), name: name, session: session, tokens: tokens))
-      state.tokens += tokens
-      while state.entries.count > sessionsMax || state.tokens > tokensMax {
-        dropped.append(state.entries.removeFirst())
-        state.tokens -= dropped[dropped.count - 1].tokens
-      }
-      return dropped
+  /// Memory of those that are kept.
+  var bytes: Int { state.withLockedValue { $0.bytes } }
+  var count: Int { state.withLockedValue { $0.entries.count } }
+
+  func add(
+    _ session: DecodingSession, _ name: String, tokens: Int, of table: SessionTable,
+    at now: NIODeadline = .now()
+  ) {
+    let bytesMax = memory.bytes(sixteenths: Self.share)
+    let entry = Entry(
+      table: ObjectIdentifier(table), name: name, session: session, tokens: tokens,
+      bytes: session.bytes, ends: now + .seconds(secondsMax))
+    free(
+      state.withLockedValue { state in
+        var dropped: [Entry] = []
+        // No session of a corpus that was dropped can go on. Looked at under the lock: the corpus is
+        // closed before its sessions are forgotten.
+        if session.corpus.isClosed { return dropped }
+        state.entries.append(entry)
+        state.tokens += entry.tokens
+        state.bytes += entry.bytes
+        while state.entries.count > sessionsMax || state.tokens > tokensMax
+          || state.bytes > bytesMax
+        {
+          dropped.append(state.removeFirst())
+        }
+        return dropped
+      })
+  }
+
+  /// Lets go of those whose time is over.
+  func removeExpired(at now: NIODeadline) {
+    free(
+      state.withLockedValue { state in
+        var dropped: [Entry] = []
+        while let first = state.entries.first, first.ends <= now {
+          dropped.append(state.removeFirst())
+        }
+        return dropped
+      })
+  }
+
+  /// Lets go of the oldest, until so much is free.
+  func remove(bytes: Int) {
+    free(
+      state.withLockedValue { state in
+        var dropped: [Entry] = []
+        var left = bytes
+        while left > 0 && !state.entries.isEmpty {
+          dropped.append(state.removeFirst())
+          left -= dropped[dropped.count - 1].bytes
+        }
+        return dropped
+      })
+  }
+
+  private func free(_ dropped: consuming [Entry]) {
+    let bytes = dropped.reduce(0) { $0 + $1.bytes }
+    if bytes == 0 { return }
+    let waiting = bytesToFree.add(bytes, ordering: .relaxed).newValue
+    if waiting > bytesToFreeMax {
+      dropped = []
+      didFree(bytes)
+      return
     }
-    if dropped.isEmpty { return }
     let box = NIOLockedValueBox(consume dropped)
-    freeing.run { box.withLockedValue { $0 = [] } }
+    freeing.run { [self] in
+      box.withLockedValue { $0 = [] }
+      didFree(bytes)
+    } ended: { [self] in
+      didFree(bytes)
+    }
+  }
+
+  private func didFree(_ bytes: Int) {
+    bytesToFree.subtract(bytes, ordering: .relaxed)
+    bytesFreed.add(bytes, ordering: .relaxed)
+  }
+
+  /// Gives the system what was freed, if it is much. Not on a thread that answers.
+  func returnFreedMemory() {
+    if bytesFreed.load(ordering: .relaxed) < Self.bytesWorthReturning { return }
+    bytesFreed.store(0, ordering: .relaxed)
+    return_freed_memory()
   }
 
   func find(_ name: String, of table: SessionTable) -> DecodingSession? {
@@ -59,9 +161,7 @@ final class ParkedSessions: Sendable {
     state.withLockedValue { state in
       state.entries.removeAll { $0.session.corpus === corpus }
       state.tokens = state.entries.reduce(0) { $0 + $1.tokens }
+      state.bytes = state.entries.reduce(0) { $0 + $1.bytes }
     }
   }
-
-  /// Lets go of all of them.
-  func removeAll() { state.withLockedValue { $0 = State() } }
 }

@@ -10,9 +10,9 @@ final class SessionTables: Sendable {
   let allowance: SessionAllowance
   let parked: ParkedSessions
 
-  init(_ options: ServiceOptions, freeing: WorkQueue) {
+  init(_ options: ServiceOptions, _ memory: MemoryBudget, freeing: WorkQueue) {
     allowance = .ofService(options.limits)
-    parked = ParkedSessions(options, freeing: freeing)
+    parked = ParkedSessions(options, memory, freeing: freeing)
   }
 
   func add() -> SessionTable {

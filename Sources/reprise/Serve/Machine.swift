@@ -1,29 +1,24 @@
 import ArgumentParser
 import CLinux
+import CorpusStore
 import Foundation
 
 /// What this machine, and whoever started this process, let it have.
 enum Machine {
   /// Bytes of memory: the machine's, or what the control group allows where that is less.
   static var memoryBytes: Int {
-    let machine = Int(ProcessInfo.processInfo.physicalMemory)
-    let group =
-      (try? String(contentsOfFile: "/proc/self/cgroup", encoding: .utf8))?
-      .split(separator: "\n").first { $0.hasPrefix("0::") }?.dropFirst(3) ?? "/"
-    var allowed = machine
-    // Every group on the way up may allow less.
-    var path = group
-    while true {
-      let file = "/sys/fs/cgroup\(path == "/" ? "" : path)/memory.max"
-      if let text = try? String(contentsOfFile: file, encoding: .utf8),
-        let bytes = Int(text.trimmingCharacters(in: .whitespacesAndNewlines))
-      {
-        allowed = min(allowed, bytes)
-      }
-      guard path != "/", let slash = path.lastIndex(of: "/") else { break }
-      path = slash == path.startIndex ? "/" : path[..<slash]
-    }
-    return allowed
+    min(Int(ProcessInfo.processInfo.physicalMemory), ControlGroup().limit ?? .max)
+  }
+
+  /// Bytes of memory that `reprise serve` takes at most, where nothing else is said, and commands that
+  /// open a store themselves: eight tenths, because the kernel's part and the page cache count as well.
+  static var memoryBytesDefault: Int { max(1 << 20, memoryBytes / 10 * 8) }
+
+  /// The memory of a command that may run beside a service in the same control group.
+  static func memoryBesideOthers() -> MemoryBudget {
+    // What this process has already is among what the group has.
+    let left = ControlGroup().bytesLeft(ofTenths: 8).map { $0 + anonymousBytes() } ?? .max
+    return MemoryBudget(limit: min(memoryBytesDefault, left))
   }
 
   /// Cores that this process may use.

@@ -67,6 +67,7 @@ struct ServeConfiguration {
     drainSeconds = try settings.integer(
       "drain_seconds", flag: flags.drainSeconds, default: 60, in: 1...86_400)
     service.limits = try Self.limits(flags, &settings)
+    storeOptions.memory = MemoryBudget(limit: service.limits.memoryBytesMax)
 
     storeOptions.mapBytes = try settings.integer(
       "map_bytes", flag: flags.mapBytes, default: storeOptions.mapBytes,
@@ -157,12 +158,19 @@ struct ServeConfiguration {
       given[parts[0]] = value
     }
     var limits = Limits()
-    limits.memoryBytesMax = Machine.memoryBytes * 8 / 10
-    for limit in Limit.all {
+    limits.memoryBytesMax = Machine.memoryBytesDefault
+    func set(_ limit: Limit) throws(SettingsReader.Mistake) {
       limits[keyPath: limit.keyPath] = try settings.integer(
         "limits.\(limit.name)", flag: given[limit.name], default: limits[keyPath: limit.keyPath],
         in: limit.range)
     }
+    // Open sessions grow, so what they may grow to follows from the memory.
+    let isMemory = { (limit: Limit) in limit.keyPath == \Limits.memoryBytesMax }
+    for limit in Limit.all where isMemory(limit) { try set(limit) }
+    let sessionTokens = max(1, limits.memoryBytesMax / 2 / DecodingSession.bytesPerToken)
+    limits.sessionTokensMax = min(limits.sessionTokensMax, sessionTokens)
+    limits.connectionSessionTokensMax = min(limits.connectionSessionTokensMax, sessionTokens)
+    for limit in Limit.all where !isMemory(limit) { try set(limit) }
     return limits
   }
 

@@ -377,15 +377,19 @@ import WireProtocol
       try bytes.write(to: URL(fileURLWithPath: path))
       try provoke(.corrupt, connection, "snapshot.verify", ["snapshot": "good"])
     }
-    func starve(_ options: inout ServiceOptions) {
-      options.limits.storeBytesMax = 1
-      options.limits.memoryBytesMax = 1 << 20
-    }
-    try await withService(starve) { fixture in
+    try await withService {
+      $0.limits.memoryBytesMax = 1 << 20
+    } _: { fixture in
       let connection = try RawConnection(fixture.socket)
       defer { connection.close() }
       let open: [String: JSON] = ["corpus": "c", "prompt": .array([])]
       try provoke(.busy, connection, "session.open", open)
+    }
+    try await withService {
+      $0.limits.storeBytesMax = 1
+    } _: { fixture in
+      let connection = try RawConnection(fixture.socket)
+      defer { connection.close() }
       // The corpus was made after the service last looked at the disk.
       let insert = requestLine(
         "sequence.insert",

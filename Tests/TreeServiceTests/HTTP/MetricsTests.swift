@@ -115,6 +115,7 @@ import WireProtocol
         "method": Method.allCases.count, "kind": WireError.Kind.allCases.count,
         "reason": Metrics.Cut.allCases.count + ClientReport.Reason.allCases.count,
         "name": Limit.all.count, "condition": StandingCondition.Kind.allCases.count,
+        "purpose": MemoryBudget.Purpose.allCases.count,
         "le": Histogram.seconds.bounds.count + Histogram.tokens.bounds.count + 1,
       ]
       for (label, values) in values {

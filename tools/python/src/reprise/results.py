@@ -231,6 +231,8 @@ class CorpusStats:
     bytes_in_memory: int
     bytes_per_token: float
     segments: int
+    segments_waiting: int
+    """Segments that are to be merged when there is memory for it."""
     sessions: int
     oldest: int | None
     """Order number of the oldest sequence."""
@@ -256,6 +258,7 @@ class CorpusStats:
             bytes_in_memory=_member(result, "bytes_in_memory", int),
             bytes_per_token=_member(result, "bytes_per_token", float),
             segments=_member(result, "segments", int),
+            segments_waiting=_member(result, "segments_waiting", int),
             sessions=_member(result, "sessions", int),
             oldest=_optional(result, "oldest", int),
             newest=_optional(result, "newest", int),

@@ -1,0 +1,62 @@
+import LMDB
+
+/// Segments that are written to a file while nothing answers from it: when it is opened.
+///
+/// Chunks come first, a few in one transaction; what a crash leaves of them has no record and is
+/// removed at the next open. Then the records and all else are one transaction.
+struct UnservedSegments {
+  private let file: CorpusFile
+  private let nextOrder: UInt64
+  private var next: UInt64
+  private var new: [(number: UInt64, record: SegmentRecord)] = []
+
+  init(_ file: CorpusFile) throws(StoreError) {
+    self.file = file
+    let reading = try file.beginReading()
+    nextOrder = try file.state(reading).nextOrder
+    next = try file.nextSegmentNumber(reading)
+  }
+
+  /// Writes the chunks of a segment.
+  ///
+  /// - Throws: `cancelled` before one of its transactions, or why they could not be written.
+  mutating func add(_ segment: BuiltSegment) throws(StoreError) {
+    let number = next
+    next += 1
+    for chunks in HistoryChange.batches(ofChunks: segment.chunkCount) {
+      try file.cancellation.check()
+      try file.write(nextOrder: nextOrder) { (transaction) throws(LMDBError) in
+        try segment.write(chunks, of: number, transaction, file)
+      }
+    }
+    new.append((number, segment.record))
+  }
+
+  /// Writes the records, and what goes with them.
+  func finish(
+    _ change: (borrowing WriteTransaction) throws(LMDBError) -> Void
+  ) throws(StoreError) {
+    try file.write(nextOrder: nextOrder) { (transaction) throws(LMDBError) in
+      for segment in new {
+        let record = segment.record.encoded(segment: segment.number)
+        try transaction.put(Key(segment.number), record.rawSpan, in: file.segments)
+      }
+      try change(transaction)
+    }
+  }
+}
+
+extension BuiltSegment {
+  /// Writes some of the chunks.
+  func write(
+    _ chunks: Range<Int>, of number: UInt64, _ transaction: borrowing WriteTransaction,
+    _ file: CorpusFile
+  ) throws(LMDBError) {
+    for chunk in chunks {
+      try withChunk(chunk) { (bytes) throws(LMDBError) in
+        try transaction.put(
+          CorpusFile.chunkKey(segment: number, chunk: chunk), bytes, in: file.chunks)
+      }
+    }
+  }
+}

@@ -1,0 +1,276 @@
+import Glibc
+
+/// The memory that this process may take, and how much of it is promised to work under way.
+///
+/// Everything that takes memory in proportion to history asks here first. What does not fit is done
+/// in smaller pieces, later, or refused. The forecast that a request is compared with is
+///
+///     measured + promised and not taken yet + taken since it was measured
+///
+/// where `measured` is the memory of the process that no file backs, read from the kernel at most
+/// every `millisBetweenReadings`. A reservation tells how much of it was taken already
+/// (`Reservation.taken`), so that nothing is counted twice while long work runs.
+///
+/// Not all may take the last byte: see `Purpose.ceiling`. The map of a corpus is not counted: its pages
+/// belong to the page cache, which gives them back when memory is short.
+public final class MemoryBudget: @unchecked Sendable {
+  // @unchecked Sendable: `state` is guarded by `lock`; the rest never changes.
+
+  /// Kinds of work that take memory.
+  public enum Purpose: Int, CaseIterable, Sendable {
+    /// Indexing prompts.
+    case sessions
+    /// Sequences that wait to be written.
+    case writes
+    /// Turning growing indexes into segments. It frees more than it takes and is small, so it is
+    /// never put off.
+    case sealing
+    /// Making fewer segments of many.
+    case merging
+    /// Operators' calls: removing, restoring, merging corpora; and repairs.
+    case operations
+
+    public var name: String { "\(self)" }
+
+    /// The part of the limit, in sixteenths, that the forecast may reach.
+    var ceiling: Int {
+      switch self {
+      case .sealing: 16
+      // Sealing comes before what it makes room for.
+      case .sessions, .writes: 15
+      // Work in the background leaves a quarter to sessions.
+      case .merging, .operations: 12
+      }
+    }
+
+    /// The part of the limit, in sixteenths, that all reservations of this kind may take together.
+    var share: Int { self == .writes ? 2 : ceiling }
+
+    /// Whether the memory is there before it is asked for: it is bounded, and needs no forecast.
+    var isTakenBefore: Bool { self == .writes }
+
+    /// Whether the memory stays in use when the reservation ends.
+    var outlivesReservation: Bool { self == .sessions }
+  }
+
+  /// Figures for `server.metrics`.
+  public struct Usage: Equatable, Sendable {
+    /// Bytes, by purpose.
+    public var reserved = [Int](repeating: 0, count: Purpose.allCases.count)
+    /// Requests that did not fit, by purpose.
+    public var refusals = [Int](repeating: 0, count: Purpose.allCases.count)
+    /// Bytes of memory that no file backs.
+    public var measured = 0
+  }
+
+  private struct State {
+    var limit: Int
+    var reserved = [Int](repeating: 0, count: Purpose.allCases.count)
+    var refusals = [Int](repeating: 0, count: Purpose.allCases.count)
+    /// Of all reservations: what was not taken yet.
+    var untaken = 0
+    var measured = 0
+    var measuredNanos: UInt64 = 0
+    /// Taken since then.
+    var takenSince = 0
+  }
+
+  private let measure: @Sendable () -> Int
+  private let lock = AdaptiveLock()
+  private var state: State
+
+  /// How old a reading may be. It takes some 3 µs.
+  static let nanosBetweenReadings: UInt64 = 50_000_000
+  /// How old it may be where a request would be refused.
+  private static let nanosBeforeRefusal: UInt64 = 1_000_000
+
+  /// - Parameters:
+  ///   - limit: Bytes; by default as much as there is.
+  ///   - measure: Bytes in use. Called under a lock, so it must be quick.
+  public init(
+    limit: Int = .max >> 8, measuredBy measure: @escaping @Sendable () -> Int = anonymousBytes
+  ) {
+    state = State(limit: min(max(0, limit), .max >> 8))
+    self.measure = measure
+  }
+
+  /// Bytes of memory without files that the process may have.
+  public var limit: Int { lock.withLock { state.limit } }
+
+  /// Makes the limit smaller, where it is larger.
+  public func lowerLimit(to limit: Int) {
+    lock.withLock { state.limit = min(state.limit, max(0, limit)) }
+  }
+
+  /// A part of the limit, in bytes.
+  public func bytes(sixteenths: Int) -> Int { lock.withLock { part(sixteenths) } }
+
+  private func part(_ sixteenths: Int) -> Int { state.limit / 16 * sixteenths }
+
+  /// Promises memory to work that is about to begin.
+  ///
+  /// - Parameter isUrgent: Whether it is promised in any case.
+  /// - Returns: nil where it does not fit now. Waits for nothing.
+  public func reserve(
+    _ bytes: Int, for purpose: Purpose, isUrgent: Bool = false
+  ) -> Reservation? {
+    let bytes = max(0, bytes)
+    let isPromised = lock.withLock {
+      let isPromised = isUrgent || hasRoom(bytes, purpose)
+      if isPromised {
+        state.reserved[purpose.rawValue] += bytes
+        if purpose.isTakenBefore {
+          state.takenSince += bytes
+        } else {
+          state.untaken += bytes
+        }
+      } else {
+        state.refusals[purpose.rawValue] += 1
+      }
+      return isPromised
+    }
+    return isPromised ? Reservation(self, purpose, bytes) : nil
+  }
+
+  /// Whether so much would be promised now.
+  public func fits(_ bytes: Int, for purpose: Purpose) -> Bool {
+    lock.withLock { hasRoom(bytes, purpose) }
+  }
+
+  /// Under the lock.
+  private func hasRoom(_ bytes: Int, _ purpose: Purpose) -> Bool {
+    // What alone exceeds the share is taken when there is nothing else of its kind.
+    let others = state.reserved[purpose.rawValue]
+    if others > 0 && others + bytes > part(purpose.share) { return false }
+    let ceiling = part(purpose.ceiling)
+    read(ifOlderThan: Self.nanosBetweenReadings)
+    if forecast + bytes <= ceiling { return true }
+    read(ifOlderThan: Self.nanosBeforeRefusal)
+    return forecast + bytes <= ceiling
+  }
+
+  private var forecast: Int { state.measured + state.untaken + state.takenSince }
+
+  private func read(ifOlderThan nanos: UInt64) {
+    let now = monotonicNanos()
+    if state.measuredNanos != 0 && now - state.measuredNanos < nanos { return }
+    state.measured = measure()
+    state.measuredNanos = now
+    state.takenSince = 0
+  }
+
+  /// Reads what is in use anew.
+  public func refresh() { lock.withLock { read(ifOlderThan: 0) } }
+
+  public var usage: Usage {
+    lock.withLock {
+      read(ifOlderThan: Self.nanosBetweenReadings)
+      return Usage(
+        reserved: state.reserved, refusals: state.refusals, measured: state.measured)
+    }
+  }
+
+  /// Bytes in use beyond what work in the background may take: what can be given up should be.
+  public var excess: Int {
+    lock.withLock {
+      read(ifOlderThan: Self.nanosBetweenReadings)
+      return forecast - part(Purpose.merging.ceiling)
+    }
+  }
+
+  /// Memory that was promised, until the last reference is dropped.
+  public final class Reservation: @unchecked Sendable {
+    // @unchecked Sendable: `bytes` and `taken` are guarded by the budget's lock.
+    private let budget: MemoryBudget
+    private let purpose: Purpose
+    private var bytes: Int
+    private var taken: Int
+
+    fileprivate init(_ budget: MemoryBudget, _ purpose: Purpose, _ bytes: Int) {
+      self.budget = budget
+      self.purpose = purpose
+      self.bytes = bytes
+      taken = purpose.isTakenBefore ? bytes : 0
+    }
+
+    /// Says how much of it was taken by now.
+    public func update(taken now: Int) {
+      budget.lock.withLock {
+        let now = min(max(0, now), bytes)
+        budget.state.untaken += taken - now
+        taken = now
+        budget.read(ifOlderThan: 0)
+      }
+    }
+
+    /// Asks for another amount in all.
+    ///
+    /// - Parameter isUrgent: Whether more than work of this kind may take is promised, up to the limit.
+    /// - Returns: Whether it was promised; otherwise it stays as it was.
+    public func resize(to newBytes: Int, isUrgent: Bool = false) -> Bool {
+      budget.lock.withLock {
+        let added = max(newBytes, taken) - bytes
+        if added > 0 {
+          let ceiling = budget.part(isUrgent ? 16 : purpose.ceiling)
+          budget.read(ifOlderThan: 0)
+          if budget.forecast + added > ceiling {
+            budget.state.refusals[purpose.rawValue] += 1
+            return false
+          }
+        }
+        bytes += added
+        budget.state.reserved[purpose.rawValue] += added
+        budget.state.untaken += added
+        return true
+      }
+    }
+
+    deinit {
+      budget.lock.withLock {
+        budget.state.reserved[purpose.rawValue] -= bytes
+        budget.state.untaken -= bytes - taken
+        if purpose.outlivesReservation {
+          budget.state.takenSince += bytes - taken
+        } else if !purpose.isTakenBefore {
+          // What was measured holds what is being freed.
+          budget.state.measuredNanos = 0
+        }
+      }
+    }
+  }
+}
+
+/// Bytes of memory of this process that no file backs, or 0 where the kernel does not tell.
+public func anonymousBytes() -> Int {
+  // "size resident shared text lib data dt", in pages; shared are those of files.
+  let descriptor = unsafe open("/proc/self/statm", O_RDONLY | O_CLOEXEC)
+  if descriptor < 0 { return 0 }
+  defer { close(descriptor) }
+  var text: InlineArray<128, UInt8> = InlineArray(repeating: 0)
+  var span = text.mutableSpan
+  let count = unsafe span.withUnsafeMutableBytes {
+    unsafe read(descriptor, $0.baseAddress, $0.count)
+  }
+  var fields = (0, 0, 0)
+  var field = 0
+  for position in 0..<max(0, min(count, text.count)) {
+    let digit = Int(text[position]) - 48
+    if !(0...9).contains(digit) {
+      field += 1
+      if field > 2 { break }
+      continue
+    }
+    switch field {
+    case 0: fields.0 = fields.0 * 10 + digit
+    case 1: fields.1 = fields.1 * 10 + digit
+    default: fields.2 = fields.2 * 10 + digit
+    }
+  }
+  return max(0, fields.1 - fields.2) * Int(sysconf(Int32(_SC_PAGESIZE)))
+}
+
+private func monotonicNanos() -> UInt64 {
+  var time = timespec()
+  unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+  return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+}

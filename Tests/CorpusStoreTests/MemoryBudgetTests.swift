@@ -1,0 +1,188 @@
+import Foundation
+import Testing
+
+@testable import CorpusStore
+
+@Suite struct MemoryBudgetTests {
+  private static func budget(_ limit: Int, measured: Int = 0) -> MemoryBudget {
+    MemoryBudget(limit: limit, measuredBy: { measured })
+  }
+
+  @Test func eachPurposeHasItsCeiling() throws {
+    let budget = Self.budget(1600, measured: 100)
+    #expect(budget.reserve(1101, for: .merging) == nil)
+    let merging = try #require(budget.reserve(1100, for: .merging))
+    // A quarter is left to sessions, and of that a sixteenth to sealing.
+    #expect(budget.reserve(301, for: .sessions) == nil)
+    let session = try #require(budget.reserve(300, for: .sessions))
+    #expect(budget.reserve(101, for: .sealing) == nil)
+    let sealing = try #require(budget.reserve(100, for: .sealing))
+    #expect(budget.reserve(1, for: .sealing) == nil)
+    #expect(budget.reserve(50, for: .sealing, isUrgent: true) != nil, "urgent work always passes")
+    let usage = budget.usage
+    // Sessions, writes, sealing, merging, operations.
+    #expect(usage.reserved == [300, 0, 100, 1100, 0])
+    #expect(usage.refusals == [1, 0, 2, 1, 0] && usage.measured == 100)
+    withExtendedLifetime((merging, session, sealing)) {}
+  }
+
+  /// What was taken is measured, and no longer counted as promised.
+  @Test func nothingIsCountedTwice() throws {
+    let measured = Mutexed(0)
+    let budget = MemoryBudget(limit: 1600, measuredBy: { measured.get() })
+    var merging = budget.reserve(1000, for: .merging)
+    #expect(budget.fits(500, for: .sessions) && !budget.fits(501, for: .sessions))
+    measured.set(800)
+    merging?.update(taken: 800)
+    #expect(budget.fits(500, for: .sessions) && !budget.fits(501, for: .sessions))
+    measured.set(1000)
+    merging?.update(taken: 1000)
+    #expect(budget.fits(500, for: .sessions) && !budget.fits(501, for: .sessions))
+    // It is freed, and measured anew although the last reading is recent.
+    measured.set(0)
+    merging = nil
+    #expect(budget.fits(1500, for: .sessions) && !budget.fits(1501, for: .sessions))
+  }
+
+  /// Many prompts within one reading of the kernel's figures must not pass together.
+  @Test func whatWasTakenSinceTheLastReadingCounts() {
+    let readings = Mutexed(0)
+    let budget = MemoryBudget(limit: 1600) {
+      readings.change { $0 += 1 }
+      return 0
+    }
+    var passed = 0
+    // Each is given back at once: its memory stays with the session.
+    while readings.get() < 2 && passed < 100 {
+      if budget.reserve(150, for: .sessions) == nil { break }
+      passed += 1
+    }
+    #expect(passed <= 11, "10 fit; the one after them has it read anew")
+  }
+
+  @Test func aReservationIsResizedWithinTheLimit() throws {
+    let budget = Self.budget(1600)
+    let merging = try #require(budget.reserve(1000, for: .merging))
+    #expect(!merging.resize(to: 1201) && merging.resize(to: 1200))
+    #expect(!merging.resize(to: 1601, isUrgent: true) && merging.resize(to: 1600, isUrgent: true))
+    #expect(budget.usage.reserved[MemoryBudget.Purpose.merging.rawValue] == 1600)
+    #expect(merging.resize(to: 400) && budget.fits(1100, for: .sessions))
+    #expect(!budget.fits(1101, for: .sessions))
+  }
+
+  /// Writes are bounded together, and one that alone is too large passes when nothing else waits.
+  @Test func writesHaveAShare() throws {
+    let budget = Self.budget(1600)
+    var large = budget.reserve(500, for: .writes)
+    #expect(large != nil && budget.reserve(1, for: .writes) == nil)
+    large = nil
+    let small = try #require(budget.reserve(150, for: .writes))
+    #expect(budget.reserve(51, for: .writes) == nil && budget.reserve(50, for: .writes) != nil)
+    withExtendedLifetime(small) {}
+  }
+
+  @Test func theLimitIsOnlyLowered() {
+    let budget = Self.budget(1600)
+    budget.lowerLimit(to: 3200)
+    #expect(budget.limit == 1600)
+    budget.lowerLimit(to: 160)
+    #expect(budget.limit == 160 && !budget.fits(151, for: .sessions))
+  }
+
+  /// However many threads ask at once, promises never exceed the ceiling, and all are given back.
+  @Test func threadsNeverGetMoreThanThereIs() {
+    let budget = Self.budget(1 << 20)
+    let most = Mutexed(0)
+    DispatchQueue.concurrentPerform(iterations: 8) { seed in
+      var size = seed * 7919 + 1
+      for _ in 0..<2000 {
+        size = (size * 1103 + 12345) % 300_000
+        guard let reservation = budget.reserve(size, for: .merging) else { continue }
+        let reserved = budget.usage.reserved[MemoryBudget.Purpose.merging.rawValue]
+        most.change { $0 = max($0, reserved) }
+        withExtendedLifetime(reservation) {}
+      }
+    }
+    #expect(1...(1 << 20) / 16 * 12 ~= most.get())
+    #expect(budget.usage.reserved.allSatisfy { $0 == 0 } && budget.fits(983_040, for: .sessions))
+  }
+
+  @Test func theKernelTellsWhatThisProcessHas() {
+    #expect((1 << 20)..<(1 << 40) ~= anonymousBytes())
+  }
+}
+
+@Suite struct ControlGroupTests {
+  /// A directory with the files that are given.
+  private static func root(_ files: [String: String]) throws -> TemporaryDirectory {
+    let directory = TemporaryDirectory()
+    for (path, text) in files {
+      let url = URL(fileURLWithPath: directory.path + path)
+      try FileManager.default.createDirectory(
+        at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+      try Data(text.utf8).write(to: url)
+    }
+    return directory
+  }
+
+  private static func limit(_ files: [String: String]) throws -> Int? {
+    let directory = try root(files)
+    return ControlGroup(root: directory.path).limit
+  }
+
+  @Test func theSecondVersionIsRead() throws {
+    let group = "0::/a/b\n"
+    #expect(
+      try Self.limit([
+        "/proc/self/cgroup": group, "/sys/fs/cgroup/a/b/memory.max": "max\n",
+        "/sys/fs/cgroup/a/memory.max": "268435456\n",
+      ]) == 256 << 20)
+    #expect(
+      try Self.limit([
+        "/proc/self/cgroup": group, "/sys/fs/cgroup/a/b/memory.max": "1048576\n",
+        "/sys/fs/cgroup/a/memory.max": "268435456\n",
+      ]) == 1 << 20)
+    // In a container the path may not be there, and the mount is the container's own group.
+    #expect(
+      try Self.limit([
+        "/proc/self/cgroup": "0::/../../kubepods/x\n", "/sys/fs/cgroup/memory.max": "4096\n",
+      ]) == 4096)
+  }
+
+  @Test func theFirstVersionIsRead() throws {
+    let group = "9:name=systemd:/\n4:cpu,memory:/a/b:c\n0::/\n"
+    let mount = "/sys/fs/cgroup/memory"
+    #expect(
+      try Self.limit([
+        "/proc/self/cgroup": group, "\(mount)/a/b:c/memory.limit_in_bytes": "536870912\n",
+        "\(mount)/memory.limit_in_bytes": "9223372036854771712\n",
+      ]) == 512 << 20)
+    #expect(
+      try Self.limit([
+        "/proc/self/cgroup": group, "\(mount)/memory.limit_in_bytes": "1048576\n",
+      ]) == 1 << 20)
+    #expect(
+      try Self.limit([
+        "/proc/self/cgroup": group, "\(mount)/memory.limit_in_bytes": "9223372036854771712\n",
+      ]) == nil)
+  }
+
+  @Test func withoutGroupsNothingIsBounded() throws {
+    #expect(try Self.limit([:]) == nil)
+    #expect(try Self.limit(["/proc/self/cgroup": "nonsense\n5:memory\n"]) == nil)
+  }
+
+  @Test func whatOthersInTheGroupHaveIsTakenOff() throws {
+    let first = try Self.root([
+      "/proc/self/cgroup": "4:memory:/a\n",
+      "/sys/fs/cgroup/memory/a/memory.limit_in_bytes": "1000\n",
+      "/sys/fs/cgroup/memory/a/memory.stat": "rss 1\ntotal_rss 300\n",
+    ])
+    #expect(ControlGroup(root: first.path).bytesLeft(ofTenths: 8) == 500)
+    let second = try Self.root([
+      "/proc/self/cgroup": "0::/a\n", "/sys/fs/cgroup/a/memory.max": "1000\n",
+      "/sys/fs/cgroup/a/memory.stat": "anon 200\nfile 700\n",
+    ])
+    #expect(ControlGroup(root: second.path).bytesLeft(ofTenths: 8) == 600)
+  }
+}

@@ -1,0 +1,124 @@
+import CorpusStore
+import Dispatch
+import Logging
+import NIOCore
+import Testing
+import WireProtocol
+
+@testable import TreeService
+
+/// Memory of sessions: asked for before a prompt is indexed, and given back when sessions are closed.
+@Suite struct SessionMemoryTests {
+  private static let prompt = [Int32](0..<500)
+
+  private static func parked(
+    _ memory: MemoryBudget, _ freeing: WorkQueue, bytesToFreeMax: Int = 32 << 20
+  ) -> (ParkedSessions, SessionTable) {
+    let options = ServiceOptions()
+    let parked = ParkedSessions(
+      options, memory, freeing: freeing, bytesToFreeMax: bytesToFreeMax)
+    return (parked, SessionTable(.ofService(options.limits), parked))
+  }
+
+  private static func corpus(_ fixture: ServiceFixture) throws -> Corpus {
+    try #require(try fixture.store.corpus(named: "c"))
+  }
+
+  @Test func closedSessionsTakeABoundedPartOfMemoryForABoundedTime() async throws {
+    let fixture = try await ServiceFixture()
+    let corpus = try Self.corpus(fixture)
+    let memory = MemoryBudget(limit: 16 << 20, measuredBy: { 0 })
+    let freeing = WorkQueue("test-freeing")
+    let (parked, table) = Self.parked(memory, freeing)
+    let now = NIODeadline.now()
+    let each = corpus.openSession(prompt: Self.prompt).bytes
+    let fit = (2 << 20) / each
+    #expect((2..<200).contains(fit))
+    for number in 0..<(fit + 5) {
+      parked.add(
+        corpus.openSession(prompt: Self.prompt), "\(number)", tokens: 500, of: table, at: now)
+    }
+    #expect(parked.bytes <= 2 << 20 && parked.count == fit)
+    #expect(parked.find("4", of: table) == nil && parked.find("5", of: table) != nil)
+    // Memory is short: the oldest go first.
+    parked.remove(bytes: each + 1)
+    #expect(parked.count == fit - 2)
+    #expect(parked.find("6", of: table) == nil && parked.find("7", of: table) != nil)
+    parked.removeExpired(at: now + .seconds(44))
+    #expect(parked.count == fit - 2)
+    parked.removeExpired(at: now + .seconds(45))
+    #expect(parked.count == 0 && parked.bytes == 0)
+    await freeing.end()
+    try await fixture.stop()
+  }
+
+  /// What is to be freed by a thread that comes after all others must not pile up there.
+  @Test func sessionsAreFreedWhereFreeingFallsBehind() async throws {
+    final class Weak {
+      weak var session: DecodingSession?
+      init(_ session: DecodingSession) { self.session = session }
+    }
+    let fixture = try await ServiceFixture()
+    let corpus = try Self.corpus(fixture)
+    let freeing = WorkQueue("test-freeing")
+    let goOn = DispatchSemaphore(value: 0)
+    freeing.run { goOn.wait() }
+    let (each, many) = (corpus.openSession(prompt: Self.prompt).bytes, 40)
+    let (parked, table) = Self.parked(
+      MemoryBudget(limit: 16 << 20, measuredBy: { 0 }), freeing, bytesToFreeMax: 10 * each)
+    var seen: [Weak] = []
+    for number in 0..<many {
+      let session = corpus.openSession(prompt: Self.prompt)
+      seen.append(Weak(session))
+      parked.add(session, "\(number)", tokens: 500, of: table)
+    }
+    let kept = parked.count
+    parked.remove(bytes: .max)
+    #expect(parked.count == 0)
+    let alive = seen.count { $0.session != nil }
+    #expect(alive <= 10, "\(alive) of \(many) wait to be freed, \(kept) were kept")
+    goOn.signal()
+    await freeing.end()
+    try await fixture.stop()
+  }
+
+  /// Prompts that wait for their turn have their memory already, so that many that come at once do not
+  /// all pass a look at what is in use.
+  @Test func promptsThatComeTogetherDoNotPassTogether() async throws {
+    let fixture = try await ServiceFixture()
+    let (prompt, fit) = ([Int32](repeating: 1, count: 5000), 4)
+    let bytes = DecodingSession.bytesToOpen(promptTokens: prompt.count)
+    var storeOptions = StoreOptions()
+    storeOptions.memory = MemoryBudget(limit: bytes * fit / 15 * 16 + 64, measuredBy: { 0 })
+    let store = try Store(path: fixture.directory + "/small", options: storeOptions)
+    _ = try store.createCorpus(named: "c", CorpusSettings())
+    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    let responder = try Responder(store, ServiceOptions(), logger)
+    let goOn = DispatchSemaphore(value: 0)
+    responder.prompts.run { goOn.wait() }
+    var caller = responder.beginConnection()
+    var writer = JSONWriter()
+    var refusals: [WireError] = []
+    for _ in 0..<(2 * fit) {
+      do throws(WireError) {
+        let call = Call.sessionOpen(
+          SessionOpen(corpus: "c", prompt: prompt, share: .never))
+        let answer = try responder.respond(to: call, &caller, writer: &writer) { { _ in } }
+        guard case .later = answer else {
+          Issue.record("a long prompt is indexed off the event loop")
+          continue
+        }
+      } catch {
+        refusals.append(error)
+      }
+    }
+    #expect(refusals.count == fit && refusals.allSatisfy { $0.kind == .busy })
+    #expect(refusals.first?.message.contains("memory_bytes allows") == true)
+    goOn.signal()
+    await withCheckedContinuation { continuation in
+      responder.prompts.run { continuation.resume() }
+    }
+    store.close()
+    try await fixture.stop()
+  }
+}
