@@ -20,6 +20,11 @@ let package = Package(
     // Loaded into the service by the crash tests, with LD_PRELOAD.
     .library(name: "Faults", type: .dynamic, targets: ["CFaults"]),
   ],
+  traits: [
+    // Without it neither service nor client encrypts, and no TLS library is built.
+    .trait(name: "TLS", description: "Connections over TLS, for the service and the client"),
+    .default(enabledTraits: ["TLS"]),
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     .package(url: "https://github.com/apple/swift-configuration", from: "1.0.0"),
@@ -57,7 +62,7 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
-        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl", condition: .when(traits: ["TLS"])),
       ],
       swiftSettings: rules),
     .target(
@@ -67,7 +72,7 @@ let package = Package(
         .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
-        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl", condition: .when(traits: ["TLS"])),
       ],
       swiftSettings: rules),
     .executableTarget(
@@ -106,7 +111,7 @@ let package = Package(
     .executableTarget(
       name: "reprise-crash",
       dependencies: [
-        "CorpusStore", "Drafting", "Oracle", "ToolSupport",
+        "CorpusStore", "Drafting", "Oracle", "TestEffort", "ToolSupport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: rules),
@@ -115,34 +120,41 @@ let package = Package(
     .executableTarget(
       name: "reprise-load",
       dependencies: [
-        "CorpusStore", "Drafting", "Oracle", "ToolSupport", "WireProtocol",
+        "Drafting", "Oracle", "TestEffort", "ToolSupport", "WireProtocol",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: rules),
 
     // The oracle is a module of its own, so that every test suite is held to the same slow answer.
     .target(name: "Oracle", path: "Tests/Oracle", swiftSettings: rules),
+    // How far randomised tests go, and from which seed.
+    .target(name: "TestEffort", path: "Tests/TestEffort", swiftSettings: rules),
     // Clients that are hostile or broken: tested for what they are answered, measured for what they
     // cost others.
     .target(
       name: "HostileClients", dependencies: ["WireProtocol"], path: "Tests/HostileClients",
       swiftSettings: rules),
-    .testTarget(name: "LMDBTests", dependencies: ["LMDB"], swiftSettings: rules),
+    .testTarget(name: "LMDBTests", dependencies: ["LMDB", "TestEffort"], swiftSettings: rules),
     .testTarget(
-      name: "SuffixIndexTests", dependencies: ["SuffixIndex", "Oracle"], swiftSettings: rules),
+      name: "SuffixIndexTests", dependencies: ["SuffixIndex", "Oracle", "TestEffort"],
+      swiftSettings: rules),
     .testTarget(
-      name: "DraftingTests", dependencies: ["Drafting", "SuffixIndex", "Oracle"],
+      name: "DraftingTests", dependencies: ["Drafting", "SuffixIndex", "Oracle", "TestEffort"],
       swiftSettings: rules),
     .testTarget(
       name: "CorpusStoreTests",
-      dependencies: ["CorpusStore", "Drafting", "LMDB", "Oracle"], swiftSettings: rules),
+      dependencies: [
+        "CorpusStore", "Drafting", "LMDB", "Oracle", "SuffixIndex", "TestEffort",
+      ],
+      swiftSettings: rules),
     .testTarget(
-      name: "WireProtocolTests", dependencies: ["WireProtocol", "Drafting"], swiftSettings: rules),
+      name: "WireProtocolTests", dependencies: ["WireProtocol", "Drafting", "TestEffort"],
+      swiftSettings: rules),
     .testTarget(
       name: "TreeServiceTests",
       dependencies: [
         "CAllocationCounter", "CorpusStore", "Drafting", "HostileClients", "Oracle",
-        "RepriseClient", "TreeService", "WireProtocol",
+        "RepriseClient", "TestEffort", "TreeService", "WireProtocol",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -150,7 +162,7 @@ let package = Package(
       swiftSettings: rules),
     .testTarget(
       name: "EndToEndTests",
-      dependencies: ["Oracle", "RepriseClient", "WireProtocol", "reprise"],
+      dependencies: ["Oracle", "RepriseClient", "TestEffort", "WireProtocol", "reprise"],
       swiftSettings: rules),
   ],
   // What simdjson's headers need.

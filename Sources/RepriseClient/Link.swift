@@ -1,6 +1,5 @@
 import NIOCore
 import NIOPosix
-import NIOSSL
 import Synchronization
 import WireProtocol
 
@@ -35,7 +34,7 @@ final class Link: @unchecked Sendable {
   private var writer = JSONWriter()
   private var failures = 0
   /// Made for the first connection.
-  private var tls: NIOSSLContext?
+  private var tls: TLSContext?
 
   /// Of the request that presents the access token.
   private static let authenticationID: Int64 = 0
@@ -201,11 +200,11 @@ final class Link: @unchecked Sendable {
     }
   }
 
-  private func makeTLSHandler() throws -> NIOSSLClientHandler? {
+  private func makeTLSHandler() throws -> (any ChannelHandler)? {
     guard let files = configuration.tls, case .tcp(let host, _) = address else { return nil }
-    let context = try tls ?? files.makeContext()
+    let context = try tls ?? TLSContext(files)
     tls = context
-    return try files.makeHandler(for: host, context)
+    return try context.makeHandler(host: host)
   }
 
   fileprivate func didRead(_ line: ByteBuffer, _ reader: ResponseReader) throws {

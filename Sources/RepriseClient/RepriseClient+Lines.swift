@@ -1,6 +1,5 @@
 import NIOCore
 import NIOPosix
-import NIOSSL
 import WireProtocol
 
 extension RepriseClient {
@@ -55,7 +54,7 @@ extension RepriseClient {
       channel.eventLoop.makeCompletedFuture {
         if case .tcp(let host, _) = address, let files = configuration.tls {
           try channel.pipeline.syncOperations.addHandler(
-            files.makeHandler(for: host, try files.makeContext()))
+            try TLSContext(files).makeHandler(host: host))
         }
         return try NIOAsyncChannel(
           wrappingChannelSynchronously: channel,

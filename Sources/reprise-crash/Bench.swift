@@ -5,10 +5,10 @@ import ToolSupport
 
 /// Where everything is, and what all kinds of tests share.
 final class Bench {
-  /// The binary under test: a debug build, which knows the crash points.
+  /// The binary under test, of a build with the named places.
   let reprise: String
-  /// The optimised build, which is what people run: for what the service says of a system that fails,
-  /// where debug builds of libraries trap.
+  /// The binary that meets the system's refusals: what people run, because debug builds of libraries may
+  /// trap there, or the binary under test where that is optimised.
   let released: String
   /// The library that stands between the service and its files.
   let faults: String

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import TestEffort
 
 @main
 struct RepriseCrash: ParsableCommand {
@@ -8,14 +9,14 @@ struct RepriseCrash: ParsableCommand {
     abstract: "Kill, cut off and starve the service, and look at what is left.",
     discussion: "Use tools/crash, which builds what is needed.")
 
-  @Option(help: "The debug build of reprise.") var reprise: String
-  @Option(help: "The optimised build, whose libraries check less and go on more.")
+  @Option(help: "A build of reprise with the named places.") var reprise: String
+  @Option(help: "A build of reprise to meet refusals of the system: what people run.")
   var released: String
   @Option(help: "The library that stands between the service and its files.") var faults: String
   @Option(help: "Directory for stores.") var work: String
   @Option(help: "Directory in which what failed is kept.") var failed: String
   @Option(help: "Points in all.") var points = 1000
-  @Option(help: "What everything random is drawn from.") var seed: UInt64 = 1
+  @Option(help: "What everything random is drawn from.") var seed: UInt64 = Effort.seed
   @Option(help: "Only kill, replay or faults.") var only: String?
   @Option(help: "One point again, as a failure names it.") var replay: String?
 
@@ -68,7 +69,7 @@ struct RepriseCrash: ParsableCommand {
     switch kind {
     case .kill: try KillTests(bench: bench).run(points: points)
     case .replay: try ReplayTests(bench: bench).run(points: points)
-    case .faults: try FaultTests(bench: bench).run(points: points)
+    case .faults: try FaultTests(bench: bench).run(points: max(points, FaultTests.pointsMin))
     }
   }
 }

@@ -8,6 +8,9 @@ import ToolSupport
 struct FaultTests {
   let bench: Bench
 
+  /// Each scenario once.
+  static let pointsMin = Scenario.allCases.count
+
   private enum Scenario: Int, CaseIterable {
     /// The disk is full from the N-th write on, and has room again later.
     case diskFull

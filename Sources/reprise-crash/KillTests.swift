@@ -3,13 +3,18 @@ import Foundation
 import Oracle
 import ToolSupport
 
-/// The service is killed at a random moment, or at a named place, again and again over one store.
+/// The service is killed at a random moment, or at a named place, again and again over one store. Named
+/// places that were not reached so far are aimed at in the end, each in a store of its own.
 struct KillTests {
   let bench: Bench
 
   private static let roundsPerStore = 12
   /// When the named place was not reached by then, the service is killed wherever it is.
   private static let answersMax = 400
+  /// Stores from this number on are aimed at one named place each, as often as `triesMax` says.
+  private static let firstAimedStore = 1_000_000
+  private static let triesMax = 5
+  private static let answersMaxAimed = 4000
 
   func run(points: Int) throws {
     bench.report.begin(.kill)
@@ -19,6 +24,22 @@ struct KillTests {
       done += try run(store: store, rounds: min(Self.roundsPerStore, points - done))
       store += 1
     }
+    for (number, place) in CrashPoint.allCases.enumerated() {
+      let first = Self.firstAimedStore + number * Self.triesMax
+      for store in first..<(first + Self.triesMax) where !isReached(place) {
+        try run(store: store, rounds: 1)
+      }
+      if !isReached(place) {
+        bench.report.add(
+          .kill, replay: "\(bench.seed):kill:\(first):0", acknowledged: 0, drafts: 0,
+          failures: ["the place \(place.rawValue) was not reached in \(Self.triesMax) stores"])
+      }
+    }
+  }
+
+  private func note(of place: CrashPoint) -> String { "killed at \(place.rawValue)" }
+  private func isReached(_ place: CrashPoint) -> Bool {
+    bench.report.count(of: note(of: place)) > 0
   }
 
   /// - Returns: Rounds that were run; after a failure the store is given up.
@@ -30,9 +51,11 @@ struct KillTests {
     let site = try Site(bench, "kill-\(store)", setting, program: bench.reprise)
     var drafts = DraftComparison(depth: setting.depth, seed: generator.next())
     var base = Expectation()
+    let aim = store < Self.firstAimedStore ? nil : (store - Self.firstAimedStore) / Self.triesMax
     for round in 0..<rounds {
       let seed = bench.seed(.kill, store, round)
-      let (failures, found, judge) = try self.round(site, base, isFirst: round == 0, seed, &drafts)
+      let (failures, found, judge) = try self.round(
+        site, base, isFirst: round == 0, aim: aim.map { CrashPoint.allCases[$0] }, seed, &drafts)
       let name = "\(bench.seed):kill:\(store):\(round)"
       var kept: String?
       if !failures.isEmpty {
@@ -49,14 +72,18 @@ struct KillTests {
   }
 
   private func round(
-    _ site: Site, _ base: Expectation, isFirst: Bool, _ seed: UInt64,
+    _ site: Site, _ base: Expectation, isFirst: Bool, aim: CrashPoint?, _ seed: UInt64,
     _ drafts: inout DraftComparison
   ) throws -> (failures: [String], found: Inspection?, judge: Judge) {
     var generator = SeededGenerator(seed: seed)
     var environment: [String: String] = [:]
     var answers = Int.random(in: 1...120, using: &generator)
     var place: CrashPoint?
-    if Bool.random(using: &generator) {
+    if let aim {
+      place = aim
+      environment["REPRISE_CRASH_AT"] = "\(aim.rawValue):1"
+      answers = Self.answersMaxAimed
+    } else if Bool.random(using: &generator) {
       let chosen = CrashPoint.allCases.randomElement(using: &generator)!
       place = chosen
       let count = chosen == .commitBefore || chosen == .commitAfter ? 200 : 6
@@ -88,7 +115,7 @@ struct KillTests {
       failures.append("the service ended by itself with \(status): \(site.lastWords)")
     }
     if let place, site.ledger.answersSoFar < answers {
-      bench.report.note("killed at \(place.rawValue)")
+      bench.report.note(note(of: place))
     }
     let result = judge()
     let seen = site.judge(result, crashed: site.ledger.lastAnswer, &drafts)

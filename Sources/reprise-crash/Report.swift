@@ -67,6 +67,8 @@ final class Report {
 
   func note(_ what: String) { notes[what, default: 0] += 1 }
 
+  func count(of note: String) -> Int { notes[note] ?? 0 }
+
   func say(_ sentence: String) {
     clear()
     put(sentence)

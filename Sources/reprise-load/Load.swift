@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import TestEffort
 import ToolSupport
 
 @main
@@ -13,7 +14,7 @@ struct RepriseLoad: ParsableCommand {
   @Option(help: "An empty directory for the store.") var work: String
   @Option(help: "How long; fractions are allowed.") var minutes = 20.0
   @Option(help: "Clients.") var workers = 200
-  @Option(help: "What everything random is drawn from.") var seed: UInt64 = 1
+  @Option(help: "What everything random is drawn from.") var seed: UInt64 = Effort.seed
   @Option(help: "How many times as busy as usual each client is.") var rate = 1.0
   @Option(help: "Only one kind of clients, such as decoders.") var only: String?
   @Option(help: "Where to draw memory and p99 over time, as SVG.") var plot: String?

@@ -1,5 +1,6 @@
 import Foundation
 import Oracle
+import TestEffort
 import Testing
 
 @testable import CorpusStore
@@ -8,11 +9,9 @@ import Testing
 ///
 /// What is not in use in them is zero. One bit is changed in each byte that is not zero, in the seven
 /// after it, which may belong to the same number, and in every 127th of the others. In the first two
-/// pages, which say where the newest state of the file is, it is each bit of what is not zero; with
-/// `REPRISE_EVERY_BYTE=1` each bit of each byte.
+/// pages, which say where the newest state of the file is, it is each bit of what is not zero. A full
+/// run changes each bit of each byte.
 @Suite struct EveryByteTests {
-  private static let isComplete =
-    ProcessInfo.processInfo.environment["REPRISE_EVERY_BYTE"] == "1"
   private static let metaBytes = 2 * 4096
 
   /// Calls `body` with what each change leaves.
@@ -38,7 +37,7 @@ import Testing
   func everyChangedByteIsRefusedOrRepaired(kind: DamagedStore.Kind) throws {
     let store = try DamagedStore(kind, isMinimal: true)
     var generator = SeededGenerator(seed: 1)
-    forEachChange(of: store.bytes, isComplete: Self.isComplete) { changed, label in
+    forEachChange(of: store.bytes, isComplete: Effort.isFull) { changed, label in
       store.open(changed, label, &generator)
     }
     print("single bytes changed of a \(store.summary)")

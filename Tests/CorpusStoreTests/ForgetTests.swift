@@ -1,6 +1,7 @@
 import Drafting
 import Foundation
 import Oracle
+import TestEffort
 import Testing
 
 @testable import CorpusStore
@@ -20,7 +21,7 @@ import Testing
   }
 
   @Test func seriesOfForgettingLeaveWhatAnOracleKeeps() throws {
-    for seed in UInt64(0)..<6 {
+    for seed in Effort.seeds(6) {
       var generator = SeededGenerator(seed: seed)
       let directory = TemporaryDirectory()
       let background = seed % 2 == 0

@@ -1,19 +1,11 @@
 import Foundation
 import Oracle
+import TestEffort
 import Testing
 
 /// Files of any bytes: a store or a snapshot with some bytes changed is refused, or repaired and
 /// says so, or is what it was. Nothing traps, hangs, or answers from what was never written.
-///
-/// `REPRISE_MUTATIONS` tells how many files of each kind are tried, `REPRISE_MUTATION_SEED` which.
 @Suite struct MutationTests {
-  private static let count = setting("REPRISE_MUTATIONS") ?? 300
-  private static let seed = UInt64(setting("REPRISE_MUTATION_SEED") ?? 1)
-
-  private static func setting(_ name: String) -> Int? {
-    ProcessInfo.processInfo.environment[name].flatMap { Int($0) }
-  }
-
   /// Changes some bytes, in one of the ways in which disks, cables and people do.
   private func mutate(_ bytes: [UInt8], _ generator: inout SeededGenerator) -> [UInt8] {
     var bytes = bytes
@@ -50,13 +42,12 @@ import Testing
   @Test(arguments: DamagedStore.Kind.allCases)
   func mutatedFilesAreRefusedOrRepaired(kind: DamagedStore.Kind) throws {
     let store = try DamagedStore(kind)
-    for number in 0..<Self.count {
-      var generator = SeededGenerator(seed: Self.seed &* 1_000_003 &+ UInt64(number))
-      store.open(
-        mutate(store.bytes, &generator), "REPRISE_MUTATION_SEED=\(Self.seed), file \(number)",
-        &generator)
+    let seeds = Effort.seeds(1000)
+    for seed in seeds {
+      var generator = SeededGenerator(seed: seed)
+      store.open(mutate(store.bytes, &generator), "seed \(seed)", &generator)
     }
-    print("\(Self.count) random mutations of a \(store.summary)")
+    print("\(seeds.count) random mutations of a \(store.summary)")
     #expect(store.outcomes[.refused] != nil)
     #expect((store.outcomes[.repaired] != nil) == (kind == .corpus))
   }

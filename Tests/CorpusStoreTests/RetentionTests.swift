@@ -1,6 +1,7 @@
 import Drafting
 import Foundation
 import Oracle
+import TestEffort
 import Testing
 
 @testable import CorpusStore
@@ -40,7 +41,7 @@ import Testing
   }
 
   @Test(arguments: [false, true]) func whatIsKeptIsWhatTheRuleSays(background: Bool) throws {
-    for seed in UInt64(0)..<6 {
+    for seed in Effort.seeds(6) {
       var generator = SeededGenerator(seed: seed)
       let directory = TemporaryDirectory()
       var options = StoreOptions.tiny(

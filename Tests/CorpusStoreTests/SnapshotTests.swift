@@ -1,6 +1,7 @@
 import Drafting
 import Foundation
 import Oracle
+import TestEffort
 import Testing
 
 @testable import CorpusStore
@@ -27,7 +28,7 @@ import Testing
   }
 
   @Test func aRestoredCorpusDraftsAsTheOriginalDidThen() throws {
-    for seed in UInt64(0)..<8 {
+    for seed in Effort.seeds(8) {
       var generator = SeededGenerator(seed: seed)
       let (directory, other) = (TemporaryDirectory(), TemporaryDirectory())
       let store = try Store(

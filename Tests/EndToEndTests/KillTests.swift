@@ -1,12 +1,13 @@
 import Foundation
 import Oracle
 import RepriseClient
+import TestEffort
 import Testing
 import WireProtocol
 
 /// What was acknowledged survives SIGKILL, exactly once, and drafts afterwards are the oracle's.
 @Suite(.serialized) struct KillTests {
-  static let kills = 50
+  static let kills = Effort.count(50, atLeast: 10)
 
   /// Sequences that were acknowledged, and those whose fate is unknown because the service died.
   actor Ledger {
@@ -37,7 +38,8 @@ import WireProtocol
     await withTaskGroup(of: Void.self) { group in
       for writer in 0..<3 {
         group.addTask {
-          var generator = SeededGenerator(seed: UInt64(round * 10 + writer))
+          var generator = SeededGenerator(
+            seed: Effort.seed &* 1000 &+ UInt64(round * 10 + writer))
           for number in 0... {
             let sequences = (0..<Int.random(in: 1...4, using: &generator)).map { part in
               SequenceInsert.Sequence(
@@ -61,7 +63,7 @@ import WireProtocol
   @Test func acknowledgedSequencesSurviveSIGKILL() async throws {
     let service = try ServiceProcess()
     let ledger = Ledger()
-    var generator = SeededGenerator(seed: 2026)
+    var generator = SeededGenerator(seed: Effort.seed)
     // Small segments: kills fall into sealing and merging as well as into commits.
     let arguments = ["--seal-tokens", "1000"]
     for round in 0..<Self.kills {

@@ -1,5 +1,6 @@
 import Foundation
 import LMDB
+import TestEffort
 import Testing
 
 /// The wrapper: what it promises, what it refuses, and what misuse it traps.
@@ -176,8 +177,8 @@ import Testing
   }
 
   @Test func seriesOfChangesEqualADictionary() throws {
-    for seed in 0..<20 {
-      var generator = SystemSeed(UInt64(seed))
+    for seed in Effort.seeds(20) {
+      var generator = SystemSeed(seed)
       let fixture = try Fixture()
       var expected: [[UInt8]: [UInt8]] = [:]
       for _ in 0..<40 {

@@ -1,5 +1,6 @@
 import Foundation
 import LMDB
+import TestEffort
 import Testing
 
 /// What was deleted is nowhere in the file after `overwriteUnused`, and what was not is as it was.
@@ -168,7 +169,7 @@ import Testing
 
   @Test func randomSeriesStayWholeAndNoGapHoldsAnything() throws {
     var residueBefore = 0
-    for seed in 0..<12 {
+    for seed in Effort.seeds(12) {
       var series = RandomSeries(seed: 1000 + seed)
       let directory = try ScratchDirectory()
       let environment = try Environment(

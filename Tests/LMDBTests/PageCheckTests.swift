@@ -1,11 +1,12 @@
 import Foundation
 import LMDB
+import TestEffort
 import Testing
 
 /// What LMDB writes passes the check of pages, in whatever order it came about.
 @Suite struct PageCheckTests {
   @Test func whatLMDBWritesPasses() throws {
-    for seed in 0..<60 {
+    for seed in Effort.seeds(60, atLeast: 12) {
       var series = RandomSeries(seed: seed)
       let directory = try ScratchDirectory()
       var environment = try Environment(
@@ -47,7 +48,7 @@ import Testing
   /// A commit writes pages in any order, then a meta page. Whatever part of it a crash leaves is the
   /// state before.
   @Test func whatACrashLeavesPasses() throws {
-    for seed in 0..<20 {
+    for seed in Effort.seeds(20) {
       var series = RandomSeries(seed: 500 + seed)
       let directory = try ScratchDirectory()
       let options = Environment.Options(mapBytes: 64 << 20)

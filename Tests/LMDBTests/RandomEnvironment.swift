@@ -32,7 +32,7 @@ struct RandomSeries {
   var generator: SystemSeed
   let tables = 3
 
-  init(seed: Int) { generator = SystemSeed(UInt64(seed)) }
+  init(seed: UInt64) { generator = SystemSeed(seed) }
 
   /// Makes one transaction of changes. Returns whether it was committed.
   mutating func step(_ environment: Environment, changesMax: Int = 60) throws -> Bool {

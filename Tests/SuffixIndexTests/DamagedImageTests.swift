@@ -1,16 +1,13 @@
 import Foundation
 import Oracle
+import TestEffort
 import Testing
 
 @testable import SuffixIndex
 
 /// Images of any bytes: they are answered from without a trap and in bounded time, and what passes
 /// the check of structure answers as the oracle over its own text does.
-///
-/// `REPRISE_FUZZ_FACTOR` multiplies the random cases.
 @Suite struct DamagedImageTests {
-  static let factor = ProcessInfo.processInfo.environment["REPRISE_FUZZ_FACTOR"].flatMap(Int.init)
-
   /// Calls everything. Says what an answer has that none may have, whatever the bytes.
   private func drive(
     _ index: SealedIndex, along contexts: [[Int32]], using generator: inout SeededGenerator
@@ -146,7 +143,7 @@ import Testing
     let clean = ImageCopy(buffer)
     let used = (0..<clean.byteCount).last { clean[$0] != 0 }! + 8
     var passed = 0
-    for seed in 0..<UInt64(3000 * (Self.factor ?? 1)) {
+    for seed in Effort.seeds(3000) {
       var generator = SeededGenerator(seed: seed)
       let copy = ImageCopy(buffer)
       // Mostly behind the header, so that most are opened.

@@ -1,5 +1,6 @@
 import Oracle
 import SuffixIndex
+import TestEffort
 import Testing
 
 /// Both indexes against a dictionary of n-grams: the law that everything stands on.
@@ -36,7 +37,7 @@ import Testing
   /// 2,000 seeded cases: 1 to 5 interleaved sequences, depths from 2 up, alphabets up to more
   /// symbols than a scanned or ranked node holds.
   @Test func bothIndexesEqualOracleOnRandomInput() throws {
-    for seed in UInt64(0)..<2000 {
+    for seed in Effort.seeds(2000) {
       var generator = SeededGenerator(seed: seed)
       let depth = Int.random(in: 2...12, using: &generator)
       let alphabet = Int32([2, 3, 5, 12, 30, 60].randomElement(using: &generator)!)
@@ -84,7 +85,7 @@ import Testing
   }
 
   @Test func removedSequencesLeaveNoTrace() {
-    for seed in UInt64(0)..<500 {
+    for seed in Effort.seeds(500, atLeast: 100) {
       var generator = SeededGenerator(seed: seed)
       let depth = Int.random(in: 2...8, using: &generator)
       let alphabet = Int32([2, 4, 40].randomElement(using: &generator)!)
@@ -119,7 +120,7 @@ import Testing
 
   /// A cursor that was found before others wrote, refreshed, equals one that is found after.
   @Test func refreshedCursorsEqualNewOnes() {
-    for seed in UInt64(0)..<500 {
+    for seed in Effort.seeds(500, atLeast: 100) {
       var generator = SeededGenerator(seed: seed)
       let depth = Int.random(in: 3...10, using: &generator)
       let alphabet = Int32.random(in: 2...4, using: &generator)

@@ -1,12 +1,13 @@
 import Oracle
 import SuffixIndex
+import TestEffort
 import Testing
 
 /// Sequences that are removed from their ends, in pieces, while others are written.
 @Suite struct PiecewiseRemovalTests {
   /// After each piece the index is that of the history with a shorter sequence.
   @Test func eachPieceLeavesAShorterSequence() {
-    for seed in UInt64(0)..<200 {
+    for seed in Effort.seeds(200, atLeast: 40) {
       var generator = SeededGenerator(seed: seed)
       let depth = Int.random(in: 2...9, using: &generator)
       let alphabet = Int32([1, 2, 4, 40].randomElement(using: &generator)!)

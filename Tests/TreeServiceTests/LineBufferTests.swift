@@ -1,12 +1,13 @@
 import NIOCore
 import Oracle
+import TestEffort
 import Testing
 
 @testable import TreeService
 
 /// Lines are what stood between newlines, however the bytes came.
 @Suite struct LineBufferTests {
-  @Test(arguments: UInt64(0)..<20) func linesAreWhatWasSent(seed: UInt64) {
+  @Test(arguments: Effort.seeds(20)) func linesAreWhatWasSent(seed: UInt64) {
     var generator = SeededGenerator(seed: seed)
     let lines = (0..<30).map { _ -> [UInt8] in
       let most = [0, 10, 70_000, 400_000].randomElement(using: &generator)!

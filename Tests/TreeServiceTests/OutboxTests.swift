@@ -1,5 +1,6 @@
 import NIOCore
 import Oracle
+import TestEffort
 import Testing
 import WireProtocol
 
@@ -7,7 +8,7 @@ import WireProtocol
 
 /// However answers are written and taken, they leave in their order, in pieces that are small enough.
 @Suite struct OutboxTests {
-  @Test(arguments: 0..<20) func answersLeaveInTheirOrder(seed: UInt64) {
+  @Test(arguments: Effort.seeds(20)) func answersLeaveInTheirOrder(seed: UInt64) {
     var generator = SeededGenerator(seed: seed)
     var outbox = Outbox()
     var expected: [UInt8] = []

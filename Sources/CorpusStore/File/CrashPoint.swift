@@ -1,9 +1,9 @@
 import Glibc
 
-/// Places where the crash tests end the process, as a loss of power would: in debug builds, when
-/// REPRISE_CRASH_AT is "NAME:N", the N-th time that the place NAME is reached. With REPRISE_HOLD_AT the
-/// thread stands still there for ever, as it would on a disk that does not answer. A release build has
-/// none of it.
+/// Places where the crash tests end the process, as a loss of power would: when REPRISE_CRASH_AT is
+/// "NAME:N", the N-th time that the place NAME is reached. With REPRISE_HOLD_AT the thread stands still
+/// there for ever, as it would on a disk that does not answer. Debug builds have them, and builds with
+/// -DREPRISE_CRASH_POINTS; what people run has none of it.
 public enum CrashPoint: String, CaseIterable, Sendable {
   case commitBefore = "commit.before"
   case commitAfter = "commit.after"
@@ -23,7 +23,7 @@ public enum CrashPoint: String, CaseIterable, Sendable {
   case corpusMergeChunks = "corpus-merge.chunks"
   case corpusMergeRecord = "corpus-merge.record"
 
-  #if DEBUG
+  #if DEBUG || REPRISE_CRASH_POINTS
     private typealias Wanted = (point: CrashPoint, left: Counter)
     private static let wanted = read("REPRISE_CRASH_AT")
     private static let held = read("REPRISE_HOLD_AT")

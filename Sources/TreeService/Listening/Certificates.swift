@@ -1,58 +1,73 @@
-import Glibc
-import NIOConcurrencyHelpers
 import NIOCore
-import NIOSSL
 
-/// What connections are encrypted with. May be read again: new connections then have the new
-/// certificate, those that are open keep the old one.
-final class Certificates: Sendable {
-  private let files: TLSFiles
-  private let context: NIOLockedValueBox<NIOSSLContext>
+#if TLS
+  import Glibc
+  import NIOConcurrencyHelpers
+  import NIOSSL
 
-  init(_ files: TLSFiles) throws(StartError) {
-    self.files = files
-    context = NIOLockedValueBox(try Self.read(files))
-  }
+  /// What connections are encrypted with. May be read again: new connections then have the new
+  /// certificate, those that are open keep the old one.
+  final class Certificates: Sendable {
+    private let files: TLSFiles
+    private let context: NIOLockedValueBox<NIOSSLContext>
 
-  func reload() throws(StartError) {
-    let new = try Self.read(files)
-    context.withLockedValue { $0 = new }
-  }
+    init(_ files: TLSFiles) throws(StartError) {
+      self.files = files
+      context = NIOLockedValueBox(try Self.read(files))
+    }
 
-  func makeHandler() -> NIOSSLServerHandler {
-    NIOSSLServerHandler(context: context.withLockedValue { $0 })
-  }
+    func reload() throws(StartError) {
+      let new = try Self.read(files)
+      context.withLockedValue { $0 = new }
+    }
 
-  private static func read(_ files: TLSFiles) throws(StartError) -> NIOSSLContext {
-    func read<Value>(_ path: String, _ body: () throws -> Value) throws(StartError) -> Value {
-      if unsafe access(path, R_OK) != 0 {
-        // SAFETY: strerror returns a C string for every number.
-        throw .certificate(
-          reason: "\(path) cannot be read: \(unsafe String(cString: strerror(errno)))")
+    func makeHandler() -> any ChannelHandler {
+      NIOSSLServerHandler(context: context.withLockedValue { $0 })
+    }
+
+    private static func read(_ files: TLSFiles) throws(StartError) -> NIOSSLContext {
+      func read<Value>(_ path: String, _ body: () throws -> Value) throws(StartError) -> Value {
+        if unsafe access(path, R_OK) != 0 {
+          // SAFETY: strerror returns a C string for every number.
+          throw .certificate(
+            reason: "\(path) cannot be read: \(unsafe String(cString: strerror(errno)))")
+        }
+        do {
+          return try body()
+        } catch {
+          throw .certificate(reason: "\(path) holds no PEM that can be used: \(error)")
+        }
       }
-      do {
-        return try body()
-      } catch {
-        throw .certificate(reason: "\(path) holds no PEM that can be used: \(error)")
+      let chain = try read(files.certificate) {
+        try NIOSSLCertificate.fromPEMFile(files.certificate).map {
+          NIOSSLCertificateSource.certificate($0)
+        }
       }
-    }
-    let chain = try read(files.certificate) {
-      try NIOSSLCertificate.fromPEMFile(files.certificate).map {
-        NIOSSLCertificateSource.certificate($0)
+      let key = try read(files.key) {
+        NIOSSLPrivateKeySource.privateKey(try NIOSSLPrivateKey(file: files.key, format: .pem))
       }
+      var configuration = TLSConfiguration.makeServerConfiguration(
+        certificateChain: chain, privateKey: key)
+      configuration.minimumTLSVersion = .tlsv12
+      if let authority = files.clientAuthority {
+        configuration.trustRoots = .certificates(
+          try read(authority) { try NIOSSLCertificate.fromPEMFile(authority) })
+        // There are no names of clients to be compared with.
+        configuration.certificateVerification = .noHostnameVerification
+      }
+      return try read(files.certificate) { try NIOSSLContext(configuration: configuration) }
     }
-    let key = try read(files.key) {
-      NIOSSLPrivateKeySource.privateKey(try NIOSSLPrivateKey(file: files.key, format: .pem))
-    }
-    var configuration = TLSConfiguration.makeServerConfiguration(
-      certificateChain: chain, privateKey: key)
-    configuration.minimumTLSVersion = .tlsv12
-    if let authority = files.clientAuthority {
-      configuration.trustRoots = .certificates(
-        try read(authority) { try NIOSSLCertificate.fromPEMFile(authority) })
-      // There are no names of clients to be compared with.
-      configuration.certificateVerification = .noHostnameVerification
-    }
-    return try read(files.certificate) { try NIOSSLContext(configuration: configuration) }
   }
-}
+#else
+  /// A build without the package trait `TLS` refuses to serve with certificates.
+  final class Certificates: Sendable {
+    init(_ files: TLSFiles) throws(StartError) {
+      throw .certificate(
+        reason:
+          "\(files.certificate) cannot be used: this build has no TLS; build with the trait TLS")
+    }
+
+    func reload() throws(StartError) {}
+    func makeHandler() -> any ChannelHandler { preconditionFailure("there is no such object") }
+  }
+#endif

@@ -1,0 +1,61 @@
+import Foundation
+import Synchronization
+
+/// Runs `body`, which may block, on a thread of its own: concurrent tests share as many threads as the
+/// machine has cores, and one that blocks such a thread holds up the others.
+///
+/// - Throws: What `body` throws, or `Overdue` when it has not ended after `secondsMax`; its thread is
+///   then left behind.
+func onOwnThread<Value: Sendable>(
+  secondsMax: Double = 60, _ body: @escaping @Sendable () throws -> Value
+) async throws -> Value {
+  try await withCheckedThrowingContinuation { continuation in
+    let finish = Finish(continuation)
+    Thread.detachNewThread { finish(Result { try body() }) }
+    DispatchQueue.global().asyncAfter(deadline: .now() + secondsMax) {
+      finish(.failure(Overdue(seconds: secondsMax)))
+    }
+  }
+}
+
+struct Overdue: Error, CustomStringConvertible {
+  let seconds: Double
+  var description: String { "not done after \(seconds) s" }
+}
+
+/// Resumes a continuation by the first result that comes.
+private final class Finish<Value: Sendable>: Sendable {
+  private let continuation: Mutex<CheckedContinuation<Value, any Error>?>
+
+  init(_ continuation: CheckedContinuation<Value, any Error>) {
+    self.continuation = Mutex(continuation)
+  }
+
+  func callAsFunction(_ result: Result<Value, any Error>) {
+    let taken = continuation.withLock { continuation in
+      defer { continuation = nil }
+      return continuation
+    }
+    taken?.resume(with: result)
+  }
+}
+
+/// Lets a few tests in at a time; the others wait in the order in which they came, and block nothing.
+actor Gate {
+  private var free: Int
+  private var waiting: [CheckedContinuation<Void, Never>] = []
+
+  init(_ count: Int) { free = count }
+
+  func enter() async {
+    if free > 0 {
+      free -= 1
+    } else {
+      await withCheckedContinuation { waiting.append($0) }
+    }
+  }
+
+  func leave() {
+    if waiting.isEmpty { free += 1 } else { waiting.removeFirst().resume() }
+  }
+}
