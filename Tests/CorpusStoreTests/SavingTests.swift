@@ -1,3 +1,4 @@
+import Drafting
 import Foundation
 import LMDB
 import Testing
@@ -77,6 +78,37 @@ import Testing
     let again = try Store(path: directory.path, options: .tiny(sealTokens: 1 << 20))
     #expect(try again.corpus(named: "c")?.stats().sequences == 3)
     again.close()
+  }
+
+  /// What went wrong: jobs kept what waited for their answers until they were written. A service that
+  /// stopped waited for that, up to half a window, and on a full disk until it gave up.
+  @Test func whatIsAnsweredKeepsNothingUntilItIsWritten() throws {
+    let store = try Store(path: directory.path, options: .tiny())
+    defer { store.close() }
+    let corpus = try store.createCorpus(
+      named: "c", CorpusSettings(durability: .interval(millis: 60_000)))
+    weak var kept: Kept?
+    weak var closed: DecodingSession?
+    func use() throws {
+      let (inserting, recording) = (Kept(), Kept())
+      kept = inserting
+      corpus.insert([NewSequence(tokens: [1, 2])]) { _ in inserting.answered.signal() }
+      inserting.answered.wait()
+      let session = corpus.openSession(prompt: [1])
+      closed = session
+      var (scratch, draft) = (DraftScratch(), Draft())
+      try session.step(
+        accepting: ([4, 5] as [Int32]).span, DraftOptions(), using: &scratch, into: &draft)
+      session.close(record: true) { _ in recording.answered.signal() }
+      recording.answered.wait()
+    }
+    try use()
+    #expect(eventually { kept == nil && closed == nil })
+    #expect(corpus.stats().sequencesUnsaved == 2)
+  }
+
+  private final class Kept: Sendable {
+    let answered = DispatchSemaphore(value: 0)
   }
 
   @Test func whatIsLostIsToldAtTheEnd() throws {

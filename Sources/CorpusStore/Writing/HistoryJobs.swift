@@ -38,7 +38,9 @@ final class InsertJob: WriteJob, @unchecked Sendable {
   private let sequences: [NewSequence]
   /// For as long as the sequences wait.
   private let reservation: MemoryBudget.Reservation
-  private let completion: @Sendable (Result<InsertReceipt, StoreError>) -> Void
+  /// nil once it was called. A job that is accepted may wait for long to be written, and must not keep
+  /// what waits for its answer meanwhile: a service that stops waits for just that.
+  private var completion: (@Sendable (Result<InsertReceipt, StoreError>) -> Void)?
   private var receipt = InsertReceipt()
   private var planned: [PlannedSequence] = []
 
@@ -97,18 +99,25 @@ final class InsertJob: WriteJob, @unchecked Sendable {
 
   func didAccept(_ corpus: Corpus) {
     for sequence in planned { corpus.add(sequence) }
-    completion(.success(receipt))
+    answer(.success(receipt))
   }
 
-  func didFail(_ error: StoreError, _ corpus: Corpus) { completion(.failure(error)) }
+  func didFail(_ error: StoreError, _ corpus: Corpus) { answer(.failure(error)) }
+
+  private func answer(_ result: Result<InsertReceipt, StoreError>) {
+    let completion = completion
+    self.completion = nil
+    completion?(result)
+  }
 }
 
 /// The output of a session that closes.
 final class RecordJob: WriteJob, @unchecked Sendable {
   // @unchecked Sendable: made by one thread, then used by the writer thread alone.
-  private let session: DecodingSession
+  // Both nil once it was answered, as an insert's.
+  private var session: DecodingSession?
+  private var completion: (@Sendable (Result<RecordReceipt, StoreError>) -> Void)?
   private let output: [Int32]
-  private let completion: @Sendable (Result<RecordReceipt, StoreError>) -> Void
   /// nil for an output that is longer than all that the corpus keeps: such a one leaves at once.
   private var planned: PlannedSequence?
 
@@ -140,22 +149,28 @@ final class RecordJob: WriteJob, @unchecked Sendable {
   }
 
   func didAccept(_ corpus: Corpus) {
-    corpus.finish(session, planned, output: output)
-    session.didClose(recorded: true)
+    if let session { corpus.finish(session, planned, output: output) }
     var receipt = RecordReceipt(unrecorded: planned == nil ? .retention : nil)
     receipt.recordedTokens = planned?.tokens.count ?? 0
     receipt.order = planned?.order
     if planned == nil { corpus.activity.note { $0.outputsBeyondRetention += 1 } }
-    completion(.success(receipt))
+    answer(.success(receipt), ended: true)
   }
 
   func didFail(_ error: StoreError, _ corpus: Corpus) {
     // A session over a corpus that is gone has ended: it can never be recorded.
     if case .closed = error {
-      session.didClose(recorded: true)
+      answer(.failure(error), ended: true)
     } else {
-      session.didClose(recorded: false)
+      answer(.failure(error), ended: false)
     }
-    completion(.failure(error))
+  }
+
+  private func answer(_ result: Result<RecordReceipt, StoreError>, ended: Bool) {
+    let (session, completion) = (session, completion)
+    self.session = nil
+    self.completion = nil
+    session?.didClose(recorded: ended)
+    completion?(result)
   }
 }
