@@ -217,7 +217,9 @@ package final class Responder: Sendable {
   /// before it stops.
   var awaited: [String] {
     switch phase.load(ordering: .relaxed) {
-    case Phase.ready.rawValue: store.conditions.preventingReadiness.map(\.kind.summary)
+    // Each kind once, however many corpora it concerns.
+    case Phase.ready.rawValue:
+      Set(store.conditions.preventingReadiness.map(\.kind.summary)).sorted()
     case Phase.starting.rawValue: ["the start"]
     default: ["another start: the service is stopping"]
     }
