@@ -64,7 +64,7 @@ import WireProtocol
 
   @Test func aSlowServiceCostsTheDeadlineAndNoMore() async throws {
     let service = try await FakeService { _ in "" }
-    let client = RepriseClient(.unixSocket(path: service.path))
+    let client = RepriseClient(.unixSocket(path: service.path), configuration: .patient)
     #expect(
       await error { () async throws(ClientError) in
         _ = try await client.isLive(deadline: .milliseconds(20))
@@ -75,7 +75,7 @@ import WireProtocol
 
   @Test func aServiceThatHangsUpFailsTheCallAndTheNextConnectsAgain() async throws {
     let service = try await FakeService { _ in nil }
-    let client = RepriseClient(.unixSocket(path: service.path))
+    let client = RepriseClient(.unixSocket(path: service.path), configuration: .patient)
     for _ in 0..<3 {
       #expect(
         await error { () async throws(ClientError) in _ = try await client.isLive() }
@@ -91,7 +91,7 @@ import WireProtocol
     "garbage\n", "{}\n", "[]\n", "{\"id\":1}\n", "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":7}\n",
   ]) func aLyingServiceIsHungUpOn(answer: String) async throws {
     let service = try await FakeService { _ in answer }
-    let client = RepriseClient(.unixSocket(path: service.path))
+    let client = RepriseClient(.unixSocket(path: service.path), configuration: .patient)
     #expect(
       await error { () async throws(ClientError) in _ = try await client.isLive() }
         == .disconnected)
@@ -103,7 +103,7 @@ import WireProtocol
     let service = try await FakeService { _ in
       "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"no\":1}}\n"
     }
-    let client = RepriseClient(.unixSocket(path: service.path))
+    let client = RepriseClient(.unixSocket(path: service.path), configuration: .patient)
     #expect(
       await error { () async throws(ClientError) in _ = try await client.isLive() }
         == .malformedAnswer)
@@ -119,7 +119,7 @@ import WireProtocol
         return "{\"jsonrpc\":\"2.0\",\"id\":\(id),\"result\":{\"ok\":true,\"awaited\":[]}}\n"
       }.joined()
     }
-    let client = RepriseClient(.unixSocket(path: service.path))
+    let client = RepriseClient(.unixSocket(path: service.path), configuration: .patient)
     try await withThrowingTaskGroup(of: Bool.self) { group in
       for _ in 0..<500 { group.addTask { try await client.isLive().ok } }
       for try await ok in group { #expect(ok) }

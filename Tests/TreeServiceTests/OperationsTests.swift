@@ -222,7 +222,7 @@ import WireProtocol
     let service = try await TreeService.start(
       store, ServiceOptions(.unixSocket(path: socket)),
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-    let client = RepriseClient(.unixSocket(path: socket))
+    let client = RepriseClient(.unixSocket(path: socket), configuration: .patient)
     #expect(try await client.corpora().map(\.corpus) == ["c"])
     #expect(try await client.speculate([1, 2], corpus: "c").tokens == [3])
     let refused = try await error { try await client.insert([sequence([4])], into: "c") }

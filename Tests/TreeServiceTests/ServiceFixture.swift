@@ -30,7 +30,7 @@ final class ServiceFixture {
     var logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     logger.logLevel = .critical
     service = try await TreeService.start(store, options, logger: logger)
-    var configuration = RepriseClient.Configuration()
+    var configuration = RepriseClient.Configuration.patient
     configuration.accessToken = token
     client = RepriseClient(.unixSocket(path: socket), configuration: configuration)
     try await client.createCorpus("c")
@@ -42,6 +42,16 @@ final class ServiceFixture {
     try await service.stop()
     store.close()
     try FileManager.default.removeItem(atPath: directory)
+  }
+}
+
+extension RepriseClient.Configuration {
+  /// Deadlines that only a service that hangs misses: many tests run at once, on few threads.
+  static var patient: Self {
+    var configuration = Self()
+    configuration.deadline = .seconds(300)
+    configuration.writeDeadline = .seconds(300)
+    return configuration
   }
 }
 

@@ -26,7 +26,7 @@ import WireProtocol
 
   @Test func workersShareOneHistory() async throws {
     try await withService { fixture in
-      let other = RepriseClient(.unixSocket(path: fixture.socket))
+      let other = RepriseClient(.unixSocket(path: fixture.socket), configuration: .patient)
       let first = try await fixture.client.openSession(corpus: "c", prompt: [1, 2])
       let second = try await other.openSession(corpus: "c", prompt: [9])
       _ = try await first.step(accepting: [5, 6, 7, 8])

@@ -75,7 +75,7 @@ def attempt(one: dict[str, Any], log: Path) -> str:
         if run(["swift", "build", "--build-tests"], log, {}) != 0:
             return "does not fit: it does not build"
         if "command" in one:
-            command, environment = one["command"], {"REPRISE_BUILT": str(BUILT)}
+            command, environment = one["command"], {"REPRISE_TEST_BUILT": str(BUILT)}
         else:
             program = str(BUILT / "reprisePackageTests.xctest")
             command = [program, "--testing-library", "swift-testing", "--filter", one["test"]]

@@ -152,8 +152,7 @@ struct SettingsReader {
   /// The same by their beginnings: of tests and benchmarks, and what Kubernetes sets for a service that is
   /// called "reprise".
   private static let beginningsOfOthers = [
-    "REPRISE_TEST_", "REPRISE_BENCH_", "REPRISE_FUZZ_", "REPRISE_MUTATION", "REPRISE_EVERY_BYTE",
-    "REPRISE_SERVICE_", "REPRISE_PORT_",
+    "REPRISE_TEST_", "REPRISE_BENCH_", "REPRISE_SERVICE_", "REPRISE_PORT_",
   ]
 
   private static func belongsToOthers(_ variable: String) -> Bool {
