@@ -11,7 +11,7 @@ extension RepriseClient.Address: CustomStringConvertible {
     }
   }
 
-  /// What NIO connects to; nil for a path that is too long for the system.
+  /// The address that NIO connects to; nil for a path that is too long for the system.
   var unixSocketAddress: SocketAddress? {
     guard case .unixSocket(let path) = self else { return nil }
     // NIO's own bound of paths is that of another system.

@@ -60,7 +60,7 @@ public struct SealedIndexBuilder: ~Copyable {
 
   /// Memory of an index that is being built, in bytes.
   public struct Memory: Equatable, Sendable {
-    /// What was taken so far and not given back.
+    /// Bytes that were taken so far and not given back.
     public var taken: Int
     /// The most that it will be, from here on; exact once the tree is known.
     public var peak: Int

@@ -213,7 +213,7 @@ struct DraftOptionsReader {
 extension DraftOptions {
   /// The one policy that there is.
   static let policyName = "suffixdecoding"
-  /// What `vocabulary` may be. The largest one bounds nothing.
+  /// The range of `vocabulary`. The largest one bounds nothing.
   public static let vocabularyRange = 1...Int(Int32.max)
 
   /// Writes what differs from the defaults.

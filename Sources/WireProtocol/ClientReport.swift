@@ -25,7 +25,7 @@ public struct ClientReport: Equatable, Sendable {
   public var missed: [Reason: Int]
 
   public static let engineBytesMax = 64
-  /// What each count may be.
+  /// The range of each count.
   public static let countRange = 0...Int(Int32.max)
 
   public init(engine: String? = nil, steps: Int = 0, missed: [Reason: Int] = [:]) {

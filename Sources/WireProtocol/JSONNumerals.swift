@@ -1,7 +1,7 @@
 /// Numbers as a JSON text spells them, for what the parser does not keep: numbers that are too large
 /// for it, and numbers whose digits matter. Neither is in a line that a client means well.
 enum JSONNumerals {
-  /// What stands for a number that is too large. No longer than any of them.
+  /// The stand-in for a number that is too large. No longer than any of them.
   static let tooLarge = 9e307
   private static let tooLargeText = [UInt8]("9e307".utf8)
 

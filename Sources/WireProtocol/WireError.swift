@@ -63,10 +63,13 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
 
   public var description: String { "\(message) (\(kind.rawValue), \(kind.code))" }
 
-  public static func limit(_ name: String, max: Int, got: Int, _ place: String) -> WireError {
+  /// - Parameter remedy: The advice at the end of the message.
+  public static func limit(
+    _ name: String, max: Int, got: Int, _ place: String, remedy: String = "send less at a time"
+  ) -> WireError {
     WireError(
       .limitExceeded,
-      "\(place) is too large: \(got), where \(name) allows at most \(max); send less at a time",
+      "\(place) is too large: \(got), where \(name) allows at most \(max); \(remedy)",
       ["limit": .text(name), "max": .number(max), "got": .number(got)])
   }
 

@@ -96,7 +96,7 @@ private final class Requests: Sendable {
   private let state: Mutex<State>
 
   static let tokenID = RequestID.string("token")
-  /// What stands before the result of the one request.
+  /// The text before the result of the one request.
   private static let beginning = "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":"
 
   init(method: String, params: String?, token: String?) throws {

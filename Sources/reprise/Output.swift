@@ -64,7 +64,7 @@ func reportingErrors<Result>(_ body: () async throws -> Result) async throws -> 
 }
 
 extension StoreError {
-  /// What the command can do about it, behind the store's own words.
+  /// The advice of the command, behind the store's own words.
   fileprivate var hint: String {
     switch self {
     case .corpusNotFound: " (`reprise corpus list` shows them)"

@@ -195,6 +195,34 @@ import Testing
     #expect(try corpus.chunkCount() == before)
   }
 
+  /// What went wrong: a change that failed after its commit, because no transaction could be begun to read
+  /// it, was given up, and the chunks of the segments that had come were deleted.
+  @Test func aChangeThatWasCommittedKeepsItsSegments() throws {
+    let directory = try Self.makeStore()
+    let options = StoreOptions.tiny()
+    let store = try Store(path: directory.path, options: options)
+    let corpus = try store.corpus(named: "c")!
+    #expect(throws: StoreError.cancelled) {
+      let view = try #require(corpus.view)
+      let old = view.segments[0]
+      var builder = SegmentBuilder(depth: 5, expected: HistorySize())
+      try corpus.forEachSequence(of: old, in: view) { entry, tokens in
+        builder.append(tokens, entry)
+      }
+      let memory = try #require(options.memory.reserve(1 << 20, for: .operations))
+      let built = try builder.build(memory) { false }
+      try corpus.changeHistory(.merging) { (change) throws(StoreError) in
+        try change.add(built) { false }
+        change.dropped = [SegmentChunks(old.number, old.record, corpus.file)]
+        try change.carryOut()
+        throw .cancelled
+      }
+    }
+    store.close()
+    #expect(try Store.check(path: directory.path).isClean)
+    #expect(try Self.keptIDs(directory) == Set(Self.ids))
+  }
+
   /// Dropping a corpus does not wait for what is done with it: that gives way.
   @Test func closingCancelsBeforeItWaits() throws {
     let directory = try Self.makeStore()

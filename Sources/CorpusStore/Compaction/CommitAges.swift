@@ -10,7 +10,7 @@
 /// - For one that came later it is known by how much the wall clock, which stamped it, was off from the
 ///   time that had passed. Its stamp is read with that correction.
 ///
-/// What happened to the clock while no process had the corpus open cannot be known.
+/// Steps of the clock while no process had the corpus open cannot be known.
 struct CommitAges {
   /// The wall clock and the monotonic one when the corpus was opened.
   private let openedSeconds: Int
@@ -54,7 +54,7 @@ struct CommitAges {
     return max(0, secondsPassed(at: now) - (committed - offset))
   }
 
-  /// What a wall clock that nobody steps would tell.
+  /// The seconds since 1970 that a wall clock without steps would tell.
   private func secondsPassed(at now: ContinuousClock.Instant) -> Int {
     openedSeconds + Int((now - opened).components.seconds)
   }

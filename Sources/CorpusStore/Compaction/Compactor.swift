@@ -43,7 +43,7 @@ final class Compactor: Sendable {
     merger.remove(corpus)
   }
 
-  /// What is being done at this moment, such as "merging corpus demo".
+  /// The steps under way at this moment, such as "merging corpus demo".
   var workUnderWay: [String] { [sealer.workUnderWay, merger.workUnderWay].compactMap { $0 } }
 
   /// Ends the threads after the steps that they are doing.

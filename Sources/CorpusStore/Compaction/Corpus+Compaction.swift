@@ -57,37 +57,39 @@ extension Corpus {
   private func seal(_ part: GrowingPart) throws(StoreError) {
     // No further sequence is added to a part that is not the newest and has no open sequences.
     let finished = part.finished.sorted { $0.order < $1.order }
-    let isCancelled = { [cancellation] in cancellation.isCancelled }
-    var change = HistoryChange(of: self, .sealing)
-    if !finished.isEmpty {
-      let size = part.finishedSize
-      let bytes = SegmentBuilder.bytesPerToken * (size.tokens + size.sequences)
-      // What waits for memory here would keep more of it in growing indexes, so it never waits.
-      guard let reservation = options.memory.reserve(bytes, for: .sealing, isUrgent: true) else {
-        throw .memoryShort(bytes: bytes)
+    try changeHistory(.sealing) { (change) throws(StoreError) in
+      if !finished.isEmpty {
+        try change.add(build(finished, size: part.finishedSize)) { [cancellation] in
+          cancellation.isCancelled
+        }
+        change.unlogged = finished.map(\.order)
       }
-      var builder = SegmentBuilder(depth: settings.depth, expected: size)
-      let transaction = try file.beginReading()
-      for sequence in finished {
-        try cancellation.check()
-        let record = try file.loggedSequence(sequence.order, transaction)
-        builder.append(record.tokens.span, record.entry(order: sequence.order))
-      }
-      _ = consume transaction
-      do throws(StoreError) {
-        try change.add(
-          builder.build(reservation, isCancelled: isCancelled), isCancelled: isCancelled)
-      } catch {
-        change.giveUp()
-        throw error
-      }
-      change.unlogged = finished.map(\.order)
+      try change.carryOut(retiring: part)
     }
-    try change.carryOut(retiring: part)
     activity.note { activity in
       activity.sealings += 1
       activity.sealedTokens += part.finishedSize.tokens
     }
+  }
+
+  /// Builds a segment of sequences of the log.
+  private func build(
+    _ finished: [FinishedSequence], size: HistorySize
+  ) throws(StoreError) -> BuiltSegment {
+    let bytes = SegmentBuilder.bytesPerToken * (size.tokens + size.sequences)
+    // Waiting for memory would keep more of it in growing indexes, so sealing never waits.
+    guard let reservation = options.memory.reserve(bytes, for: .sealing, isUrgent: true) else {
+      throw .memoryShort(bytes: bytes)
+    }
+    var builder = SegmentBuilder(depth: settings.depth, expected: size)
+    let transaction = try file.beginReading()
+    for sequence in finished {
+      try cancellation.check()
+      let record = try file.loggedSequence(sequence.order, transaction)
+      builder.append(record.tokens.span, record.entry(order: sequence.order))
+    }
+    _ = consume transaction
+    return try builder.build(reservation) { [cancellation] in cancellation.isCancelled }
   }
 
   // MARK: Merging
@@ -156,16 +158,12 @@ extension Corpus {
       try forEachSequence(of: segment, in: view) { entry, tokens in builder.append(tokens, entry) }
       reservation.update(taken: builder.bytes)
     }
-    var change = HistoryChange(of: self, .merging)
-    do throws(StoreError) {
-      try change.add(
-        builder.build(reservation, isCancelled: isCancelled), isCancelled: isCancelled)
-    } catch {
-      change.giveUp()
-      throw error
+    let built = try builder.build(reservation, isCancelled: isCancelled)
+    try changeHistory(.merging) { (change) throws(StoreError) in
+      try change.add(built, isCancelled: isCancelled)
+      change.dropped = segments.map { SegmentChunks($0.number, $0.record, file) }
+      try change.carryOut()
     }
-    change.dropped = segments.map { SegmentChunks($0.number, $0.record, file) }
-    try change.carryOut()
     activity.note { activity in
       activity.merges += 1
       activity.mergedTokens += expected.tokens

@@ -26,9 +26,8 @@ extension Corpus {
     let inMemory = finishedInMemory()
     try commit()
     guard let view = view else { throw .closed(corpus: name) }
-    var change = HistoryChange(of: self, .removal)
-    var removed = Removed()
-    do throws(StoreError) {
+    return try changeHistory(.removal) { (change) throws(StoreError) in
+      var removed = Removed()
       for segment in view.segments {
         try remove(from: segment, of: view, where: leaves, &change, &removed)
       }
@@ -41,11 +40,8 @@ extension Corpus {
       try change.carryOut(removed: { [self] in
         for sequence in logged { removeFromMemory(sequence.order, sequence.tokens) }
       })
-    } catch {
-      change.giveUp()
-      throw error
+      return removed
     }
-    return removed
   }
 
   private func remove(

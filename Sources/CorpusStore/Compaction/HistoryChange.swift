@@ -41,8 +41,7 @@ struct HistoryChange {
     self.points = points
   }
 
-  /// Writes the chunks of a segment that is to come. Where it throws, `giveUp` deletes those that were
-  /// written.
+  /// Writes the chunks of a segment that is to come.
   ///
   /// - Parameter isCancelled: Is asked before each transaction.
   /// - Throws: `cancelled`, or why they could not be written.
@@ -89,14 +88,16 @@ struct HistoryChange {
     points.record.reached()
   }
 
-  /// Deletes the chunks that were written, when the change is not to be carried out after all. A corpus
-  /// that is being closed leaves that to its next opening.
+  /// Deletes the chunks that were written, of segments that did not come after all. A corpus that is being
+  /// closed leaves that to its next opening.
   func giveUp() {
     let new = new
     if new.isEmpty || corpus.isClosing { return }
     // Where that fails too, they are removed at the next open.
     try? corpus.commit { (transaction, file) throws(LMDBError) in
       for segment in new {
+        // A change that was committed may fail afterwards, before memory follows: then its segments stay.
+        if try transaction.get(Key(segment.number), in: file.segments) != nil { continue }
         try Self.deleteChunks(segment.number, segment.record.checksums.count, transaction, file)
       }
     }
@@ -136,6 +137,25 @@ struct HistoryChange {
     for chunk in 0..<count {
       let key = CorpusFile.chunkKey(segment: segment, chunk: chunk)
       try transaction.delete(key, in: file.chunks)
+    }
+  }
+}
+
+extension Corpus {
+  /// Prepares a change of the history and makes it.
+  ///
+  /// - Parameter body: Adds to the change, and carries it out. Where it throws, the chunks that it wrote are
+  ///   deleted.
+  func changeHistory<Result>(
+    _ points: HistoryChange.CrashPoints,
+    _ body: (inout HistoryChange) throws(StoreError) -> Result
+  ) throws(StoreError) -> Result {
+    var change = HistoryChange(of: self, points)
+    do throws(StoreError) {
+      return try body(&change)
+    } catch {
+      change.giveUp()
+      throw error
     }
   }
 }

@@ -12,7 +12,7 @@ import SuffixIndex
 ///
 /// No merge takes more memory than `bytesMax`, half of what the process may have. What is as large as
 /// such merges make it stays as it is, so that little memory means more segments and slower drafts.
-/// What fits at other times but not now is merged in narrower runs, or waits.
+/// A run that fits at other times but not now is merged in narrower runs, or waits.
 struct MergePolicy {
   private let sealTokens: Int
   private let fanIn: Int
@@ -80,9 +80,9 @@ struct MergePolicy {
   enum Choice {
     /// Nothing is to be merged.
     case none
-    /// What is to be merged now.
+    /// The run to merge now.
     case merge(Run)
-    /// What is to be merged when there is memory for it.
+    /// The run to merge when there is memory for it.
     case wait(Run)
   }
 

@@ -50,7 +50,7 @@ public final class Corpus: @unchecked Sendable {
     var roomFailure: StoreError?
     /// What failed when it was last tried.
     var failed: Set<Compaction> = []
-    /// What was found when segments to be merged were last looked for.
+    /// The result of the last search for segments to merge.
     var merging = Merging.possible
     /// How often it was put off, one time after the other.
     var mergingDeferrals = 0
@@ -299,7 +299,7 @@ public final class Corpus: @unchecked Sendable {
       tolerated: settings.durability.failureTolerated)
   }
 
-  /// What of the acknowledged is not on disk, in a sentence for the log; nil where all is.
+  /// A sentence for the log on acknowledged sequences that are not on disk; nil where all are.
   var unsavedReport: String? {
     let (sequences, displacement) = lock.withLock { (state.sequencesUnsaved, state.displacement) }
     if sequences > 0 {
@@ -653,7 +653,7 @@ public final class Corpus: @unchecked Sendable {
     lock.withLock { state.history?.segments.map(\.record.tokens) ?? [] }
   }
 
-  /// What long work asks whether it should end.
+  /// The cancellation that long work asks whether it should end.
   var cancellation: Cancellation { options.cancellation }
 
   /// Whether long work should end.

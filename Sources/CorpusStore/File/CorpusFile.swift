@@ -16,7 +16,7 @@ final class CorpusFile: Sendable {
   let environment: Environment
   let settings: CorpusSettings
   let isReadOnly: Bool
-  /// What those that read much of the file ask whether they should go on.
+  /// The cancellation that long reads of the file ask whether they should end.
   let cancellation: Cancellation
 
   /// "format", "settings", "state".

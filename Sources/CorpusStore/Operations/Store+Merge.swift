@@ -98,8 +98,7 @@ private struct CorpusMerge {
       new.order = firstOrder + UInt64(place)
       moved[entry.order] = new
     }
-    var change = HistoryChange(of: into, .corpusMerge)
-    do throws(StoreError) {
+    try into.changeHistory(.corpusMerge) { (change) throws(StoreError) in
       try writeSegments(view, moved, &change, progress, total: size)
       change.added = moved.values.sorted { $0.order < $1.order }
       let added = change.added
@@ -112,9 +111,6 @@ private struct CorpusMerge {
         }
         try planning.takeRoom(size)
       })
-    } catch {
-      change.giveUp()
-      throw error
     }
     withExtendedLifetime(view) {}
     return receipt

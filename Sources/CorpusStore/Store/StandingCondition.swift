@@ -65,7 +65,7 @@ extension StandingCondition.Kind {
     }
   }
 
-  /// What is wrong, without names of corpora or of files: health tells it to every client.
+  /// The failure, without names of corpora or of files: health tells it to every client.
   public var summary: String {
     switch self {
     case .saving: "acknowledged sequences cannot be written to the disk"

@@ -12,7 +12,7 @@ public final class Store: @unchecked Sendable {
   let directory: StoreDirectory?
   let options: StoreOptions
   let compactor: Compactor?
-  /// What fails and goes on failing.
+  /// The failures that last.
   public let conditions: StandingConditions
   /// nil for a store that serves a snapshot, and for one that is closed.
   private var lockFile: Int32?
@@ -117,7 +117,7 @@ public final class Store: @unchecked Sendable {
 
   // MARK: Memory
 
-  /// What the process may have of memory.
+  /// The memory budget of the process.
   public var memory: MemoryBudget { options.memory }
 
   /// Has the largest growing indexes sealed where memory is short, although they are not full: a
@@ -201,7 +201,7 @@ public final class Store: @unchecked Sendable {
     }
   }
 
-  /// What is being done in the background at this moment, such as "merging corpus demo".
+  /// The steps under way in the background, such as "merging corpus demo".
   public var workUnderWay: [String] { compactor?.workUnderWay ?? [] }
 
   public func holdsCorpus(named name: String) -> Bool {

@@ -27,7 +27,7 @@ struct StoreDirectory: Sendable {
 
   // MARK: Opening
 
-  /// What stands at the path.
+  /// The state of the path.
   enum State {
     case missing, empty, store
   }

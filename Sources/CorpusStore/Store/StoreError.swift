@@ -180,7 +180,7 @@ extension StoreError {
     return path.hasPrefix("/") ? path.split(separator: "/").last.map(String.init) ?? path : path
   }
 
-  /// What the system refused about a path.
+  /// The system refused a call on a path.
   init(errno code: Int32, path: String) {
     if code == ENOSPC || code == EDQUOT {
       let (free, bytes) = SystemRefusal.disk(path)

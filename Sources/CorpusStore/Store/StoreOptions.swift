@@ -33,7 +33,7 @@ public struct StoreOptions: Sendable {
   /// corpora together keep them in an eighth of `memory`.
   public var writeTokensWaitingMax = 1 << 26
 
-  /// What the process may have of memory: one for all stores and services in it.
+  /// The memory budget of the process: one for all stores and services in it.
   public var memory = MemoryBudget()
 
   /// Whether segments are sealed and merged in the background. Off, they are only on request.

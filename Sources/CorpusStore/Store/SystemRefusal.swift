@@ -1,6 +1,6 @@
 import Glibc
 
-/// What the system's error numbers mean for a file of a store, and what can be done.
+/// The meaning of the system's error numbers for a file of a store, with a remedy for each.
 enum SystemRefusal {
   /// - Parameter shown: How a path is told.
   static func reason(_ code: Int32, _ path: String, _ shown: (String) -> String) -> String {

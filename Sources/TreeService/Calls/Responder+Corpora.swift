@@ -17,7 +17,9 @@ extension Responder {
   func refuseBeyondLimit(_ name: String) throws(WireError) {
     let count = store.corpusCount
     if count >= options.limits.corporaMax, !store.holdsCorpus(named: name) {
-      throw .limit("corpora", max: options.limits.corporaMax, got: count + 1, "the store")
+      throw .limit(
+        "corpora", max: options.limits.corporaMax, got: count + 1, "the number of corpora",
+        remedy: "drop one, or allow more of them, for which the service may need more open files")
     }
   }
 

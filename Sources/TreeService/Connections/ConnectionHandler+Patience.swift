@@ -102,7 +102,8 @@ extension ConnectionHandler {
       end(
         .limit(
           "line_seconds", max: limits.lineSecondsMax, got: limits.lineSecondsMax + 1,
-          "the time since the line began"), context)
+          "the time since the line began",
+          remedy: "send lines whole"), context)
     case .noToken:
       responder.metrics.note(.noToken)
       responder.logger.notice("cut off: no access token", metadata: ["peer": "\(caller.peer)"])

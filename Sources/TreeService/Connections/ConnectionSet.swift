@@ -6,7 +6,7 @@ final class ConnectionSet: Sendable {
   private typealias Members = [ObjectIdentifier: (channel: any Channel, place: Place)]
   private let channels = NIOLockedValueBox<Members>([:])
 
-  /// What there is room for.
+  /// The number of connections that there is room for.
   enum Place {
     /// One of those that the limit allows.
     case ordinary

@@ -141,7 +141,9 @@ final class HTTPRequestBounds: ChannelInboundHandler {
       phase = .reading
       refuse(
         .serviceUnavailable,
-        .limit("http_connections", max: max, got: max + 1, "the number of connections"))
+        .limit(
+          "http_connections", max: max, got: max + 1, "the number of connections",
+          remedy: "close some, or connect again later"))
       return
     }
     // The first request is a slow one from the beginning.
@@ -190,7 +192,9 @@ final class HTTPRequestBounds: ChannelInboundHandler {
       let seconds = limits.lineSecondsMax
       refuse(
         .requestTimeout,
-        .limit("line_seconds", max: seconds, got: seconds + 1, "the time since the request began"))
+        .limit(
+          "line_seconds", max: seconds, got: seconds + 1, "the time since the request began",
+          remedy: "send requests whole"))
     } else {
       context.close(promise: nil)
     }

@@ -13,7 +13,7 @@ final class AcceptGate: ChannelDuplexHandler {
 
   private let listener: Int32
   private let conditions: StandingConditions
-  /// What a connection is told that there is no file for; empty where it cannot be told anything.
+  /// The answer to a connection that there is no file for; empty where it cannot be told anything.
   private let refusal: [UInt8]
   /// Given up for a moment where there is no other file.
   private var spare = AcceptGate.openSpare()

@@ -5,7 +5,7 @@ import NIOCore
   import NIOConcurrencyHelpers
   import NIOSSL
 
-  /// What connections are encrypted with. May be read again: new connections then have the new
+  /// The keys that connections are encrypted with. May be read again: new connections then have the new
   /// certificate, those that are open keep the old one.
   final class Certificates: Sendable {
     private let files: TLSFiles

@@ -1,6 +1,6 @@
 import WireProtocol
 
-/// What clients have told of their steps, by the name of the client.
+/// The sums of clients' reports on their steps, by the name of the client.
 ///
 /// Names are bounded, because each is a series of the metrics: a client without an access token
 /// chooses its own.

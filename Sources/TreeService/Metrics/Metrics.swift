@@ -35,7 +35,7 @@ final class Metrics: Sendable {
     reports.withLockedValue { $0.take(report, of: holder) }
   }
 
-  /// What clients have told, by their names.
+  /// The sums of clients' reports, by their names.
   var clients: [(name: String, counts: ClientReports.Counts)] {
     reports.withLockedValue { $0.counts }.map { ($0.key, $0.value) }.sorted { $0.name < $1.name }
   }

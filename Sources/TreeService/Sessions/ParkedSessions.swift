@@ -8,7 +8,7 @@ import Synchronization
 /// index. All holders share the room; each finds its own alone.
 ///
 /// They take a bounded part of memory, are kept for a bounded time, and go first where memory is short.
-/// What is freed goes back to the system (`returnFreedMemory`).
+/// Freed memory goes back to the system (`returnFreedMemory`).
 final class ParkedSessions: Sendable {
   private struct Entry {
     let table: ObjectIdentifier

@@ -36,12 +36,14 @@ final class SessionAllowance: Sendable {
     if sessions > 0 && newSessions > sessionsLimit.max {
       give(sessions: sessions, tokens: tokens)
       throw .limit(
-        sessionsLimit.name, max: sessionsLimit.max, got: newSessions, "the number of open sessions")
+        sessionsLimit.name, max: sessionsLimit.max, got: newSessions, "the number of open sessions",
+        remedy: "close some, or allow more")
     }
     if newTokens > tokensLimit.max {
       give(sessions: sessions, tokens: tokens)
       throw .limit(
-        tokensLimit.name, max: tokensLimit.max, got: newTokens, "the text of open sessions")
+        tokensLimit.name, max: tokensLimit.max, got: newTokens, "the text of open sessions",
+        remedy: "close some, or allow more")
     }
   }
 

@@ -2,8 +2,8 @@ import Foundation
 
 /// How the files that the process may open are shared out among connections, corpora and everything else.
 ///
-/// What the service needs in any case is kept aside. The rest goes to connections and corpora, which have
-/// limits for it: so none of them takes what another needs, and what is refused is refused with a reason.
+/// The files that the service needs in any case are kept aside. The rest goes to connections and corpora,
+/// which have limits for it: so none of them takes what another needs, and each refusal has a reason.
 struct FileBudget {
   /// Files that the process may open.
   let files: Int

@@ -130,7 +130,7 @@ struct TopView {
     return Table(columns: ["", "calls/s", "p50", "p99"], rows: rows, leading: 16).lines(80)
   }
 
-  /// What clients tell of their steps: how many had no draft, and the first reason beside nothing to say.
+  /// A line on clients' reports: steps without a draft, and the first reason beside "nothing to say".
   private static func clients(_ interval: TopInterval) -> Line? {
     let (steps, missed) = ("reprise_client_steps_total", "reprise_client_drafts_missed_total")
     let parts = interval.after.reading.values(of: "client", in: steps)
