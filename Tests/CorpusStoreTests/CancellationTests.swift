@@ -195,8 +195,8 @@ import Testing
     #expect(try corpus.chunkCount() == before)
   }
 
-  /// What went wrong: a change that failed after its commit, because no transaction could be begun to read
-  /// it, was given up, and the chunks of the segments that had come were deleted.
+  /// A change can fail after its commit, where no transaction can be begun to read it. Giving it up deletes
+  /// only chunks of segments that did not come.
   @Test func aChangeThatWasCommittedKeepsItsSegments() throws {
     let directory = try Self.makeStore()
     let options = StoreOptions.tiny()
@@ -223,8 +223,51 @@ import Testing
     #expect(try Self.keptIDs(directory) == Set(Self.ids))
   }
 
-  /// Dropping a corpus does not wait for what is done with it: that gives way.
-  @Test func closingCancelsBeforeItWaits() throws {
+  /// Closing and dropping wait for compaction, so they cancel it first.
+  @Test(arguments: [false, true]) func compactionGivesWayToClosing(byDropping: Bool) throws {
+    let directory = TemporaryDirectory()
+    let held = HeldCompaction()
+    var options = StoreOptions.tiny(background: true)
+    options.cancellation = Cancellation(whenAsked: held.hold)
+    let store = try Store(path: directory.path, options: options)
+    let corpus = try store.createCorpus(named: "c", CorpusSettings(depth: 5))
+    held.begin(corpus)
+    // A part of it is full, and is to be sealed. Nothing else asks.
+    corpus.insert([NewSequence(id: "a", tokens: (0..<30).map { $0 })]) { _ in }
+    held.waitUntilHeld()
+    if byDropping { _ = try store.dropCorpus(named: "c") } else { store.close() }
+    #expect(held.wasTold)
+    store.close()
+  }
+
+  /// Holds the first work that asks until its corpus is closing.
+  private final class HeldCompaction: Sendable {
+    private let corpus = Mutex<Corpus?>(nil)
+    private let isHeld = DispatchSemaphore(value: 0)
+    private let told = Mutex(false)
+    /// It gives up then, and the test fails.
+    private static let secondsMax = 20
+
+    var wasTold: Bool { told.withLock { $0 } }
+
+    func begin(_ corpus: Corpus) { self.corpus.withLock { $0 = corpus } }
+    func waitUntilHeld() { isHeld.wait() }
+
+    func hold() {
+      // Once: to look whether the corpus is closing asks as well.
+      let corpus = corpus.withLock { corpus in
+        defer { corpus = nil }
+        return corpus
+      }
+      guard let corpus else { return }
+      isHeld.signal()
+      let end = ContinuousClock.now + .seconds(Self.secondsMax)
+      while !corpus.isClosing && ContinuousClock.now < end { usleep(1000) }
+      told.withLock { $0 = corpus.isClosing }
+    }
+  }
+
+  @Test func longWorkIsCancelledAndInsertsGoOn() throws {
     let directory = try Self.makeStore()
     let asked = Asked()
     var options = StoreOptions.tiny(background: true)

@@ -47,7 +47,7 @@ import WireProtocol
   }
 
   /// A command that only reads begins no merge that it would have to wait for.
-  @Test func commandsThatReadDoNotCompact() async throws {
+  @Test func commandsThatReadWaitForNoMerge() async throws {
     let service = try ServiceProcess()
     // Sealed and not merged.
     try service.start(
@@ -60,7 +60,7 @@ import WireProtocol
     _ = service.end(SIGKILL)
     let arguments = [["corpus", "list"], ["corpus", "stats", "c"], ["snapshot", "list"]]
     for arguments in arguments {
-      // With a merge it would stand still for ever.
+      // One that began a merge, and waited for it, would stand still for ever.
       let result = try run(
         arguments + ["--store", service.store],
         environment: ["REPRISE_HOLD_AT": "merge.chunks:1"])
