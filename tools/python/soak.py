@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "benchmarks"))
 from service import Service
 
 from reprise import Client, Output
-from reprise.options import Share
+from reprise.core.options import Share
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue

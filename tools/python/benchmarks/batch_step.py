@@ -16,9 +16,9 @@ from service import Service
 
 from reprise import Client, DraftOptions, Step
 from reprise.compat import SuffixDecodingCache
-from reprise.decoding import DecodingCore
-from reprise.results import Draft
-from reprise.wire import LineReader, encode
+from reprise.core.decoding import DecodingCore
+from reprise.core.results import Draft
+from reprise.core.wire import LineReader, encode
 
 VOCABULARY = 5000
 WARM_STEPS = 20

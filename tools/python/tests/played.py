@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from reprise import Client
-from reprise.decoding import DecodingCore
-from reprise.options import DraftOptions, Step
-from reprise.records import SessionRecord
-from reprise.results import Draft, SessionClosed
+from reprise.core.decoding import DecodingCore
+from reprise.core.options import DraftOptions, Step
+from reprise.core.records import SessionRecord
+from reprise.core.results import Draft, SessionClosed
 
 DRAFT = {
     "tokens": [7],

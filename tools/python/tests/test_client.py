@@ -20,11 +20,11 @@ from service import Service
 
 import reprise
 from reprise import AsyncClient, Client, Output, Step
-from reprise.aio import AsyncSession
-from reprise.decoding import DecodingCore
-from reprise.prefetch import Prefetch, draft_below, likeliest_path
-from reprise.records import DraftCall
-from reprise.results import Draft
+from reprise.core.decoding import DecodingCore
+from reprise.core.prefetch import Prefetch, draft_below, likeliest_path
+from reprise.core.records import DraftCall
+from reprise.core.results import Draft
+from reprise.transports.aio import AsyncSession
 
 FakeMaker = Callable[[Callable[[bytes], "bytes | None"]], FakeService]
 #: A step that has no answer returns at its deadline. How much later a machine makes it is not for a
@@ -132,7 +132,7 @@ def test_a_lying_service_costs_an_event_loop_the_same(
 
 
 def test_an_answer_without_end_is_cut_off(fake: FakeMaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reprise.wire.LineReader.__init__.__defaults__", (1 << 16,))
+    monkeypatch.setattr("reprise.core.wire.LineReader.__init__.__defaults__", (1 << 16,))
     service = fake(lying(lambda request: b"x" * (1 << 17)))
     client = Client(service.path, deadline=1.0, open_deadline=5.0)
     session = client.open_session("a", [1])

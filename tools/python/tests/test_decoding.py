@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from played import DRAFT, PlayedService
 
-from reprise.decoding import DecodingCore
-from reprise.errors import InvalidParams, MalformedAnswer
-from reprise.options import DecodingLimits, DraftOptions, Step
-from reprise.records import State
-from reprise.recovery import CLOSE_ATTEMPTS_MAX
-from reprise.wire import EVENT_LOOP_LINE_BYTES, LineReader
+from reprise.core.decoding import DecodingCore
+from reprise.core.errors import InvalidParams, MalformedAnswer
+from reprise.core.options import DecodingLimits, DraftOptions, Step
+from reprise.core.records import State
+from reprise.core.recovery import CLOSE_ATTEMPTS_MAX
+from reprise.core.wire import EVENT_LOOP_LINE_BYTES, LineReader
 
 
 @pytest.fixture

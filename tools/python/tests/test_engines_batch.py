@@ -11,10 +11,10 @@ import pytest
 from played import PlayedLink, played_client
 
 from reprise import DraftOptions
+from reprise.core.results import Draft
 from reprise.engines import batch
 from reprise.engines.batch import BatchDrafter
 from reprise.engines.rows import OutputEnd, Row
-from reprise.results import Draft
 
 DRAFTED = [7]
 
@@ -323,7 +323,7 @@ def test_closing_a_drafter_records_what_was_confirmed(engine: Engine) -> None:
 
 
 def test_a_request_that_went_past_a_bound_stays_without_drafts() -> None:
-    from reprise.options import DecodingLimits
+    from reprise.core.options import DecodingLimits
 
     engine = Engine(limits=DecodingLimits(session_tokens=5))
     engine.step(a=([1, 2], [3, 4]))

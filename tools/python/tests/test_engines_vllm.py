@@ -28,11 +28,11 @@ from engine_support import counted_lines, eventually
 from service import Service
 
 from reprise import Client, DraftOptions
+from reprise.core.results import Draft
 from reprise.engines import batch, vllm
 from reprise.engines.batch import BatchDrafter, Row, within_vocabulary
 from reprise.engines.rows import OutputEnd
 from reprise.engines.settings import EngineSettings, corpus_name
-from reprise.results import Draft
 
 CORPUS = "acme-tiny"
 

@@ -316,8 +316,6 @@ def test_every_method_of_the_protocol_is_a_call() -> None:
         if line.startswith("| `")
         for name in line.split("|")[1].replace("`", "").replace(" ", "").split(",")
     }
-    sources = Path(reprise.__file__).parent
-    code = "".join(
-        (sources / name).read_text() for name in ("calls.py", "decoding.py", "recovery.py")
-    )
+    core = Path(reprise.__file__).parent / "core"
+    code = "".join(path.read_text() for path in core.glob("*.py"))
     assert {name for name in methods if json.dumps(name) not in code} == set()

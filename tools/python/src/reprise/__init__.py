@@ -1,11 +1,17 @@
-"""The Python client of Reprise, a persistent suffix-tree store for speculative decoding."""
+"""The Python client of Reprise, a persistent suffix-tree store for speculative decoding.
 
-from .address import Address
-from .aio import AsyncClient, AsyncSession
-from .calls import Output
-from .client import Client, Session
-from .counters import Counters
-from .errors import (
+The folders are layers, and imports go down:
+
+    engines  compat  ingest    the doors: inference engines, the drop-in cache, logs into a corpus
+    transports                 connections, and the blocking client and that of asyncio over them
+    core                       the protocol and the decoding path without any I/O
+
+Programs use the names of this module, `reprise.engines`, `reprise.compat` and `reprise.ingest`.
+"""
+
+from .core.calls import Output
+from .core.counters import Counters
+from .core.errors import (
     Busy,
     Closed,
     Conflict,
@@ -31,8 +37,8 @@ from .errors import (
     Unauthorized,
     Unavailable,
 )
-from .options import DecodingLimits, DraftOptions, Step
-from .results import (
+from .core.options import DecodingLimits, DraftOptions, Step
+from .core.results import (
     Corpus,
     CorpusStats,
     Draft,
@@ -47,6 +53,9 @@ from .results import (
     SessionOpened,
     Snapshot,
 )
+from .transports.address import Address
+from .transports.aio import AsyncClient, AsyncSession
+from .transports.client import Client, Session
 
 __version__ = "0.1.0"
 

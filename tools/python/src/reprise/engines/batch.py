@@ -37,16 +37,16 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..client import Client, Session
-from ..options import NO_DRAFT, DraftOptions, Step
-from ..results import EMPTY_DRAFT, Draft
-from ..tokens import TOKEN_MAX, token_array
+from ..core.options import NO_DRAFT, DraftOptions, Step
+from ..core.results import EMPTY_DRAFT, Draft
+from ..core.tokens import TOKEN_MAX, token_array
+from ..transports.client import Client, Session
 from .notices import Notices, log
 from .rows import UNKNOWN_END, OutputEnd, Row, RowText
 from .settings import EngineSettings
 
 if TYPE_CHECKING:
-    from ..tokens import TokenIDs
+    from ..core.tokens import TokenIDs
 
 __all__ = ["BatchDrafter", "OutputEnd", "Row", "make_drafter", "within_vocabulary"]
 

@@ -11,8 +11,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..client import Client
-    from ..counters import Counters
+    from ..core.counters import Counters
+    from ..transports.client import Client
 
 #: Seconds over which steps without a draft are counted.
 PERIOD_SECONDS = 60.0

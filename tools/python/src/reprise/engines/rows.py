@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from ..tokens import TokenIDs
+    from ..core.tokens import TokenIDs
 
 
 class RowText(Protocol):

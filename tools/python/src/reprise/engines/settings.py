@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ..names import CORPUS_NAME_CHARACTERS_MAX
+from ..core.names import CORPUS_NAME_CHARACTERS_MAX
 from .notices import log
 
 if TYPE_CHECKING:
-    from ..options import Share
+    from ..core.options import Share
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ import types
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..options import DraftOptions
-from ..results import EMPTY_DRAFT, Draft
+from ..core.options import DraftOptions
+from ..core.results import EMPTY_DRAFT, Draft
 from .batch import BatchDrafter, make_drafter
 from .notices import log, show_lines
 from .rows import OutputEnd, Row

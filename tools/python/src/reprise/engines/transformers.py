@@ -25,9 +25,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..client import Client, Session
-from ..options import DraftOptions
-from ..results import EMPTY_DRAFT, Draft
+from ..core.options import DraftOptions
+from ..core.results import EMPTY_DRAFT, Draft
+from ..transports.client import Client, Session
 from .batch import within_vocabulary
 from .notices import Notices, show_lines
 from .settings import EngineSettings
@@ -35,7 +35,7 @@ from .settings import EngineSettings
 if TYPE_CHECKING:
     import os
 
-    from ..address import Address
+    from ..transports.address import Address
 
 #: Arguments of transformers' `generate` that do not go with drafts of Reprise, and why.
 REFUSED = {

@@ -33,8 +33,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any
 
-from ..options import DraftOptions
-from ..results import Draft
+from ..core.options import DraftOptions
+from ..core.results import Draft
 from .batch import BatchDrafter, make_drafter
 from .notices import log, show_lines, use_logger
 from .rows import UNKNOWN_END, OutputEnd, Row

@@ -8,8 +8,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from ..client import Client
-from ..errors import RepriseError
+from ..core.errors import RepriseError
+from ..transports.client import Client
 from .formats import FORMATS, Reader
 from .load import Loader, Plan, ServiceGone, StrictError, check_corpus
 from .progress import Progress

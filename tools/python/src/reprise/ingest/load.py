@@ -6,10 +6,8 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ..backoff import Backoff
-from ..calls import Output as Sequenced
-from ..client import Client
-from ..errors import (
+from ..core.calls import Output as Sequenced
+from ..core.errors import (
     Busy,
     Conflict,
     DeadlineExceeded,
@@ -17,6 +15,8 @@ from ..errors import (
     RepriseError,
     Unavailable,
 )
+from ..transports.backoff import Backoff
+from ..transports.client import Client
 from .formats import BadLine, Output, Reader
 from .sources import Checkpoint, Source
 from .tokenizers import Tokenizer

@@ -9,10 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from .address import Endpoint, prepare_tcp
-from .backoff import Backoff
-from .decoding import DecodingCore
-from .errors import (
+from ..core.decoding import DecodingCore
+from ..core.errors import (
     Closed,
     DeadlineExceeded,
     Disconnected,
@@ -20,18 +18,20 @@ from .errors import (
     RepriseError,
     Unavailable,
 )
-from .link import CONNECT_SECONDS, IDLE_LOOK_SECONDS
-from .options import DecodingLimits, DraftOptions, Step
-from .prefetch import Prefetch
-from .records import DraftCall, SessionRecord
-from .results import (
+from ..core.options import DecodingLimits, DraftOptions, Step
+from ..core.prefetch import Prefetch
+from ..core.records import DraftCall, SessionRecord
+from ..core.results import (
     Draft,
     SessionClosed,
 )
-from .wire import LineReader, request_line
+from ..core.wire import LineReader, request_line
+from .address import Endpoint, prepare_tcp
+from .backoff import Backoff
+from .link import CONNECT_SECONDS, IDLE_LOOK_SECONDS
 
 if TYPE_CHECKING:
-    from .tokens import TokenIDs
+    from ..core.tokens import TokenIDs
 
 
 class _Owner(Protocol):

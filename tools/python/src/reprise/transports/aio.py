@@ -10,17 +10,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from . import calls
-from .address import Address, Endpoint, reduction
-from .aio_link import AsyncCallLink, AsyncDecodingLink
-from .counters import Counters
-from .errors import (
+from ..core import calls
+from ..core.counters import Counters
+from ..core.errors import (
     RepriseError,
 )
-from .options import DEFAULT_OPTIONS, NO_DRAFT, DecodingLimits, DraftOptions, Share, Step, steps_of
-from .prefetch import Prefetch
-from .records import DraftCall, SessionRecord, State
-from .results import (
+from ..core.options import (
+    DEFAULT_OPTIONS,
+    NO_DRAFT,
+    DecodingLimits,
+    DraftOptions,
+    Share,
+    Step,
+    steps_of,
+)
+from ..core.prefetch import Prefetch
+from ..core.records import DraftCall, SessionRecord, State
+from ..core.results import (
     Corpus,
     CorpusStats,
     Draft,
@@ -33,10 +39,12 @@ from .results import (
     SessionClosed,
     Snapshot,
 )
-from .tokens import token_array
+from ..core.tokens import token_array
+from .address import Address, Endpoint, reduction
+from .aio_link import AsyncCallLink, AsyncDecodingLink
 
 if TYPE_CHECKING:
-    from .tokens import TokenIDs
+    from ..core.tokens import TokenIDs
 
 T = TypeVar("T")
 
@@ -48,7 +56,7 @@ class AsyncClient:
     share it; what they ask is under way together.
 
     `Session.prefetch` hides the wait for drafts: while the model verifies one, it asks for what
-    may follow (see `reprise.prefetch`).
+    may follow (see `reprise.core.prefetch`).
     """
 
     def __init__(

@@ -19,7 +19,7 @@ drafts. What differs, and why:
 - A context that is not the end of what the request has (its prompt and responses) costs a session
   of its own, so some 0.3 ms. It is counted as a part of the request's history while it is asked.
 - A service that is slow or gone makes drafts empty, and never raises or waits. What was added
-  meanwhile is sent later (`reprise.decoding`).
+  meanwhile is sent later (`reprise.core.decoding`).
 - Token ids are 0…2147483646. A request with an id that is none, such as the -1 of a placeholder,
   has empty drafts until it is stopped, and is not recorded; others are as they were.
 """
@@ -38,11 +38,11 @@ from array import array
 from collections.abc import Hashable, KeysView
 from typing import TYPE_CHECKING, Any
 
-from .client import Client, Session
-from .errors import RepriseError
-from .options import NO_DRAFT, DraftOptions, Step
-from .results import Draft, Retention
-from .tokens import token_array
+from ..core.errors import RepriseError
+from ..core.options import NO_DRAFT, DraftOptions, Step
+from ..core.results import Draft, Retention
+from ..core.tokens import token_array
+from ..transports.client import Client, Session
 
 try:
     import numpy as np
@@ -50,8 +50,8 @@ except ImportError:  # then nobody gives arrays of it
     np = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from .address import Address
-    from .tokens import TokenIDs
+    from ..core.tokens import TokenIDs
+    from ..transports.address import Address
 
 _log = logging.getLogger("reprise")
 

@@ -12,10 +12,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .address import Endpoint
-from .backoff import Backoff
-from .decoding import DecodingCore
-from .errors import (
+from ..core.decoding import DecodingCore
+from ..core.errors import (
     Closed,
     DeadlineExceeded,
     Disconnected,
@@ -23,16 +21,18 @@ from .errors import (
     RepriseError,
     Unavailable,
 )
-from .options import DecodingLimits, DraftOptions, Step
-from .records import DraftCall, SessionRecord
-from .results import (
+from ..core.options import DecodingLimits, DraftOptions, Step
+from ..core.records import DraftCall, SessionRecord
+from ..core.results import (
     Draft,
     SessionClosed,
 )
-from .wire import LineReader, request_line
+from ..core.wire import LineReader, request_line
+from .address import Endpoint
+from .backoff import Backoff
 
 if TYPE_CHECKING:
-    from .tokens import TokenIDs
+    from ..core.tokens import TokenIDs
 
 #: Bytes that are read at once.
 READ_BYTES = 1 << 18

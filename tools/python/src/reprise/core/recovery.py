@@ -1,6 +1,6 @@
 """Sessions without any I/O: how they are opened, catch up, close, and survive a service's end.
 
-`reprise.decoding` says by what rules.
+`reprise.core.decoding` says by what rules.
 """
 
 from __future__ import annotations

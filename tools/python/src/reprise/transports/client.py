@@ -10,16 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from . import calls
-from .address import Address, Endpoint, reduction
-from .counters import Counters
-from .errors import (
+from ..core import calls
+from ..core.counters import Counters
+from ..core.errors import (
     RepriseError,
 )
-from .link import CallLink, DecodingLink
-from .options import DEFAULT_OPTIONS, DecodingLimits, DraftOptions, Share, Step, steps_of
-from .records import SessionRecord, State
-from .results import (
+from ..core.options import DEFAULT_OPTIONS, DecodingLimits, DraftOptions, Share, Step, steps_of
+from ..core.records import SessionRecord, State
+from ..core.results import (
     Corpus,
     CorpusStats,
     Draft,
@@ -32,9 +30,11 @@ from .results import (
     SessionClosed,
     Snapshot,
 )
+from .address import Address, Endpoint, reduction
+from .link import CallLink, DecodingLink
 
 if TYPE_CHECKING:
-    from .tokens import TokenIDs
+    from ..core.tokens import TokenIDs
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class Client:
     *decoding path* (`open_session`, `step`, `close_session`, `speculate`) never raise what a
     service did or did not do: a draft that is not there within the deadline, or cannot be asked
     for, is an empty draft, and `counters` says why. A thread of the client's own reconnects, opens
-    the sessions again and sends what was accepted meanwhile (see `reprise.decoding`).
+    the sessions again and sends what was accepted meanwhile (see `reprise.core.decoding`).
 
     It may be used from any number of threads. Each kind of calls has one connection: ordinary
     calls wait for each other; steps of several threads are under way together, but a batch in one
@@ -339,7 +339,7 @@ class Client:
             ttl_s: Seconds without a call after which the service ends it.
             vocabulary: Ids of the model's tokens are below it, and so are those of all drafts.
             sequence_id: Has the output recorded under this id when the session closes, exactly
-                once whatever happens, if `share` is "never" (see `reprise.decoding`).
+                once whatever happens, if `share` is "never" (see `reprise.core.decoding`).
 
         Raises:
             ValueError: An argument is wrong, or a session of that name is open already.

@@ -1,0 +1,7 @@
+"""`SuffixDecodingCache` of ArcticInference over a history that lasts and is shared; see
+`reprise.compat.cache`.
+"""
+
+from .cache import SuffixDecodingCache, SuffixDecodingDraft
+
+__all__ = ["SuffixDecodingCache", "SuffixDecodingDraft"]
