@@ -1,6 +1,6 @@
 import SuffixIndex
 
-/// The children of one pattern over several indexes, by their counts added up.
+/// The children of one pattern over several indexes, by the sum of their counts.
 ///
 /// Each index hands out its children by falling count. A child whose sum is at least s must occur
 /// at least s/k times in one of k indexes, so a look at the heads of the lists, and one look-up of
@@ -10,23 +10,23 @@ struct CombinedChildren {
   struct Child: BitwiseCopyable {
     var token: Int32
     var count: Int
-    /// Where its loci stand, one for each index that has it.
+    /// Place of its first locus; it has one for each index that holds it.
     var firstLocus: Int32
     var lociCount: Int32
   }
 
   private var heads: [ChildCursor?] = []
   private var listed: [ChildCursor] = []
-  /// Children found in one index, on their way to being added up.
+  /// Children found in one index, whose sums are not known yet.
   private var found: [Found] = []
 
   private struct Found: BitwiseCopyable {
     var child: ChildCursor
-    /// Which of the loci it is a child of.
+    /// Place of the parent among the loci.
     var parent: Int32
   }
 
-  /// What one of `parts` indexes must have at least, if they have `count` together.
+  /// The count that at least one of `parts` indexes must have, if their sum is `count`.
   private static func share(_ count: Int, of parts: Int) -> Int {
     max(1, (count + parts - 1) / parts)
   }
@@ -87,11 +87,11 @@ struct CombinedChildren {
       guard let head = heads[position] else { continue }
       improve(&best, by: head, in: position, loci, indexes, headSum: headSum, countMin: countMin)
     }
-    // Further down the lists, a few children at first, because mostly a head is the best.
+    // A few children at first, because the best child is usually at the head of a list.
     var (limit, seen) = (4, 1)
     while true {
       let needed = Self.share(max(best.count, countMin), of: loci.count)
-      // No child that is not listed yet has more occurrences than this in all.
+      // No child that is not listed yet has a larger sum than this.
       var unlisted = 0
       for position in loci.indices {
         guard let head = heads[position] else { continue }
@@ -117,13 +117,13 @@ struct CombinedChildren {
     }
   }
 
-  /// Makes a child of one index the best one, if its sum over all indexes is.
+  /// Makes a child of one index the best one, if its sum over all indexes is the largest.
   private func improve(
     _ best: inout (token: Int32, count: Int), by child: ChildCursor, in position: Int,
     _ loci: [Locus], _ indexes: [AnyHistoryIndex], headSum: Int, countMin: Int
   ) {
     if child.token == best.token { return }
-    // What the sum can be at most; made exact index by index until it is too small.
+    // An upper bound of the sum, replaced by exact counts index by index until it is too small.
     var sum = headSum - Int(heads[position]?.count ?? 0) + Int(child.count)
     for other in loci.indices where other != position {
       if sum < max(best.count, countMin) { return }
@@ -180,8 +180,9 @@ struct CombinedChildren {
     if children.count - first > limit { children.removeSubrange((first + limit)...) }
   }
 
-  /// Lists the children that one index has often enough for the sum to be `countMin`. Returns what
-  /// sum is needed to be among the first `limit`, and down to which count every list is whole.
+  /// Lists the children whose count in one index is high enough for their sum to reach `countMin`.
+  /// Returns the sum that a child among the first `limit` must have, and the count down to which
+  /// every list is complete.
   private mutating func list(
     _ loci: [Locus], _ indexes: [AnyHistoryIndex], countMin: Int, limit: Int
   ) -> (sum: Int, each: Int) {
@@ -201,8 +202,8 @@ struct CombinedChildren {
           found.append(Found(child: listed[child], parent: Int32(position)))
         }
         if listed.count == limit {
-          // So many children have at least the last one's count, so no smaller sum is among the
-          // first; the lists are then read again down to that bound, however long they are.
+          // `limit` children have at least the last one's count, so no smaller sum is among the
+          // first. The lists are then read again down to that bound, however long they are.
           isCut = true
           sum = max(sum, Int(listed[limit - 1].count))
         }
@@ -212,7 +213,7 @@ struct CombinedChildren {
     }
   }
 
-  /// Adds up one child over all indexes.
+  /// Adds up the counts of one child over all indexes.
   private func add(
     _ range: Range<Int>, _ loci: [Locus], _ indexes: [AnyHistoryIndex],
     listedDownTo each: Int, countMin: Int, to children: inout [Child], _ childLoci: inout [Locus]

@@ -6,7 +6,7 @@
 /// The type is a reusable buffer: `removeAll()` keeps its storage, so that a caller who drafts
 /// into the same value again allocates nothing.
 public struct Draft: Equatable, Sendable {
-  /// Which history the draft was taken from.
+  /// The history that the draft was taken from.
   public enum Source: String, Sendable {
     /// The session's own prompt and output.
     case local
@@ -22,14 +22,15 @@ public struct Draft: Equatable, Sendable {
   /// The product of count ratios from the context to each token, in (0, 1].
   public var probs: [Float] = []
 
-  /// How often the matched tokens, followed by the path to each token, stand in the history.
+  /// The number of times that the matched tokens, followed by the path to each token, occur in the
+  /// history.
   public var counts: [Int] = []
 
-  /// The expected number of accepted tokens if counts told the truth: the sum of `probs`, added
-  /// up in double precision in the order of `tokens`.
+  /// The expected number of accepted tokens if the probabilities were exact: the sum of `probs`,
+  /// added up in double precision in the order of `tokens`.
   public var score: Double = 0
 
-  /// How many of the context's last tokens were found in the history. 0 in an empty draft.
+  /// The number of the context's last tokens that were found in the history. 0 in an empty draft.
   public var matchLength: Int = 0
 
   public var source: Source = .shared
@@ -56,7 +57,7 @@ public struct Draft: Equatable, Sendable {
   /// - Complexity: O(tokens); allocates only where something is removed.
   mutating func keepTokens(below vocabulary: Int32) {
     guard let first = tokens.firstIndex(where: { $0 >= vocabulary }) else { return }
-    // Where each token stands among those that are kept; −1 for one that leaves.
+    // New place of each token; −1 for a token that is removed.
     var places = [Int32](repeating: -1, count: count)
     var kept = 0
     for place in 0..<count {
@@ -81,13 +82,13 @@ public struct Draft: Equatable, Sendable {
     if kept == 0 { matchLength = 0 }
   }
 
-  /// How many drafted tokens a model accepts that goes on with `output`: the length of the path
+  /// Counts the tokens that a model accepts if it continues with `output`: the length of the path
   /// in the draft that the output follows.
   public func acceptedTokens(by output: ArraySlice<Int32>) -> Int {
     Self.acceptedTokens(tokens.span, parents.span, by: output.span)
   }
 
-  /// The same of a draft of which only these two are at hand.
+  /// Counts accepted tokens, as above, from a draft's tokens and parents alone.
   public static func acceptedTokens(
     _ tokens: Span<Int32>, _ parents: Span<Int32>, by output: Span<Int32>
   ) -> Int {

@@ -1,7 +1,7 @@
-/// What a caller asks of one draft. The defaults are those of SuffixDecoding (arXiv 2411.04975,
-/// section 4) as its published implementation sets them.
+/// The settings of one draft. The defaults are those of SuffixDecoding (arXiv 2411.04975, section
+/// 4) as its published implementation sets them.
 public struct DraftOptions: Equatable, Sendable {
-  /// Most tokens that a draft may hold, whatever the match. 0 or more; 0 asks for no draft.
+  /// The most tokens that a draft may hold, whatever the match. 0 or more; 0 asks for no draft.
   public var maxTokens: Int
 
   /// Tokens of budget for each token of match: a longer match earns a longer draft. 0 or more.
@@ -10,15 +10,15 @@ public struct DraftOptions: Equatable, Sendable {
   /// Tokens of budget added to `maxFactor` × match length; may be negative.
   public var maxOffset: Double
 
-  /// A token whose probability along its path is below this is not drafted. In 0...1.
+  /// The least probability along its path that a drafted token may have. In 0...1.
   public var minProbability: Double
 
-  /// Whether the draft may branch. A path follows the most frequent child only.
+  /// True if the draft may branch. A path follows the most frequent child only.
   public var tree: Bool
 
-  /// Drafted tokens are below this: a token that is not leaves the draft that was found, with all
-  /// that follows it, because looking one up that a model does not have would end its process. At
-  /// least 1; the default bounds nothing.
+  /// The bound of drafted token ids. A token that is not below it is removed from the draft that
+  /// was found, with all that follows it, because an engine that looks up a token its model does
+  /// not have would crash. At least 1; the default excludes nothing.
   public var vocabulary: Int32
 
   public init(
@@ -33,8 +33,8 @@ public struct DraftOptions: Equatable, Sendable {
     self.vocabulary = vocabulary
   }
 
-  /// The most tokens that a match of `matchLength` tokens may draft:
-  /// min(maxTokens, ⌊matchLength · maxFactor + maxOffset⌋), never below 0.
+  /// The most tokens that may be drafted from a match of `matchLength` tokens: min(maxTokens,
+  /// ⌊matchLength · maxFactor + maxOffset⌋), never below 0.
   ///
   /// A millionth is added before rounding down, as the published implementation does, so that
   /// a factor such as 0.1 (which has no exact binary form) times 30 gives 3.

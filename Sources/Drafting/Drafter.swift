@@ -15,26 +15,27 @@ struct Locus: BitwiseCopyable {
 /// b(m) = min(maxTokens, ⌊m · maxFactor + maxOffset⌋) tokens, following each pattern by its most
 /// frequent children. The probability of a drafted token is the product of count ratios along its
 /// path, the score of a draft is the sum of its tokens' probabilities. Every match length is a
-/// candidate; the highest score wins, the longer match at equal score. Two things are written down
-/// here because the paper leaves them open: children of equal count follow each other by rising
-/// token (`ChildCursor.precedes`), and tree nodes of equal probability by the place of their parent
-/// in the draft, then by their rank among its children.
+/// candidate; the highest score wins, the longer match at equal score. The paper leaves two orders
+/// open. Here, children of equal count are ordered by rising token (`ChildCursor.precedes`), and
+/// tree nodes of equal probability by the place of their parent in the draft, then by their rank
+/// among its children.
 ///
 /// ## How it is found without trying every length
 ///
 /// Lengths are visited from the longest down.
 ///
-/// - *Classes.* Lengths with the same count have the same occurrences, because the occurrences of
-///   a longer suffix are some of those of a shorter one. So they have the same continuations, and
-///   their drafts differ only in how far they may go. One path answers a whole class.
+/// - *Classes.* Lengths with the same count have the same occurrences, because every occurrence of
+///   a longer suffix contains one of each shorter suffix. Therefore they have the same
+///   continuations, and their drafts differ only in how far they may go. One path answers a whole
+///   class.
 /// - *Bound.* No draft of length m scores more than min(b(m), depth − m): each token adds at most
 ///   1, and so does each level of a tree, and patterns end at `depth`. When the best score reaches
 ///   what all shorter lengths could score, the search ends. The longest match usually ends it.
-///   A draft that is being made is given up as soon as its last probability, times the tokens that
-///   may follow, cannot make it the best.
+///   The walk that builds a draft ends early as soon as its last probability, times the tokens that
+///   may still follow, cannot make it the best.
 ///
-/// The answer equals that of trying all lengths, which the tests do. Tokens beyond the options'
-/// `vocabulary` leave it then; another match is not looked for in their place.
+/// The result equals that of trying all lengths, which the tests do. Tokens beyond the options'
+/// `vocabulary` are removed afterwards; no other match is tried in their place.
 ///
 /// ## Use
 ///
@@ -43,9 +44,10 @@ struct Locus: BitwiseCopyable {
 public struct Drafter {
   /// The pattern that is drafted from, in each index that has it.
   private var loci: [Locus] = []
-  /// For each of them the next shorter pattern that occurs more often there, if it is of use.
+  /// For each of them the next shorter pattern that occurs more often there, if it can still
+  /// matter.
   private var wider: [MatchCursor?] = []
-  /// A shorter pattern of the same class, and what is being put together.
+  /// The loci of a shorter pattern of the same class, and the draft that is being built.
   private var shorter: [Locus] = []
   private var path = PathWalker()
   private var tree = TreeGrower()
@@ -60,9 +62,9 @@ public struct Drafter {
   ///   - indexes: The indexes that hold the history between them, all of one depth. Each must be
   ///     kept alive by the caller.
   ///   - matches: For each index, the longest suffix of the context that it holds.
-  ///   - options: What is asked.
-  ///   - scoreMin: Only a draft that scores more than this is wanted; mostly it is then known at
-  ///     once that there is none.
+  ///   - options: The settings of the draft.
+  ///   - scoreMin: Only a draft with a higher score is wanted. With a bound, it is usually known
+  ///     at once that there is none.
   ///   - draft: Receives the draft; empty when history has nothing to propose. Its `source` is
   ///     left to the caller.
   /// - Complexity: O(match length + drafted tokens) index steps for each index in the usual case.
@@ -97,7 +99,7 @@ public struct Drafter {
     }
   }
 
-  /// What stays the same during one search.
+  /// The values that stay constant during one search.
   private struct Search {
     let depth: Int
     let options: DraftOptions
@@ -108,10 +110,10 @@ public struct Drafter {
       min(options.budget(matchLength: length), depth - length)
     }
 
-    /// What a draft has to exceed (or, by a longer match, to equal) to be kept.
+    /// The score that a draft has to exceed (or, by a longer match, to equal) to be kept.
     func score(_ draft: Draft) -> Double { max(draft.score, scoreMin) }
 
-    /// Whether no length up to this one can do better.
+    /// True if no length up to this one can do better.
     func isOver(_ draft: Draft, below length: Int) -> Bool {
       // b is not falling in m, and depth − m is at most depth − 1.
       score(draft) >= Double(min(options.budget(matchLength: length), depth - 1))
@@ -129,10 +131,10 @@ public struct Drafter {
     }
   }
 
-  /// Drafts from a length and all below it that are of its class: lengths whose patterns stand at
-  /// the same places. Keeps the result if it is better than `draft`.
+  /// Drafts from `top` and from all shorter lengths of its class, whose patterns occur at the same
+  /// places. Keeps the result if it is better than `draft`.
   ///
-  /// - Returns: A length from which to go on, 0 when no shorter one can be better.
+  /// - Returns: The length to continue with; 0 when no shorter one can be better.
   private mutating func consider(
     _ top: Int, _ search: Search, _ indexes: [AnyHistoryIndex], _ matches: [MatchCursor],
     into draft: inout Draft
@@ -140,10 +142,11 @@ public struct Drafter {
     var peak = top
     var below: Int?
     if top > 1 && search.bound(top - 1) > search.bound(top) {
-      // Shorter lengths of the class may go further, so they have to be known first.
+      // The search bounds which lengths of the class can matter: shorter ones may draft deeper.
       let lengthMin = search.lengthMin(draft, below: top)
       let next = nextClass(below: top, lengthMin: lengthMin, indexes, matches)
-      // The length that may go furthest; b rises with m and depth − m falls, so there is one peak.
+      // The length that may draft furthest; b rises with m and depth − m falls, so there is one
+      // peak.
       while peak > max(next + 1, lengthMin), search.bound(peak - 1) > search.bound(peak) {
         peak -= 1
       }
@@ -160,7 +163,7 @@ public struct Drafter {
           from: shorter, indexes, tokensMax: bound,
           probabilityMin: search.options.minProbability,
           scoreMin: search.score(draft) - Self.roundingMax, into: &candidate)
-        // All lengths that may go as far draft the same; the longest of them wins.
+        // All lengths with the same bound draft the same; the longest of them wins.
         var length = top
         while search.bound(length) < candidate.count { length -= 1 }
         keepBetter(length, search, &draft)
@@ -199,7 +202,7 @@ public struct Drafter {
       if match < top && match >= lengthMin { length = max(length, match) }
     }
     for position in loci.indices {
-      // What is shorter than another index's next pattern is of no use yet.
+      // A pattern shorter than another index's next pattern cannot matter yet.
       let next = indexes[Int(loci[position].index)].widened(
         loci[position].cursor, lengthMin: UInt32(max(lengthMin, length)))
       wider.append(next)
@@ -208,7 +211,7 @@ public struct Drafter {
     return length
   }
 
-  /// Makes `loci` those of the next class, as `nextClass` has found it.
+  /// Sets `loci` to those of the next class, as `nextClass` has found it.
   private mutating func goOn(
     to length: Int, _ indexes: [AnyHistoryIndex], _ matches: [MatchCursor]
   ) {
@@ -226,7 +229,8 @@ public struct Drafter {
     }
   }
 
-  /// Levels of a tree add up to 1 each; in floating point, to a little more at worst.
+  /// Each level of a tree adds up to 1; in floating point the sum can exceed it by no more than
+  /// this.
   private static let roundingMax = 1e-9
 
   private mutating func considerTrees(
@@ -238,9 +242,9 @@ public struct Drafter {
     let budgetAtPeak = search.options.budget(matchLength: peak)
     // Shorter matches than the peak cannot gain by going deeper: a tree of B tokens has at most B
     // levels, and if their budget exceeded the levels at the peak, the peak would be one of them.
-    // Longer matches with the same budget: the same tree if the levels suffice. Otherwise it has
-    // to do without some of the tokens of the tree at the peak, and is no worse only where those
-    // that found no place there are as probable.
+    // Longer matches with the same budget: the same tree if the levels suffice. Otherwise the tree
+    // lacks some of the tokens of the tree at the peak. It is no worse only where the tokens that
+    // found no place there are as probable.
     for length in stride(from: top, to: peak, by: -1) {
       let levels = search.depth - length
       if search.options.budget(matchLength: length) == budgetAtPeak {

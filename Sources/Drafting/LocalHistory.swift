@@ -1,6 +1,6 @@
 import SuffixIndex
 
-/// A session's own prompt and output as one growing sequence: the history that is nobody else's.
+/// A session's own prompt and output as one growing sequence. It is private to the session.
 public final class LocalHistory {
   private let index: GrowingIndex
   private var tail = GrowingIndex.Tail()
@@ -11,10 +11,10 @@ public final class LocalHistory {
 
   public var tokenCount: Int { index.tokenCount }
 
-  /// Memory in use.
+  /// Memory in use, in bytes.
   public var bytes: Int { index.bytes }
 
-  /// Memory that is set aside, in use or not.
+  /// Memory that is reserved, in bytes, in use or not.
   public var bytesKept: Int { index.bytesKept }
 
   /// Adds tokens at the end.
@@ -24,7 +24,7 @@ public final class LocalHistory {
     index.extend(&tail, by: tokens)
   }
 
-  /// Drafts what follows its own end.
+  /// Drafts the tokens that follow the end of the history.
   public func draft(
     _ options: DraftOptions, using drafter: inout Drafter, into draft: inout Draft
   ) {

@@ -29,7 +29,7 @@ struct PathWalker {
       else { return }
       probability *= Double(child.count) / Double(occurrences)
       if probability < probabilityMin { return }
-      // None of the tokens to come is more probable than this one.
+      // None of the tokens that follow is more probable than this one.
       if draft.score + probability * Double(tokensMax - draft.count) < scoreMin { return }
       draft.append(
         token: child.token, parent: Int32(draft.count - 1), probability: probability,
@@ -41,7 +41,7 @@ struct PathWalker {
 }
 
 /// A count below which no child can reach the least probability. It is rounded down by more than
-/// floating point can err; the probability itself decides.
+/// the rounding error of floating point; the probability itself decides.
 func countMin(occurrences: Int, probability: Double, probabilityMin: Double) -> Int {
   let needed = probabilityMin / probability * Double(occurrences) * (1 - 1e-9)
   return max(1, Int(needed.rounded(.up)))

@@ -2,11 +2,11 @@ import SuffixIndex
 
 /// Places tokens one by one, always the most probable that is not placed yet.
 ///
-/// Each placed token (and the match itself) has its children listed in order. Only the first child
-/// of each list that is not placed yet stands in the fringe, a binary heap: its later siblings
-/// are no more probable.
+/// Each placed token (and the match itself) has its children listed in order. The fringe, a binary
+/// heap, holds only the first child of each list that is not placed yet: its later siblings are no
+/// more probable.
 struct TreeGrower {
-  /// A list of children and how far it has been used.
+  /// A list of children, and the next one to use.
   private struct FringeEntry {
     var probability: Double
     /// Place of the parent in the draft, or −1.
@@ -16,11 +16,11 @@ struct TreeGrower {
     /// Where the list is in `children`: the child itself, and the end.
     var child: Int
     var end: Int
-    /// The parent's own numbers.
+    /// Probability and occurrences of the parent.
     var parentProbability: Double
     var parentOccurrences: Int
 
-    /// Falling probability; then the parent that was placed first; then rank.
+    /// Orders by falling probability; then by the place of the parent; then by rank.
     func precedes(_ other: Self) -> Bool {
       if probability != other.probability { return probability > other.probability }
       return parent != other.parent ? parent < other.parent : rank < other.rank
@@ -37,19 +37,20 @@ struct TreeGrower {
   /// Level of each placed token; those that follow the context are on level 1.
   private var levels: [Int] = []
 
-  /// What is known of all trees over the same patterns once one of them is grown.
+  /// Facts about all trees over the same patterns, known once one of them is grown.
   struct Outline {
     /// The probability of the first token that was placed on each level, which is the largest there.
     var levels: [Double] = []
     /// The largest probability of a token that was listed and found no place; 0 when there is none.
     var unplaced = 0.0
-    /// The token that was placed last. Its children were not listed, where there was no room left.
+    /// The probability of the token placed last. Its children were not listed if no room was left.
     var lastProbability = 0.0
     var lastLevel = 0
-    /// Whether the tree was given up, because it could not be better than another one.
+    /// True if growing stopped early because the tree could not become better than another one.
     var isGivenUp = false
 
-    /// No token on the first `count` levels that found no place is more probable than this.
+    /// An upper bound of the probability of any token on the first `count` levels that found no
+    /// place.
     func unplaced(onFirst count: Int) -> Double {
       lastLevel < count ? max(unplaced, lastProbability) : unplaced
     }
@@ -57,7 +58,7 @@ struct TreeGrower {
 
   private(set) var outline = Outline()
 
-  /// Exchanges the outline of the last tree for one whose storage is used for the next.
+  /// Exchanges the outline of the last tree for `other`, whose storage the next tree uses.
   mutating func takeOutline(_ other: inout Outline) { swap(&outline, &other) }
 
   /// Appends up to `tokensMax` tokens, on at most `levelsMax` levels, to an empty draft, as long as
@@ -107,14 +108,14 @@ struct TreeGrower {
         next = expand(
           Int32(draft.count - 1), probability: chosen.probability,
           tokensLeft: tokensMax - draft.count, indexes, probabilityMin: probabilityMin)
-        // Along a path it is the next one, and need not go through the fringe.
+        // Along a path the first child is the next token, and need not go through the fringe.
         if let first = next, let other = fringe.first, !first.precedes(other) {
           push(first)
           next = nil
         }
       }
     }
-    // What was to be placed next, had there been room.
+    // The token that would have been next, had there been room.
     if let next { push(next) }
     if let next = fringe.first { outline.unplaced = next.probability }
   }

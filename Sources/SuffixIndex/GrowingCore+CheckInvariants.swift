@@ -33,8 +33,8 @@ extension GrowingCore {
       listed = edges[listed].next
     }
     precondition(sorted.count == states[state].degree, "degree counts edges")
-    // A state whose patterns all have full depth keeps the edges from before it was split, and
-    // nothing follows them.
+    // A state whose patterns all have full depth keeps the edges that it had before it was split,
+    // and no counts are kept behind them.
     let link = states[state].link
     if link != Self.none && states[link].length + 1 >= depth { return sorted.count }
     precondition(

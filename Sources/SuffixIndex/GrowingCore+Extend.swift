@@ -29,7 +29,7 @@ extension GrowingCore {
       states[grown].count &+= 1
       grown = states[grown].link
     }
-    // All counts stand before any is compared.
+    // All counts are updated before any are compared.
     var parent = origin
     while parent != Self.root {
       raiseInRanking(of: parent, edge(from: parent, by: token))
@@ -38,8 +38,8 @@ extension GrowingCore {
     tokenCount += 1
   }
 
-  /// The pattern was never seen: one new state, and edges to it from every suffix of the tail that
-  /// was not followed by `token` either.
+  /// Adds a pattern that was never seen: one new state, and edges to it from every suffix of the
+  /// tail that was not followed by `token` either.
   private mutating func addNewPattern(
     from origin: UInt32, by token: Int32, length: UInt32
   ) -> UInt32 {
@@ -59,8 +59,9 @@ extension GrowingCore {
     return state
   }
 
-  /// The state of the pattern of `length` tokens that an existing edge leads to. Where that state
-  /// also holds longer patterns, which the tail does not end with, the shorter ones are split off.
+  /// Finds the state of the pattern of `length` tokens that an existing edge leads to. If that
+  /// state also holds longer patterns, which the tail does not end with, splits the shorter ones
+  /// off.
   private mutating func enterPattern(
     _ known: UInt32, from origin: UInt32, by token: Int32, length: UInt32
   ) -> UInt32 {
@@ -80,7 +81,8 @@ extension GrowingCore {
     return split
   }
 
-  /// Takes the last tokens of one sequence out of every count along the same walk that added them.
+  /// Subtracts the last tokens of one sequence from every count, along the same walk that added
+  /// them.
   mutating func removeLast(_ count: Int, of tokens: Span<Int32>) {
     let first = tokens.count - count
     var tail = tail(of: tokens, at: first)
@@ -109,7 +111,7 @@ extension GrowingCore {
     removals += 1
   }
 
-  /// The tail of the sequence that stood before the token at `position` was added.
+  /// The tail that the sequence had before the token at `position` was added.
   private func tail(of tokens: Span<Int32>, at position: Int) -> GrowingIndex.Tail {
     var tail = GrowingIndex.Tail()
     // A tail that is extended has at most depth − 1 tokens.

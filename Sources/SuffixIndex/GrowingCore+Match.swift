@@ -90,7 +90,7 @@ extension GrowingCore {
       count: Int(child.count), token: child.token, Int(other.count), other.token)
   }
 
-  /// By insertion, which takes no memory.
+  /// Sorts by insertion, which allocates nothing.
   private static func sortFew(_ children: inout [ChildCursor], from first: Int) {
     for next in children.indices.dropFirst(first + 1) {
       var place = next
@@ -114,7 +114,7 @@ extension GrowingCore {
         children.append(childCursor(edge, of: match))
       }
       if ranked == state.degree { return }
-      // More are asked for than are kept in order.
+      // More children were asked for than are kept in order.
       children.removeSubrange(first...)
     }
     var edge = state.firstEdge
@@ -141,7 +141,7 @@ extension GrowingCore {
     return longer <= min(context.count, depth - 1) && holds(context, last: longer)
   }
 
-  /// Whether the pattern of the context's last `length` tokens occurs.
+  /// True if the pattern of the context's last `length` tokens occurs.
   private func holds(_ context: Span<Int32>, last length: Int) -> Bool {
     var state = Self.root
     for position in (context.count - length)..<context.count {

@@ -1,8 +1,8 @@
-/// Each state's children by falling count, kept while counts move by one.
+/// Keeps each state's children in order of falling count while counts change by one.
 ///
 /// A ranking is either the best edge alone (states of up to `scanDegreeMax` edges) or a block of
-/// the min(degree, `rankedMax`) best edges in order. When one child's count rises it can only move
-/// up, or enter at the end of the block; so both are exact at every moment for the price of a few
+/// the min(degree, `rankedMax`) best edges in order. A child whose count rises can only move up, or
+/// enter at the end of the block; so both stay exact at every moment at the cost of a few
 /// comparisons. Edges whose count is zero (all their sequences were removed) rank last.
 extension GrowingCore {
   @inline(__always)
@@ -25,7 +25,7 @@ extension GrowingCore {
     }
   }
 
-  /// Gives `copy`, a state without edges, the edges of `original`, in the same ranks.
+  /// Copies the edges of `original` to `copy`, a state without edges, with the same ranks.
   mutating func copyEdges(from original: UInt32, to copy: UInt32) {
     var edge = states[original].firstEdge
     while edge != Self.none {
@@ -36,7 +36,7 @@ extension GrowingCore {
     if states[copy].degree > 0 { makeRanking(of: copy) }
   }
 
-  /// Moves the child that `edge` leads to, whose count has just risen, up to its place.
+  /// Moves the child that `edge` leads to, whose count has just risen, up in the ranking.
   @inline(__always)
   mutating func raiseInRanking(of state: UInt32, _ edge: UInt32) {
     let degree = states[state].degree
@@ -50,7 +50,7 @@ extension GrowingCore {
     var place = ranking
     while place < last && rankings[place] != edge { place &+= 1 }
     if rankings[place] != edge {
-      // Not among the best, and `place` is the last of them.
+      // The edge is not among the best, and `place` is the last of them.
       if !self.edge(edge, precedes: rankings[place]) { return }
       rankings[place] = edge
     }
@@ -61,7 +61,7 @@ extension GrowingCore {
     }
   }
 
-  /// Moves the child that `edge` leads to, whose count has just fallen, down to its place.
+  /// Moves the child that `edge` leads to, whose count has just fallen, down in the ranking.
   mutating func lowerInRanking(of state: UInt32, _ edge: UInt32) {
     let degree = states[state].degree
     let ranking = states[state].ranking
@@ -82,7 +82,7 @@ extension GrowingCore {
     if place == last && degree > Self.rankedMax { rankAll(of: state) }
   }
 
-  /// Ranks the children of a state that has no ranking of the kind that its degree asks for yet.
+  /// Ranks the children of a state whose degree now asks for another kind of ranking.
   private mutating func makeRanking(of state: UInt32) {
     if state == Self.root { return }
     if states[state].degree > Self.scanDegreeMax {

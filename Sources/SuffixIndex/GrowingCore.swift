@@ -1,6 +1,6 @@
-/// States, edges and hash of a growing index, by 32-bit index into pools.
+/// The states, edges and hash of a growing index, addressed by 32-bit index into pools.
 struct GrowingCore: ~Copyable {
-  /// 20 bytes. Patterns are never stored: a state is known by how it is reached.
+  /// 20 bytes. Patterns are not stored: a state is identified by the path to it.
   struct State: BitwiseCopyable {
     /// State of the longest suffix that occurs elsewhere too; `none` for the root alone.
     var link: UInt32
@@ -24,19 +24,19 @@ struct GrowingCore: ~Copyable {
     var token: Int32
     var target: UInt32
     var next: UInt32
-    /// The state that the edge leaves, to tell hash hits from collisions.
+    /// The state that the edge leaves. It tells hash hits from collisions.
     var source: UInt32
   }
 
   static let none = UInt32.max
   static let root: UInt32 = 0
 
-  /// Up to so many edges, the list is walked; above, edges are found through the hash.
+  /// Lists of up to this many edges are walked; longer ones are searched through the hash.
   static let listDegreeMax = 3
-  /// Up to so many edges, children are ranked by looking at all of them.
+  /// Children of states with up to this many edges are ranked by looking at all of them.
   static let scanDegreeMax = 8
-  /// So many best edges are kept in order for states with more. At a minimum probability of 0.1
-  /// no more than ten children can be drafted, so a full scan is for unusual requests only.
+  /// The number of best edges kept in order for states with more. At a minimum probability of 0.1
+  /// no more than ten children can be drafted, so only unusual requests need a full scan.
   static let rankedMax = 16
 
   let depth: Int
@@ -50,8 +50,8 @@ struct GrowingCore: ~Copyable {
 
   init(depth: Int, tokensExpected: Int) {
     self.depth = depth
-    // The reserve covers what real output needs (see the type's essay); pages that stay untouched
-    // cost nothing.
+    // The reserve covers what real output needs (see the type's docstring); untouched pages cost
+    // nothing.
     states = Pool(capacity: tokensExpected + tokensExpected / 2 + 64)
     edges = Pool(capacity: tokensExpected * 9 / 4 + 64)
     rankings = Pool(capacity: tokensExpected / 4 + 64)
@@ -75,7 +75,7 @@ struct GrowingCore: ~Copyable {
         degreeAndLength: length))
   }
 
-  /// How often the child that an edge leads to occurs.
+  /// Occurrences of the child that an edge leads to.
   @inline(__always)
   func count(ofEdge edge: UInt32) -> UInt32 {
     states[edges[edge].target].count
@@ -109,7 +109,7 @@ struct GrowingCore: ~Copyable {
     }
   }
 
-  /// Adds an edge to the list and the hash. The caller sees to the ranking.
+  /// Adds an edge to the list and the hash. The caller updates the ranking.
   mutating func addUnrankedEdge(from source: UInt32, by token: Int32, to target: UInt32) -> UInt32 {
     let edge = edges.append(
       Edge(token: token, target: target, next: states[source].firstEdge, source: source))

@@ -5,7 +5,7 @@
 ///
 /// A *state* stands for a class of patterns that occur at exactly the same places; the longest of
 /// them has `length` tokens, the others are its suffixes, down to one token more than the longest
-/// pattern of the state's suffix *link*. So a pattern is found at (state, length), and dropping
+/// pattern of the suffix *link*. A pattern is therefore found at (state, length), and dropping
 /// tokens from its left walks along links:
 ///
 ///     history: a b c x   b c y          state ⟨a b c⟩ = {abc}      count 1
@@ -21,9 +21,9 @@
 ///
 /// Two things differ from the textbook. No pattern is longer than `depth`: a sequence whose tail
 /// has reached it drops one token before it is extended, so that every walk along links is at most
-/// `depth` steps, and text that repeats one token a million times costs no more than `depth` times
-/// what prose costs. And several sequences grow at once, each from its own `Tail`: a pattern that
-/// another sequence wrote first is entered, or split off, instead of created.
+/// `depth` steps, and text that repeats one token a million times costs at most `depth` times as
+/// much as prose. And several sequences grow at once, each from its own `Tail`: where another
+/// sequence wrote a pattern first, its state is entered or split instead of created.
 ///
 /// ## Cost
 ///
@@ -48,12 +48,13 @@ public final class GrowingIndex {
     }
   }
 
-  /// Smallest and largest depth that an index of either kind can be made with. The upper bound
-  /// keeps a depth in seven bits.
+  /// The smallest and largest depth that an index of either kind can have. The upper bound keeps a
+  /// depth in seven bits.
   public static let depthRange = 2...127
 
-  /// What counts a hot path's accesses without owning the index. See `AnyHistoryIndex`.
-  // SAFETY: the core lives as long as the index, which whoever holds a reader keeps alive.
+  /// An unowned reference to the index, so that the hot path does no reference counting. See
+  /// `AnyHistoryIndex`.
+  // SAFETY: the core lives as long as the index, which the holder of a reader keeps alive.
   @safe
   public struct Reader {
     let core: UnsafeMutablePointer<GrowingCore>
@@ -62,11 +63,11 @@ public final class GrowingIndex {
   // SAFETY: allocated in `init`, freed in `deinit`, never replaced.
   private let core: UnsafeMutablePointer<GrowingCore>
 
-  /// Makes an empty index.
+  /// Creates an empty index.
   ///
   /// - Parameters:
   ///   - depth: Longest pattern whose count is kept; in `depthRange`.
-  ///   - tokensExpected: Room for so many tokens is set aside, so that adding them copies
+  ///   - tokensExpected: The number of tokens to reserve room for; adding them then copies
   ///     nothing. More may be added.
   public init(depth: Int, tokensExpected: Int = 0) {
     precondition(
@@ -85,21 +86,21 @@ public final class GrowingIndex {
   /// Longest pattern whose count is kept, in tokens.
   public var depth: Int { unsafe core.pointee.depth }
 
-  /// Tokens that stand in the index: added and not removed.
+  /// The number of tokens in the index: added and not removed.
   public var tokenCount: Int { unsafe core.pointee.tokenCount }
 
-  /// Memory that holds states, edges and hash slots now. Room set aside but never touched is not
-  /// counted, because it takes none.
+  /// Memory that holds states, edges and hash slots now, in bytes. Room that is reserved but was
+  /// never touched is not counted, because it takes no memory.
   public var bytes: Int { unsafe core.pointee.bytesUsed }
 
-  /// Memory that is set aside for states, edges and hash slots, touched or not.
+  /// Memory that is reserved for states, edges and hash slots, in bytes, touched or not.
   public var bytesKept: Int { unsafe core.pointee.bytesKept }
 
-  /// How many times something was removed, each piece of a sequence that is removed in pieces being
-  /// one. While it stands still, counts only grow.
+  /// The number of removals so far; a sequence removed in pieces counts once for each piece. While
+  /// this number stays the same, counts only grow.
   public var removals: Int { unsafe core.pointee.removals }
 
-  /// Adds one token to the sequence that `tail` is the end of.
+  /// Adds one token to the sequence that ends at `tail`.
   ///
   /// - Precondition: `token >= 0`.
   /// - Complexity: O(depth) at worst; on real output 0.15 to 0.4 µs.
@@ -108,26 +109,26 @@ public final class GrowingIndex {
     unsafe core.pointee.extend(&tail, by: token)
   }
 
-  /// Adds tokens to the sequence that `tail` is the end of.
+  /// Adds tokens to the sequence that ends at `tail`.
   public func extend(_ tail: inout Tail, by tokens: Span<Int32>) {
     for position in tokens.indices { extend(&tail, by: tokens[position]) }
   }
 
-  /// Takes a whole sequence, from its first token to its tail, out of every count again.
+  /// Subtracts a whole sequence, from its first token to its tail, from every count.
   ///
-  /// States stay, with a count that may be zero; such patterns are as good as absent.
+  /// States stay, with a count that may be zero; such patterns are treated as absent.
   ///
   /// - Precondition: exactly these tokens were added as one sequence.
   public func remove(_ tokens: Span<Int32>) {
     removeLast(tokens.count, of: tokens)
   }
 
-  /// Takes the last tokens of a sequence out of every count again, as if they had not been added yet.
+  /// Subtracts the last tokens of a sequence from every count, as if they had not been added yet.
   ///
-  /// So a long sequence is removed in pieces, from its end to its beginning, and others may read and
-  /// write between them: what stands there meanwhile is a shorter sequence, so counts are those of
-  /// a history at every moment. (From the beginning they would not be: a pattern would be gone and
-  /// its continuation still there.)
+  /// With it, a long sequence is removed in pieces, from its end to its beginning, and other
+  /// readers and writers may use the index between them: in the meantime the index holds a shorter
+  /// sequence, so its counts are those of a history at every moment. (Removing from the beginning
+  /// would break this: a pattern would be gone and its continuation still there.)
   ///
   ///     var left = tokens.count
   ///     while left > 0 {
@@ -136,13 +137,13 @@ public final class GrowingIndex {
   ///       left -= piece
   ///     }
   ///
-  /// The tail of the sequence means nothing afterwards.
+  /// The tail of the sequence must not be used afterwards.
   ///
   /// - Parameters:
-  ///   - count: How many tokens to remove; at most all.
+  ///   - count: The number of tokens to remove; at most all.
   ///   - tokens: The sequence from its first token to the last that stands in the index.
   /// - Precondition: exactly these tokens were added as one sequence and not removed.
-  /// - Complexity: that of adding so many tokens, and `depth` edge look-ups.
+  /// - Complexity: that of adding the same number of tokens, and `depth` edge look-ups.
   public func removeLast(_ count: Int, of tokens: Span<Int32>) {
     precondition(count >= 0 && count <= tokens.count, "no more can be removed than is there")
     unsafe core.pointee.removeLast(count, of: tokens)
@@ -199,12 +200,12 @@ extension GrowingIndex.Reader: HistoryIndex {
     unsafe core.pointee.firstChild(of: cursor)
   }
 
-  /// Makes a cursor that was positioned earlier say what a new search would say, after sequences
+  /// Updates a cursor that was positioned earlier to the result of a new search, after sequences
   /// have grown.
   ///
-  /// A longer match x·P can have appeared only where P itself occurred again, so while the count
-  /// of P stands still (and nothing was removed, which is the caller's to know) the cursor is
-  /// still the longest match, at the price of one load.
+  /// A longer match x·P can have appeared only where P itself occurred again. While the count of P
+  /// stays the same (and nothing was removed, which the caller must know), the cursor is still the
+  /// longest match; finding that out costs one load.
   ///
   /// - Parameter context: The tokens so far; the cursor matches a suffix of them.
   public func refresh(_ cursor: inout MatchCursor, context: Span<Int32>) {

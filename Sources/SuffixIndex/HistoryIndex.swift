@@ -1,4 +1,5 @@
-/// What drafting asks of an index over token sequences. Growing and sealed indexes answer alike.
+/// The operations of an index over token sequences that drafting needs. Growing and sealed indexes
+/// give the same answers.
 ///
 /// The index holds every pattern of up to `depth` consecutive tokens of one sequence, with its
 /// exact number of occurrences. Patterns never run from one sequence into the next. A match holds
@@ -26,11 +27,11 @@ public protocol HistoryIndex {
   /// The last `length` tokens of a pattern, which are known to occur as often as the pattern.
   func suffix(of cursor: MatchCursor, length: UInt32) -> MatchCursor
 
-  /// The longest suffix of a pattern that occurs more often than the pattern; `nil` when that has
-  /// fewer than `lengthMin` tokens (1 or more).
+  /// The longest suffix of a pattern that occurs more often than the pattern; `nil` when that
+  /// suffix has fewer than `lengthMin` tokens (1 or more).
   ///
-  /// - Complexity: growing O(1) as a rule; sealed O(1) for a pattern that occurs once (but for a
-  ///   byte for each token that is dropped), otherwise that of shortening so far.
+  /// - Complexity: growing O(1) as a rule; sealed O(1) for a pattern that occurs once (plus a byte
+  ///   for each token that is dropped), otherwise that of shortening to the result.
   func widened(_ cursor: MatchCursor, lengthMin: UInt32) -> MatchCursor?
 
   /// The pattern followed by `token`, or `nil` where that never occurs. The pattern must be
@@ -43,16 +44,16 @@ public protocol HistoryIndex {
   func appendChildren(
     of cursor: MatchCursor, countMin: Int, limit: Int, to children: inout [ChildCursor])
 
-  /// The first child in the order of `ChildCursor.precedes`, or `nil` when the pattern stands
-  /// only at the ends of sequences.
+  /// The first child in the order of `ChildCursor.precedes`, or `nil` when the pattern occurs only
+  /// at the ends of sequences.
   func firstChild(of cursor: MatchCursor) -> ChildCursor?
 }
 
 extension HistoryIndex {
   /// The longest suffix of `context` that the index holds, found without any earlier cursor.
   ///
-  /// Most matches are short. So the search begins with the last few tokens, and with more of them
-  /// only where all of those are found.
+  /// Most matches are short, so the search begins with the last few tokens and continues with more
+  /// of them only where all of those are found.
   ///
   /// - Complexity: O(match length) edge look-ups, however long the context is.
   public func match(_ context: Span<Int32>) -> MatchCursor {
@@ -72,7 +73,7 @@ extension HistoryIndex {
 /// A reference to an index of either kind, without ownership: reading through it costs no
 /// reference counting, which at two atomic operations an access would cost more than the access.
 ///
-/// Whoever keeps one keeps the index alive as well, for as long.
+/// The holder of a reference must keep the index alive for as long.
 public enum AnyHistoryIndex: HistoryIndex {
   case growing(GrowingIndex.Reader)
   case sealed(SealedIndex.Reader)

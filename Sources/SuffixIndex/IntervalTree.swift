@@ -1,5 +1,5 @@
-/// The tree of the intervals of a suffix array, as it is found: one pass over the ranks, with a
-/// stack of the intervals that are still open.
+/// The tree of the intervals of a suffix array, built in one pass over the ranks, with a stack of
+/// the intervals that are still open.
 struct IntervalTree {
   struct Node {
     var firstRank: UInt32
@@ -14,7 +14,7 @@ struct IntervalTree {
 
   /// Nodes with more children than this are looked up through the hash.
   static let scannedChildrenMax = 8
-  /// One more than is scanned tells that a node has many; how many more does not matter.
+  /// One more than is scanned marks a node with many children; the exact number does not matter.
   private static let childrenMax = scannedChildrenMax + 1
   static let none = UInt32.max
 
@@ -24,18 +24,19 @@ struct IntervalTree {
   subscript(node: Int) -> Node { nodes[node] }
   func isHashed(_ node: Int) -> Bool { nodes[node].children > Self.scannedChildrenMax }
 
-  /// Children, of both kinds, of all nodes that are looked up through the hash.
+  /// The number of children, of both kinds, of all nodes that are looked up through the hash.
   private(set) var hashedEdges = 0
 
-  /// For each place in the text, how many of the tokens that begin there occur elsewhere too.
+  /// For each place in the text, the number of tokens from there on that occur elsewhere too.
   private(set) var repeated: [UInt8]
 
-  /// How many bits of a count to keep in a node's record, so that all counts together take least,
-  /// and how many do not fit. Those stand in a table; their records say where, in the same bits.
+  /// The number of bits of a count to keep in a node's record, so that all counts together take
+  /// least space, and the number of counts that do not fit. Those are stored in a table; their
+  /// records hold the index in the table, in the same bits.
   func countBits(
     _ meter: inout WorkMeter
   ) throws(SealedIndexBuilder.Cancelled) -> (bits: Int, large: Int) {
-    // How many counts have exactly so many bits.
+    // The number of counts with each bit length.
     var lengths = [Int](repeating: 0, count: 33)
     for batch in Batches(nodes.indices) {
       try meter.check()
@@ -65,7 +66,7 @@ struct IntervalTree {
         firstRank: UInt32(firstRank), count: 0, lastChild: Self.none, olderSibling: Self.none,
         depth: UInt8(depth), children: 0)
     }
-    // As many as there can be, so that no long copy is made; pages that stay untouched cost nothing.
+    // The largest possible number, so that no long copy is needed; untouched pages cost nothing.
     nodes.reserveCapacity(suffixes.count + 1)
     nodes.append(opened(firstRank: 0, depth: 0))
     open.append(0)
@@ -101,7 +102,7 @@ struct IntervalTree {
     nodes[0].count = UInt32(suffixes.count)
   }
 
-  /// Counts a child of a node, and the edges of nodes that have many.
+  /// Counts a child of a node, and the edges of nodes with many children.
   private mutating func addChild(to node: Int) {
     if nodes[node].children < Self.childrenMax {
       nodes[node].children += 1
@@ -111,13 +112,13 @@ struct IntervalTree {
     }
   }
 
-  /// Bytes that a tree of so many nodes takes.
+  /// Memory of a tree with this number of nodes, in bytes.
   static func bytes(nodes: Int) -> Int { nodes * MemoryLayout<Node>.stride }
 
-  /// Lets go of the depths by place in the text, when they are stored elsewhere.
+  /// Frees the depths by place in the text, once they are stored elsewhere.
   mutating func dropRepeated() { repeated = [] }
 
-  /// How many tokens two suffixes have in common, up to a bound and up to a separator.
+  /// The number of tokens that two suffixes have in common, up to a bound and up to a separator.
   private static func commonTokens(
     _ text: [Int32], _ position: Int, _ other: Int, atMost bound: Int
   ) -> Int {

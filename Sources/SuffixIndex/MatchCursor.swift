@@ -1,9 +1,9 @@
-/// Where a pattern stands in one index: the longest suffix of a context that the index holds, or
+/// The place of a pattern in one index: the longest suffix of a context that the index holds, or
 /// that suffix extended by drafted tokens.
 ///
-/// A cursor is plain data (24 bytes) and means something only together with the index that made
-/// it. Both kinds of index use the same type, so that code over several indexes can keep cursors
-/// side by side in one buffer:
+/// A cursor is plain data (24 bytes) and is valid only together with the index that created it.
+/// Both kinds of index use the same type, so that code over several indexes can keep cursors side
+/// by side in one buffer:
 ///
 /// | field    | growing index                    | sealed index                                   |
 /// |----------|----------------------------------|------------------------------------------------|
@@ -22,8 +22,8 @@ public struct MatchCursor: Equatable, Sendable, BitwiseCopyable {
   /// Tokens in the pattern.
   public internal(set) var length: UInt32
 
-  /// Occurrences of the pattern in the index when the cursor was positioned. For the empty
-  /// pattern this is no count of anything that is used.
+  /// Occurrences of the pattern in the index when the cursor was positioned. For the empty pattern
+  /// the value is not used.
   public internal(set) var count: UInt32
 
   var position: UInt32 = 0
@@ -34,8 +34,8 @@ public struct MatchCursor: Equatable, Sendable, BitwiseCopyable {
 
   @inlinable public var isEmpty: Bool { length == 0 }
 
-  /// Whether both stand for one pattern of one index. Of the places where a pattern stands any may
-  /// have been kept, unless there is only one.
+  /// True if both stand for one pattern of one index. The position may be any of the pattern's
+  /// occurrences; it is compared only where there is one.
   public static func == (one: MatchCursor, other: MatchCursor) -> Bool {
     one.edge == other.edge && one.length == other.length && one.count == other.count
       && (one.edge == leafEdge ? one.position == other.position : one.node == other.node)
@@ -51,10 +51,10 @@ public struct ChildCursor: Equatable, Sendable, BitwiseCopyable {
 
   @inlinable public var count: UInt32 { cursor.count }
 
-  /// The one order of children, in every index and over all indexes together: falling count, then
+  /// The order of children, in every index and over all indexes together: falling count, then
   /// rising token id.
   ///
-  /// Token id is the only tie-break that does not depend on how history is cut or when it was
+  /// Token id is the only tie-break that does not depend on how history is divided or when it was
   /// written. It is also a sensible one: byte-pair vocabularies number their merges by falling
   /// frequency, so the smaller id is the likelier token.
   @inlinable

@@ -2,7 +2,7 @@
 /// array machinery, so that reading an element costs one load: no uniqueness check, no reference
 /// count, and no bounds check in release builds.
 ///
-/// It is the one place in this module where growing memory is allocated and freed.
+/// All growing memory of this module is allocated and freed here.
 @safe
 struct Pool<Element: BitwiseCopyable>: ~Copyable {
   private var base: UnsafeMutablePointer<Element>
@@ -24,7 +24,7 @@ struct Pool<Element: BitwiseCopyable>: ~Copyable {
   var bytesUsed: Int { count * MemoryLayout<Element>.stride }
 
   // SAFETY: indexes come only from this pool's own `append` (kept in states, edges and hash slots
-  // of the same core), and a pool never shrinks; debug builds assert it.
+  // of the same core), and a pool never shrinks; debug builds assert that they are in range.
   subscript(index: UInt32) -> Element {
     @inline(__always) unsafeAddress {
       assert(index < count, "index \(index) outside a pool of \(count)")
@@ -38,7 +38,7 @@ struct Pool<Element: BitwiseCopyable>: ~Copyable {
 
   /// Appends an element and returns its index.
   ///
-  /// - Precondition: fewer than 2^32 − 1 elements, the largest value being kept for "none".
+  /// - Precondition: fewer than 2^32 − 1 elements; the largest value stands for "none".
   /// - Complexity: amortized O(1).
   @inline(__always)
   mutating func append(_ element: Element) -> UInt32 {

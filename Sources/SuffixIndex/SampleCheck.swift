@@ -1,4 +1,4 @@
-/// See `SealedIndex.checkSamples`.
+/// Counts patterns drawn from the text in two ways; see `SealedIndex.checkSamples`.
 struct SampleCheck {
   private let core: SealedCore
   private var state: UInt64
@@ -8,8 +8,8 @@ struct SampleCheck {
     state = seed
   }
 
-  /// A number below `bound`. Multiplicative congruential, of which the upper half is good enough to
-  /// draw samples.
+  /// A number below `bound`, from a multiplicative congruential generator. Its upper half is good
+  /// enough to draw samples.
   private mutating func draw(below bound: Int) -> Int {
     state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
     return Int(((state >> 32) &* UInt64(bound)) >> 32)
@@ -44,8 +44,8 @@ struct SampleCheck {
     }
   }
 
-  /// The first rank whose suffix comes after the pattern at a position, or (`orEqual` false) does
-  /// not come before it.
+  /// The first rank whose suffix comes after the pattern at a position or, if `orEqual` is false,
+  /// does not come before it.
   private func rank(behind position: Int, _ length: Int, orEqual: Bool) -> Int {
     var (low, high) = (0, core.layout.suffixes.count)
     while low < high {

@@ -5,7 +5,8 @@ extension SealedCore {
       count: UInt32(truncatingIfNeeded: layout.suffixes.count))
   }
 
-  /// The cursor `length` tokens down, on the edge that leads to a child of `parent` or at its end.
+  /// The cursor `length` tokens down, inside the edge that leads to a child of `parent` or at its
+  /// end.
   @inline(__always)
   private func cursor(on edge: Edge, from parent: UInt32, length: UInt32) -> MatchCursor {
     switch edge {
@@ -30,7 +31,8 @@ extension SealedCore {
       node: node, edge: MatchCursor.noEdge, length: length, count: occurrences(record))
   }
 
-  /// What a node's pattern occurs; never 0, by which a probability could not be divided.
+  /// The number of occurrences of the node's pattern. Never zero, so it is safe to use as a
+  /// divisor.
   @inline(__always)
   private func occurrences(_ record: Node) -> UInt32 {
     if record.count < 2 {
@@ -40,8 +42,8 @@ extension SealedCore {
     return record.count
   }
 
-  /// One token further down the edge that a cursor stands on. Nothing has to be looked up: all of
-  /// its occurrences go on alike.
+  /// The cursor one token further down its edge. No look-up is needed: all of its occurrences
+  /// continue with the same token.
   @inline(__always)
   private func further(_ cursor: MatchCursor) -> MatchCursor {
     var next = cursor
@@ -74,7 +76,7 @@ extension SealedCore {
     if length == 0 {
       cursor = start
     } else if cursor.edge == MatchCursor.noEdge {
-      // The suffix of a branching pattern branches, so the link leads all the way.
+      // The suffix of a branching pattern branches, so the link reaches its node.
       let link = node(cursor.node).link
       cursor = self.cursor(at: link, node(link), length: length)
     } else if cursor.edge == MatchCursor.leafEdge {
@@ -85,23 +87,23 @@ extension SealedCore {
         cursor = located(cursor, to: length)
       }
     } else {
-      // The pattern's own tokens, without the first, lead down from the link.
+      // The pattern's own tokens, without the first, lead down from the link's target.
       cursor = descended(
         from: node(cursor.node).link, position: cursor.position &+ 1, length: length)
     }
   }
 
-  /// The last `length` tokens of a pattern that occurs once, which occur once as well.
+  /// The last `length` tokens of a pattern that occurs once, when they occur once as well.
   private func leaf(_ cursor: MatchCursor, to length: UInt32) -> MatchCursor {
     var shorter = cursor
     shorter.position &+= cursor.length - length
-    // The node is left where it is, with how far it is behind.
+    // The node stays the same; `edgeEnd` records how many tokens it is behind.
     shorter.edgeEnd &+= cursor.length - length
     shorter.length = length
     return shorter
   }
 
-  /// The last `length` tokens of a pattern that occurs once, which occur more often.
+  /// The last `length` tokens of a pattern that occurs once, when they occur more often.
   private func located(_ cursor: MatchCursor, to length: UInt32) -> MatchCursor {
     let shorter = leaf(cursor, to: length)
     var parent = cursor.node
@@ -113,11 +115,11 @@ extension SealedCore {
     return descended(from: parent, position: shorter.position, length: length)
   }
 
-  /// Up to so many links are followed; from there it is nearer from the root.
+  /// The most links that are followed; beyond that, starting from the root is faster.
   private static let linksMax: UInt32 = 6
 
-  /// The pattern of `length` tokens at a position, which is known to occur more than once, and of
-  /// which the pattern of `start` is a prefix.
+  /// The pattern of `length` tokens at a position. It is known to occur more than once, and the
+  /// pattern of `start` is a prefix of it.
   private func descended(from start: UInt32, position: UInt32, length: UInt32) -> MatchCursor {
     var parent = start
     var record = node(parent)
@@ -139,7 +141,8 @@ extension SealedCore {
     return cursor(at: parent, record, length: length)
   }
 
-  /// Stands in for a pattern that must be in the tree and is not: what the text says from there.
+  /// The replacement for a pattern that must be in the tree and is not: what the text says from
+  /// there.
   @inline(never)
   private func lost(position: UInt32, length: UInt32) -> MatchCursor {
     mark.set()
@@ -183,7 +186,7 @@ extension SealedCore {
       }
       if cursor.isEmpty { return }
       if cursor.edge == MatchCursor.leafEdge {
-        // What occurs at the same place goes on alike.
+        // A pattern with the same occurrences has the same continuations.
         cursor = widened(cursor, lengthMin: 1) ?? start
       } else {
         shorten(&cursor)
@@ -215,7 +218,7 @@ extension SealedCore {
     }
     var left = limit
     let record = node(cursor.node)
-    // Children occur no more often in all than their parent, so a damaged list ends as well.
+    // All children together occur no more often than their parent, so a damaged list ends as well.
     var occurrencesLeft = Int(record.count)
     for inner in innerChildren(cursor.node, record) {
       let count = Int(node(inner).count)

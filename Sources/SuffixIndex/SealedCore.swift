@@ -1,10 +1,9 @@
-/// The arrays of a sealed index and the look-ups that everything else is made of.
+/// The arrays of a sealed index and the basic look-ups of all other operations.
 ///
-/// The bytes may be any: they may have been damaged since they were written. So every index is
-/// checked where it is used, every loop is bounded by something that the bytes can't change much,
-/// and numbers are added with wrap-around. What no builder writes sets the mark, and is answered
-/// with anything that keeps to the types: at least one occurrence, tokens from −1 up, lengths as
-/// they were asked for.
+/// The bytes may have been damaged since they were written. Therefore every index is checked where
+/// it is used, every loop has a bound that damaged bytes cannot raise much, and numbers are added
+/// with wrap-around. Bytes that no builder writes set the mark; the answer is then arbitrary but
+/// within its type: at least one occurrence, tokens from −1 up, lengths as they were asked for.
 struct SealedCore {
   let image: SealedImage
   let layout: SealedLayout
@@ -13,17 +12,17 @@ struct SealedCore {
 
   static let root: UInt32 = 0
 
-  /// A child of a node: a node itself, or the one suffix that goes on with a token.
+  /// A child of a node: a node itself, or the one suffix that continues with a token.
   enum Edge: Equatable {
     case inner(UInt32)
     /// A place where the suffix stands in the text.
     case leaf(position: UInt32)
   }
 
-  /// A node, decoded. What a caller does not use, the optimizer does not load.
+  /// A decoded node. The optimizer does not load the fields that a caller does not use.
   struct Node {
     var firstRank: UInt32
-    /// Occurrences of the node's pattern; at least 2, but in the root.
+    /// Occurrences of the node's pattern; at least 2, except in the root.
     var count: UInt32
     var link: UInt32
     var firstChild: UInt32
@@ -55,13 +54,14 @@ struct SealedCore {
       isHashed: record.load(layout.isHashed) != 0)
   }
 
-  /// The children of `parent` that are nodes: all behind it, and few where they are not hashed.
+  /// The children of `parent` that are nodes. They lie behind it, and are few where they are not
+  /// hashed.
   @inline(__always)
   func innerChildren(_ parent: UInt32, _ record: Node) -> Range<UInt32> {
     let first = record.firstChild
     let end = node(parent &+ 1).firstChild
-    // Nodes are numbered in 31 bits, so an end before the first child makes a large difference. A
-    // first child that is no child catches pages of zeros.
+    // Nodes are numbered in 31 bits, so an end before the first child gives a large difference. A
+    // first child of 0 is not a child and reveals pages of zeros.
     let isSound =
       first > parent
       && (record.isHashed
@@ -78,7 +78,7 @@ struct SealedCore {
     Int32(bitPattern: load(layout.text, position, layout.textToken)) &- 1
   }
 
-  /// How many of the tokens from a position on occur elsewhere too.
+  /// The number of tokens from a position on that occur elsewhere too.
   @inline(__always) func repeated(at position: UInt32) -> UInt32 {
     load(layout.text, Int(position), layout.repeated)
   }
@@ -117,12 +117,13 @@ struct SealedCore {
     return leaf(of: parent, record, inner, token: token)
   }
 
-  /// Looks for a child in the hash. A slot holds no key, only six bits of it: a node proves itself by
-  /// lying among the parent's children, a leaf by lying in the parent's interval and by its token.
+  /// Looks for a child in the hash. A slot holds no key, only six bits of it: a node is recognised
+  /// by lying among the parent's children, a leaf by lying in the parent's interval and by its
+  /// token.
   ///
-  /// A leaf further down the same edge would pass as well. But the builder enters a node's children
-  /// before those of any node below, and nodes before leaves, and a search meets only what was
-  /// entered before what it looks for; so what passes first is right.
+  /// A leaf further down the same edge would match as well. But the builder enters a node's
+  /// children before those of any node below, and nodes before leaves, and a search meets only
+  /// entries made before the one it looks for; so the first match is right.
   ///
   /// - Complexity: O(1) on average, `probesMax` slots at worst.
   private func hashed(
@@ -146,14 +147,14 @@ struct SealedCore {
       slot += 1
       if slot == layout.hash.count { slot = 0 }
     }
-    // No builder leaves so many slots without an empty one.
+    // No builder leaves a run of this many slots without an empty one.
     mark.set()
     return nil
   }
 
-  /// The one suffix of an interval that goes on with `token`, which none of the few inner children
-  /// does. Ranks are in the order of tokens, so it can lie only between the inner children of the
-  /// next smaller and the next larger token: mostly there is no rank between them.
+  /// The one suffix of an interval that continues with `token`, which none of the few inner
+  /// children does. Ranks are in the order of tokens, so it can lie only between the inner children
+  /// of the next smaller and the next larger token: usually there is no rank between them.
   private func leaf(
     of parent: UInt32, _ record: Node, _ inner: Range<UInt32>, token: Int32
   ) -> Edge? {
@@ -180,13 +181,13 @@ struct SealedCore {
     return nil
   }
 
-  /// The leaves directly below a node, one after the other in the order of token.
+  /// The leaves directly below a node, in the order of their tokens.
   struct Leaves {
     let parent: UInt32
     let record: Node
     let inner: Range<UInt32>
     var rank: UInt32
-    /// The token that was met last. They rise, so a damaged interval ends with the vocabulary.
+    /// The last token. Tokens rise, so a damaged interval ends at the latest with the vocabulary.
     var token = Int32.min
   }
 
@@ -197,6 +198,8 @@ struct SealedCore {
     return leaves
   }
 
+  /// Returns the next leaf, or `nil` after the last one.
+  ///
   /// - Complexity: O(1) look-ups on average over all children.
   func next(_ leaves: inout Leaves) -> (token: Int32, position: UInt32)? {
     let record = leaves.record
@@ -210,7 +213,7 @@ struct SealedCore {
       }
       leaves.token = token
       if token < 0 {
-        // Of the suffixes that end here there may be many; they come first.
+        // Many suffixes may end here; they come first.
         leaves.rank = firstGoingOn(from: rank, record)
       } else if let child = innerChild(leaves, token: token) {
         let below = node(child)
@@ -223,7 +226,7 @@ struct SealedCore {
     return nil
   }
 
-  /// The first rank of a node's interval whose suffix goes on behind the node's pattern.
+  /// The first rank of a node's interval whose suffix continues behind the node's pattern.
   private func firstGoingOn(from rank: UInt32, _ record: Node) -> UInt32 {
     var (low, high) = (rank + 1, record.firstRank &+ record.count)
     while low < high {
@@ -233,7 +236,7 @@ struct SealedCore {
     return low
   }
 
-  /// The inner child whose interval begins where the leaves are, if there is one.
+  /// The inner child whose interval begins at the current rank of the leaves, if there is one.
   @inline(__always)
   private func innerChild(_ leaves: Leaves, token: Int32) -> UInt32? {
     if leaves.record.isHashed { return innerChild(of: leaves.parent, leaves.record, token: token) }

@@ -1,21 +1,21 @@
-/// A sealed image in memory of its own: what a builder fills.
+/// A sealed image in memory of its own, which a builder fills.
 @safe
 public final class SealedImageBuffer {
   // SAFETY: both are allocated in `init` and freed in `deinit`.
   private let bytes: UnsafeMutableRawPointer
   private let table: UnsafeMutablePointer<UnsafeRawPointer>
   public let byteCount: Int
-  /// Bytes from the first on that are zero or were stored. The rest was never touched, and so takes
-  /// no memory yet.
+  /// The number of leading bytes that are zero or were stored. The rest was never touched, and
+  /// therefore takes no memory yet.
   private var clearedBytes = 0
 
-  /// Tokens in the text, the ends of sequences among them. Together with `tokenBits` this is what
-  /// reading the text alone takes; see `SealedText`.
+  /// Tokens in the text, the ends of sequences included. With `tokenBits` it is enough to read the
+  /// text alone; see `SealedText`.
   public let textTokens: Int
   /// Bits of a token in the text.
   public let tokenBits: Int
 
-  /// The header; `clear` readies the rest.
+  /// Stores the header; `clear` prepares the rest.
   init(_ header: SealedLayout.Header, byteCount: Int) {
     self.byteCount = byteCount
     textTokens = Int(header.textTokens)
@@ -44,14 +44,14 @@ public final class SealedImageBuffer {
     }
   }
 
-  /// Readies a run: its last field is stored with the word that it begins in.
+  /// Prepares a run, including the word in which its last field begins.
   func clear(
     _ run: SealedImage.Run, _ meter: borrowing WorkMeter
   ) throws(SealedIndexBuilder.Cancelled) {
     try clear(upTo: min(byteCount, run.end + MemoryLayout<UInt64>.size), meter)
   }
 
-  /// Takes the bytes between the header and a place over from another image.
+  /// Copies the bytes between the header and a place from another image.
   func copy(
     upTo end: Int, of other: SealedImageBuffer, _ meter: borrowing WorkMeter
   ) throws(SealedIndexBuilder.Cancelled) {
@@ -69,7 +69,7 @@ public final class SealedImageBuffer {
     unsafe table.deallocate()
   }
 
-  /// The image, for as long as the buffer lives.
+  /// The image; valid as long as the buffer lives.
   public var image: SealedImage {
     unsafe SealedImage(chunks: table, byteCount: byteCount)
   }
@@ -86,7 +86,7 @@ public final class SealedImageBuffer {
         _unsafeStart: UnsafeRawPointer(bytes + chunk << SealedImage.chunkShift), byteCount: count))
   }
 
-  /// Sets a field that is zero still.
+  /// Sets a field that is still zero.
   @inline(__always)
   func store(
     _ value: UInt32, _ run: SealedImage.Run, _ index: Int, _ field: SealedImage.Field

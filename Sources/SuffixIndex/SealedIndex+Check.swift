@@ -1,12 +1,10 @@
 extension SealedIndex {
-  /// Why a check of an index ended early.
+  /// The reason why a check of an index ended early.
   public enum CheckError: Error, Equatable, CustomStringConvertible {
-    /// Bytes that no builder writes.
-    ///
-    /// They were damaged after they were written. What the index was built from can often still be
-    /// read with `SealedText`.
+    /// Bytes that no builder writes. They were damaged after they were written. The sequences can
+    /// often still be read with `SealedText`.
     case damaged(Place, problem: String)
-    /// It was cancelled. Nothing wrong had been found.
+    /// The check was cancelled. It had found no damage until then.
     case cancelled
 
     public var description: String {
@@ -17,7 +15,7 @@ extension SealedIndex {
     }
   }
 
-  /// What a check complains of.
+  /// The place of a problem that a check found.
   public enum Place: Equatable, Sendable, CustomStringConvertible {
     case header
     /// Byte of the image.
@@ -30,7 +28,7 @@ extension SealedIndex {
     case node(Int)
     case largeCount(Int)
     case hashSlot(Int)
-    /// Occurrences of a pattern of so many tokens that stands at a position in the text.
+    /// Occurrences of the pattern of `tokens` tokens at a position in the text.
     case pattern(position: Int, tokens: Int)
 
     public var description: String {
@@ -49,15 +47,16 @@ extension SealedIndex {
     }
   }
 
-  /// Looks at every bit of the image and compares each record with what it says of the others.
+  /// Checks every bit of the image and compares each record with those that refer to it.
   ///
   /// An image that passes sets no mark and answers every call as the index over its own text does.
-  /// Whether that is the text which was written only a checksum knows: where a token was exchanged
-  /// for another that sorts between the same neighbours, the image is whole, and another one.
+  /// Only a checksum shows that this is the text which was written: where a token was replaced by
+  /// another that sorts between the same neighbours, the image is valid but different.
   ///
-  /// - Parameter isCancelled: Asked every few milliseconds.
-  /// - Complexity: O(tokens · depth), on real output some hundred nanoseconds a token; allocates
-  ///   a bit a token.
+  /// - Parameter isCancelled: Called every few milliseconds; `true` ends the check.
+  /// - Throws: `damaged` at the first problem, `cancelled`.
+  /// - Complexity: O(tokens · depth), some hundred nanoseconds a token on real output; allocates
+  ///   one bit a token.
   public func checkStructure(
     isCancelled: @escaping () -> Bool = { false }
   ) throws(CheckError) {
@@ -69,10 +68,11 @@ extension SealedIndex {
 
   /// Builds the image from its own text once more and compares byte by byte.
   ///
-  /// Finds all that `checkStructure` finds, and numbers that a builder would have written otherwise;
-  /// for several times its time and 37 bytes a token.
+  /// Finds all that `checkStructure` finds, and also numbers that a builder would have written
+  /// otherwise; takes several times as long, and 37 bytes a token.
   ///
-  /// - Parameter isCancelled: Asked every few milliseconds.
+  /// - Parameter isCancelled: Called every few milliseconds; `true` ends the check.
+  /// - Throws: `damaged` at the first problem, `cancelled`.
   public func checkAgainstRebuild(
     isCancelled: @escaping () -> Bool = { false }
   ) throws(CheckError) {
@@ -108,12 +108,13 @@ extension SealedIndex {
     }
   }
 
-  /// Counts patterns that are drawn from the text in two ways: down the tree of nodes, as drafting
-  /// does, and by a binary search among the suffixes.
+  /// Counts patterns drawn from the text in two ways: down the tree of nodes, as drafting does, and
+  /// by a binary search among the suffixes.
   ///
   /// - Parameters:
-  ///   - count: How many patterns.
+  ///   - count: The number of patterns.
   ///   - seed: The same seed draws the same patterns.
+  /// - Throws: `damaged` at the first pattern whose two counts differ.
   /// - Complexity: O(count · (depth + log tokens)).
   public func checkSamples(_ count: Int, seed: UInt64) throws(CheckError) {
     try withCore { core throws(CheckError) in
@@ -124,11 +125,12 @@ extension SealedIndex {
 }
 
 extension RawSpan {
-  /// Where two runs of bytes of one length begin to differ.
+  /// The first byte in which two runs of the same length differ; `nil` if they are equal.
   fileprivate func firstDifference(_ other: RawSpan) -> Int? {
     var offset = 0
     while offset + 8 <= byteCount {
-      // SAFETY: both have so many bytes; a comparison that fails is looked at byte by byte.
+      // SAFETY: both have at least 8 bytes from `offset` on; unequal words are compared byte by
+      // byte.
       let same =
         unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self)
         == other.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self)

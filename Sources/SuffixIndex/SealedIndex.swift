@@ -6,7 +6,7 @@
 /// of the text in the order of the suffixes that begin there, compared up to `depth` tokens and
 /// never past a separator. All occurrences of a pattern are then one interval of ranks. The
 /// intervals of *branching* patterns (those that are followed by different tokens, or end some
-/// sequence) form a tree, and only they are stored:
+/// sequence) form a tree, and only those intervals are stored:
 ///
 ///     text:  a b c | a b d |          rank  suffix
 ///                                      0    a b c |     ┐ node "a b", 2 occurrences
@@ -24,14 +24,16 @@
 ///
 /// A cursor is (node, edge, length). It goes down by one token; where that fails it drops the
 /// first token along the node's suffix link and comes down again by whole edges. A pattern that
-/// occurs once needs none of that: each place in the text says how many of its tokens occur elsewhere
-/// too, so as long as the pattern is longer, dropping its first token is a step in the text.
+/// occurs once needs none of that: each place in the text records how many tokens from there on
+/// occur elsewhere too, so as long as the pattern is longer, dropping its first token is a step in
+/// the text.
 ///
-/// Abouelhoda, Kurtz, Ohlebusch: "Replacing suffix trees with enhanced suffix arrays", 2004. It
-/// leaves the paper in four things: the depth is bounded, children are in order of count, links are
-/// stored for branching patterns only, and the text tells what is unique.
+/// Source: Abouelhoda, Kurtz, Ohlebusch, "Replacing suffix trees with enhanced suffix arrays",
+/// 2004. This index differs from the paper in four things: the depth is bounded, children are in
+/// order of count, links are stored for branching patterns only, and the text records what is
+/// unique.
 ///
-/// ## Where it lies
+/// ## Storage
 ///
 /// All arrays are runs of packed records in one `SealedImage` (see `SealedLayout`); the bytes on disk
 /// are the index, and nothing is decoded at open.
@@ -39,17 +41,18 @@
 /// ## Damage
 ///
 /// Bytes that lie on disk for years may be damaged. An index whose header fits its size answers
-/// whatever its other bytes are, in bounded time and without reading elsewhere; where it meets what
-/// no builder writes it sets its `DamageMark`. What it answers then means nothing, and wrong numbers
-/// that could be right are answered without a mark: only `checkStructure` looks at all of them.
+/// whatever its other bytes are, in bounded time and without reading elsewhere; where it meets
+/// bytes that no builder writes, it sets its `DamageMark`. Its answers are then meaningless. Wrong
+/// numbers that are possible ones set no mark: only `checkStructure` compares all of them.
 @safe
 public final class SealedIndex {
   public enum FormatError: Error, Equatable, CustomStringConvertible {
-    /// The bytes don't begin as a sealed index does. They are damaged, or something else.
+    /// The bytes do not begin as a sealed index does. They are damaged, or belong to something
+    /// else.
     case notASealedIndex
     /// Written by another version of Reprise.
     case version(found: Int, expected: Int)
-    /// The header's sizes don't fit the bytes that are there. They are damaged or cut short.
+    /// The header's sizes do not fit the bytes that are there. They are damaged or cut short.
     case size(bytes: Int, expectedBytes: Int)
 
     public var description: String {
@@ -64,8 +67,8 @@ public final class SealedIndex {
     }
   }
 
-  /// See `AnyHistoryIndex`.
-  // SAFETY: the core lives as long as the index, which whoever holds a reader keeps alive.
+  /// A reference without ownership; see `AnyHistoryIndex`.
+  // SAFETY: the core lives as long as the index, which the holder of a reader keeps alive.
   @safe
   public struct Reader {
     let core: UnsafePointer<SealedCore>
@@ -78,13 +81,13 @@ public final class SealedIndex {
 
   /// Longest pattern whose count is kept, in tokens.
   public var depth: Int { unsafe core.pointee.depth }
-  /// Tokens in all sequences, separators not counted.
+  /// Tokens in all sequences, without separators.
   public var tokenCount: Int { unsafe core.pointee.layout.suffixes.count }
   public let sequenceCount: Int
   public var byteCount: Int { unsafe core.pointee.layout.byteCount }
-  /// Tokens in the text, the ends of sequences among them.
+  /// Tokens in the text, the ends of sequences included.
   public var textTokens: Int { unsafe core.pointee.layout.text.count }
-  /// Patterns that branch.
+  /// The number of patterns that branch.
   public var nodeCount: Int { unsafe core.pointee.layout.nodes.count - 1 }
   /// Bits of a token in the text.
   public var tokenBits: Int { unsafe core.pointee.layout.textToken.bits }
@@ -92,11 +95,12 @@ public final class SealedIndex {
   /// Set when the index meets bytes that no builder writes.
   public let mark: DamageMark
 
-  /// Opens an index where it lies. Reads the header alone.
+  /// Opens an index where it lies, without copying it. Reads the header alone.
   ///
   /// - Parameters:
-  ///   - image: Must stay as it is while the index is used.
-  ///   - mark: What to set when damage is met; may be shared with other indexes.
+  ///   - image: Must stay unchanged while the index is used.
+  ///   - mark: Set when damage is met; may be shared with other indexes.
+  /// - Throws: Any `FormatError`; damage behind the header is found only when it is met.
   public init(_ image: SealedImage, mark: DamageMark = DamageMark()) throws(FormatError) {
     guard image.byteCount >= SealedLayout.headerBytes,
       let header = image.loadHeader(SealedLayout.Header.self), header.magic == SealedLayout.magic
@@ -123,8 +127,8 @@ public final class SealedIndex {
     unsafe core.deallocate()
   }
 
-  /// Calls `body` with each sequence's tokens in the order in which they were given to the
-  /// builder. This is how merging reads history back.
+  /// Calls `body` with each sequence's tokens in the order in which they were given to the builder.
+  /// Merging reads history back with it.
   ///
   /// - Complexity: O(tokens). Allocates one buffer.
   public func forEachSequence(_ body: (_ index: Int, _ tokens: Span<Int32>) throws -> Void) rethrows
@@ -136,7 +140,7 @@ public final class SealedIndex {
     }
   }
 
-  /// Runs `body` with the core; for what stands in other files.
+  /// Runs `body` with the core, for extensions in other files.
   func withCore<Result, Failure: Error>(
     _ body: (borrowing SealedCore) throws(Failure) -> Result
   ) throws(Failure) -> Result {

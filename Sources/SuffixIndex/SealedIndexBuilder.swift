@@ -3,22 +3,24 @@
 /// Time is near linear on any text: sorting is O(n · depth + n log n), the tree is one pass over the
 /// sorted suffixes, and each suffix link is found from the parent's link by whole edges.
 ///
-/// Memory is given back as soon as the image holds what stood there: the text and the suffixes before
-/// the nodes are stored, the tree before the hash is filled. The peak is 28 bytes a node and the
-/// finished image, some 27 bytes a token of real output.
+/// Memory is freed as soon as the image holds its content: text and suffixes before the nodes are
+/// stored, the tree before the hash is filled. The peak is 28 bytes a node and the finished image,
+/// some 27 bytes a token of real output.
 public struct SealedIndexBuilder: ~Copyable {
   private let depth: Int
   private var text: [Int32] = []
   private var tokenMax = SealedLayout.separator
   private var sequences = 0
 
-  /// Most tokens that one index may hold, separators included: ranks and positions share their 32
-  /// bits with a flag.
+  /// The most tokens that one index may hold, separators included: ranks and positions share their
+  /// 32 bits with a flag.
   public static let textTokensMax = 1 << 30
 
+  /// Creates an empty builder.
+  ///
   /// - Parameters:
   ///   - depth: Longest pattern whose count is kept; in `GrowingIndex.depthRange`.
-  ///   - tokensExpected: Room that is set aside.
+  ///   - tokensExpected: The number of tokens to reserve room for.
   public init(depth: Int, tokensExpected: Int = 0) {
     precondition(
       GrowingIndex.depthRange.contains(depth),
@@ -27,7 +29,9 @@ public struct SealedIndexBuilder: ~Copyable {
     text.reserveCapacity(tokensExpected)
   }
 
-  /// Adds one finished sequence. Order matters only for `forEachSequence`.
+  /// Adds one finished sequence. The order matters only for `forEachSequence`.
+  ///
+  /// - Precondition: Tokens are in 0..<2^31 − 1, and the text stays within `textTokensMax`.
   public mutating func append(_ tokens: Span<Int32>) {
     precondition(
       text.count + tokens.count < Self.textTokensMax,
@@ -42,14 +46,14 @@ public struct SealedIndexBuilder: ~Copyable {
     sequences += 1
   }
 
-  /// Thrown by `build` when the index is not wanted any more. Nothing was built.
+  /// Thrown by `build` when it was cancelled. Nothing was built.
   public struct Cancelled: Error, Equatable, CustomStringConvertible {
     public var description: String { "building the index was cancelled" }
   }
 
   /// Builds the index.
   ///
-  /// The same sequences give the same bytes, whenever and wherever they are built.
+  /// The same sequences always give the same bytes, on every machine.
   public consuming func build() -> SealedImageBuffer {
     do throws(Cancelled) {
       return try build { false }
@@ -60,21 +64,21 @@ public struct SealedIndexBuilder: ~Copyable {
 
   /// Memory of an index that is being built, in bytes.
   public struct Memory: Equatable, Sendable {
-    /// Bytes that were taken so far and not given back.
+    /// Bytes allocated so far and not freed.
     public var taken: Int
-    /// The most that it will be, from here on; exact once the tree is known.
+    /// The peak from here on; exact once the tree is known.
     public var peak: Int
   }
 
-  /// Memory that building takes at its peak, where the tree of the text is known.
+  /// Peak memory of building, in bytes, where the tree of the text is known.
   ///
   /// - Parameters:
   ///   - textTokens: Tokens and separators.
-  ///   - nodes: Patterns that branch.
+  ///   - nodes: The number of patterns that branch.
   ///   - imageBytes: Bytes of the finished image.
   public static func peakBytes(textTokens: Int, nodes: Int, imageBytes: Int) -> Int {
-    // Text, suffixes, depths and the tree, beside the image's text; or the tree and its order,
-    // beside the image.
+    // Either text, suffixes, depths and the tree, together with the image's text; or the tree and
+    // its order, together with the image.
     max(
       12 * textTokens + IntervalTree.bytes(nodes: nodes),
       IntervalTree.bytes(nodes: nodes) + 8 * nodes + imageBytes)
@@ -83,9 +87,8 @@ public struct SealedIndexBuilder: ~Copyable {
   /// Builds the index, unless it is cancelled.
   ///
   /// - Parameters:
-  ///   - isCancelled: Whether the index is not wanted any more. Asked on the caller's thread, every
-  ///     few milliseconds.
-  ///   - admits: Is told of the memory after each stage. `false` cancels.
+  ///   - isCancelled: Called on the caller's thread every few milliseconds; `true` cancels.
+  ///   - admits: Called with the memory after each stage; `false` cancels.
   /// - Throws: `Cancelled` soon after `isCancelled` has returned `true`.
   public consuming func build(
     isCancelled: @escaping () -> Bool, admits: (Memory) -> Bool = { _ in true }
@@ -104,7 +107,7 @@ public struct SealedIndexBuilder: ~Copyable {
       textTokens: UInt32(text.count), sequences: UInt32(sequences), nodes: UInt32(tree.count),
       hashSlots: UInt32(SealedLayout.hashSlots(edges: tree.hashedEdges)),
       largeCounts: UInt32(largeCounts),
-      // One more for the separator, which is 0 in the image.
+      // One more value, for the separator, which is 0 in the image.
       tokenBits: UInt32(SealedLayout.bits(UInt32(tokenMax + 1))),
       countBits: UInt32(countBits))
     var layout = SealedLayout(header)
@@ -127,21 +130,21 @@ public struct SealedIndexBuilder: ~Copyable {
     try admit(
       treeBytes + layout.suffixes.end, peak: treeBytes + 8 * nodes + layout.byteCount)
 
-    // Nothing that a builder writes is damaged; checked below.
+    // A builder writes no damage; the precondition at the end checks it.
     let mark = DamageMark()
     defer { withExtendedLifetime(mark) {} }
     var core = SealedCore(image: buffer.image, layout: layout, depth: depth, mark: .init(mark))
     let parents = try Self.storeNodes(consume tree, in: buffer, core, &meter)
     try admit(4 * nodes + layout.largeCounts.end, peak: 4 * nodes + layout.byteCount)
-    // Only a crowd of children whose keys were chosen to collide takes a second round: all other
-    // keys spread (see `probesMax`).
+    // Only many children whose keys were chosen to collide need a second round: all other keys
+    // spread (see `probesMax`).
     while true {
       try buffer.clear(upTo: layout.byteCount, meter)
       if try Self.fillHash(buffer, core, &meter) { break }
       header.hashSlots *= 2
       layout = SealedLayout(header)
       let larger = SealedImageBuffer(header, byteCount: layout.byteCount)
-      // The hash comes last, so all before it stays where it is.
+      // The hash is last, so everything before it stays in place.
       try larger.copy(upTo: layout.hash.offset, of: buffer, meter)
       let bytes = 4 * nodes + buffer.byteCount + larger.byteCount
       try admit(bytes, peak: bytes)
@@ -182,7 +185,7 @@ public struct SealedIndexBuilder: ~Copyable {
   }
 
   /// Stores the nodes level by level, with the children of each together and in the order of
-  /// `ChildCursor.precedes`. The text and the suffixes are stored already.
+  /// `ChildCursor.precedes`. Text and suffixes must be stored already.
   ///
   /// - Returns: The parent of each node, by its number in the image.
   private static func storeNodes(
@@ -192,7 +195,7 @@ public struct SealedIndexBuilder: ~Copyable {
     let layout = core.layout
     try buffer.clear(layout.nodes, meter)
     try buffer.clear(layout.largeCounts, meter)
-    // By number in the image: the number in the tree, and the parent.
+    // Indexed by number in the image: the number in the tree, and the parent.
     var oldOfNew: [UInt32] = [0]
     var parents: [UInt32] = [0]
     oldOfNew.reserveCapacity(tree.count)
@@ -239,7 +242,7 @@ public struct SealedIndexBuilder: ~Copyable {
     return parents
   }
 
-  /// Returns whether every search ends within `probesMax` slots.
+  /// Returns true if every search ends within `probesMax` slots.
   private static func fillHash(
     _ buffer: SealedImageBuffer, _ core: SealedCore, _ meter: inout WorkMeter
   ) throws(Cancelled) -> Bool {
@@ -260,7 +263,7 @@ public struct SealedIndexBuilder: ~Copyable {
       buffer.store(fingerprint, layout.hash, slot, layout.fingerprint)
     }
     // Nodes above come before nodes below, and a node's inner children before its leaves: look-ups
-    // rest on this order.
+    // depend on this order.
     var intervals: [Range<UInt32>] = []
     for parent in 0..<UInt32(layout.nodes.count - 1) {
       let record = core.node(parent)
@@ -293,13 +296,14 @@ public struct SealedIndexBuilder: ~Copyable {
     return try hasShortRuns(core, &meter)
   }
 
-  /// Whether an empty slot comes soon wherever a search begins, also one that finds nothing.
+  /// True if an empty slot follows within `probesMax` slots of every place, so that unsuccessful
+  /// searches end as well.
   private static func hasShortRuns(
     _ core: SealedCore, _ meter: inout WorkMeter
   ) throws(Cancelled) -> Bool {
     let hash = core.layout.hash
     var taken = 0
-    // Once around, and on to where a run that goes over the end has ended.
+    // Once around, and on to the end of a run that wraps around.
     for slot in 0..<(hash.count + min(hash.count, SealedLayout.probesMax)) {
       try meter.spend(1)
       let place = slot < hash.count ? slot : slot - hash.count
@@ -309,7 +313,8 @@ public struct SealedIndexBuilder: ~Copyable {
     return true
   }
 
-  /// Parents come before children, so the parent's link is known and leads most of the way.
+  /// Computes suffix links. Parents come before children, so the parent's link is known and covers
+  /// most of the pattern.
   private static func link(
     _ buffer: SealedImageBuffer, _ core: SealedCore, parents: [UInt32], _ meter: inout WorkMeter
   ) throws(Cancelled) {

@@ -1,22 +1,24 @@
 /// The sequences of an image, read from its text alone.
 ///
-/// What a sealed index was built from stands in its first run; all else can be computed from it
-/// again. So a text can be read when the header, or anything behind the text, is damaged. What it
-/// takes to find the text is known from elsewhere then: `SealedImageBuffer.textTokens` and
-/// `tokenBits` of the image when it was built.
+/// The first run of an image holds the sequences that it was built from; all else can be computed
+/// from them again. Therefore the text can be read when the header, or anything behind the text, is
+/// damaged. The sizes that are needed to find the text must then be known from elsewhere:
+/// `SealedImageBuffer.textTokens` and `tokenBits` of the image when it was built.
 ///
-/// Any bytes can be read: where they are damaged, tokens are wrong, or the ends of sequences are.
+/// Any bytes can be read: where they are damaged, tokens or the ends of sequences are wrong.
 public struct SealedText {
   private let image: SealedImage
   private let run: SealedImage.Run
   private let token: SealedImage.Field
 
+  /// Finds the text of an image by its sizes.
+  ///
   /// - Parameters:
-  ///   - image: Must stay as it is while the text is read.
+  ///   - image: Must stay unchanged while the text is read.
   ///   - textTokens: Tokens in all sequences, and one more for the end of each.
   ///   - tokenBits: Bits of a token, in `SealedLayout.fieldBitsRange`.
-  /// - Throws: `size` where the image is too short for such a text, `notASealedIndex` where there is
-  ///   no such text.
+  /// - Throws: `size` if the image is too short for this text, `notASealedIndex` if the sizes are
+  ///   impossible.
   public init(
     _ image: SealedImage, textTokens: Int, tokenBits: Int
   ) throws(SealedIndex.FormatError) {
@@ -39,8 +41,8 @@ public struct SealedText {
   /// Calls `body` with the tokens of each sequence, in the order in which they were given to the
   /// builder, until it returns `false`.
   ///
-  /// - Returns: How many tokens follow the last end of a sequence, and were given to nobody. 0 unless
-  ///   the text is damaged or `body` returned `false`.
+  /// - Returns: The number of tokens that follow the last end of a sequence and were not given to
+  ///   `body`. 0 unless the text is damaged or `body` returned `false`.
   /// - Complexity: O(tokens). Allocates one buffer.
   @discardableResult
   public func forEachSequence(

@@ -1,11 +1,11 @@
-/// See `SealedIndex.checkStructure`.
+/// The check of `SealedIndex.checkStructure`.
 ///
-/// Every pair of neighbouring ranks lies in exactly one node whose children part it: the deepest node
-/// with both. So it suffices to walk, for each node, over its children and leaves in the order of
-/// rank, and to compare the suffixes on both sides of each border: if they have exactly the node's
-/// tokens in common and are in order, everywhere, then the suffixes are sorted and the nodes are the
-/// intervals of their common beginnings, none missing and none too many. Each rank is a leaf of one
-/// node, where its position in the text is looked at.
+/// Every pair of neighbouring ranks lies in exactly one node that separates them: the deepest node
+/// with both. Therefore it suffices to walk, for each node, over its children and leaves in the
+/// order of rank, and to compare the suffixes on both sides of each border. If they have exactly
+/// the node's tokens in common and are in order, everywhere, then the suffixes are sorted and the
+/// nodes are the intervals of their common prefixes, none missing and none too many. Each rank is a
+/// leaf of one node, where its position in the text is checked.
 struct StructureCheck: ~Copyable {
   typealias Damage = SealedIndex.CheckError
 
@@ -61,13 +61,14 @@ struct StructureCheck: ~Copyable {
 
   // MARK: Bytes between the records
 
-  /// What is repeated at the end of a chunk is what it repeats.
+  /// Checks that the overlap at the end of each chunk repeats the next chunk.
   private func checkChunks() throws(Damage) {
     let image = core.image
     for chunk in 1..<max(1, SealedImage.chunkCount(image.byteCount)) {
       let (before, after) = (image.bytes(ofChunk: chunk - 1), image.bytes(ofChunk: chunk))
       for offset in SealedImage.chunkBytes..<before.byteCount {
-        // SAFETY: the overlap is as long as the chunk before says, and no longer than the next.
+        // SAFETY: the overlap has the length that the chunk before gives it, and is no longer than
+        // the next chunk.
         let same =
           unsafe before.unsafeLoad(fromByteOffset: offset, as: UInt8.self)
           == after.unsafeLoad(fromByteOffset: offset - SealedImage.chunkBytes, as: UInt8.self)
@@ -76,7 +77,7 @@ struct StructureCheck: ~Copyable {
     }
   }
 
-  /// Whatever belongs to no record is zero.
+  /// Checks that all bytes and bits outside records are zero.
   private func checkPadding() throws(Damage) {
     try checkZeros(fromBit: 8 * MemoryLayout<SealedLayout.Header>.size, to: layout.text.offset)
     let runs = [layout.text, layout.suffixes, layout.nodes, layout.largeCounts, layout.hash]
@@ -149,7 +150,7 @@ struct StructureCheck: ~Copyable {
       "has \(layout.largeCounts.count) large counts, nodes have \(largeSeen)")
   }
 
-  /// All that is not known of a node yet when its parent has been checked.
+  /// Checks the fields of a node that its parent's check has not covered.
   private mutating func check(_ node: UInt32) throws(Damage) {
     try checkCount(node)
     let record = core.node(node)
@@ -205,7 +206,7 @@ struct StructureCheck: ~Copyable {
       "begins with token \(below.token), its first suffix with \(token)")
   }
 
-  /// Walks over what parts a node's interval: inner children, and the leaves between them.
+  /// Walks over the parts of a node's interval: inner children, and the leaves between them.
   private mutating func checkUnits(
     of node: UInt32, _ record: SealedCore.Node
   ) throws(Damage) {
@@ -242,8 +243,8 @@ struct StructureCheck: ~Copyable {
     if isHashed { hashedSeen += edges }
   }
 
-  /// The suffixes on both sides of a border have the node's tokens in common, no more, and are in
-  /// order.
+  /// Checks that the suffixes on both sides of a border have the node's tokens in common, no more,
+  /// and are in order.
   private func checkBorder(
     before rank: UInt32, _ node: UInt32, _ record: SealedCore.Node
   ) throws(Damage) {
@@ -265,7 +266,7 @@ struct StructureCheck: ~Copyable {
       "is not larger than the one before, in node \(node)")
   }
 
-  /// Returns whether the leaf goes on behind the node's pattern.
+  /// Returns true if the leaf continues behind the node's pattern.
   private mutating func checkLeaf(
     _ rank: UInt32, of node: UInt32, _ record: SealedCore.Node
   ) throws(Damage) -> Bool {
@@ -324,7 +325,8 @@ struct StructureCheck: ~Copyable {
     try require(found == child, place, "is not found in the hash as a child of node \(parent)")
   }
 
-  /// Every child was found, so as many taken slots as children are all there are.
+  /// Every child was found, so it suffices that the number of taken slots equals that of the
+  /// children.
   private mutating func checkHashSlots() throws(Damage) {
     let hash = layout.hash
     var taken = 0
@@ -344,7 +346,7 @@ struct StructureCheck: ~Copyable {
     try require(
       hashedSeen < max(1, hash.count) && (hashedSeen > 0 || hash.count == 0), .header,
       "has \(hash.count) hash slots for \(hashedSeen) children")
-    // A run of taken slots that goes over the end of the table ends at its beginning.
+    // A run of taken slots that wraps around ends at the beginning of the table.
     var run = 0
     for step in 0..<(hash.count + min(hash.count, SealedLayout.probesMax)) {
       try spend(1)

@@ -3,10 +3,10 @@
 /// A radix sort by first token, then multikey quicksort (Bentley and Sedgewick, "Fast algorithms
 /// for sorting and searching strings", 1997): a group whose members agree so far is split by the
 /// next token into smaller, equal and larger. Each token of each suffix is looked at a constant
-/// number of times on average, and none beyond `depth`, so the time is O(n · depth + n log n)
-/// whatever the text: a text of one token a million times costs `depth` passes over the group of
-/// equals, which then runs through memory in order. Suffixes that agree in all that is compared
-/// stay in an order that depends on the text alone.
+/// number of times on average, and none beyond `depth`, so the time is O(n · depth + n log n) for
+/// any text: a text of one token a million times costs `depth` passes over the group of equals,
+/// which read memory in order. Suffixes that agree in all compared tokens stay in an order that
+/// depends on the text alone.
 ///
 /// Prefix doubling and induced sorting need the inverse permutation and two to four times the
 /// memory; at a depth of 64 on real output they were no faster than comparing directly.
@@ -18,10 +18,10 @@ struct SuffixSort {
   private let depth: Int
   private var seed: UInt64 = 0x9E37_79B9_7F4A_7C15
 
-  /// Groups of up to so many suffixes are sorted by insertion.
+  /// Groups of up to this many suffixes are sorted by insertion.
   private static let insertionMax = 12
 
-  /// Below so many tokens, clearing the radix sort's counters would cost more than it saves.
+  /// For fewer tokens than this, clearing the radix sort's counters would cost more than it saves.
   private static let radixTokensMin = 1 << 14
 
   private struct Group {
@@ -31,12 +31,12 @@ struct SuffixSort {
     var agreed: Int
   }
 
-  /// Fills `suffixes` with the positions of all tokens of `text` that are no separators, sorted.
+  /// Fills `suffixes` with the positions of all tokens of `text` that are not separators, sorted.
   ///
   /// - Parameters:
   ///   - text: Tokens (not negative) and separators; the last one is a separator, or the text is
   ///     empty.
-  ///   - suffixes: As long as `text` has tokens that are no separators.
+  ///   - suffixes: As long as `text` has tokens that are not separators.
   static func sort(
     text: [Int32], suffixes: inout [UInt32], depth: Int, _ meter: inout WorkMeter
   ) throws(SealedIndexBuilder.Cancelled) {
@@ -71,7 +71,7 @@ struct SuffixSort {
     self.depth = depth
   }
 
-  /// Fills in the positions as they come: one group, of which nothing is known.
+  /// Fills in the positions in rising order, as one group without known common tokens.
   private static func listPositions(text: [Int32], suffixes: inout [UInt32]) -> [Int] {
     var rank = 0
     for position in text.indices where text[position] >= 0 {
@@ -81,8 +81,9 @@ struct SuffixSort {
     return [rank]
   }
 
-  /// Sorts positions by first token, in two passes over 16-bit digits, and returns the ends of the
-  /// groups of more than one suffix that begin alike, together with the ends of what lies between.
+  /// Sorts positions by first token, in two passes over 16-bit digits. Returns the ends of the
+  /// groups of more than one suffix with the same first token, together with the ends of the runs
+  /// between them.
   private static func radixSort(
     text: [Int32], suffixes: inout [UInt32], _ meter: borrowing WorkMeter
   ) throws(SealedIndexBuilder.Cancelled) -> [Int] {
@@ -165,7 +166,7 @@ struct SuffixSort {
       // Smaller | equal | not looked at | larger
       var (equal, next, larger) = (low, low, high)
       while next < larger {
-        // Each step takes one from between `next` and `larger`.
+        // Each step moves one suffix from between `next` and `larger`.
         let steps = min(larger - next, WorkMeter.batchUnits)
         try meter.spend(steps)
         for _ in 0..<steps {
@@ -188,8 +189,9 @@ struct SuffixSort {
     }
   }
 
-  /// The median of three tokens at pseudo-random ranks: no text can be written against it without
-  /// knowing the ranks of its own suffixes, and the same text sorts the same way every time.
+  /// The median of three tokens at pseudo-random ranks. Nobody can write a text that defeats it
+  /// without knowing the ranks of its own suffixes, and the same text sorts the same way every
+  /// time.
   private mutating func pivot(of group: Group) -> Int32 {
     let (a, b, c) = (drawToken(from: group), drawToken(from: group), drawToken(from: group))
     return max(min(a, b), min(max(a, b), c))

@@ -1,7 +1,7 @@
-/// Asks now and then whether work that takes long is still wanted.
+/// Asks at intervals whether long work is still wanted.
 ///
-/// What is asked may cost a little, so it is asked once in `batchUnits` units of work. A unit is
-/// something like a suffix that is looked at: 10 to 200 ns, for which memory is waited.
+/// The question may cost a little, so it is asked once in `batchUnits` units of work. One unit is
+/// roughly one suffix comparison: 10 to 200 ns, dominated by cache misses.
 struct WorkMeter: ~Copyable {
   /// Some 5 ms of work.
   static let batchUnits = 1 << 15
@@ -13,12 +13,12 @@ struct WorkMeter: ~Copyable {
     self.isCancelled = isCancelled
   }
 
-  /// Asks at once.
+  /// Asks immediately.
   borrowing func check() throws(SealedIndexBuilder.Cancelled) {
     if isCancelled() { throw SealedIndexBuilder.Cancelled() }
   }
 
-  /// Counts units of work, and asks when it is time.
+  /// Counts units of work, and asks when a batch is complete.
   @inline(__always)
   mutating func spend(_ units: Int) throws(SealedIndexBuilder.Cancelled) {
     unitsLeft -= units
@@ -31,7 +31,7 @@ struct WorkMeter: ~Copyable {
     try check()
   }
 
-  /// Sorts, however many elements there are.
+  /// Sorts any number of elements, asking between batches.
   mutating func sort<Element>(
     _ elements: inout [Element], by precedes: (Element, Element) -> Bool
   ) throws(SealedIndexBuilder.Cancelled) {
@@ -50,7 +50,7 @@ struct WorkMeter: ~Copyable {
     }
   }
 
-  /// An array of zeros, however long.
+  /// Creates an array of zeros of any length, asking between batches.
   borrowing func zeros<Number: FixedWidthInteger>(
     _ count: Int
   ) throws(SealedIndexBuilder.Cancelled) -> [Number] {
@@ -64,7 +64,7 @@ struct WorkMeter: ~Copyable {
   }
 }
 
-/// A range cut into runs of a meter's batch, between which it is asked.
+/// A range divided into batches of `batchUnits`, with a question between them.
 struct Batches: Sequence, IteratorProtocol {
   private var start: Int
   private let end: Int
