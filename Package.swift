@@ -93,7 +93,7 @@ let package = Package(
 
     // Stands in for malloc in benchmarks and tests, and counts.
     .target(name: "CAllocationCounter"),
-    // Measures everything that docs/benchmarks.md tells; `tools/bench` runs it.
+    // Measures everything that docs/reports/benchmarks.md tells; `tools/bench` runs it.
     .executableTarget(
       name: "reprise-bench",
       dependencies: [

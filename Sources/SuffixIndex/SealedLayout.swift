@@ -1,5 +1,5 @@
 /// The places of the arrays of a sealed index in its image, and the widths of their numbers in
-/// bits. Described bit by bit in docs/storage.md.
+/// bits. Described bit by bit in docs/internals/storage.md.
 ///
 /// Every number has as many bits as the largest of its kind in this index needs: at 10 million
 /// tokens that saves a third, and smaller records are also read faster.

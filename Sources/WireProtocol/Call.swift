@@ -72,7 +72,7 @@ public enum Call: Equatable, Sendable {
     guard let known = Method(name: method) else {
       throw WireError(
         .methodNotFound,
-        "there is no method \"\(method.excerpt)\"; docs/protocol.md lists those that there are",
+        "there is no method \"\(method.excerpt)\"; docs/guide/protocol.md lists those that there are",
         ["method": .text(method.excerpt)])
     }
     switch known {

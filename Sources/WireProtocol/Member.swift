@@ -35,7 +35,7 @@ struct Member {
   var unknown: WireError {
     WireError(
       .invalidParams,
-      "\(place) is not known to this method; leave it out, or see docs/protocol.md for its members",
+      "\(place) is not known to this method; leave it out, or see docs/guide/protocol.md for its members",
       ["member": .text(place.description)])
   }
 

@@ -5,7 +5,7 @@ import Foundation
 struct RepriseBench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "reprise-bench",
-    abstract: "Measure everything that docs/benchmarks.md tells.",
+    abstract: "Measure everything that docs/reports/benchmarks.md tells.",
     subcommands: [Run.self, Echo.self, Exchange.self], defaultSubcommand: Run.self)
 }
 

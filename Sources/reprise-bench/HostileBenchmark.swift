@@ -25,7 +25,7 @@ struct HostileBenchmark {
     parts = clients
   }
 
-  /// - Returns: The tables of docs/operations.md.
+  /// - Returns: The tables of docs/reports/hostile-clients.md.
   func run(_ report: inout Report) throws -> String {
     report.begin("A worker's steps beside hostile clients: p99 to that without them")
     keep_thread_to_cores(Int32(Core.last), Int32(Core.last))

@@ -7,7 +7,7 @@ struct CallCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "call", abstract: "Send a request of the protocol as it is, and print its result.",
     discussion: """
-      docs/protocol.md lists the methods and their members. With - in place of a method, lines are \
+      docs/guide/protocol.md lists the methods and their members. With - in place of a method, lines are \
       read from standard input and sent as they are; each line that the service answers is printed.
 
       EXIT STATUS

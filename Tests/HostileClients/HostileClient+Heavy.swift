@@ -2,7 +2,7 @@ import WireProtocol
 
 /// Not hostile, and a lot: what one tenant or an operator may do all day.
 extension HostileClient {
-  /// In the order of the second table in docs/operations.md.
+  /// In the order of the second table in docs/reports/hostile-clients.md.
   public static let heavy: [HostileClient] = [
     HostileClient("inserting 8,192 tokens a call on 5 connections, without pause", .served) {
       target in

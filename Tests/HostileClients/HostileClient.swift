@@ -6,7 +6,7 @@ import WireProtocol
 /// Tests hold each to what it is answered, and look after a neighbour meanwhile; a benchmark does each
 /// again and again and measures the neighbour.
 public struct HostileClient: Sendable, CustomStringConvertible {
-  /// As docs/operations.md calls it.
+  /// As docs/reports/hostile-clients.md calls it.
   public let name: String
   public let answered: Outcome
   /// Which service it is about.
@@ -35,7 +35,7 @@ public struct HostileClient: Sendable, CustomStringConvertible {
   /// Does it once, and returns what came of it.
   public func perform(_ target: Target) throws -> Outcome { try body(target) }
 
-  /// All of them, in the order of the table in docs/operations.md.
+  /// All of them, in the order of the table in docs/reports/hostile-clients.md.
   public static let all = lines + calls + connections + access
 }
 
@@ -54,7 +54,7 @@ public enum Outcome: Equatable, Sendable, CustomStringConvertible {
   /// Anything else.
   case other(String)
 
-  /// As docs/operations.md tells it.
+  /// As docs/reports/hostile-clients.md tells it.
   public var description: String {
     switch self {
     case .served: "its results"

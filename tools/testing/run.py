@@ -42,7 +42,6 @@ ALONE = (
     "|PageCheckTests|PageFaultTests|ProtocolDocumentTests"
 )
 
-FORMATTED = ["Sources", "Tests", "Package.swift"]
 TAIL_LINES = 60
 PHASES_AT_ONCE = 2
 PROGRESS_SECONDS = 60.0
@@ -158,19 +157,7 @@ def quick() -> list[Phase]:
     built = {"REPRISE_TEST_BUILT": str(BUILT)}
     python_reports = (LOGS / "python.xml", LOGS / "python-plain.xml")
     return [
-        Phase(
-            "format",
-            [
-                "swift",
-                "format",
-                "lint",
-                "--strict",
-                "--recursive",
-                "Sources",
-                "Tests",
-                "Package.swift",
-            ],
-        ),
+        Phase("format", ["tools/lint"]),
         Phase("build", BUILD, seconds_max=2400),
         Phase(
             "build-tsan",

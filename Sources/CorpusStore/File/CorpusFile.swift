@@ -2,7 +2,7 @@ import Glibc
 import LMDB
 
 /// One corpus's LMDB environment: what its tables are called, what their keys and values look like,
-/// and how LMDB's errors read to a caller. The format is drawn in docs/storage.md.
+/// and how LMDB's errors read to a caller. The format is drawn in docs/internals/storage.md.
 final class CorpusFile: Sendable {
   static let formatVersion: UInt32 = 3
 

@@ -125,7 +125,8 @@ extension Responder {
   private func resources(_ text: inout PrometheusText) {
     // The gauge may not have looked since a corpus was made or filled.
     resources.look()
-    text.begin("reprise_limit", .gauge, "Bounds of what the service takes, as in docs/protocol.md.")
+    text.begin(
+      "reprise_limit", .gauge, "Bounds of what the service takes, as in docs/guide/protocol.md.")
     for limit in Limit.all {
       text.sample(
         "reprise_limit", [("name", limit.name)], Double(options.limits[keyPath: limit.keyPath]))

@@ -70,7 +70,8 @@ struct ServeFlags: ParsableArguments {
   @Option(
     name: .customLong("limit"),
     help: ArgumentHelp(
-      "A bound, under its name in docs/protocol.md; may be given again.", valueName: "name=value"))
+      "A bound, under its name in docs/guide/protocol.md; may be given again.",
+      valueName: "name=value"))
   var limits: [String] = []
 
   @Option(

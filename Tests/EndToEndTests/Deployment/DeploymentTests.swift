@@ -2,10 +2,10 @@ import Foundation
 import FoundationNetworking
 import Testing
 
-/// What `tools` holds for systemd and Kubernetes says what the command understands.
+/// What `tools/deploy` holds for systemd and Kubernetes says what the command understands.
 @Suite struct DeploymentTests {
   private static let tools = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-    .appendingPathComponent("../../../tools").standardizedFileURL
+    .appendingPathComponent("../../../tools/deploy").standardizedFileURL
 
   private static func read(_ name: String) throws -> String {
     try String(contentsOf: tools.appendingPathComponent(name), encoding: .utf8)

@@ -1,7 +1,7 @@
 import Foundation
 
-/// The part of JSON Schema that docs/openrpc.json is written in. A keyword that is not known here is a
-/// mistake, so that no bound is written down there and looked at by nobody.
+/// The part of JSON Schema that docs/guide/openrpc.json is written in. A keyword that is not known here
+/// is a mistake, so that no bound is written down there and looked at by nobody.
 struct JSONSchema {
   let keywords: [String: JSON]
   /// What `$ref` points into.

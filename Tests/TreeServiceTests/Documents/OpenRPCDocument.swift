@@ -1,6 +1,6 @@
 import Foundation
 
-/// docs/openrpc.json.
+/// docs/guide/openrpc.json.
 struct OpenRPCDocument {
   struct Method {
     let name: String
@@ -31,7 +31,7 @@ struct OpenRPCDocument {
   let schemas: [String: JSON]
 
   static let directory = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-    .appendingPathComponent("../../../docs").standardizedFileURL
+    .appendingPathComponent("../../../docs/guide").standardizedFileURL
 
   init() throws {
     let data = try Data(contentsOf: Self.directory.appendingPathComponent("openrpc.json"))

@@ -5,8 +5,8 @@ import Testing
 import TreeService
 import WireProtocol
 
-/// docs/openrpc.json and docs/protocol.md say what the code does: each is held to it from both sides, so
-/// that what is added to one and not to the others fails here.
+/// docs/guide/openrpc.json and docs/guide/protocol.md say what the code does: each is held to it from
+/// both sides, so that what is added to one and not to the others fails here.
 @Suite struct ProtocolDocumentTests {
   let document: OpenRPCDocument
   let page: ProtocolPage

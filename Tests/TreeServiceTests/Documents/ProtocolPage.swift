@@ -1,6 +1,6 @@
 import Foundation
 
-/// What docs/protocol.md says in tables and examples.
+/// What docs/guide/protocol.md says in tables and examples.
 struct ProtocolPage {
   /// Params by name, and whether they must be given.
   var methods: [String: [String: Bool]] = [:]

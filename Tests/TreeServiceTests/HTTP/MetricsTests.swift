@@ -156,7 +156,8 @@ import WireProtocol
 
   /// tools/prometheus-check asks a real Prometheus for every expression in it.
   @Test func theDashboardNamesOnlyWhatIsTold() async throws {
-    let path = OpenRPCDocument.directory.appendingPathComponent("../tools/grafana-dashboard.json")
+    let path = OpenRPCDocument.directory.appendingPathComponent(
+      "../../tools/deploy/grafana/dashboard.json")
     let dashboard = try JSON(parsing: String(contentsOf: path, encoding: .utf8))
     let panels = try #require(dashboard["panels"]?.array).filter { $0["type"] != "row" }
     let expressions = panels.flatMap {

@@ -21,7 +21,7 @@ from reprise.ingest.command import parser
 from reprise.ingest.formats import FORMATS
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGES = sorted((ROOT / "docs" / "engines").glob("*.md"))
+PAGES = sorted((ROOT / "docs" / "guide" / "engines").glob("*.md"))
 SOURCE = ROOT / "tools" / "python" / "src" / "reprise"
 
 
@@ -130,7 +130,7 @@ def test_variables_are_those_that_are_read() -> None:
 
 
 def test_defaults_are_as_they_are_shown() -> None:
-    text = (ROOT / "docs" / "engines" / "vllm.md").read_text()
+    text = (ROOT / "docs" / "guide" / "engines" / "vllm.md").read_text()
     settings = EngineSettings()
     for name, value in (
         ("REPRISE_SHARE", settings.share),

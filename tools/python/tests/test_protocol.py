@@ -309,7 +309,7 @@ def test_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_method_of_the_protocol_is_a_call() -> None:
     """Against the description of the wire that stands beside the code."""
-    document = Path(__file__).resolve().parents[3] / "docs" / "protocol.md"
+    document = Path(__file__).resolve().parents[3] / "docs" / "guide" / "protocol.md"
     methods = {
         name
         for line in document.read_text().split("## Methods")[1].split("##")[0].splitlines()
