@@ -1,10 +1,10 @@
 import CLMDB
 import Glibc
 
-/// LMDB's data file, read and written past LMDB.
+/// LMDB's data file, read and written without LMDB.
 ///
-/// It is read by pread(2), not in LMDB's map: what another process cuts off meanwhile is then an
-/// error and no signal.
+/// It is read by pread(2), not through LMDB's map: if another process truncates the file in the
+/// meantime, reading reports an error instead of raising a signal.
 struct DataFile {
   let descriptor: Int32
 
@@ -14,9 +14,9 @@ struct DataFile {
     return Int(status.st_size)
   }
 
-  /// Fills the beginning of `buffer`.
+  /// Fills the beginning of `buffer` with bytes of the file.
   ///
-  /// - Returns: How many bytes there were, fewer than `count` only at the end of the file.
+  /// - Returns: The number of bytes read, fewer than `count` only at the end of the file.
   func read(_ count: Int, at offset: Int, into buffer: PageBuffer) throws(LMDBError) -> Int {
     precondition(count <= buffer.byteCount, "more bytes than the buffer has room for")
     var done = 0
@@ -33,7 +33,7 @@ struct DataFile {
     return done
   }
 
-  /// Overwrites with zeros what is not zero already in a range of bytes, up to the file's end.
+  /// Overwrites with zeros every byte of a range that is not zero, up to the file's end.
   ///
   /// Holes stay holes, and blocks that are zero are not written.
   func overwrite(_ range: Range<Int>, _ buffer: PageBuffer, _ zeros: PageBuffer) throws(LMDBError) {
@@ -42,9 +42,9 @@ struct DataFile {
     while offset < end {
       let data = clmdb_seek_data(descriptor, offset)
       if data < 0 && errno == ENXIO { return }
-      // Where the file system cannot tell, everything is data.
+      // Where the file system does not report holes, everything is data.
       if data > offset { offset = min(data, end) }
-      // Up to the next multiple of the buffer, so that blocks keep to pages.
+      // Up to the next multiple of the buffer's size, so that blocks stay aligned to pages.
       let count = min(buffer.byteCount - offset % buffer.byteCount, end - offset)
       if count <= 0 { return }
       let found = try read(count, at: offset, into: buffer)
@@ -69,7 +69,7 @@ struct DataFile {
   }
 }
 
-/// Bytes of a page or of a run of pages, zeros at first. Every access is checked.
+/// The bytes of a page or of a run of pages, initially zero. Every access is checked.
 @safe
 final class PageBuffer {
   fileprivate let bytes: UnsafeMutableRawPointer
@@ -115,8 +115,8 @@ final class PageBuffer {
       UnsafeRawBufferPointer(start: bytes + range.lowerBound, count: range.count))
   }
 
-  /// Less than zero, zero or more, as the bytes of one range sort before, with or after those of
-  /// another buffer's.
+  /// Compares the bytes of a range with those of another buffer's range. The result is negative,
+  /// zero or positive, as from memcmp(3).
   func compare(_ range: Range<Int>, _ other: PageBuffer, _ otherRange: Range<Int>) -> Int {
     check(range)
     other.check(otherRange)

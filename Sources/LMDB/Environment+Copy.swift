@@ -10,16 +10,17 @@ extension Environment {
     return counts
   }
 
-  /// Writes a copy of the last transaction's state, without free pages, to a file or a pipe, from
-  /// the descriptor's offset on. `init(readingFile:options:)` opens it, and so does a directory where
-  /// it is called `data.mdb`.
+  /// Writes a copy of the last transaction's state, without free pages, to a file or a pipe,
+  /// starting at the descriptor's offset. `init(readingFile:options:)` opens the copy;
+  /// `init(directory:options:)` opens a directory that holds it under the name `data.mdb`.
   ///
-  /// Others may read and write meanwhile; what is freed by then waits for the copy to end. The copy
-  /// is not synced to the disk, and its gaps may hold bytes of its other pages.
+  /// Others may read and write in the meantime; pages that they free become available when the copy
+  /// ends. The copy is not synced to the disk, and its gaps may hold bytes of its other pages.
   ///
-  /// - Throws: What writing failed with. LMDB also refuses, at the end, a file that has lost pages
-  ///   (`PageCounts.leakedPages`), with code `MDB_INCOMPATIBLE`. What was written is then no copy.
-  /// - Complexity: O(pages in use). It reads them all, on the calling thread, which blocks.
+  /// - Throws: The error of writing. LMDB also refuses, at the end, a file that has lost pages
+  ///   (`PageCounts.leakedPages`), with code `MDB_INCOMPATIBLE`. The bytes written by then are not
+  ///   a copy.
+  /// - Complexity: O(pages in use). Reads them all, on the calling thread, which blocks.
   public func copyCompacted(to descriptor: Int32) throws(LMDBError) {
     try checkOpen()
     let code = unsafe mdb_env_copyfd2(handle, descriptor, UInt32(MDB_CP_COMPACT))

@@ -4,18 +4,18 @@ import Glibc
 
 /// One LMDB file, mapped into memory.
 ///
-/// Readers never block and never see a half-made change; there is one writer at a time, and what
-/// it commits is on disk when `commit` returns. Values are read where they lie in the map.
+/// Readers never block and never see an incomplete change; there is one writer at a time, and its
+/// changes are on disk when `commit` returns. Values are read in the map, without copying them.
 ///
-/// Caveats that are LMDB's own: an old read transaction keeps every page that was freed since from
-/// being used again, so none should live long; the file never shrinks; and one environment must not
-/// be opened twice in a process, because closing one would drop the other's file locks. The last is
-/// checked here.
+/// Three caveats come from LMDB: an old read transaction prevents the reuse of every page that was
+/// freed after it began, so no read transaction should live long; the file never shrinks; and one
+/// environment must not be opened twice in a process, because closing one would release the other's
+/// file locks. The last is checked here.
 ///
-/// LMDB trusts the pages of its file. Opening checks the meta pages, so that any bytes can be opened;
-/// before a file of doubtful origin is read or written, `checkPages` must pass.
+/// LMDB trusts the pages of its file. Opening checks the meta pages, so that any file can be opened
+/// safely; before a file of doubtful origin is read or written, `checkPages` must pass.
 ///
-/// Transactions keep their environment alive, and it closes when the last reference goes, or by
+/// Transactions keep their environment alive. It closes when the last reference is released, or by
 /// `close`.
 @safe
 public final class Environment: @unchecked Sendable {
@@ -23,21 +23,22 @@ public final class Environment: @unchecked Sendable {
   // serialised by LMDB's own lock, and `isClosed` is guarded by `lock`.
   let handle: OpaquePointer
   private let identity: FileIdentity
-  /// nil where there is none.
+  /// nil if there is no lock file.
   private let lockFile: FileIdentity?
 
+  /// The settings of opening an environment.
   public struct Options: Sendable {
-    /// Address space for the map, the most that the file can grow to.
+    /// The size of the map in bytes, which is the most that the file can grow to.
     public var mapBytes: Int
-    /// Named databases that may be open at once.
+    /// The number of named databases that may be open at once.
     public var databasesMax: Int
-    /// Read transactions that may be open at once, over all processes.
+    /// The number of read transactions that may be open at once, over all processes.
     public var readersMax: Int
-    /// Permission bits of files that are made.
+    /// Permission bits of new files.
     public var fileMode: UInt32
-    /// Whether transactions may only read. Another process may then have the environment open and
+    /// True if transactions may only read. Another process may then have the environment open and
     /// write; its lock file is used, and must be writable. A read transaction that begins after the
-    /// file has outgrown `mapBytes` throws, so this is best what the writer has.
+    /// file has outgrown `mapBytes` throws, so this should equal the writer's `mapBytes`.
     public var isReadOnly: Bool
 
     public init(
@@ -62,14 +63,14 @@ public final class Environment: @unchecked Sendable {
     }
   }
 
-  /// nil where nothing is there.
+  /// nil if the path does not exist.
   private static func identity(of path: String) -> FileIdentity? {
     var status = stat()
     return unsafe stat(path, &status) == 0 ? FileIdentity(status) : nil
   }
 
-  /// Whether the data file was removed while it is open: what is written to it is lost when it is
-  /// closed.
+  /// True if the data file was removed while it is open: everything written to it is lost when it
+  /// is closed.
   ///
   /// - Complexity: One fstat(2), some 0.3 µs.
   public var isRemoved: Bool {
@@ -77,29 +78,29 @@ public final class Environment: @unchecked Sendable {
     return unsafe fstat(dataFile.descriptor, &status) == 0 && status.st_nlink == 0
   }
 
-  /// Whether the files that are open are those that a directory holds now: not where one of them was
-  /// removed, renamed or replaced, or the directory was.
+  /// True if the open files are those that a directory holds now; false if one of them, or the
+  /// directory, was removed, renamed or replaced.
   ///
   /// - Complexity: Three stat(2).
   public func isInPlace(in directory: String) -> Bool {
     var status = stat()
-    // What cannot be told is taken for sound.
+    // If the state is unknown, it counts as sound.
     guard unsafe fstat(dataFile.descriptor, &status) == 0 else { return true }
     return Self.identity(of: "\(directory)/data.mdb") == FileIdentity(status)
       && (lockFile == nil || Self.identity(of: "\(directory)/lock.mdb") == lockFile)
   }
 
-  /// Guards `open` and each environment's `isClosed`. (An NSLock because thread sanitizer sees it; it
-  /// takes the standard library's Mutex for none.)
+  /// Guards `open` and each environment's `isClosed`. (An NSLock because thread sanitizer
+  /// recognises it; it does not recognise the standard library's Mutex as a lock.)
   private static let lock = NSLock()
   // SAFETY: guarded by `lock`.
   private nonisolated(unsafe) static var open: Set<FileIdentity> = []
   private var isClosed = false
 
-  /// Opens or makes the environment in an existing directory, and frees the reader slots of
+  /// Opens or creates the environment in an existing directory, and frees the reader slots of
   /// processes that died.
   ///
-  /// - Throws: `damagedPage` where LMDB could not have left such meta pages, `inaccessible`,
+  /// - Throws: `damagedPage` if LMDB could not have left these meta pages, `inaccessible`,
   ///   `alreadyOpen`.
   public convenience init(directory path: String, options: Options) throws(LMDBError) {
     try self.init(
@@ -107,8 +108,8 @@ public final class Environment: @unchecked Sendable {
       flags: options.isReadOnly ? UInt32(MDB_RDONLY) : 0)
   }
 
-  /// Opens a single file for reading, such as `copyCompacted` wrote. Nobody may write to it
-  /// meanwhile: there is no lock file. Other bytes may follow LMDB's last page.
+  /// Opens a single file for reading, for example one that `copyCompacted` wrote. No process may
+  /// write to it in the meantime: there is no lock file. Other bytes may follow LMDB's last page.
   ///
   /// The map is made as large as the file, if `mapBytes` is less.
   ///
@@ -159,18 +160,18 @@ public final class Environment: @unchecked Sendable {
     }
   }
 
-  /// Gives the lock file its blocks. LMDB makes it with ftruncate, and writes to it through a map: on a
-  /// full disk that would end the process by SIGBUS.
+  /// Allocates the lock file's blocks. LMDB creates it with ftruncate, and writes to it through a
+  /// map: on a full disk that would end the process by SIGBUS.
   ///
   /// - Throws: `diskFull`.
   private static func allocateLockFile(_ path: String, _ mode: UInt32) throws(LMDBError) {
     let descriptor = unsafe Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, mode_t(mode))
     if descriptor < 0 { throw .inaccessible(path: path, errno: errno) }
-    // Closing would let go of this process's locks on the file; it has none yet.
+    // Closing would release this process's locks on the file; it has none yet.
     defer { _ = Glibc.close(descriptor) }
-    // The file keeps its size, which tells LMDB how many readers there may be.
+    // The file keeps its size, from which LMDB reads the number of readers.
     if clmdb_allocate(descriptor, lockFileBytes) != 0 {
-      // Where a file system cannot, there is nothing more to do.
+      // A file system without allocation offers nothing else.
       if errno == EOPNOTSUPP || errno == ENOSYS { return }
       throw LMDBError(errno)
     }
@@ -179,17 +180,17 @@ public final class Environment: @unchecked Sendable {
   /// More than LMDB needs for 126 readers.
   private static let lockFileBytes = 3 * 4096
 
-  /// Refuses a data file whose meta pages LMDB must not see: it would divide by their page size and
-  /// map what they say.
+  /// Refuses a data file whose meta pages are unsafe for LMDB, which would divide by their page
+  /// size and map the sizes that they contain.
   ///
-  /// - Returns: Bytes of the file, 0 for one that LMDB is going to make.
+  /// - Returns: The size of the file in bytes; 0 for a file that LMDB will create.
   private static func checkMetaPages(_ path: String, mayBeMissing: Bool) throws(LMDBError) -> Int {
     let descriptor = unsafe Glibc.open(path, O_RDONLY | O_CLOEXEC)
     if descriptor < 0 {
       if errno == ENOENT && mayBeMissing { return 0 }
       throw .inaccessible(path: path, errno: errno)
     }
-    // No lock is lost: LMDB's are on the lock file.
+    // Closing releases no lock: LMDB's locks are on the lock file.
     defer { _ = Glibc.close(descriptor) }
     let file = DataFile(descriptor: descriptor)
     let fileBytes = try file.byteCount()
@@ -198,7 +199,7 @@ public final class Environment: @unchecked Sendable {
     return fileBytes
   }
 
-  /// The data file, for as long as the environment is open.
+  /// The data file; valid as long as the environment is open.
   var dataFile: DataFile {
     var descriptor: mdb_filehandle_t = 0
     // SAFETY: it cannot fail on an open environment.
@@ -216,10 +217,11 @@ public final class Environment: @unchecked Sendable {
 
   deinit { close() }
 
-  /// Closes the file now, so that it can be opened again. Beginning a transaction afterwards throws.
+  /// Closes the file now, so that it can be opened again. Beginning a transaction afterwards
+  /// throws.
   ///
-  /// - Precondition: no transaction is open. (Whoever closes early has to know; `deinit` knows,
-  ///   because transactions keep their environment alive.)
+  /// - Precondition: no transaction is open. (A caller of `close` must ensure it; for `deinit` it
+  ///   holds, because transactions keep their environment alive.)
   public func close() {
     Self.lock.withLock {
       if isClosed { return }
@@ -235,21 +237,24 @@ public final class Environment: @unchecked Sendable {
     }
   }
 
+  /// The use of the map and of transaction numbers at one moment.
   public struct Usage: Equatable, Sendable {
+    /// Size of the map in bytes.
     public var mapBytes: Int
-    /// Bytes up to the last page that was ever used: how far the map is filled.
+    /// Bytes up to the last page that was ever used: the used part of the map.
     public var usedBytes: Int
     /// Bytes that the file takes on the disk.
     public var diskBytes: Int
     /// The newest transaction that was committed.
     public var lastTransaction: Int
-    /// How many transactions have been committed since the oldest that is being read. What they
-    /// freed cannot be used again yet.
+    /// The number of transactions committed since the oldest one that is being read. Pages that
+    /// they freed cannot be used again yet.
     public var transactionsPinned: Int
     /// Largest key, in bytes.
     public var keyBytesMax: Int
   }
 
+  /// The current use of the map and of transaction numbers. Reads no pages.
   public func usage() -> Usage {
     var information = unsafe MDB_envinfo()
     var statistics = MDB_stat()

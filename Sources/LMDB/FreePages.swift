@@ -1,32 +1,33 @@
 import CLMDB
 import Glibc
 
-/// LMDB keeps the pages of what was deleted for later use, so a file that was merged once is half
-/// free pages. They stay LMDB's here, as holes in the file, which read as zeros and take their place
-/// again when they are written.
+/// LMDB keeps the pages of deleted values for later use, so half of a file that was merged once is
+/// free pages. Here they become holes in the file. They remain LMDB's: they read as zeros, and take
+/// space again when they are written.
 extension Environment {
-  /// Shorter runs of free pages are not made holes, because they are soon used again.
+  /// Shorter runs of free pages do not become holes, because they are soon used again.
   public static let holePagesMin = 16
 
-  /// Gives back to the file system what runs of free pages take on the disk and in the page cache.
+  /// Returns to the file system the space that runs of free pages take on the disk and in the page
+  /// cache.
   ///
-  /// Only pages that LMDB itself would use for the next write are given back: those that were freed
-  /// before the last commit and before any transaction that is being read. So what the last commit
-  /// has just freed takes another commit.
+  /// Only pages that LMDB itself would use for the next write are returned: those that were freed
+  /// before the last commit and before any transaction that is being read. Pages that the last
+  /// commit has freed therefore need another commit.
   ///
-  /// Waits for the writer, and holds it up for about a microsecond a page.
+  /// Waits for the writer, and blocks it for about a microsecond a page.
   ///
   /// - Parameters:
-  ///   - runPagesMin: Shorter runs are left.
-  ///   - isCancelled: Is asked at each run; what is left then is given back another time.
-  /// - Returns: Bytes in the runs, those among them that were holes before included. 0 where the file
-  ///   system knows no holes.
+  ///   - runPagesMin: The length of the shortest run that is returned, in pages.
+  ///   - isCancelled: Called before each run; `true` leaves the rest for a later call.
+  /// - Returns: Bytes in the runs, including those that were holes before. 0 if the file system has
+  ///   no holes.
   @discardableResult
   public func releaseFreePages(
     runPagesMin: Int = Environment.holePagesMin, isCancelled: () -> Bool = { false }
   ) throws(LMDBError) -> Int {
     try freeSlotsOfDeadProcesses()
-    // Holds writers off, so that no free page is being used again.
+    // Blocks writers, so that no free page is being used again.
     let writing = try WriteTransaction(self)
     let reading = try ReadTransaction(self)
     let runs = try freePages(reading).runs
@@ -35,35 +36,37 @@ extension Environment {
     return released
   }
 
-  /// Overwrites with zeros every byte of the file that is no live data, so that what was deleted can
+  /// Overwrites with zeros every byte of the file that holds no live data, so that deleted data can
   /// be read nowhere in it: the pages that LMDB keeps for later use, those past the last one and
-  /// those that it lost, and in the pages that are in use what lies between their nodes, behind their
-  /// values and in room for numbers of free pages. There LMDB leaves what it moved or replaced, and
-  /// what else its buffers held before. Then syncs, and makes long runs of free pages holes.
+  /// those that it lost; and in the pages that are in use, the bytes between nodes, behind values
+  /// and in the room for numbers of free pages. There LMDB leaves what it moved or replaced, and
+  /// older contents of its buffers. Then syncs, and turns long runs of free pages into holes.
   ///
-  /// The caller commits what it deletes before. What stays: keys that were deleted may go on as
-  /// separators in branch pages. And LMDB's buffers of this environment may hold deleted bytes still,
-  /// which a later commit may write into gaps again; where that matters, the environment is closed
-  /// and opened anew after the commit and before this call.
+  /// The caller commits its deletions before. Two things remain: deleted keys may still be used as
+  /// separators in branch pages. And LMDB's buffers of this environment may still hold deleted
+  /// bytes, which a later commit may write into gaps again; where that matters, close the
+  /// environment and open it anew after the commit and before this call.
   ///
-  /// A crash at any moment does no harm: no byte that means something is written to, in the state
-  /// of the last transaction. File systems that write copies (Btrfs, ZFS), and disks that spread
-  /// wear, may keep old blocks out of reach.
+  /// A crash at any moment does no harm: no byte that has a meaning in the state of the last
+  /// transaction is written to. File systems that write copies (Btrfs, ZFS), and disks with wear
+  /// levelling, may keep old blocks, which cannot be reached from here.
   ///
-  /// Waits for the writer and holds it up. The structure is checked first; on a damaged file nothing
-  /// is written.
+  /// Waits for the writer and blocks it. The structure is checked first; nothing is written to a
+  /// damaged file.
   ///
-  /// - Parameter isCancelled: Is asked every few milliseconds, but for the check of the structure.
-  /// - Returns: Whether everything was overwritten: false while a read transaction is open that began
-  ///   before the last commit and pages are kept for it, and where it was cancelled.
+  /// - Parameter isCancelled: Called every few milliseconds, except during the check of the
+  ///   structure.
+  /// - Returns: True if everything was overwritten; false if it was cancelled, or if pages are kept
+  ///   for a read transaction that began before the last commit and is still open.
   /// - Throws: `damagedPage`, `inputOutput`, `diskFull`.
-  /// - Complexity: O(pages of the file that are no holes) reads; writes what is not zero.
+  /// - Complexity: O(pages of the file that are not holes) reads; writes only where a byte is not
+  ///   zero.
   @discardableResult
   public func overwriteUnused(
     isCancelled: () -> Bool = { false }
   ) throws(LMDBError) -> Bool {
     try freeSlotsOfDeadProcesses()
-    // Holds writers off, so that no free page is being used again.
+    // Blocks writers, so that no free page is being used again.
     let writing = try WriteTransaction(self)
     let reading = try ReadTransaction(self)
     let (file, pageBytes) = (dataFile, pageBytes)
@@ -75,8 +78,8 @@ extension Environment {
     guard let unused = check.unused else { throw .damaged }
 
     let (buffer, zeros) = (PageBuffer(byteCount: 1 << 16), PageBuffer(byteCount: 1 << 16))
-    // What the last transaction freed is overwritten too, though LMDB would spare it: its meta page
-    // is on the disk, written synchronously, so nothing goes back to the state before.
+    // Pages that the last transaction freed are overwritten too, although LMDB would spare them:
+    // its meta page is on the disk, written synchronously, so the state before it cannot come back.
     let runs = unused.pages.runs
     for run in runs {
       for start in stride(from: run.lowerBound, to: run.upperBound, by: Self.overwritePages) {
@@ -85,8 +88,8 @@ extension Environment {
         try file.overwrite((start * pageBytes)..<(end * pageBytes), buffer, zeros)
       }
     }
-    // Gaps are in pages that are in use, perhaps by readers at this moment. Nobody reads a gap, and
-    // the rest of the page is not written, so this is as safe in a crash as it is beside readers.
+    // Gaps are in pages that are in use, perhaps by readers at this moment. No reader reads a gap,
+    // and the rest of the page is not written, so this is safe in a crash and beside readers.
     for gap in unused.gaps {
       if isCancelled() { return false }
       try file.overwrite(gap, buffer, zeros)
@@ -100,10 +103,10 @@ extension Environment {
     return unused.pinnedPages == 0
   }
 
-  /// Pages that are overwritten between two looks at whether that is still wanted.
+  /// The number of pages that are overwritten between two calls of `isCancelled`.
   private static let overwritePages = 1 << 10
 
-  /// Makes holes of runs of pages, and returns their bytes.
+  /// Turns runs of pages into holes, and returns their bytes.
   @discardableResult
   private func punchHoles(
     _ runs: [Range<Int>], runPagesMin: Int, _ isCancelled: () -> Bool
@@ -122,16 +125,16 @@ extension Environment {
     return released
   }
 
-  /// The pages that nobody can see any more.
+  /// The pages that no transaction can see any more.
   private func freePages(_ transaction: borrowing ReadTransaction) throws(LMDBError) -> PageSet {
     let oldest = oldestRead()
     var pages = PageSet(bound: usage().usedBytes / pageBytes)
-    // Table 0 is LMDB's own: transaction → how many pages it freed, and which.
+    // Table 0 belongs to LMDB: transaction → number of pages that it freed, and their numbers.
     try transaction.forEach(in: Database(identifier: 0)) { key, value in
       let freedBy = unsafe key.unsafeLoadUnaligned(as: Int.self)
       if freedBy >= oldest { return false }
       let count = unsafe value.unsafeLoadUnaligned(as: Int.self)
-      // Nothing is given back by a damaged list.
+      // A damaged list releases nothing.
       guard count >= 0 && count < value.byteCount / MemoryLayout<Int>.size else { return false }
       for index in 1...max(1, count) where index <= count {
         let page = unsafe value.unsafeLoadUnaligned(

@@ -3,11 +3,13 @@ import CLMDB
 /// A key: 1 to 511 bytes. Numbers are written with their highest byte first, so that the order of
 /// the bytes is the order of the numbers.
 public struct Key: Sendable {
-  /// LMDB's own bound.
+  /// The longest key, in bytes; LMDB's own bound.
   public static let bytesMax = 511
 
   private let bytes: [UInt8]
 
+  /// Creates a key of these bytes.
+  ///
   /// - Precondition: 1 to `bytesMax` bytes.
   public init(bytes: [UInt8]) {
     precondition(
@@ -29,7 +31,7 @@ public struct Key: Sendable {
         + (0..<4).map { UInt8(truncatingIfNeeded: part >> (24 - 8 * $0)) })
   }
 
-  /// The number that stands in a key's first eight bytes, or nil where there are fewer.
+  /// The number in a key's first eight bytes, or nil if the key is shorter.
   public static func number(_ key: RawSpan) -> UInt64? {
     guard key.byteCount >= 8 else { return nil }
     // SAFETY: the bounds were checked, and any bytes are a valid integer.
@@ -39,7 +41,7 @@ public struct Key: Sendable {
   @unsafe
   func withValue(_ body: (inout MDB_val) -> Void) {
     unsafe bytes.withUnsafeBytes { bytes in
-      // SAFETY: LMDB does not write through a key's pointer, nor keeps it.
+      // SAFETY: LMDB neither writes through a key's pointer nor keeps it.
       var value = unsafe MDB_val(
         mv_size: bytes.count, mv_data: UnsafeMutableRawPointer(mutating: bytes.baseAddress))
       unsafe body(&value)

@@ -1,7 +1,7 @@
 import CLMDB
 import Glibc
 
-/// What LMDB or the system refused, what usually causes it, and what to do.
+/// A refusal of LMDB or the system, its usual cause, and the remedy.
 public enum LMDBError: Error, Equatable, Sendable, CustomStringConvertible {
   /// The map is full; nothing was written. Reopen with a larger `mapBytes`.
   case mapFull
@@ -9,17 +9,17 @@ public enum LMDBError: Error, Equatable, Sendable, CustomStringConvertible {
   case readersFull
   /// The disk is full; nothing was written.
   case diskFull
-  /// The disk failed to read or write, now or when the environment was last written to. Where it goes
-  /// on, open the environment anew.
+  /// The disk failed to read or write, now or when the environment was last written to. If the disk
+  /// works again, open the environment anew.
   case inputOutput
-  /// The file is no LMDB environment, or its pages are not what they must be.
+  /// The file is not an LMDB environment, or its pages are invalid.
   case damaged
-  /// A page of the file is not what it must be: the file was damaged after it was written. `table` is
-  /// the named table that the page belongs to, nil for LMDB's own. Take a copy that is whole.
+  /// A page of the file is invalid: the file was damaged after it was written. `table` is the named
+  /// table that the page belongs to, nil for LMDB's own. Restore an intact copy.
   case damagedPage(page: Int, table: String?, reason: String)
   /// The file was written by another version of LMDB.
   case versionMismatch
-  /// Missing, or not permitted to this user, or a read-only file system.
+  /// The file is missing, this user is not permitted to open it, or the file system is read-only.
   case inaccessible(path: String, errno: Int32)
   /// This process has the environment open already; opening it twice would break its locks.
   case alreadyOpen(path: String)
@@ -31,8 +31,8 @@ public enum LMDBError: Error, Equatable, Sendable, CustomStringConvertible {
     case MDB_MAP_FULL: self = .mapFull
     case MDB_READERS_FULL: self = .readersFull
     case ENOSPC, EDQUOT: self = .diskFull
-    // LMDB panics when it could not write a meta page: what is on the disk is sound, and the
-    // environment must be opened again before anything more is written.
+    // LMDB reports MDB_PANIC when it could not write a meta page: the data on the disk is sound,
+    // and the environment must be opened again before anything more is written.
     case EIO, MDB_PANIC: self = .inputOutput
     case MDB_CORRUPTED, MDB_INVALID, MDB_PAGE_NOTFOUND: self = .damaged
     case MDB_VERSION_MISMATCH: self = .versionMismatch
@@ -61,7 +61,7 @@ public enum LMDBError: Error, Equatable, Sendable, CustomStringConvertible {
   }
 }
 
-/// Throws unless LMDB says that all went well.
+/// Throws unless the code reports success.
 @inline(__always)
 func check(_ code: Int32) throws(LMDBError) {
   if code != MDB_SUCCESS { throw LMDBError(code) }

@@ -1,8 +1,8 @@
-/// What one of the two meta pages says, checked.
+/// The contents of one of the two meta pages, checked.
 ///
-/// LMDB believes the one with the larger transaction number. Of the other it reads that number and
-/// the size of the map only, and a commit that fails to write it may leave new trees beside the old
-/// number there; so its trees are not checked.
+/// LMDB uses the page with the larger transaction number. Of the other it reads only that number
+/// and the size of the map. A commit that fails to write it may leave new trees beside the old
+/// number there, so its trees are not checked.
 struct MetaPage {
   /// The transaction whose state this is.
   let transaction: Int
@@ -13,15 +13,15 @@ struct MetaPage {
   let free: TreeRecord
   let main: TreeRecord
 
-  /// The newer meta page of a file. It is safe beside a process that commits.
+  /// The newer meta page of a file. Safe while another process commits.
   ///
-  /// - Throws: `damagedPage` where LMDB could not have left these bytes.
+  /// - Throws: `damagedPage` if LMDB could not have left these bytes.
   static func newest(in file: DataFile) throws(LMDBError) -> MetaPage {
     let transactions = try settled { () throws(LMDBError) in
       let first = try MetaPage(reading: 0, in: file, pageBytes: nil)
       let second = try MetaPage(reading: 1, in: file, pageBytes: first.pageBytes)
       let (even, odd) = (first.transaction, second.transaction)
-      // Both are 0 in a file that was made and never written to.
+      // Both are 0 in a file that was created and never written to.
       guard abs(even - odd) == 1 || (even == 0 && odd == 0) else {
         throw .damagedPage(
           page: odd > even ? 1 : 0, table: nil,
@@ -34,13 +34,13 @@ struct MetaPage {
     return try settled { () throws(LMDBError) in
       let meta = try MetaPage(
         reading: newest & 1, in: file, pageBytes: transactions.pageBytes)
-      // A commit meanwhile leaves a younger one in its place, which is as good.
+      // A commit in the meantime leaves a newer page in its place, which serves as well.
       try meta.checkTrees(in: file)
       return meta
     }
   }
 
-  /// The meta page that a transaction wrote, or nil where a later one has taken its place.
+  /// The meta page that a transaction wrote, or nil if a later one has replaced it.
   static func of(transaction: Int, in file: DataFile, pageBytes: Int) throws(LMDBError)
     -> MetaPage?
   {
@@ -52,7 +52,7 @@ struct MetaPage {
     }
   }
 
-  /// Reading beside a commit may see half of it; what is damaged stays so.
+  /// A read during a commit may see half of it; real damage persists and is found again.
   private static func settled<Result>(_ body: () throws(LMDBError) -> Result) throws(LMDBError)
     -> Result
   {
@@ -129,14 +129,15 @@ struct MetaPage {
   }
 
   private func checkTrees(in file: DataFile) throws(LMDBError) {
-    // Read after the meta page: what a commit needs is in the file before.
+    // The size is read after the meta page: all pages that a commit needs are in the file before.
     let fileBytes = try file.byteCount()
     let number = transaction & 1
     func damaged(_ reason: String) -> LMDBError {
       .damagedPage(page: number, table: nil, reason: reason)
     }
     // Pages that were taken and freed in one transaction were never written, so the file may end
-    // before the last page. But each of these is in the list of free pages, 8 bytes of the file.
+    // before the last page. But each of them is in the list of free pages, which takes 8 bytes of
+    // the file.
     let pagesMax = fileBytes / pageBytes + fileBytes / 8
     guard lastPage < pagesMax else {
       throw damaged(
@@ -149,7 +150,7 @@ struct MetaPage {
 }
 
 extension TreeRecord {
-  /// Checks what can be checked without the tree's pages.
+  /// Checks the fields that can be checked without the tree's pages.
   func check(
     lastPage: Int, _ name: String, _ damaged: (String) -> LMDBError
   ) throws(LMDBError) {

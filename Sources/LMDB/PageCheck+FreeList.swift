@@ -1,8 +1,9 @@
 extension PageCheck {
-  /// Checks one entry of the tree of free pages: how many pages a transaction freed, and which.
+  /// Checks one entry of the tree of free pages: the number of pages that a transaction freed, and
+  /// their numbers.
   ///
-  /// - Parameter value: Where it stands in the file.
-  /// - Returns: How many of its bytes mean something.
+  /// - Parameter value: The place of the entry's value in the file.
+  /// - Returns: The number of the value's bytes that hold data.
   mutating func checkFreeList(
     transaction: UInt64, _ value: Range<Int>, _ damaged: (String) -> LMDBError
   ) throws(LMDBError) -> Int {
@@ -17,7 +18,7 @@ extension PageCheck {
     var (previous, left, listed) = (UInt64.max, 0, 0)
     var offset = value.lowerBound
     while offset < value.upperBound {
-      // The buffer has whole numbers, and the value too.
+      // The buffer and the value both hold whole numbers.
       let count = min(listBuffer.byteCount, value.upperBound - offset)
       guard try file.read(count, at: offset, into: listBuffer) == count else {
         throw damaged("the file ends within the list of free pages")
@@ -45,7 +46,7 @@ extension PageCheck {
         }
         let page = Int(number)
         guard free.insert(page) else { throw damaged("page \(page) is free twice") }
-        // The file may end before it.
+        // The file may end before the page.
         guard page >= used.bound || !used.contains(page) else {
           throw damaged("page \(page) is in use, and in the list of free pages")
         }

@@ -1,5 +1,5 @@
 extension PageCheck {
-  /// What a walk has counted, to be compared with what the tree's description says.
+  /// The totals of a walk, compared afterwards with the tree's description.
   struct Counted {
     var branchPages: UInt64 = 0
     var leafPages: UInt64 = 0
@@ -7,9 +7,9 @@ extension PageCheck {
     var entries: UInt64 = 0
   }
 
-  /// Checks a tree and all that hangs from it.
+  /// Checks a tree and everything that it refers to.
   ///
-  /// - Parameter describedIn: The page where `record` stands.
+  /// - Parameter describedIn: The page that holds `record`.
   mutating func walk(_ record: TreeRecord, _ tree: Tree, describedIn page: Int) throws(LMDBError) {
     var counted = Counted()
     if let root = record.root {
@@ -92,14 +92,14 @@ extension PageCheck {
     }
   }
 
-  /// Marks pages as used, which no other may be.
+  /// Marks pages as used; no other node may refer to them.
   private mutating func use(
     _ number: UInt64, pages: Int, _ tree: Tree, from parent: Int
   ) throws(LMDBError) {
     func damaged(_ reason: String) -> LMDBError {
       .damagedPage(page: parent, table: tree.table, reason: reason)
     }
-    // Neither is negative, and `used.bound` is less than 2⁴⁹.
+    // Neither number is negative, and `used.bound` is less than 2⁴⁹.
     guard number >= UInt64(PageFormat.metaPages), number < UInt64(used.bound),
       pages <= used.bound - Int(number)
     else {
@@ -144,7 +144,8 @@ extension PageCheck {
       }
       nodeBytes[node / 2] = UInt16(bytes)
     }
-    // Each node begins where one ends; so all that began are passed, and none overlaps another.
+    // Each node must begin where another ends. Then the number of nodes passed equals the number of
+    // nodes, and none overlaps another.
     var (offset, passed) = (upper, 0)
     while offset < pageBytes {
       let bytes = Int(nodeBytes[offset / 2])
@@ -158,13 +159,13 @@ extension PageCheck {
     unused?.add(lower..<upper, of: level)
   }
 
-  /// Checks one node, and returns how many bytes it has, without what makes them even.
+  /// Checks one node, and returns its length in bytes, without the padding to an even number.
   private func checkNode(
     _ level: Level, _ index: Int, _ tree: Tree, _ damaged: (String) -> LMDBError
   ) throws(LMDBError) -> Int {
     let (buffer, node) = (level.buffer, level.node(index))
     let keyBytes = buffer.uint16(at: node + 6)
-    // The first key of a branch means nothing.
+    // The first key of a branch has no meaning.
     let isImplicit = !level.isLeaf && index == 0
     let keyRange =
       tree == .free && !isImplicit ? 8...8 : (isImplicit ? 0 : 1)...Key.bytesMax
@@ -188,7 +189,7 @@ extension PageCheck {
     default:
       throw damaged("node \(index): flags: found \(flags)")
     }
-    // Nobody puts values beside the tables.
+    // No other program stores values beside the tables.
     guard tree != .main || flags == PageFormat.treeNode else {
       throw damaged("node \(index): expected a table, found a value in the main tree")
     }
@@ -200,7 +201,7 @@ extension PageCheck {
     return bytes
   }
 
-  /// Checks that keys rise, and stay between the separators above.
+  /// Checks that keys rise, and stay between the separators of the page above.
   private func checkKeys(
     _ level: Level, _ depth: Int, _ tree: Tree, _ damaged: (String) -> LMDBError
   ) throws(LMDBError) {
@@ -232,7 +233,7 @@ extension PageCheck {
     }
   }
 
-  /// Checks what an entry of a leaf refers to.
+  /// Checks the page or tree that an entry of a leaf refers to.
   private mutating func checkEntry(
     _ level: Level, _ index: Int, _ tree: Tree, _ counted: inout Counted,
     _ damaged: (String) -> LMDBError
@@ -270,13 +271,13 @@ extension PageCheck {
     }
   }
 
-  /// Checks the head of the pages of a large value, and returns how many these are.
+  /// Checks the first page of a large value, and returns the number of its pages.
   private mutating func checkOverflow(
     _ number: UInt64, _ valueBytes: Int, _ parent: Int, _ tree: Tree,
     _ damaged: (String) -> LMDBError
   ) throws(LMDBError) -> Int {
     let pagesMin = PageFormat.overflowPages(valueBytes: valueBytes, pageBytes: meta.pageBytes)
-    // At least these, before the first is read.
+    // At least this many pages must be in the file before the first is read.
     guard number >= UInt64(PageFormat.metaPages), number < UInt64(used.bound),
       pagesMin <= used.bound - Int(number)
     else {
@@ -299,7 +300,7 @@ extension PageCheck {
       throw damagedHead(
         "flags: expected \(PageFormat.overflowFlag), found \(head.uint16(at: 10))")
     }
-    // More than it needs where a value was put in place of a longer one in the same transaction.
+    // A value that replaced a longer one in the same transaction has more pages than it needs.
     let pages = head.uint32(at: 12)
     guard pages >= pagesMin else {
       throw damagedHead(
@@ -311,10 +312,10 @@ extension PageCheck {
 }
 
 extension PageCheck.Level {
-  /// Where a node begins. It is in the page only after `checkNodes`.
+  /// The offset of a node. It is inside the page only after `checkNodes`.
   func node(_ index: Int) -> Int { buffer.uint16(at: PageFormat.headerBytes + 2 * index) }
 
-  /// The bytes of a node's key, after `checkNodes`.
+  /// The range of a node's key, after `checkNodes`.
   func key(_ index: Int) -> Range<Int> {
     let key = node(index) + PageFormat.nodeHeaderBytes
     return key..<(key + buffer.uint16(at: node(index) + 6))

@@ -1,16 +1,16 @@
 /// Checks the structure of a whole file, as of one transaction, without a call to LMDB.
 ///
-/// LMDB trusts its pages. On damaged ones it reads and writes anywhere, divides by zero, or goes in
-/// circles, so a file of doubtful origin is checked here first. What passes has the shape that LMDB
-/// itself gives a file: each page of the trees is in the file and used once, each node lies inside
-/// its page, keys rise, and counts are right. LMDB then finds every entry, and can change them. What
-/// the values hold is for the layers above to check.
+/// LMDB trusts its pages. On damaged ones it reads and writes anywhere, divides by zero, or loops
+/// forever, so a file of doubtful origin is checked here first. A file that passes has the shape
+/// that LMDB itself gives a file: each page of the trees is in the file and used once, each node
+/// lies inside its page, keys rise, and counts are right. LMDB then finds every entry, and can
+/// change it. Checking the contents of the values is left to the layers above.
 ///
-/// Trees are walked with a stack of pages, one a level; no key is copied. A child's keys are bounded
-/// by the separators around it, which are keys in pages of the stack.
+/// Trees are walked with a stack of pages, one for each level; no key is copied. A child's keys are
+/// bounded by the separators around it, which are keys in pages of the stack.
 ///
-/// It never traps, whatever the bytes. Time is linear in the pages of the trees, and to set a bit
-/// for each page of large values; these are not read, but for their first 16 bytes.
+/// The check never traps, for any bytes. Time is linear in the pages of the trees, plus one bit set
+/// for each page of large values; of these only the first 16 bytes are read.
 struct PageCheck {
   let file: DataFile
   let meta: MetaPage
@@ -22,16 +22,16 @@ struct PageCheck {
   var free: PageSet
   var counts: PageCounts
 
-  /// The pages between the root and where the walk is.
+  /// The pages between the root and the current page of the walk.
   var levels: [Level] = []
-  /// The name and the trees that entries of the main tree hold.
+  /// Name, tree and page of the entries of the main tree.
   var tables: [(name: String, tree: TreeRecord, page: Int)] = []
   /// For each even offset of a page, the bytes of the node that begins there; all zero between uses.
   var nodeBytes: [UInt16]
-  /// Where values on overflow pages are read, in the tree of free pages.
+  /// The buffer for values on overflow pages, in the tree of free pages.
   lazy var listBuffer = PageBuffer(byteCount: 1 << 16)
 
-  /// Collects what may be overwritten, where that is wanted.
+  /// Collects the bytes that may be overwritten, if wanted.
   var unused: UnusedBytes?
 
   init(_ file: DataFile, _ meta: MetaPage, collectingUnused oldestRead: Int? = nil)
@@ -49,12 +49,12 @@ struct PageCheck {
     }
   }
 
-  /// Checks everything.
+  /// Checks the whole file.
   ///
-  /// - Throws: `damagedPage`, or `inputOutput` where the disk fails.
+  /// - Throws: `damagedPage`, or `inputOutput` if the disk fails.
   mutating func run() throws(LMDBError) {
     try walk(meta.main, .main, describedIn: meta.transaction & 1)
-    // The main tree's walk has found them.
+    // The walk over the main tree has found the tables.
     for table in tables {
       try walk(table.tree, .table(table.name), describedIn: table.page)
     }
@@ -64,12 +64,12 @@ struct PageCheck {
     unused?.addLeaked(used: used, free: free, lastTransaction: meta.transaction)
   }
 
-  /// Whose tree is walked.
+  /// The tree that is being walked.
   enum Tree: Equatable {
     case free, main
     case table(String)
 
-    /// What errors call it.
+    /// The name of the tree in errors; nil for LMDB's own trees.
     var table: String? {
       if case .table(let name) = self { name } else { nil }
     }
@@ -81,11 +81,11 @@ struct PageCheck {
     var page = 0
     var isLeaf = false
     var nodes = 0
-    /// The child that is walked next.
+    /// The number of the child that is walked next.
     var next = 0
-    /// No key is smaller.
+    /// Lower bound of all keys; nil if there is none.
     var lower: KeyPlace?
-    /// All keys are smaller.
+    /// Upper bound, larger than all keys; nil if there is none.
     var upper: KeyPlace?
 
     init(pageBytes: Int) { buffer = PageBuffer(byteCount: pageBytes) }
@@ -98,17 +98,17 @@ struct PageCheck {
   }
 }
 
-/// How the pages of a file are used, as `ReadTransaction.checkingPages(of:)` found it.
+/// The numbers of pages of a file by use, as `ReadTransaction.checkingPages(of:)` found them.
 public struct PageCounts: Equatable, Sendable {
   public var pageBytes: Int
-  /// Pages of trees.
+  /// Pages that belong to trees.
   public var treePages = 0
-  /// Pages of values that have pages of their own.
+  /// Pages that hold values too large for a node.
   public var valuePages = 0
   /// Pages that LMDB keeps for later use.
   public var freePages = 0
-  /// Pages that are neither in use nor free. LMDB may lose some; they do no harm, but `copyCompacted`
-  /// fails.
+  /// Pages that are neither in use nor free. LMDB may lose some; they do no harm, but
+  /// `copyCompacted` fails if there are any.
   public var leakedPages = 0
 
   init(pageBytes: Int) { self.pageBytes = pageBytes }

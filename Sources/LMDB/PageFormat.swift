@@ -1,7 +1,7 @@
-/// Where things stand in LMDB's file: format version 1, 64-bit, little-endian.
+/// The layout of LMDB's file: format version 1, 64-bit, little-endian.
 ///
-/// The file is an array of pages. Pages 0 and 1 are *meta pages*; transaction n writes page n mod 2,
-/// so that the one before it stays whole. All other pages are reached from the newer one.
+/// The file is an array of pages. Pages 0 and 1 are *meta pages*; transaction n writes page n mod
+/// 2, so that the meta page before it stays intact. All other pages are reached from the newer one.
 ///
 ///     page       0 page number u64 · 8 pad u16 · 10 flags u16 · then by kind:
 ///      meta     16 magic u32 · 20 version u32 · 24 address u64 · 32 map bytes u64
@@ -12,14 +12,14 @@
 ///
 ///     node       0 bytes of the value u32 · 4 flags u16 · 6 bytes of the key u16 · 8 key · value,
 ///                padded to an even size. In a branch the first 6 bytes are the child's page number,
-///                and the first node's key means nothing.
+///                and the first node's key has no meaning.
 ///
 ///     tree       0 pad u32 · 4 flags u16 · 6 depth u16 · 8 branch pages u64 · 16 leaf pages u64
 ///                24 overflow pages u64 · 32 entries u64 · 40 root u64, all ones for an empty tree
 ///
-/// The pad of the tree of free pages holds the bytes of a page. A named table is an entry of the main
-/// tree whose value is its tree. An entry of the tree of free pages is: transaction → how many pages
-/// it freed u64, their numbers u64 each, falling; there may be room for more.
+/// The pad of the tree of free pages holds the size of a page in bytes. A named table is an entry
+/// of the main tree whose value is its tree. An entry of the tree of free pages is: transaction →
+/// number of pages that it freed u64, their numbers u64 each, falling; unused room may follow.
 enum PageFormat {
   static let magic = 0xBEEF_C0DE
   static let version = 1
@@ -40,33 +40,33 @@ enum PageFormat {
   /// The value is a tree.
   static let treeNode = 0x02
 
-  /// Keys are integers of the machine; of the tree of free pages.
+  /// The keys are integers of the machine; used by the tree of free pages.
   static let integerKeyFlag = 0x08
   /// An option of the environment that LMDB writes beside the flags of the tree of free pages.
   static let singleFileFlag = 0x4000
 
-  /// LMDB takes the system's page size, 4 KiB and more wherever Linux runs, and 32 KiB at most.
-  /// Smaller pages, which the format could hold, have no room for keys of 511 bytes.
+  /// LMDB uses the system's page size, 4 KiB and more on every Linux, and 32 KiB at most. Smaller
+  /// pages, which the format could express, have no room for keys of 511 bytes.
   static let pageBytesRange = 4096...32768
 
-  /// LMDB's cursors hold 32 levels. Trees are refused long before, so that none grows to that by
+  /// LMDB's cursors hold 32 levels. Trees are refused far below that, so that none reaches it by
   /// commits: at two children a branch, this many levels take 32 GiB of leaves.
   static let depthMax = 24
 
-  /// Far from where LMDB's arithmetic on transaction numbers would wrap.
+  /// Far below the number at which LMDB's arithmetic on transaction numbers would wrap.
   static let transactionMax = 1 << 62
 
   /// The largest node of a leaf; LMDB puts larger values on overflow pages, so that each page has
   /// room for two nodes.
   static func nodeBytesMax(pageBytes: Int) -> Int { ((pageBytes - headerBytes) / 2) & ~1 - 2 }
 
-  /// The pages that a value on overflow pages takes, at least.
+  /// The least number of pages that a value on overflow pages takes.
   static func overflowPages(valueBytes: Int, pageBytes: Int) -> Int {
     (headerBytes - 1 + valueBytes) / pageBytes + 1
   }
 }
 
-/// The description of one B-tree, as it stands in a meta page or in the main tree.
+/// The description of one B-tree, as a meta page or the main tree holds it.
 struct TreeRecord: Equatable {
   var pad: Int
   var flags: Int
@@ -75,7 +75,7 @@ struct TreeRecord: Equatable {
   var leafPages: UInt64
   var overflowPages: UInt64
   var entries: UInt64
-  /// The root's page, nil for an empty tree.
+  /// The number of the root's page, nil for an empty tree.
   var root: UInt64?
 
   init(_ bytes: PageBuffer, at offset: Int) {

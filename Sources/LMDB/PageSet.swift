@@ -1,7 +1,7 @@
-/// A set of page numbers from 0 up to a bound, a bit each.
+/// A set of page numbers from 0 up to a bound, one bit each.
 struct PageSet {
   private var words: [UInt64]
-  /// Numbers are smaller.
+  /// All numbers are smaller than this.
   let bound: Int
   private(set) var count = 0
 
@@ -12,7 +12,7 @@ struct PageSet {
 
   func contains(_ page: Int) -> Bool { words[page >> 6] >> UInt64(page & 63) & 1 != 0 }
 
-  /// Adds a page. Returns false if it was there.
+  /// Adds a page. Returns false if the set held it already.
   mutating func insert(_ page: Int) -> Bool {
     if contains(page) { return false }
     words[page >> 6] |= 1 << UInt64(page & 63)
@@ -20,7 +20,7 @@ struct PageSet {
     return true
   }
 
-  /// Runs of consecutive pages, rising.
+  /// Runs of consecutive pages, in rising order.
   ///
   /// - Complexity: O(bound).
   var runs: [Range<Int>] {

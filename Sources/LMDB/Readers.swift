@@ -1,20 +1,22 @@
 import CLMDB
 
-/// Read transactions of this and of other processes. Each has a slot in the lock file, and what it can
-/// see is not used again before it ends.
+/// Read transactions of this and of other processes. Each has a slot in the lock file, and the
+/// pages that it can see are not used again before it ends.
 extension Environment {
   /// A reader slot.
   public struct Reader: Equatable, Sendable {
+    /// The id of the process that owns the slot.
     public let process: Int32
     /// The transaction whose state is being read; nil for a slot that is not in use now.
     public let transaction: Int?
   }
 
-  /// All reader slots that processes have, this one among them.
+  /// All reader slots that processes have, this one included.
   public func readers() -> [Reader] {
     var readers: [Reader] = []
     unsafe withUnsafeMutablePointer(to: &readers) { readers in
-      // A heading, then lines of process, thread and transaction; "-" for a slot without a transaction.
+      // The text is a heading, then lines of process, thread and transaction; "-" for a slot
+      // without one.
       _ = unsafe mdb_reader_list(
         handle,
         { line, context in
@@ -30,11 +32,11 @@ extension Environment {
     return readers
   }
 
-  /// Frees the slots of processes that ended without ending their transactions. LMDB itself looks for
-  /// them only when all slots are taken; until they are free, nothing that was deleted since is used
-  /// again.
+  /// Frees the slots of processes that ended without ending their transactions. LMDB itself looks
+  /// for them only when all slots are taken; until they are free, no page that was freed since is
+  /// used again.
   ///
-  /// - Returns: How many slots were freed.
+  /// - Returns: The number of slots that were freed.
   /// - Complexity: One system call for each other process that has a slot.
   @discardableResult
   public func freeSlotsOfDeadProcesses() throws(LMDBError) -> Int {
@@ -43,6 +45,6 @@ extension Environment {
     return Int(freed)
   }
 
-  /// The oldest transaction that is being read; the largest number where none is.
+  /// The oldest transaction that is being read; the largest number if there is none.
   func oldestRead() -> Int { readers().compactMap(\.transaction).min() ?? .max }
 }

@@ -6,19 +6,19 @@ public struct Database: Sendable {
   let identifier: MDB_dbi
 }
 
-/// What reading needs: an open transaction's handle. Both kinds of transaction have one.
+/// An open transaction's handle, which reading needs. Both kinds of transaction have one.
 public protocol Transaction: ~Copyable {
   /// The handle, for this module.
   @unsafe var unsafeHandle: OpaquePointer { get }
 }
 
-/// A view of the environment as of its beginning, whatever is committed meanwhile.
+/// A view of the environment as of the transaction's beginning, unaffected by later commits.
 ///
-/// It may be used on any thread, by one at a time. Ends when it goes out of scope.
+/// It may be used on any thread, by one at a time. It ends when it goes out of scope.
 @safe
 public struct ReadTransaction: ~Copyable, Transaction, @unchecked Sendable {
-  // @unchecked Sendable: with MDB_NOTLS a read transaction belongs to whoever holds the value,
-  // and a value that cannot be copied is held by one.
+  // @unchecked Sendable: with MDB_NOTLS a read transaction belongs to the holder of the value, and
+  // a value that cannot be copied has one holder.
   // Optional so that `commit`, which frees the handle, can leave nothing for `deinit` to abort.
   private var handle: OpaquePointer?
   let environment: Environment
@@ -28,7 +28,7 @@ public struct ReadTransaction: ~Copyable, Transaction, @unchecked Sendable {
     return unsafe handle
   }
 
-  /// How the file's pages are used, for a transaction that began with `checkingPages(of:)`.
+  /// The use of the file's pages, for a transaction that began with `checkingPages(of:)`.
   public private(set) var pageCounts: PageCounts?
 
   public init(_ environment: Environment) throws(LMDBError) {
@@ -40,18 +40,19 @@ public struct ReadTransaction: ~Copyable, Transaction, @unchecked Sendable {
     self.environment = environment
   }
 
-  /// Begins, and checks every page that the transaction can see before LMDB reads any of them. What
-  /// passes can be read without harm, whoever made the file; `PageCheck` says what is checked.
+  /// Begins, and checks every page that the transaction can see before LMDB reads any of them. A
+  /// file that passes can be read safely, whatever its origin; `PageCheck` lists the checks.
   ///
-  /// Others may read and write meanwhile. What large values hold is not read.
+  /// Others may read and write in the meantime. The contents of large values are not read.
   ///
-  /// - Throws: `damagedPage` for the first fault that is found.
+  /// - Throws: `damagedPage` for the first fault that is found; `other` with `EAGAIN` if commits
+  ///   overtake the transaction a hundred times.
   /// - Complexity: O(pages of trees) page reads, and one of 16 bytes for each large value.
   public static func checkingPages(of environment: Environment) throws(LMDBError)
     -> ReadTransaction
   {
-    // The roots stand in a meta page that the next transaction but one overwrites. Where that came
-    // between, a later transaction does as well.
+    // The roots are in a meta page that the next transaction but one overwrites. If that happened
+    // in between, a later transaction serves as well.
     for _ in 0..<100 {
       var transaction = try ReadTransaction(environment)
       let meta = try MetaPage.of(
@@ -70,8 +71,8 @@ public struct ReadTransaction: ~Copyable, Transaction, @unchecked Sendable {
     if let handle = unsafe handle { unsafe mdb_txn_abort(handle) }
   }
 
-  /// Ends the transaction, and keeps the databases that it has opened for later ones. Those of a
-  /// transaction that just goes out of scope are worth nothing after it.
+  /// Ends the transaction, and keeps the databases that it has opened valid for later transactions.
+  /// Databases opened in a transaction that just goes out of scope are invalid after it.
   public consuming func commit() throws(LMDBError) {
     let handle = unsafe unsafeHandle
     unsafe self.handle = nil
@@ -79,10 +80,10 @@ public struct ReadTransaction: ~Copyable, Transaction, @unchecked Sendable {
   }
 }
 
-/// A set of changes that happens whole, with `commit`, or not at all.
+/// A set of changes that is applied completely, with `commit`, or not at all.
 ///
 /// It belongs to the thread that began it; a second one waits for the first to end. After an error
-/// from `put` or `delete` nothing but ending it makes sense: `commit` will fail.
+/// from `put` or `delete` the transaction can only be ended: `commit` will fail.
 @safe
 public struct WriteTransaction: ~Copyable, Transaction {
   // Optional so that `commit`, which frees the handle, can leave nothing for `deinit` to abort.
@@ -111,25 +112,26 @@ public struct WriteTransaction: ~Copyable, Transaction {
     if let handle = unsafe handle { unsafe mdb_txn_abort(handle) }
   }
 
-  /// Makes the changes lasting: they are on disk when this returns.
+  /// Makes the changes durable: they are on disk when this returns.
   ///
-  /// - Throws: What prevented it; nothing was changed then.
+  /// - Throws: The reason why nothing was changed: `diskFull`, `inputOutput`, `mapFull` or another.
   public consuming func commit() throws(LMDBError) {
     let handle = unsafe unsafeHandle
     unsafe self.handle = nil
     try check(unsafe mdb_txn_commit(handle))
   }
 
-  /// The named database, made if it is not there.
+  /// The named database, which is created if it does not exist.
   public func createDatabase(_ name: String) throws(LMDBError) -> Database {
     var identifier = MDB_dbi()
     try check(unsafe mdb_dbi_open(unsafeHandle, name, UInt32(MDB_CREATE), &identifier))
     return Database(identifier: identifier)
   }
 
-  /// Stores a value, in place of the key's old one if there is one.
+  /// Stores a value. It replaces the key's old value if there is one.
   ///
   /// - Precondition: the key has 1 to 511 bytes.
+  /// - Throws: `mapFull` if the map has no room; the transaction can then only be ended.
   public func put(_ key: borrowing Key, _ value: RawSpan, in database: Database) throws(LMDBError) {
     var code = MDB_SUCCESS
     unsafe key.withValue { key in
@@ -159,10 +161,10 @@ public struct WriteTransaction: ~Copyable, Transaction {
 
 extension Transaction where Self: ~Copyable {
   /// The number of the transaction whose state is read; while writing, of the transaction itself.
-  /// Commits number them without gaps, from 1.
+  /// Commits are numbered without gaps, from 1.
   public var transactionID: Int { unsafe mdb_txn_id(unsafeHandle) }
 
-  /// The named database, or nil where it was never made.
+  /// The named database, or nil if it was never created.
   public func database(_ name: String) throws(LMDBError) -> Database? {
     var identifier = MDB_dbi()
     let code = unsafe mdb_dbi_open(unsafeHandle, name, 0, &identifier)
@@ -171,20 +173,20 @@ extension Transaction where Self: ~Copyable {
     return Database(identifier: identifier)
   }
 
-  /// The value of a key where it lies in the map, or nil.
+  /// The value of a key, read in the map without copying, or nil.
   @_lifetime(borrow self)
   public borrowing func get(_ key: borrowing Key, in database: Database) throws(LMDBError)
     -> RawSpan?
   {
     guard let bytes = try unsafe unsafeGet(key, in: database) else { return nil }
-    // SAFETY: the value stays where it is until the transaction ends, and the span may not live
-    // longer than the transaction. (In a write transaction, until the next change; so changes are
-    // for after the last use, which callers in this product keep to.)
+    // SAFETY: the value stays in place until the transaction ends, and the span may not live longer
+    // than the transaction. (In a write transaction, only until the next change; callers in this
+    // product change nothing before the last use.)
     return unsafe _overrideLifetime(RawSpan(_unsafeBytes: bytes), borrowing: self)
   }
 
-  /// The value of a key where it lies in the map, or nil, without the compiler's guard on its
-  /// lifetime. For values that are kept at hand together with the transaction.
+  /// The value of a key, read in the map without copying, or nil; the compiler does not check its
+  /// lifetime. For values that are kept together with the transaction.
   // SAFETY (for callers): use it no longer than the transaction, and in a write transaction not
   // after a change.
   @unsafe
@@ -201,7 +203,7 @@ extension Transaction where Self: ~Copyable {
     return unsafe UnsafeRawBufferPointer(start: data.mv_data, count: data.mv_size)
   }
 
-  /// Entries in a database.
+  /// The number of entries in a database.
   public borrowing func count(_ database: Database) throws(LMDBError) -> Int {
     var statistics = MDB_stat()
     try check(unsafe mdb_stat(unsafeHandle, database.identifier, &statistics))
@@ -229,8 +231,8 @@ extension Transaction where Self: ~Copyable {
       code = unsafe mdb_cursor_get(cursor, &key, &data, MDB_FIRST)
     }
     while code == MDB_SUCCESS {
-      // SAFETY: key and value stay where they are while the body runs; it cannot change the
-      // database through this transaction, which it does not have.
+      // SAFETY: key and value stay in place while the body runs; it cannot change the database
+      // through this transaction, because it has no access to it.
       let goOn = unsafe body(
         RawSpan(_unsafeStart: key.mv_data, byteCount: key.mv_size),
         RawSpan(_unsafeStart: data.mv_data, byteCount: data.mv_size))

@@ -2,11 +2,11 @@
 struct UnusedBytes {
   /// The oldest transaction that is being read.
   let oldestRead: Int
-  /// Whole pages that nobody can see.
+  /// Whole pages that no transaction can see.
   private(set) var pages: PageSet
   /// Parts of pages that are in use, as offsets in the file.
   private(set) var gaps: [Range<Int>] = []
-  /// Pages that an old read transaction can see.
+  /// The number of pages that an old read transaction can see.
   private(set) var pinnedPages = 0
 
   init(oldestRead: Int, pagesBound: Int) {
@@ -24,7 +24,7 @@ struct UnusedBytes {
     if !range.isEmpty { gaps.append(range) }
   }
 
-  /// A page that transaction `freedBy` was the first not to use.
+  /// Adds a page that transaction `freedBy` was the first not to use.
   mutating func addFree(_ page: Int, freedBy: Int) {
     if freedBy > oldestRead {
       pinnedPages += 1
@@ -33,8 +33,8 @@ struct UnusedBytes {
     }
   }
 
-  /// Pages that are neither used nor free. Which transaction was the last to use them is not known,
-  /// so while any but the last one is being read they count as seen.
+  /// Adds pages that are neither used nor free. The last transaction that used them is unknown, so
+  /// they count as visible while any transaction but the last one is being read.
   mutating func addLeaked(used: PageSet, free: PageSet, lastTransaction: Int) {
     for page in PageFormat.metaPages..<max(PageFormat.metaPages, pages.bound)
     where !used.contains(page) && !free.contains(page) {

@@ -1,9 +1,9 @@
 import Drafting
 
-/// What a request asks for: one case a method.
+/// The content of a request: one case for each method.
 public enum Call: Equatable, Sendable {
   case serverInfo
-  /// Says who calls on this connection from now on.
+  /// Presents an access token for the connection.
   case serverAuthenticate(ServerAuthenticate)
   case serverMetrics
   case clientReport(ClientReport)
@@ -21,12 +21,13 @@ public enum Call: Equatable, Sendable {
   case sessionStep(SessionStep)
   case sessionClose(SessionClose)
   case snapshotCreate(SnapshotCreate)
-  /// Of one corpus, or all.
+  /// Lists the snapshots of one corpus, or of all.
   case snapshotList(corpus: String?)
   case snapshotVerify(SnapshotReference)
   case snapshotDelete(snapshot: String)
   case snapshotRestore(SnapshotRestore)
 
+  /// The method of the call.
   public var method: Method {
     switch self {
     case .serverInfo: .serverInfo
@@ -54,7 +55,8 @@ public enum Call: Equatable, Sendable {
     }
   }
 
-  /// Why single steps or contexts of the call cannot be taken, by their places; the others are.
+  /// The steps or contexts of the call that are refused, by their places, with the reason. The
+  /// others are carried out.
   public var refusals: [Int: WireError] {
     switch self {
     case .sessionStep(let call): call.refusals
@@ -63,7 +65,9 @@ public enum Call: Equatable, Sendable {
     }
   }
 
-  /// - Parameter params: nil where the request has none.
+  /// Reads the params of a method.
+  ///
+  /// - Parameter params: nil if the request has none.
   init(method: String, params: JSONValue?, limits: Limits) throws(WireError) {
     if let params, params.kind != .object {
       throw WireError(
@@ -108,7 +112,7 @@ public enum Call: Equatable, Sendable {
     }
   }
 
-  /// Refuses any params.
+  /// Reads a call that has no params.
   private static func alone(_ call: Call, _ params: JSONValue?) throws(WireError) -> Call {
     try params?.forEachMember(of: "params") { (_, member) throws(WireError) in
       throw member.unknown
@@ -116,7 +120,7 @@ public enum Call: Equatable, Sendable {
     return call
   }
 
-  /// Reads params that have no other member than `corpus`.
+  /// Reads params with no other member than `corpus`.
   private static func corpusAlone(_ params: JSONValue?) throws(WireError) -> String? {
     var corpus: String?
     try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
@@ -159,8 +163,8 @@ public enum Call: Equatable, Sendable {
   }
 }
 
-/// Draft options as they are read: each one that was given. `max_tokens` and the others stand
-/// beside a call's own members.
+/// Reads draft options; each that was not given keeps its default. `max_tokens` and the others
+/// stand beside a call's own members.
 struct DraftOptionsReader {
   private var maxTokens: Int?
   private var maxFactor: Double?
@@ -170,7 +174,7 @@ struct DraftOptionsReader {
   private var policy: String?
   private var vocabulary: Int?
 
-  /// Factors and offsets beyond this have no use; the bound keeps arithmetic finite.
+  /// Factors and offsets beyond this are useless; the bound keeps arithmetic finite.
   private static let magnitudeMax = 1e6
 
   /// Reads a member if it is a draft option; any other is unknown.
@@ -211,12 +215,12 @@ struct DraftOptionsReader {
 }
 
 extension DraftOptions {
-  /// The one policy that there is.
+  /// The name of the only policy.
   static let policyName = "suffixdecoding"
-  /// The range of `vocabulary`. The largest one bounds nothing.
+  /// The range of `vocabulary`. The largest value excludes nothing.
   public static let vocabularyRange = 1...Int(Int32.max)
 
-  /// Writes what differs from the defaults.
+  /// Writes the options that differ from the defaults.
   func write(to writer: inout JSONWriter) {
     let defaults = DraftOptions()
     if maxTokens != defaults.maxTokens {

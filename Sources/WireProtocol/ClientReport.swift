@@ -1,9 +1,9 @@
-/// `client.report`: what became of a client's steps since its last report.
+/// `client.report`: the outcome of a client's steps since its last report.
 ///
-/// A client alone knows which of its steps got no draft in time: to the service they look like all
+/// Only the client knows which of its steps got no draft in time: to the service they look like all
 /// others, or never arrive.
 public struct ClientReport: Equatable, Sendable {
-  /// Why a step had no draft.
+  /// The reason why a step had no draft.
   public enum Reason: String, CaseIterable, Sendable {
     /// The draft did not come within the client's deadline.
     case late
@@ -11,19 +11,20 @@ public struct ClientReport: Equatable, Sendable {
     case down
     /// The service answered with an error.
     case refused
-    /// The histories held nothing that follows.
+    /// The histories held no continuation.
     case empty
-    /// The client had given the session up, so its output is not recorded either.
+    /// The client had abandoned the session, so its output is not recorded either.
     case unrecorded
   }
 
-  /// The client's kind, such as "vllm", where no access token has a name for it.
+  /// The client's kind, such as "vllm", used if no access token gives it a name.
   public var engine: String?
   /// Steps in which a draft was wanted, those without one included.
   public var steps: Int
-  /// Steps without a draft, by the reason. What is not there is 0.
+  /// Steps without a draft, by reason. A missing reason counts 0.
   public var missed: [Reason: Int]
 
+  /// The longest `engine`, in bytes.
   public static let engineBytesMax = 64
   /// The range of each count.
   public static let countRange = 0...Int(Int32.max)
@@ -71,7 +72,7 @@ public struct ClientReport: Equatable, Sendable {
   }
 }
 
-/// `client.report`
+/// The result of `client.report`.
 public struct ClientReported: WireResult, Equatable {
   /// The name under which the service counts this client's steps.
   public var client: String

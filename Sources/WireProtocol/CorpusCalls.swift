@@ -1,16 +1,16 @@
 import Drafting
 
-/// `corpus.create`: makes a corpus, or finds the one that stands with the same settings.
+/// `corpus.create`: creates a corpus, or finds the existing one with the same settings.
 public struct CorpusCreate: Equatable, Sendable {
   public var corpus: String
   public var tokenizer: String?
   /// Longest pattern whose count is kept, in tokens.
   public var depth = 64
-  /// How much history is kept.
+  /// The amount of history that is kept.
   public var retention = CorpusRetention()
-  /// When what was acknowledged is on disk.
+  /// The moment at which acknowledged sequences are on disk.
   public var durability = CorpusDurability.commit
-  /// Token ids of the corpus are below it; nil has no bound.
+  /// All token ids of the corpus are below it; nil sets no bound.
   public var vocabulary: Int?
 
   public init(
@@ -73,7 +73,7 @@ public struct CorpusCreate: Equatable, Sendable {
   }
 }
 
-/// `corpus.drop`: removes a corpus and its file, for good.
+/// `corpus.drop`: removes a corpus and its file permanently.
 public struct CorpusDrop: Equatable, Sendable {
   public var corpus: String
 
@@ -109,9 +109,9 @@ public struct CorpusDrop: Equatable, Sendable {
 
 /// `corpus.merge`: adds the sequences of one corpus to another, all of them or none.
 public struct CorpusMerge: Equatable, Sendable {
-  /// The corpus that is read, and stays as it is.
+  /// The corpus that is read; it stays unchanged.
   public var from: String
-  /// The corpus that is added to.
+  /// The corpus that receives the sequences.
   public var into: String
 
   public init(from: String, into: String) {

@@ -1,12 +1,14 @@
-/// When what was acknowledged is on disk, as the wire has it: `durability` and `durability_ms` of
-/// `corpus.create`.
+/// The moment at which acknowledged sequences are on disk, as the wire spells it: `durability` and
+/// `durability_ms` of `corpus.create`.
 public enum CorpusDurability: Equatable, Sendable {
   /// Before it is acknowledged.
   case commit
-  /// At most so many milliseconds after.
+  /// At most this number of milliseconds after it is acknowledged.
   case interval(millis: Int)
 
+  /// The range of the milliseconds of `interval`.
   public static let millisRange = 1...60_000
+  /// The milliseconds of `interval` if the request gives none.
   public static let millisDefault = 100
 
   /// The mode as the wire spells it.
@@ -17,12 +19,12 @@ public enum CorpusDurability: Equatable, Sendable {
     }
   }
 
-  /// nil where nothing waits.
+  /// The delay in milliseconds; nil for `commit`.
   public var millis: Int? {
     if case .interval(let millis) = self { millis } else { nil }
   }
 
-  /// The two members as they are read, in any order.
+  /// The two members while they are read, in any order.
   struct Reader {
     private var isInterval: Bool?
     private var millis: Int?
@@ -51,14 +53,14 @@ public enum CorpusDurability: Equatable, Sendable {
     }
   }
 
-  /// Reads what an answer tells; nothing is `commit`.
+  /// Reads the members of a result; without any the durability is `commit`.
   init(result: ResultObject) {
     self =
       result.string("durability") == "interval"
       ? .interval(millis: result.integer("durability_ms") ?? Self.millisDefault) : .commit
   }
 
-  /// Writes the members that there are, as a request has them.
+  /// Writes the members that are set, in the form of a request.
   func write(to writer: inout JSONWriter) {
     writer.name("durability")
     writer.string(mode)
@@ -68,7 +70,7 @@ public enum CorpusDurability: Equatable, Sendable {
     }
   }
 
-  /// Writes both members, null for no milliseconds, as an answer has them.
+  /// Writes both members, null for no milliseconds, in the form of a result.
   func writeAll(to writer: inout JSONWriter) {
     writer.name("durability")
     writer.string(mode)

@@ -1,11 +1,11 @@
-/// `corpus.create`
+/// The settings of a corpus: the result of `corpus.create`.
 public struct CorpusDescription: WireResult, Equatable {
   public var corpus: String
   public var tokenizer: String?
   public var depth: Int
   public var retention: CorpusRetention
   public var durability: CorpusDurability
-  /// Token ids of the corpus are below it; nil has no bound.
+  /// All token ids of the corpus are below it; nil sets no bound.
   public var vocabulary: Int?
 
   public init(
@@ -46,14 +46,14 @@ public struct CorpusDescription: WireResult, Equatable {
   }
 }
 
-/// `corpus.stats`, and one entry of `corpus.list`
+/// The settings and size of a corpus: the result of `corpus.stats`, and one entry of `corpus.list`.
 public struct CorpusStatistics: WireResult, Equatable {
   public var corpus: String
   public var tokenizer: String?
   public var depth: Int
   public var retention: CorpusRetention
   public var durability: CorpusDurability
-  /// Token ids of the corpus are below it; nil has no bound.
+  /// All token ids of the corpus are below it; nil sets no bound.
   public var vocabulary: Int?
   /// Finished sequences and their tokens.
   public var sequences: Int
@@ -62,9 +62,11 @@ public struct CorpusStatistics: WireResult, Equatable {
   public var openTokens: Int
   public var bytesOnDisk: Int
   public var bytesInMemory: Int
+  /// Bytes on disk and in memory for each token of finished sequences.
   public var bytesPerToken: Double
+  /// The number of sealed indexes, all of which every draft reads.
   public var segments: Int
-  /// Segments that are to be merged when there is memory for it.
+  /// Segments that will be merged when memory allows it.
   public var segmentsWaiting: Int
   public var sessions: Int
   /// Order numbers of the oldest and newest sequence.
@@ -72,7 +74,7 @@ public struct CorpusStatistics: WireResult, Equatable {
   public var newest: UInt64?
   /// Sequences that were acknowledged and are not on disk yet.
   public var unsavedSequences: Int
-  /// What was found damaged and set aside: one sentence each.
+  /// Damage that was found and set aside: one sentence each.
   public var damage: [String]
 
   public init(
@@ -156,7 +158,7 @@ public struct CorpusStatistics: WireResult, Equatable {
   }
 }
 
-/// `corpus.list`
+/// All corpora that the caller may see: the result of `corpus.list`.
 public struct CorpusList: WireResult, Equatable {
   public var corpora: [CorpusStatistics]
 
@@ -186,7 +188,8 @@ public struct CorpusList: WireResult, Equatable {
   }
 }
 
-/// `corpus.drop`
+/// The result of `corpus.drop`; `dropped` is false if another call dropped the corpus in the
+/// meantime.
 public struct CorpusDropped: WireResult, Equatable {
   public var dropped: Bool
 
@@ -205,14 +208,14 @@ public struct CorpusDropped: WireResult, Equatable {
   }
 }
 
-/// `corpus.merge`
+/// The numbers of sequences by outcome: the result of `corpus.merge`.
 public struct CorpusMerged: WireResult, Equatable {
   /// Sequences that are new in the corpus, and tokens in them.
   public var sequences: Int
   public var tokens: Int
-  /// Sequences whose id and tokens stood there already.
+  /// Sequences that the corpus already holds with the same id and tokens.
   public var duplicates: Int
-  /// Sequences whose id stands for other tokens there, which stay.
+  /// Sequences whose id the corpus already holds with other tokens, which stay.
   public var conflicts: Int
 
   public init(sequences: Int, tokens: Int, duplicates: Int, conflicts: Int) {

@@ -1,15 +1,18 @@
-/// How much history a corpus keeps, as the wire has it: `retention` of `corpus.create`. What is nil
-/// has no bound.
+/// The amount of history that a corpus keeps, as the wire spells it: `retention` of
+/// `corpus.create`. A bound that is nil does not apply.
 public struct CorpusRetention: Equatable, Sendable {
-  /// Tokens of finished sequences.
+  /// The most tokens of finished sequences.
   public var tokens: Int?
-  /// Finished sequences.
+  /// The most finished sequences.
   public var sequences: Int?
-  /// Seconds since a sequence was committed.
+  /// The largest age of a sequence, in seconds since it was committed.
   public var ageSeconds: Int?
 
+  /// The range of `tokens`.
   public static let tokensRange = 64...(1 << 40)
+  /// The range of `sequences`.
   public static let sequencesRange = 8...(1 << 40)
+  /// The range of `ageSeconds`.
   public static let ageSecondsRange = 60...(100 * 366 * 86_400)
 
   public init(tokens: Int? = nil, sequences: Int? = nil, ageSeconds: Int? = nil) {
@@ -18,6 +21,7 @@ public struct CorpusRetention: Equatable, Sendable {
     self.ageSeconds = ageSeconds
   }
 
+  /// True if no bound is set.
   public var isUnbounded: Bool { tokens == nil && sequences == nil && ageSeconds == nil }
 
   init(_ member: Member) throws(WireError) {
@@ -36,7 +40,7 @@ public struct CorpusRetention: Equatable, Sendable {
     self.init(tokens: tokens, sequences: sequences, ageSeconds: ageSeconds)
   }
 
-  /// Reads what an answer tells; nothing is no bound.
+  /// Reads the member of a result; without it there are no bounds.
   init(result: ResultObject) {
     let bounds = result.member("retention").map(ResultObject.init)
     self.init(
@@ -44,7 +48,7 @@ public struct CorpusRetention: Equatable, Sendable {
       ageSeconds: bounds?.integer("age_s"))
   }
 
-  /// Writes the bounds that there are, as a request has them.
+  /// Writes the bounds that are set, in the form of a request.
   func write(to writer: inout JSONWriter) {
     writer.beginObject()
     if let tokens {
@@ -62,7 +66,7 @@ public struct CorpusRetention: Equatable, Sendable {
     writer.endObject()
   }
 
-  /// Writes all bounds, null for none, as an answer has them.
+  /// Writes all bounds, null for none, in the form of a result.
   func writeAll(to writer: inout JSONWriter) {
     writer.beginObject()
     for (name, bound) in [("tokens", tokens), ("sequences", sequences), ("age_s", ageSeconds)] {

@@ -1,6 +1,6 @@
 import Drafting
 
-/// `speculate` with one context answers a draft.
+/// The result of `speculate` with one context.
 extension Draft: WireResult {
   public func write(to writer: inout JSONWriter) {
     writer.name("tokens")
@@ -44,7 +44,8 @@ extension Draft: WireResult {
       default: break
       }
     }
-    // A worker walks the tree by its parents, so a lying service must not lead it astray.
+    // A worker walks the tree by its parents, so the arrays of a faulty service must not mislead
+    // it.
     guard isWhole == 7, parents.count == tokens.count, probs.count == tokens.count,
       counts.count == tokens.count,
       parents.indices.allSatisfy({ parents[$0] >= -1 && Int(parents[$0]) < $0 })
@@ -52,7 +53,8 @@ extension Draft: WireResult {
   }
 }
 
-/// `session.step`, and `speculate` with several contexts: each a draft or an error of its own.
+/// The result of `session.step`, and of `speculate` with several contexts: for each a draft or an
+/// error.
 public struct DraftList: WireResult {
   public var drafts: [Result<Draft, WireError>]
 
@@ -71,18 +73,20 @@ public struct DraftList: WireResult {
     Self.end(&writer)
   }
 
-  // The service writes each draft as it is made, so that none is kept.
+  // The service writes each draft as soon as it is computed, so that none is kept.
   public static func begin(_ writer: inout JSONWriter) {
     writer.name("drafts")
     writer.beginArray()
   }
 
+  /// Writes a draft as an element of the list.
   public static func write(_ draft: borrowing Draft, to writer: inout JSONWriter) {
     writer.beginObject()
     draft.write(to: &writer)
     writer.endObject()
   }
 
+  /// Writes an error in place of a draft.
   public static func write(_ error: WireError, to writer: inout JSONWriter) {
     writer.beginObject()
     writer.name("error")
@@ -90,6 +94,7 @@ public struct DraftList: WireResult {
     writer.endObject()
   }
 
+  /// Ends the list that `begin` began.
   public static func end(_ writer: inout JSONWriter) { writer.endArray() }
 
   public init?(result: ResultObject) {

@@ -1,6 +1,6 @@
 extension String {
-  /// What errors and the log repeat of a name that a client sent: its first 64 bytes at most, on one
-  /// line.
+  /// The part of a name sent by a client that errors and the log repeat: its first 64 bytes at
+  /// most, on one line.
   ///
   /// It is cut between Unicode scalars, because a single character may have any number of them.
   package var excerpt: String {
@@ -12,7 +12,8 @@ extension String {
     return String(beginning).onOneLine
   }
 
-  /// The text with a question mark for each scalar that would end the line or move a terminal's cursor.
+  /// The text with a question mark for each scalar that would end the line or move a terminal's
+  /// cursor.
   package var onOneLine: String {
     if unicodeScalars.allSatisfy(\.isPlain) { return self }
     var line = String.UnicodeScalarView()
@@ -21,11 +22,12 @@ extension String {
   }
 }
 
-/// Enough to recognise a name by.
+/// The length of an excerpt; enough to recognise a name.
 package let excerptBytesMax = 64
 
 extension Unicode.Scalar {
-  /// Whether it neither ends a line, nor commands a terminal, nor turns the direction of text.
+  /// True if the scalar neither ends a line, nor controls a terminal, nor changes the direction of
+  /// text.
   package var isPlain: Bool {
     switch properties.generalCategory {
     case .control, .format, .lineSeparator, .paragraphSeparator: false

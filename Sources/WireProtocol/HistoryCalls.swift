@@ -2,6 +2,7 @@ import Drafting
 
 /// `sequence.insert`: adds finished sequences; answered when they are on disk.
 public struct SequenceInsert: Equatable, Sendable {
+  /// A finished sequence; inserting an id with the same tokens again changes nothing.
   public struct Sequence: Equatable, Sendable {
     public var id: String?
     public var tokens: [Int32]
@@ -102,7 +103,7 @@ public struct SequenceInsert: Equatable, Sendable {
   }
 }
 
-/// `sequence.forget`: removes sequences for good; answered when they are gone.
+/// `sequence.forget`: removes sequences permanently; answered when they are gone.
 public struct SequenceForget: Equatable, Sendable {
   public var corpus: String
   public var ids: [String]
@@ -151,12 +152,13 @@ public struct SequenceForget: Equatable, Sendable {
 /// `speculate`: drafts from the shared history, without a session.
 public struct Speculate: Equatable, Sendable {
   public var corpus: String
-  /// All contexts, one after the other in `tokens`.
+  /// The ranges of the contexts in `tokens`, which holds all of them.
   public var contexts: [Range<Int>]
   public var tokens: [Int32]
-  /// Why a context of `contexts` cannot be drafted from, by its place. The others are.
+  /// The contexts that are refused, by their places in `contexts`, with the reason. The others are
+  /// drafted from.
   public private(set) var refusals: [Int: WireError] = [:]
-  /// Whether the call was for `contexts` and is answered by `drafts`.
+  /// True if the call has `contexts` and is answered with `drafts`.
   public var isBatch: Bool
   public var options: DraftOptions
 

@@ -1,11 +1,13 @@
 import CSIMDJSON
 
-/// Parses one JSON text after the other, into buffers that are kept.
+/// Parses JSON texts one after the other, and keeps its buffers between them.
 @safe
 final class JSONDocument {
   // SAFETY: made in `init`, destroyed in `deinit`, used by one caller at a time.
   private let parser: OpaquePointer
 
+  /// Creates a parser.
+  ///
   /// - Parameters:
   ///   - bytesMax: Longest text.
   ///   - depthMax: Deepest nesting.
@@ -19,19 +21,20 @@ final class JSONDocument {
   deinit { unsafe csj_parser_destroy(parser) }
 
   struct SyntaxError: Error {
-    /// In the parser's words, beginning in lower case and without a full stop.
+    /// The parser's message, beginning in lower case and without a full stop.
     let reason: String
   }
 
-  /// Parses a text. Values of the text that was parsed before are worthless from here on.
+  /// Parses a text. Values of the text that was parsed before become invalid.
   ///
-  /// A number that neither 64 bits nor a `Double` hold is JSON too. The parser refuses it; such a number
-  /// is read as `JSONNumerals.tooLarge`, which no member takes, so that it can be told with its place.
+  /// JSON allows numbers that fit neither 64 bits nor a `Double`. The parser refuses them; such a
+  /// number is read as `JSONNumerals.tooLarge`, which no member accepts, so that the error can name
+  /// its place.
   func parse(_ text: RawSpan) throws(SyntaxError) -> JSONValue {
     var root = unsafe csj_value()
     var error = unsafe parse(text, &root)
     if csj_is_number_error(error) {
-      // Anything but such numbers is refused again.
+      // Any other error is refused again.
       let clamped = JSONNumerals.clamped(text)
       error = unsafe parse(clamped.span.bytes, &root)
     }
@@ -57,7 +60,7 @@ final class JSONDocument {
   }
 }
 
-/// A value in a parsed text, for as long as the text's parser parses no other.
+/// A value in a parsed text; valid until the text's parser parses another one.
 @safe
 struct JSONValue {
   // SAFETY: made by a document's `parse` or from another value of it; callers keep values no longer
@@ -80,7 +83,8 @@ struct JSONValue {
     }
   }
 
-  /// Each of these asks for a value of its kind, and gives a zero of that kind for any other.
+  /// Each of these properties asks for a value of its kind, and gives a zero of that kind for any
+  /// other.
   var bool: Bool { unsafe csj_value_bool(reference) }
   var integer: Int64 { unsafe csj_value_integer(reference) }
   var double: Double { unsafe csj_value_double(reference) }
@@ -92,14 +96,14 @@ struct JSONValue {
     return unsafe Self.text(bytes, count)
   }
 
-  /// Bytes of UTF-8 in a string.
+  /// The length of a string in bytes of UTF-8.
   var stringBytes: Int {
     var count = 0
     _ = unsafe csj_value_string(reference, &count)
     return count
   }
 
-  /// Elements of an array or members of an object.
+  /// The number of elements of an array or members of an object.
   var count: Int { unsafe csj_value_count(reference) }
 
   // SAFETY: simdjson gives the pointer together with the count.
@@ -137,18 +141,18 @@ struct JSONValue {
     }
   }
 
-  /// Appends the elements of an array of token ids. Returns how many were appended: fewer than
-  /// `count` means that the next one is no integer in 0 ..< 2^31 − 1.
+  /// Appends the elements of an array of token ids. Returns the number of elements appended: fewer
+  /// than `count` means that the next one is not an integer in 0 ..< 2^31 − 1.
   func appendTokens(to tokens: inout [Int32]) -> Int {
     unsafe append(to: &tokens, zero: 0) { unsafe csj_array_copy_tokens(reference, $0, $1) }
   }
 
-  /// Appends the elements of an array of integers; returns how many there were, as above.
+  /// Appends the elements of an array of integers; returns the number appended, as above.
   func appendIntegers(to integers: inout [Int32]) -> Int {
     unsafe append(to: &integers, zero: 0) { unsafe csj_array_copy_int32(reference, $0, $1) }
   }
 
-  /// Appends the elements of an array of integers; returns how many there were, as above.
+  /// Appends the elements of an array of integers; returns the number appended, as above.
   func appendIntegers(to integers: inout [Int]) -> Int {
     unsafe append(to: &integers, zero: 0) { base, count in
       unsafe base.withMemoryRebound(to: Int64.self, capacity: count) {
@@ -157,7 +161,7 @@ struct JSONValue {
     }
   }
 
-  /// Appends the elements of an array of numbers; returns how many there were, as above.
+  /// Appends the elements of an array of numbers; returns the number appended, as above.
   func appendNumbers(to numbers: inout [Float]) -> Int {
     unsafe append(to: &numbers, zero: 0) { unsafe csj_array_copy_float(reference, $0, $1) }
   }

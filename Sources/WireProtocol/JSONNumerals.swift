@@ -1,11 +1,11 @@
-/// Numbers as a JSON text spells them, for what the parser does not keep: numbers that are too large
-/// for it, and numbers whose digits matter. Neither is in a line that a client means well.
+/// The spelling of numbers in a JSON text, for cases that the parser does not handle: numbers that
+/// are too large for it, and numbers whose digits matter. Well-meant lines contain neither.
 enum JSONNumerals {
-  /// The stand-in for a number that is too large. No longer than any of them.
+  /// The stand-in for a number that is too large. It is no longer than any such number.
   static let tooLarge = 9e307
   private static let tooLargeText = [UInt8]("9e307".utf8)
 
-  /// The text with each number that is too large in place of which `tooLarge` stands, with its sign.
+  /// The text with `tooLarge`, and its sign, in place of each number that is too large.
   ///
   /// - Complexity: O(bytes).
   static func clamped(_ text: RawSpan) -> [UInt8] {
@@ -24,8 +24,8 @@ enum JSONNumerals {
     return clamped
   }
 
-  /// Whether a number is well formed and larger than the parser reads. (By hand: a hostile line is full of
-  /// numbers, and is looked at on an event loop.)
+  /// True if a number is well formed and larger than the parser reads. (Written by hand, because a
+  /// hostile line is full of numbers and is examined on an event loop.)
   private static func isTooLarge(_ number: ArraySlice<UInt8>) -> Bool {
     var rest = number
     func takeDigits() -> Int {
@@ -36,7 +36,7 @@ enum JSONNumerals {
     if rest.first == UInt8(ascii: "-") { rest = rest.dropFirst() }
     let beginsWithZero = rest.first == UInt8(ascii: "0")
     let digits = takeDigits()
-    // Malformed ones, such as 01 and 1., stay as they are.
+    // Malformed numbers, such as 01 and 1., stay unchanged.
     if digits == 0 || (beginsWithZero && digits > 1) { return false }
     let isInteger = rest.isEmpty
     if rest.first == UInt8(ascii: ".") {
@@ -51,7 +51,7 @@ enum JSONNumerals {
       if takeDigits() == 0 { return false }
     }
     if !rest.isEmpty { return false }
-    // Any integer of 18 digits fits, and none of 21.
+    // Any integer of 18 digits fits, and none of 21 digits does.
     if isInteger && digits <= 18 { return false }
     if isInteger && digits > 20 { return true }
     let text = String(decoding: number, as: UTF8.self)
@@ -69,7 +69,7 @@ enum JSONNumerals {
     var ids: [Int: String] = [:]
     var scanner = Scanner(bytes)
     var (depth, place) = (0, 0)
-    // Members of requests stand so deep.
+    // The depth at which members of requests stand.
     var requestDepth = 1
     var (lastString, isID) = (0..<0, false)
     while let token = scanner.next() {
@@ -94,7 +94,7 @@ enum JSONNumerals {
     return ids
   }
 
-  /// Cuts a text into strings, numbers and single other bytes.
+  /// Splits a text into strings, numbers and other single bytes.
   private struct Scanner {
     struct Token {
       var range: Range<Int>
@@ -113,7 +113,7 @@ enum JSONNumerals {
       switch bytes[start] {
       case UInt8(ascii: "\""):
         while position < bytes.count && bytes[position] != UInt8(ascii: "\"") {
-          // What is escaped ends no string.
+          // An escaped character does not end a string.
           position += bytes[position] == UInt8(ascii: "\\") ? 2 : 1
         }
         position = min(position + 1, bytes.count)

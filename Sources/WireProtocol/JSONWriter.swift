@@ -2,21 +2,21 @@ import CSIMDJSON
 
 /// Writes JSON as bytes into a buffer that is kept from message to message.
 ///
-/// Commas are the writer's business: it puts one before an element or a member that is not the
-/// first. Balanced braces are the caller's.
+/// The writer adds commas before every element or member that is not the first. The caller balances
+/// braces.
 @safe
 public struct JSONWriter: ~Copyable {
-  // SAFETY: allocated in `init` and `grow`, freed in `deinit`; holds `count` of `capacity` bytes, and
-  // whatever writes reserves first.
+  // SAFETY: allocated in `init` and `grow`, freed in `deinit`; holds `count` of `capacity` bytes,
+  // and every method that writes reserves room first.
   private var base: UnsafeMutablePointer<UInt8>
-  /// Bytes that there is room for.
+  /// The number of bytes that the buffer has room for.
   public private(set) var capacity: Int
-  /// Bytes that were written.
+  /// The number of bytes that were written.
   public private(set) var count = 0
-  /// Whether the next element or member is the first of its array or object.
+  /// True if the next element or member is the first of its array or object.
   private var isFirst = true
-  /// The last probability that was written, and where. Along a path they are often the same, and
-  /// copying a dozen bytes is ten times as fast as finding them again.
+  /// The last probability that was written, and its place. Along a path probabilities are often
+  /// equal, and copying a dozen bytes is ten times as fast as formatting them again.
   private var lastFloat: Float = .nan
   private var lastFloatBytes = 0..<0
 
@@ -27,40 +27,43 @@ public struct JSONWriter: ~Copyable {
 
   deinit { unsafe base.deallocate() }
 
-  /// What was written, as a copy.
+  /// A copy of the written bytes.
   public var bytes: [UInt8] {
     unsafe Array(UnsafeBufferPointer(start: base, count: count))
   }
 
+  /// Runs `body` with the written bytes.
   public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
     unsafe body(UnsafeRawBufferPointer(start: base, count: count))
   }
 
+  /// Discards everything that was written and keeps the buffer.
   public mutating func removeAll() { rollBack(to: Mark(count: 0, isFirst: true)) }
 
-  /// A place in what was written, to return to.
+  /// A place in the written bytes, to return to.
   public struct Mark {
     fileprivate let count: Int
     fileprivate let isFirst: Bool
   }
 
+  /// The current end of the written bytes.
   public var mark: Mark { Mark(count: count, isFirst: isFirst) }
 
-  /// Forgets what was written since the mark.
+  /// Discards the bytes that were written since the mark.
   public mutating func rollBack(to mark: Mark) {
     count = mark.count
     isFirst = mark.isFirst
     lastFloat = .nan
   }
 
-  /// What was written since the mark.
+  /// Runs `body` with the bytes that were written since the mark.
   public func withBytes<Result>(
     since mark: Mark, _ body: (UnsafeRawBufferPointer) -> Result
   ) -> Result {
     unsafe body(UnsafeRawBufferPointer(start: base + mark.count, count: count - mark.count))
   }
 
-  /// Forgets the bytes, but not what may follow them: they are the beginning of what is written next.
+  /// Discards the bytes but keeps the state: the next bytes continue the same value.
   public mutating func removeBeginning() {
     count = 0
     lastFloat = .nan
@@ -100,7 +103,7 @@ public struct JSONWriter: ~Copyable {
     unsafe append(UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
   }
 
-  /// Writes a value that is JSON already.
+  /// Writes a value that is already JSON.
   public mutating func json(_ value: [UInt8]) {
     separate()
     unsafe value.withUnsafeBufferPointer { unsafe append($0) }
@@ -131,14 +134,14 @@ public struct JSONWriter: ~Copyable {
   public mutating func beginArray() { open(UInt8(ascii: "[")) }
   public mutating func endArray() { close(UInt8(ascii: "]")) }
 
-  /// Ends a message: one line each.
+  /// Ends a message, which is one line.
   public mutating func endLine() {
     reserve(1)
     put(UInt8(ascii: "\n"))
     isFirst = true
   }
 
-  /// Writes the name of a member, which has nothing to be escaped; its value comes next.
+  /// Writes the name of a member; the name must need no escaping. The value comes next.
   public mutating func name(_ name: StaticString) {
     separate()
     reserve(name.utf8CodeUnitCount + 3)
@@ -149,7 +152,7 @@ public struct JSONWriter: ~Copyable {
     isFirst = true
   }
 
-  /// Writes the name of a member that is not known before; its value comes next.
+  /// Writes the name of a member that is known only at run time; its value comes next.
   public mutating func name(of member: String) {
     string(member)
     reserve(1)
@@ -161,7 +164,7 @@ public struct JSONWriter: ~Copyable {
     separate()
     var text = text
     text.withUTF8 { bytes in
-      // Six for each at most, and the quotes.
+      // Six bytes for each at most, and the quotes.
       reserve(bytes.count * 6 + 2)
       put(UInt8(ascii: "\""))
       for position in bytes.indices { unsafe escape(bytes[position]) }
@@ -224,9 +227,9 @@ public struct JSONWriter: ~Copyable {
     count &+= length
   }
 
-  /// The shortest decimal that reads back as the same number.
+  /// Writes the shortest decimal that reads back as the same number.
   ///
-  /// - Precondition: finite; JSON knows no other.
+  /// - Precondition: The value is finite; JSON has no other numbers.
   public mutating func number(_ value: Double) {
     precondition(value.isFinite, "JSON has no \(value)")
     separate()

@@ -1,12 +1,12 @@
-/// The bounds of what the service takes. Each has its error, which names it as it is called here in
-/// the wire's spelling, and is set under that name by flag, environment or file.
+/// The bounds of what the service accepts. Each has its own error, which names the bound in the
+/// wire's spelling; flags, environment and configuration file set the bound under that name.
 public struct Limits: Equatable, Sendable {
   // MARK: Lines
 
   /// Bytes in one line.
   public var lineBytesMax = 16 << 20
-  /// Bytes in the answer to one line, from which on no more drafts are made for it and no more of its
-  /// requests are carried out.
+  /// Bytes in the answer to one line. Beyond them no more drafts are made for the line, and no more
+  /// of its requests are carried out.
   public var answerBytesMax = 16 << 20
   /// Requests in one batch array.
   public var batchRequestsMax = 1024
@@ -20,7 +20,7 @@ public struct Limits: Equatable, Sendable {
   public var stepsMax = 4096
   /// Tokens accepted in one step.
   public var acceptTokensMax = 1 << 16
-  /// What `max_tokens` may be.
+  /// The largest value of `max_tokens`.
   public var draftTokensMax = 1024
   /// Sequences in one `sequence.insert`.
   public var sequencesMax = 1 << 16
@@ -36,25 +36,26 @@ public struct Limits: Equatable, Sendable {
   public var forgetIDsMax = 1 << 16
   /// Bytes in the name of a snapshot.
   public var snapshotNameBytesMax = 128
-  /// Bytes in the path of a snapshot's file: what the system allows.
+  /// Bytes in the path of a snapshot's file: the system's own bound.
   public var pathBytesMax = 4096
   /// Bytes in an access token.
   public var accessTokenBytesMax = 256
 
   // MARK: Connections
 
-  /// Connections at once.
+  /// Connections that are open at once.
   public var connectionsMax = 1024
   /// Requests of one connection that wait for their answers at once.
   public var pipelinedRequestsMax = 1024
   /// Seconds in which a line that has begun must end, and in which a connection must present its
-  /// access token where one is needed.
+  /// access token if one is required.
   public var lineSecondsMax = 30
-  /// Seconds in which a client must take some of the answers that wait for it.
+  /// Seconds in which a client must read some of the answers that wait for it.
   public var answerSecondsMax = 30
   /// Seconds without a request after which a connection is closed.
   public var idleSecondsMax = 3600
-  /// Requests a second for one access token, or for all connections where there are none.
+  /// Requests a second for one access token, or for all connections together if no tokens are
+  /// configured.
   public var requestsPerSecondMax = 1 << 20
 
   // MARK: Sessions
@@ -63,9 +64,9 @@ public struct Limits: Equatable, Sendable {
   public var sessionsMax = 4096
   /// Open sessions that one connection has opened.
   public var connectionSessionsMax = 2048
-  /// Tokens in prompts and outputs of open sessions in all, at some 60 to 100 bytes each.
+  /// Tokens in prompts and outputs of all open sessions together, at some 60 to 100 bytes each.
   public var sessionTokensMax = 64 << 20
-  /// The same of those that one connection has opened.
+  /// Tokens in prompts and outputs of sessions that one connection has opened.
   public var connectionSessionTokensMax = 32 << 20
 
   // MARK: Resources
@@ -74,7 +75,7 @@ public struct Limits: Equatable, Sendable {
   public var corporaMax = 256
   /// Bytes on disk of all corpora.
   public var storeBytesMax = 1 << 44
-  /// Bytes of memory that no file backs. Beyond them no session is opened.
+  /// Anonymous memory (not backed by a file) in bytes. Beyond it no session is opened.
   public var memoryBytesMax = 1 << 40
 
   public init() {}
@@ -85,7 +86,7 @@ public struct Limits: Equatable, Sendable {
   public static let nestingMax = 16
 }
 
-/// One bound: its name on the wire, where it stands in `Limits`, and what it may be set to.
+/// One bound: its name on the wire, its place in `Limits`, and the range of its values.
 public struct Limit: Sendable {
   public let name: String
   public let keyPath: WritableKeyPath<Limits, Int> & Sendable
@@ -99,7 +100,7 @@ public struct Limit: Sendable {
     self.range = range
   }
 
-  /// All of them.
+  /// All bounds.
   public static let all: [Limit] = [
     Limit("line_bytes", \.lineBytesMax, 1024...(1 << 30)),
     Limit("answer_bytes", \.answerBytesMax, 1024...(1 << 30)),

@@ -1,7 +1,7 @@
-/// A value with its place in the request, so that what is wrong with it can be said.
+/// A value with its place in the request, so that an error can name the place.
 struct Member {
   let value: JSONValue
-  /// Such as "params.steps[3].accept"; put together only when something is wrong.
+  /// A text such as "params.steps[3].accept"; built only if an error needs it.
   let place: Place
 
   struct Place: CustomStringConvertible {
@@ -45,7 +45,7 @@ struct Member {
       ["member": .text(place.description)])
   }
 
-  /// Puts a value that was read into its variable, which must be empty still.
+  /// Stores a value in its variable, which must still be empty.
   func set<Value>(_ variable: inout Value?, _ value: Value) throws(WireError) {
     if variable != nil { throw twice }
     variable = value
@@ -86,25 +86,25 @@ struct Member {
     return name
   }
 
-  /// Which names are allowed is the store's to say, when one is made.
+  /// The store decides which names are allowed, when a corpus is created.
   func corpusName() throws(WireError) -> String {
     try name("corpus_name_bytes", bytesMax: 64)
   }
 
-  /// Which names are allowed is the store's to say here too.
+  /// The store decides which names are allowed.
   func snapshotName(_ limits: Limits) throws(WireError) -> String {
     try name("snapshot_name_bytes", bytesMax: limits.snapshotNameBytesMax)
   }
 
-  /// The path of a file.
+  /// Reads the path of a file.
   func path(_ limits: Limits) throws(WireError) -> String {
     let path = try name("path_bytes", bytesMax: limits.pathBytesMax)
-    // The system would take what stands before it for the path.
+    // The system would take the part before the zero byte as the path.
     if path.utf8.contains(0) { throw wrong("a path without a zero byte") }
     return path
   }
 
-  /// Appends an array of token ids and returns where they stand.
+  /// Appends an array of token ids and returns their range.
   func tokens(
     _ limit: String, max: Int, to tokens: inout [Int32]
   ) throws(WireError) -> Range<Int> {
@@ -142,7 +142,7 @@ extension JSONValue {
   }
 }
 
-/// What a method cannot do without.
+/// Returns a member's value; throws if the member is missing.
 func required<Value>(
   _ value: Value?, _ name: StaticString, in object: @autoclosure () -> String = "params"
 ) throws(WireError) -> Value {

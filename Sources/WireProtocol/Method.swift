@@ -1,4 +1,4 @@
-/// What may be asked for. The raw value is its place in `allCases`.
+/// The methods of the protocol. The raw value is the place in `allCases`.
 public enum Method: Int, CaseIterable, Sendable {
   case serverInfo, serverAuthenticate, serverMetrics, clientReport
   case healthLive, healthReady
@@ -21,7 +21,7 @@ public enum Method: Int, CaseIterable, Sendable {
   private static let byName = Dictionary(
     uniqueKeysWithValues: allCases.map { ($0.name, $0) })
 
-  /// As it stands in a request.
+  /// The name in a request.
   public var name: String { Self.names[rawValue] }
 
   public init?(name: String) {

@@ -1,19 +1,19 @@
 import Drafting
 
-/// What an engine's external drafter posts over HTTP: all tokens of a request so far, for those that
-/// may follow. The members are those that TensorRT-LLM's `APIDrafter` sends, and what its template
-/// adds.
+/// The body that an engine's external drafter posts over HTTP: all tokens of a request so far, to
+/// which it wants a continuation. The members are those that TensorRT-LLM's `APIDrafter` sends, and
+/// those that its template adds.
 public struct PrefixDraft: Equatable, Sendable {
   public var corpus: String
   /// Prompt and output.
   public var prefix: [Int32]
-  /// What the engine knows the request by; nil drafts from the shared history alone.
+  /// The engine's id of the request; nil drafts from the shared history alone.
   public var request: RequestID?
-  /// Nothing follows this token.
+  /// The token that ends an output; no token follows it.
   public var endToken: Int32?
-  /// Tokens that prompt and output may have in all.
+  /// The most tokens that prompt and output may have together.
   public var lengthMax: Int?
-  /// An access token, for those who cannot send a header.
+  /// An access token, for clients that cannot send a header.
   public var accessToken: String?
   public var share = SessionOpen.Share.live
   public var options = DraftOptions()
@@ -63,7 +63,7 @@ public struct PrefixDraft: Equatable, Sendable {
           throw member.wrong("an integer, or a string of at most \(RequestID.bytesMax) bytes")
         }
         try member.set(&request, id)
-      // Engines send −1, or null, where there is none.
+      // Engines send −1, or null, if there is no end token.
       case "end_id":
         if member.value.kind != .null {
           try member.set(&endToken, member.integer(-1...Int(Int32.max)))
@@ -80,7 +80,7 @@ public struct PrefixDraft: Equatable, Sendable {
           throw member.wrong("\"live\", \"close\" or \"never\"")
         }
         try member.set(&share, value)
-      // A list of tokens is a path.
+      // A list of tokens is a path, so `tree` has no meaning.
       case "tree": throw member.unknown
       default: try options.read(name, member, limits)
       }
@@ -96,7 +96,7 @@ public struct PrefixDraft: Equatable, Sendable {
   }
 }
 
-/// What it is answered.
+/// The response to a `POST /v1/draft` request.
 public struct PrefixDrafted: WireResult {
   public var tokens: [Int32]
 

@@ -1,15 +1,15 @@
-/// What a request is known by in its answer.
+/// The id that a request and its answer share.
 public enum RequestID: Hashable, Sendable {
   case number(Int64)
-  /// Any other number, as the client has written it: 1.0, 1e3, or more than 64 bits hold.
+  /// Any other number, spelled as the client wrote it: 1.0, 1e3, or a number of more than 64 bits.
   case numeral(String)
   case string(String)
   case null
 
-  /// Bytes of the longest string, and of the longest text of a number.
+  /// The longest string, and the longest text of a number, in bytes.
   public static let bytesMax = 256
 
-  /// nil where the value is no integer of 64 bits, no string and not null.
+  /// Returns nil unless the value is an integer of 64 bits, a string or null.
   init?(_ value: JSONValue) {
     switch value.kind {
     case .integer: self = .number(value.integer)

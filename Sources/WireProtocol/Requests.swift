@@ -1,4 +1,4 @@
-/// A request: a call, and what its answer is known by.
+/// A request: a call, and the id of its answer.
 public struct Request: Sendable {
   /// nil for a notification, which is carried out and not answered.
   public var id: RequestID?
@@ -29,13 +29,13 @@ public struct Request: Sendable {
   }
 }
 
-/// A request that could not be read. It is answered under its id where that could be read.
+/// A request that could not be read. It is answered under its id if the id could be read.
 public struct BadRequest: Error, Equatable, Sendable {
   public var id: RequestID?
   public var error: WireError
 }
 
-/// What stands in one line.
+/// The content of one line.
 public enum RequestLine: Sendable {
   case one(Result<Request, BadRequest>)
   case batch([Result<Request, BadRequest>])
@@ -53,14 +53,14 @@ public final class RequestReader {
     document = JSONDocument(bytesMax: limits.lineBytesMax, depthMax: Limits.nestingMax)
   }
 
-  /// What is read of a line that is too long, whatever it holds; nil for others.
+  /// The refusal of a line that is too long, for any content; nil for other lines.
   public func refusal(ofBytes count: Int) -> RequestLine? {
     if count <= limits.lineBytesMax { return nil }
     let error = WireError.limit("line_bytes", max: limits.lineBytesMax, got: count, "the line")
     return .one(.failure(BadRequest(id: nil, error: error)))
   }
 
-  /// Reads one line, without its newline. Any bytes give an answer.
+  /// Reads one line, without its newline. Any bytes give a result.
   public func read(_ line: RawSpan) -> RequestLine {
     if let refusal = refusal(ofBytes: line.byteCount) { return refusal }
     let root: JSONValue
@@ -87,7 +87,8 @@ public final class RequestReader {
     return .batch(requests)
   }
 
-  /// Texts of ids that are numbers but no integers of 64 bits; looked for in a line that has one.
+  /// The texts of ids that are numbers but not integers of 64 bits; searched only in a line with
+  /// such an id.
   private struct NumeralIDs: ~Escapable {
     private let line: RawSpan
     private var texts: [Int: String]?
@@ -95,7 +96,7 @@ public final class RequestReader {
     @_lifetime(copy line)
     init(line: RawSpan) { self.line = line }
 
-    /// That of the request at a place of the line.
+    /// The text of the id of the request at a place of the line.
     mutating func text(of place: Int) -> String? {
       let texts = texts ?? JSONNumerals.ids(in: line)
       self.texts = texts
@@ -115,7 +116,7 @@ public final class RequestReader {
       }
       var (version, method): (String?, String?)
       var params: JSONValue?
-      // The first thing that is wrong is reported last, so that the id is known by then.
+      // The first fault is reported last, so that the id is known by then.
       var wrong: WireError?
       value.forEachMember { (name, value) in
         switch name {

@@ -1,23 +1,27 @@
-/// How answers are framed. The service writes an answer's members between `beginResult` and
+/// The framing of answers. The service writes an answer's members between `beginResult` and
 /// `endResult`.
 extension JSONWriter {
+  /// Writes an answer up to the members of its result.
   public mutating func beginResult(_ id: RequestID) {
     beginResponse(id)
     name("result")
     beginObject()
   }
 
+  /// Ends an answer that `beginResult` began.
   public mutating func endResult() {
     endObject()
     endObject()
   }
 
+  /// Writes an answer with a result as one line.
   public mutating func result(_ id: RequestID, _ result: some WireResult) {
     beginResult(id)
     result.write(to: &self)
     endResult()
   }
 
+  /// Writes an answer with an error as one line.
   public mutating func error(_ id: RequestID, _ error: WireError) {
     beginResponse(id)
     name("error")
@@ -42,12 +46,13 @@ public final class ResponseReader {
     document = JSONDocument(bytesMax: lineBytesMax, depthMax: Limits.nestingMax)
   }
 
-  /// Why a line is no answer.
+  /// The reason why a line is not an answer.
   public struct Malformed: Error, Equatable, Sendable {
     public let reason: String
   }
 
-  /// Reads one line and calls `body` with its id and result or error; both are worthless after it.
+  /// Reads one line and calls `body` with its id and result or error, which are valid only during
+  /// the call.
   public func read(
     _ line: RawSpan, _ body: (RequestID, Result<ResultObject, WireError>) -> Void
   ) throws(Malformed) {

@@ -1,15 +1,15 @@
 import Drafting
 
-/// What a method answers: written by the service, read by clients.
+/// The result of a method: written by the service, read by clients.
 public protocol WireResult: Sendable {
   /// Writes the members of `result`.
   func write(to writer: inout JSONWriter)
-  /// Reads `result`. Members that are not known are passed over, so that a newer service may say
-  /// more; nil where one that is needed is missing.
+  /// Reads `result`. Unknown members are ignored, so that a newer service may send more; returns
+  /// nil if a required member is missing.
   init?(result: ResultObject)
 }
 
-/// The members of a `result`, by name, for as long as the answer's parser parses no other.
+/// The members of a `result`, by name; valid until the answer's parser parses another text.
 public struct ResultObject {
   let value: JSONValue
 
@@ -30,7 +30,7 @@ public struct ResultObject {
   func string(_ name: String) -> String? { member(name).map(\.string) }
   func bool(_ name: String) -> Bool? { member(name).map(\.bool) }
 
-  /// The strings of an array; nil where it is not there or holds something else.
+  /// The strings of an array; nil if the member is missing or holds something else.
   func strings(_ name: String) -> [String]? {
     guard let list = member(name), list.kind == .array else { return nil }
     var strings: [String] = []
@@ -41,15 +41,16 @@ public struct ResultObject {
   }
 }
 
-/// `server.info`
+/// The service's version, limits and uptime: the result of `server.info`.
 public struct ServerInfo: WireResult, Equatable {
   public var name = "reprise"
   public var version: String
-  /// The wire's version.
+  /// The version of the protocol.
   public var protocolVersion = 1
+  /// The values of the limits by their names on the wire.
   public var limits: [String: Int]
-  /// Bytes of the longest line that an event loop reads itself. A longer one, and all that its
-  /// connection sends behind it, waits for another thread.
+  /// Bytes of the longest line that an event loop reads itself. A longer line, and all that its
+  /// connection sends after it, waits for another thread.
   public var eventLoopLineBytes: Int
   public var uptimeSeconds: Double
 
@@ -96,10 +97,11 @@ public struct ServerInfo: WireResult, Equatable {
   }
 }
 
-/// `health.live` and `health.ready`
+/// The state of the service: the result of `health.live` and `health.ready`.
 public struct Health: WireResult, Equatable {
+  /// True if the service lives, or is ready.
   public var ok: Bool
-  /// What is still awaited before requests are answered.
+  /// Conditions that must still be met before requests are answered.
   public var awaited: [String]
 
   public init(ok: Bool, awaited: [String] = []) {
@@ -121,11 +123,14 @@ public struct Health: WireResult, Equatable {
   }
 }
 
-/// `sequence.insert`
+/// The outcome of `sequence.insert`.
 public struct Inserted: WireResult, Equatable {
+  /// Sequences that are new in the corpus.
   public var inserted: Int
+  /// Sequences that the corpus already held with the same id and tokens.
   public var duplicates: Int
   public var tokens: Int
+  /// Order number of the last new sequence; nil if none was new.
   public var lastOrder: UInt64?
 
   public init(inserted: Int, duplicates: Int, tokens: Int, lastOrder: UInt64?) {
@@ -156,14 +161,15 @@ public struct Inserted: WireResult, Equatable {
   }
 }
 
-/// `sequence.forget`
+/// The outcome of `sequence.forget`.
 public struct Forgotten: WireResult, Equatable {
-  /// Sequences that were there and are gone, and tokens in them.
+  /// Sequences that were removed, and tokens in them.
   public var forgotten: Int
   public var tokens: Int
-  /// Ids that stood for nothing.
+  /// Ids that no sequence has.
   public var missing: Int
-  /// Snapshots of the corpus that are older and still hold what they held.
+  /// Older snapshots of the corpus, which still hold the removed sequences if they held them
+  /// before.
   public var olderSnapshots: [String]
 
   public init(forgotten: Int, tokens: Int, missing: Int, olderSnapshots: [String]) {
@@ -194,11 +200,11 @@ public struct Forgotten: WireResult, Equatable {
   }
 }
 
-/// `session.open`
+/// The result of `session.open`.
 public struct SessionOpened: WireResult, Equatable {
   public var session: String
   public var promptTokens: Int
-  /// Tokens of the prompt that the parent had indexed already.
+  /// Tokens of the prompt that the parent session had indexed already.
   public var reusedTokens: Int
 
   public init(session: String, promptTokens: Int, reusedTokens: Int) {
@@ -225,16 +231,17 @@ public struct SessionOpened: WireResult, Equatable {
   }
 }
 
-/// `session.close`
+/// The result of `session.close`.
 public struct SessionClosed: WireResult, Equatable {
   public var recordedTokens: Int
   /// Order number of the recorded sequence; nil if nothing was recorded.
   public var order: UInt64?
-  /// Why nothing was recorded; nil if something was.
+  /// The reason why nothing was recorded; nil if something was.
   public var unrecordedReason: UnrecordedReason?
 
+  /// The reasons why an output is not recorded.
   public enum UnrecordedReason: String, CaseIterable, Sendable {
-    /// The call said `record` false.
+    /// The call set `record` to false.
     case record
     /// The session was opened with `share` "never".
     case share
@@ -242,7 +249,7 @@ public struct SessionClosed: WireResult, Equatable {
     case empty
     /// The corpus is served from a snapshot.
     case readOnly = "read_only"
-    /// The output is longer than all that the corpus keeps.
+    /// The output is longer than all the history that the corpus keeps.
     case retention
   }
 

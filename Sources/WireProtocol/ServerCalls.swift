@@ -1,4 +1,4 @@
-/// `server.authenticate`: presents an access token, for all that follows on the connection.
+/// `server.authenticate`: presents an access token for the following requests of the connection.
 public struct ServerAuthenticate: Equatable, Sendable {
   public var token: String
 
@@ -22,13 +22,13 @@ public struct ServerAuthenticate: Equatable, Sendable {
   }
 }
 
-/// `server.authenticate`
+/// The holder and rights of an access token: the result of `server.authenticate`.
 public struct Authenticated: WireResult, Equatable {
-  /// Whom the token was made for.
+  /// The name that the token was created for.
   public var name: String
-  /// Of "draft", "insert" and "admin".
+  /// One or more of "draft", "insert" and "admin".
   public var rights: [String]
-  /// Names of corpora, or what they begin with, and '*'.
+  /// Names of corpora, or prefixes of names with '*' behind.
   public var corpora: [String]
 
   public init(name: String, rights: [String], corpora: [String]) {
@@ -54,7 +54,7 @@ public struct Authenticated: WireResult, Equatable {
   }
 }
 
-/// `server.metrics`: what the service counts and measures, as Prometheus reads it.
+/// The metrics of the service in Prometheus's text format: the result of `server.metrics`.
 public struct ServerMetrics: WireResult, Equatable {
   public var text: String
 

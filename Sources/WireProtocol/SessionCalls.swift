@@ -1,24 +1,26 @@
 import Drafting
 
-/// `session.open`: begins a request to be decoded.
+/// `session.open`: opens a session for one request of an engine.
 public struct SessionOpen: Equatable, Sendable {
-  /// How a session's tokens join the shared history: as they are accepted, when it closes, never.
+  /// The way in which a session's tokens join the shared history: as they are accepted, when the
+  /// session closes, or never.
   public enum Share: String, CaseIterable, Sendable {
     case live, close, never
   }
 
   public var corpus: String
-  /// The caller's name for it; nil has the service choose one.
+  /// The caller's name for the session; nil lets the service choose one.
   public var session: String?
   public var prompt: [Int32]
-  /// An earlier session whose prompt and output begin this prompt.
+  /// An earlier session whose prompt and output are the beginning of this prompt.
   public var parent: String?
   public var share = Share.live
-  /// Seconds without a call after which the session ends; nil has the service choose.
+  /// Seconds without a call after which the session ends; nil lets the service choose.
   public var ttlSeconds: Int?
-  /// No token at or above it is drafted.
+  /// All drafted token ids are below it.
   public var vocabulary: Int
 
+  /// The range of `ttlSeconds`.
   public static let ttlSecondsRange = 1...86_400
 
   public init(
@@ -99,9 +101,10 @@ public struct SessionOpen: Equatable, Sendable {
 
 /// `session.step`: one decoding step of any number of sessions.
 public struct SessionStep: Equatable, Sendable {
+  /// The step of one session.
   public struct Step: Equatable, Sendable {
     public var session: String
-    /// Where the accepted tokens stand in `tokens`.
+    /// The range of the accepted tokens in `tokens`.
     public var accept: Range<Int>
     public var options: DraftOptions
   }
@@ -109,12 +112,13 @@ public struct SessionStep: Equatable, Sendable {
   public private(set) var steps: [Step] = []
   /// The accepted tokens of all steps.
   public private(set) var tokens: [Int32] = []
-  /// Why a step cannot be taken as it stands in the request, by its place. The others are taken.
+  /// The steps that are refused, by their places in the request, with the reason. The others are
+  /// taken.
   public private(set) var refusals: [Int: WireError] = [:]
 
   public init() {}
 
-  /// Adds a step: the tokens that joined the session's output, and what draft is wanted.
+  /// Adds a step: the tokens that joined the session's output, and the options of its draft.
   public mutating func append(
     session: String, accept: [Int32], options: DraftOptions = DraftOptions()
   ) {
@@ -147,7 +151,7 @@ public struct SessionStep: Equatable, Sendable {
       do throws(WireError) {
         steps.append(try Self.step(value, position, &tokens, limits))
       } catch {
-        // One bad step costs the others nothing.
+        // One bad step does not affect the others.
         tokens.removeLast(tokens.count - start)
         steps.append(Step(session: "", accept: start..<start, options: DraftOptions()))
         refusals[position] = error
@@ -204,15 +208,15 @@ public struct SessionStep: Equatable, Sendable {
     writer.endObject()
   }
 
-  /// Bytes of a request's line beside its steps, at most.
+  /// The most bytes of a request's line beside its steps.
   private static let envelopeBytesMax = 128
-  /// Bytes of a step beside its tokens and its session's name, at most.
+  /// The most bytes of a step beside its tokens and its session's name.
   private static let stepBytesMax = 256
 
-  /// The steps in several calls, in their order, whose lines have at most so many bytes each. A step whose
-  /// line is longer has a call of its own.
+  /// The steps divided into several calls, in their order, whose lines have at most `lineBytesMax`
+  /// bytes each. A step whose line is longer has a call of its own.
   ///
-  /// - Complexity: O(steps) where one call holds them all, as mostly; O(bytes) otherwise.
+  /// - Complexity: O(steps) if one call holds them all, which is usual; O(bytes) otherwise.
   public func split(lineBytesMax: Int) -> [SessionStep] {
     // A token has ten digits and a comma at most, an escaped byte of a name six.
     let most = steps.reduce(Self.envelopeBytesMax + 11 * tokens.count) {
@@ -240,7 +244,7 @@ public struct SessionStep: Equatable, Sendable {
 /// `session.close`: ends a session; answered when its output is on disk.
 public struct SessionClose: Equatable, Sendable {
   public var session: String
-  /// Whether the output is kept as a sequence.
+  /// True if the output is kept as a sequence.
   public var record = true
 
   public init(session: String, record: Bool = true) {

@@ -1,12 +1,12 @@
-/// Where a snapshot is found: `snapshot` or `path`, exactly one of them. All that `snapshot.verify`
-/// takes.
+/// The place of a snapshot: `snapshot` or `path`, exactly one of them. They are the only members of
+/// `snapshot.verify`.
 public enum SnapshotReference: Equatable, Sendable {
-  /// In the store, by its name.
+  /// The name of a snapshot in the store.
   case named(String)
-  /// Any file that the service may read.
+  /// The path of any file that the service may read.
   case file(path: String)
 
-  /// The two members as they are read, in any order.
+  /// The two members while they are read, in any order.
   struct Reader {
     private var snapshot: String?
     private var path: String?
@@ -62,7 +62,7 @@ public enum SnapshotReference: Equatable, Sendable {
 /// `snapshot.create`: takes a snapshot of a corpus while it is read and written.
 public struct SnapshotCreate: Equatable, Sendable {
   public var corpus: String
-  /// nil has the service choose one: the corpus's name and the time.
+  /// The snapshot's name; nil lets the service compose one of the corpus's name and the time.
   public var name: String?
 
   public init(corpus: String, name: String? = nil) {
@@ -92,11 +92,11 @@ public struct SnapshotCreate: Equatable, Sendable {
   }
 }
 
-/// `snapshot.restore`: verifies a snapshot and makes a corpus of it, whole or not at all.
+/// `snapshot.restore`: verifies a snapshot and creates a corpus from it, completely or not at all.
 public struct SnapshotRestore: Equatable, Sendable {
   public var snapshot: SnapshotReference
   public var corpus: String
-  /// Whether a corpus of that name is replaced.
+  /// True if an existing corpus of that name may be replaced.
   public var replace = false
 
   public init(_ snapshot: SnapshotReference, corpus: String, replace: Bool = false) {

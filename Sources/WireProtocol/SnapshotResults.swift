@@ -1,16 +1,17 @@
-/// `snapshot.create`, `snapshot.verify`, and one entry of `snapshot.list`
+/// The properties of a snapshot: the result of `snapshot.create` and `snapshot.verify`, and one
+/// entry of `snapshot.list`.
 public struct SnapshotDescription: WireResult, Equatable {
-  /// Its name in the store; the path of a file that lies elsewhere.
+  /// The name in the store; the path of a file outside the store.
   public var snapshot: String
-  /// The corpus that it was taken of.
+  /// The corpus from which the snapshot was taken.
   public var corpus: String
   public var sequences: Int
   public var tokens: Int
-  /// Bytes of the file.
+  /// The size of the file in bytes.
   public var bytes: Int
-  /// Of the contents, in hexadecimal digits.
+  /// The digest of the contents, in hexadecimal digits.
   public var digest: String
-  /// Seconds since 1970.
+  /// The time of creation, in seconds since 1970.
   public var createdSeconds: UInt64
 
   public init(
@@ -55,7 +56,7 @@ public struct SnapshotDescription: WireResult, Equatable {
   }
 }
 
-/// `snapshot.list`
+/// The store's snapshots: the result of `snapshot.list`.
 public struct SnapshotList: WireResult, Equatable {
   public var snapshots: [SnapshotDescription]
 
@@ -85,7 +86,8 @@ public struct SnapshotList: WireResult, Equatable {
   }
 }
 
-/// `snapshot.delete`
+/// The result of `snapshot.delete`; `deleted` is always true, because a missing snapshot is an
+/// error.
 public struct SnapshotDeleted: WireResult, Equatable {
   public var deleted: Bool
 

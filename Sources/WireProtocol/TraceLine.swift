@@ -1,13 +1,13 @@
-/// One line of a trace or of a file of sequences: `{"id"?, "prompt"?, "response"}` or
-/// `{"id"?, "tokens"}`. Other members are passed over.
+/// One line of a trace or of a file of sequences: `{"id"?, "prompt"?, "response"}` or `{"id"?,
+/// "tokens"}`. Other members are ignored.
 public struct TraceLine: Equatable, Sendable {
   public var id: String?
   public var prompt: [Int32] = []
-  /// What was written: `response`, or `tokens`.
+  /// The tokens of `response`, or of `tokens`.
   public var output: [Int32] = []
 }
 
-/// Reads such lines. Keep one: its buffers are used again.
+/// Reads lines of traces. Keep one: its buffers are used again.
 public final class TraceLineReader {
   private let document: JSONDocument
 
@@ -19,6 +19,7 @@ public final class TraceLineReader {
     document = JSONDocument(bytesMax: lineBytesMax, depthMax: Limits.nestingMax)
   }
 
+  /// Reads one line, without its newline.
   public func read(_ line: RawSpan) throws(Malformed) -> TraceLine {
     let root: JSONValue
     do throws(JSONDocument.SyntaxError) {

@@ -1,10 +1,10 @@
 import Glibc
 
 extension sockaddr_un {
-  /// Bytes of the longest path that a Unix socket may have: the kernel's 108, and a zero behind it.
+  /// Bytes of the longest path of a Unix socket: the kernel's 108, less the zero byte at the end.
   public static let pathBytesMax = 107
 
-  /// Makes the address of a Unix socket.
+  /// Creates the address of a Unix socket.
   ///
   /// - Returns: nil for a path of more than `pathBytesMax` bytes, or with a zero byte.
   public init?(path: String) {

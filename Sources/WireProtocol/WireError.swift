@@ -1,5 +1,6 @@
-/// An error as it goes over the wire: a code and a kind for programs, a sentence for people.
+/// An error as it is sent over the wire: a code and a kind for programs, a sentence for people.
 public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// The kinds of errors, as `error.data.kind` spells them.
   public enum Kind: String, CaseIterable, Sendable {
     case parseError = "parse_error"
     case invalidRequest = "invalid_request"
@@ -19,6 +20,7 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
     case snapshotNotFound = "snapshot_not_found"
     case readOnly = "read_only"
 
+    /// The JSON-RPC code of the kind.
     public var code: Int {
       switch self {
       case .parseError: -32700
@@ -50,9 +52,10 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
   }
 
   public var kind: Kind
-  /// What was wrong, what was expected, what to do. Of what the client sent it repeats excerpts.
+  /// The sentence: what was wrong, what was expected, what to do. It repeats excerpts of the
+  /// request.
   public var message: String
-  /// Names by which a program finds what it sent are whole; each has its limit.
+  /// The names by which a program finds the faulty part; complete, because each has its limit.
   public var details: [String: Detail]
 
   public init(_ kind: Kind, _ message: String, _ details: [String: Detail] = [:]) {
@@ -63,6 +66,8 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
 
   public var description: String { "\(message) (\(kind.rawValue), \(kind.code))" }
 
+  /// An error for a value that exceeds a limit.
+  ///
   /// - Parameter remedy: The advice at the end of the message.
   public static func limit(
     _ name: String, max: Int, got: Int, _ place: String, remedy: String = "send less at a time"
@@ -79,7 +84,7 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
       ["corpus": .text(name)])
   }
 
-  /// A snapshot is to become a corpus whose name is taken.
+  /// The error for restoring a snapshot into a corpus whose name is taken.
   public static func corpusStands(_ name: String) -> WireError {
     WireError(
       .corpusExists,
