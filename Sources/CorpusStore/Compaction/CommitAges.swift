@@ -1,29 +1,29 @@
 /// The ages of sequences, from stamps of a wall clock that may be stepped.
 ///
-/// A sequence must not leave before the time that its corpus keeps it for has passed, as far as that can
-/// be known, and should leave soon after. Stamps alone do not tell: where the wall clock is stepped
-/// forward by a year, all that is there would seem a year older. So time is measured by the monotonic
-/// clock from the moment at which the corpus was opened:
+/// A sequence must not leave before its corpus's retention time has passed, as far as that can be
+/// known, and should leave soon after. Stamps alone are not enough: if the wall clock is stepped
+/// forward by a year, every sequence seems a year older. Therefore time is measured by the
+/// monotonic clock from the moment at which the corpus was opened:
 ///
-/// - A sequence that was there then is as old as its stamp said at that moment, and not younger than
-///   nothing, and has grown older since by the time that has passed.
-/// - For one that came later it is known by how much the wall clock, which stamped it, was off from the
-///   time that had passed. Its stamp is read with that correction.
+/// - A sequence that existed then had, at that moment, the age that its stamp gave, or 0 if the
+///   stamp lay in the future. Since then it has aged by the time that has passed.
+/// - For a later sequence, the offset of the wall clock, which stamped it, from the time that had
+///   passed is known. Its stamp is corrected by this offset.
 ///
 /// Steps of the clock while no process had the corpus open cannot be known.
 struct CommitAges {
   /// The wall clock and the monotonic one when the corpus was opened.
   private let openedSeconds: Int
   private let opened: ContinuousClock.Instant
-  /// The order number that was the next one then.
+  /// The order number that the next sequence would have got then.
   private let firstOrder: UInt64
-  /// From which order number on the wall clock was ahead of the time that had passed, and by how many
-  /// seconds. By rising order numbers.
+  /// For each order number from which the wall clock had a new offset, the number of seconds by
+  /// which it was ahead of the time that had passed. By rising order numbers.
   private var offsets: [(order: UInt64, seconds: Int)]
 
-  /// Smaller differences are how clocks are kept right, and how seconds are rounded.
+  /// Smaller differences come from normal clock adjustment and from rounding to seconds.
   private static let tolerance = 2
-  /// So many steps are remembered; beyond them, the earliest two become one.
+  /// The number of offsets that are remembered; beyond them, the earliest two become one.
   private static let offsetsMax = 1024
 
   init(nextOrder: UInt64, clock: StoreClock) {
@@ -33,7 +33,7 @@ struct CommitAges {
     offsets = [(nextOrder, 0)]
   }
 
-  /// Notes by how much the wall clock is off, before sequences from `nextOrder` on are stamped.
+  /// Notes the offset of the wall clock, before sequences from `nextOrder` on are stamped.
   mutating func note(wallSeconds: UInt64, at now: ContinuousClock.Instant, nextOrder: UInt64) {
     let offset = Int(wallSeconds) - secondsPassed(at: now)
     guard let last = offsets.last, abs(offset - last.seconds) >= Self.tolerance else { return }
@@ -42,9 +42,9 @@ struct CommitAges {
     if offsets.count > Self.offsetsMax { offsets.remove(at: 1) }
   }
 
-  /// Seconds for which a sequence has been kept.
+  /// The time for which a sequence has been kept, in seconds.
   ///
-  /// - Parameter committed: Its stamp, seconds since 1970.
+  /// - Parameter committed: The sequence's stamp, in seconds since 1970.
   func age(order: UInt64, committed: UInt64, at now: ContinuousClock.Instant) -> Int {
     let committed = Int(clamping: committed)
     if order < firstOrder {
@@ -54,7 +54,7 @@ struct CommitAges {
     return max(0, secondsPassed(at: now) - (committed - offset))
   }
 
-  /// The seconds since 1970 that a wall clock without steps would tell.
+  /// The seconds since 1970 that a wall clock without steps would show.
   private func secondsPassed(at now: ContinuousClock.Instant) -> Int {
     openedSeconds + Int((now - opened).components.seconds)
   }

@@ -1,15 +1,15 @@
 import CLinux
 import Foundation
 
-/// What is done to a corpus off the request path.
+/// The work on a corpus outside of the request path.
 enum Compaction: String, CaseIterable {
-  /// Growing parts become segments, and what is over the bounds leaves. Inserts wait for it, so
-  /// nothing else may hold it up.
+  /// Growing parts become segments (a flush of a memtable), and sequences over the bounds leave.
+  /// Inserts wait for it, so no other work may delay it.
   case sealing
-  /// Segments become fewer. A large one takes many seconds.
+  /// Several segments become one. A large merge takes many seconds.
   case merging
 
-  /// The condition that stands while it fails.
+  /// The condition that is raised while this work fails.
   fileprivate var condition: StandingCondition.Kind {
     switch self {
     case .sealing: .sealing
@@ -29,15 +29,15 @@ final class Compactor: Sendable {
     sealer = CompactionThread(.sealing, conditions, clock, report) { merger.add($0) }
   }
 
-  /// Has a corpus looked at soon.
+  /// Queues a corpus for compaction.
   ///
-  /// - Parameter repairing: Whether its file is read anew first, because it was found damaged.
+  /// - Parameter repairing: True if its file is read anew first, because it was found damaged.
   func add(_ corpus: Corpus, repairing: Bool = false) {
     sealer.add(corpus)
     merger.add(corpus, repairing: repairing)
   }
 
-  /// Forgets a corpus, and waits until it is no longer being worked on.
+  /// Removes a corpus from the queue, and waits until no work on it is under way.
   func remove(_ corpus: Corpus) {
     sealer.remove(corpus)
     merger.remove(corpus)
@@ -46,16 +46,16 @@ final class Compactor: Sendable {
   /// The steps under way at this moment, such as "merging corpus demo".
   var workUnderWay: [String] { [sealer.workUnderWay, merger.workUnderWay].compactMap { $0 } }
 
-  /// Ends the threads after the steps that they are doing.
+  /// Ends the threads after their current steps.
   func stop() {
     sealer.stop()
     merger.stop()
   }
 }
 
-/// One thread that does one kind of compaction, corpus by corpus.
+/// A thread that does one kind of compaction, corpus by corpus.
 private final class CompactionThread: @unchecked Sendable {
-  // @unchecked Sendable: all that varies is guarded by `condition`.
+  // @unchecked Sendable: all mutable state is guarded by `condition`.
   private let kind: Compaction
   private let didCompact: @Sendable (Corpus) -> Void
   private let condition = MonotonicCondition()
@@ -70,12 +70,12 @@ private final class CompactionThread: @unchecked Sendable {
   private struct Task {
     let corpus: Corpus
     var repairing: Bool
-    /// Not before this moment: after a failure, a corpus is tried again later.
+    /// The earliest time of the next try: after a failure, a corpus is tried again later.
     var notBefore: ContinuousClock.Instant
   }
 
-  /// Merging that waits for memory is told when it was put off so often: memory that is short for a
-  /// moment is nothing to tell.
+  /// The number of deferrals after which a merge that waits for memory is reported: a short
+  /// shortage of memory is not worth a report.
   private static let deferralsBeforeReport = 6
   private static let timeBeforeRetry = Duration.seconds(5)
 
@@ -89,14 +89,14 @@ private final class CompactionThread: @unchecked Sendable {
     self.report = report
     self.didCompact = didCompact
     let thread = Thread { [self] in
-      // Where cores are scarce, drafts come first.
+      // If cores are scarce, drafts come first.
       unsafe take_short_turns("reprise-\(kind)", 10)
       run()
     }
     thread.start()
   }
 
-  /// Has a corpus looked at soon.
+  /// Queues a corpus for compaction.
   func add(_ corpus: Corpus, repairing: Bool = false) {
     condition.withLock {
       if hasStopped { return }
@@ -110,7 +110,7 @@ private final class CompactionThread: @unchecked Sendable {
     }
   }
 
-  /// Forgets a corpus, and waits until it is no longer being worked on.
+  /// Removes a corpus from the queue, and waits until no work on it is under way.
   func remove(_ corpus: Corpus) {
     condition.withLock {
       while current === corpus { condition.wait() }
@@ -122,7 +122,7 @@ private final class CompactionThread: @unchecked Sendable {
     condition.withLock { current.map { "\(kind) corpus \($0.name)" } }
   }
 
-  /// Ends the thread after the step that it is doing.
+  /// Ends the thread after its current step.
   func stop() {
     condition.withLock {
       isStopping = true
@@ -136,7 +136,7 @@ private final class CompactionThread: @unchecked Sendable {
       var again: Task?
       do throws(StoreError) {
         if task.repairing { try task.corpus.repair() }
-        // One step at a time, so that corpora take turns.
+        // One step at a time, so that corpora alternate.
         let didCompact = try task.corpus.compactOnce(kind)
         let waiting = kind == .merging ? task.corpus.mergingWait : nil
         if let waiting {
@@ -165,7 +165,8 @@ private final class CompactionThread: @unchecked Sendable {
             corpus: task.corpus, repairing: false, notBefore: clock.now() + Self.timeBeforeRetry)
         }
       }
-      // Looked at outside of the lock: corpora add themselves while they hold their own.
+      // Read outside of the lock: corpora add themselves to the queue while they hold their own
+      // lock.
       let isClosing = task.corpus.isClosing
       condition.withLock {
         current = nil
@@ -176,7 +177,7 @@ private final class CompactionThread: @unchecked Sendable {
       }
     }
     condition.withLock {
-      // Corpora keep this thread, and would be kept by it.
+      // The queue and the corpora refer to each other; clearing the queue breaks the cycle.
       queue = []
       hasStopped = true
       condition.broadcast()

@@ -1,9 +1,9 @@
 import LMDB
 import SuffixIndex
 
-/// Growing parts become segments, and segments fewer.
+/// Turns growing parts into segments, and several segments into one.
 extension Corpus {
-  /// Seals or merges once. Returns whether there was anything to do.
+  /// Seals or merges once. Returns true if there was anything to do.
   ///
   /// Each kind is called by one thread at a time: the compactor's, or a test's.
   func compactOnce(_ kind: Compaction) throws(StoreError) -> Bool {
@@ -21,12 +21,12 @@ extension Corpus {
     }
   }
 
-  /// Seals what is finished, and merges until there is nothing to merge.
+  /// Seals what is finished, and merges until there is nothing left to merge.
   ///
   /// For commands and tests: must not be called while the store compacts in the background, nor
-  /// beside inserts.
+  /// during inserts.
   ///
-  /// - Parameter newestToo: Whether the newest part is sealed although it is not full.
+  /// - Parameter newestToo: True if the newest part is sealed although it is not full.
   public func compact(newestToo: Bool = true) throws(StoreError) {
     precondition(!compactsInBackground, "the store compacts in the background")
     if newestToo { beginPart(evenIfEmpty: false) }
@@ -41,12 +41,12 @@ extension Corpus {
     try turns.parts.take { () throws(StoreError) in
       let (part, stragglers) = partToSeal()
       guard let part else {
-        // One that is just being closed stays where it is, and tells when it has left.
+        // A session that is being closed stays where it is, and reports when it has left.
         var moved = false
         for session in stragglers where session.moveToCurrentPart() { moved = true }
         return moved
       }
-      // What was acknowledged and is not in the log yet is saved first.
+      // Acknowledged sequences that are not in the log yet are saved first.
       try commit()
       try seal(part)
       return true
@@ -55,7 +55,7 @@ extension Corpus {
 
   /// Seals a part whose sequences are all finished.
   private func seal(_ part: GrowingPart) throws(StoreError) {
-    // No further sequence is added to a part that is not the newest and has no open sequences.
+    // No sequence is added to a part that is not the newest and has no open sequences.
     let finished = part.finished.sorted { $0.order < $1.order }
     try changeHistory(.sealing) { (change) throws(StoreError) in
       if !finished.isEmpty {
@@ -72,7 +72,7 @@ extension Corpus {
     }
   }
 
-  /// Builds a segment of sequences of the log.
+  /// Builds a segment from sequences of the log.
   private func build(
     _ finished: [FinishedSequence], size: HistorySize
   ) throws(StoreError) -> BuiltSegment {
@@ -97,7 +97,7 @@ extension Corpus {
   private func mergeOnce() throws(StoreError) -> Bool {
     do throws(StoreError) {
       return try turns.segments.take { () throws(StoreError) in
-        // Somebody waits for the turn who does not want to wait for a merge.
+        // Another thread waits for the exclusive section and should not have to wait for a merge.
         if turns.segments.isWantedUrgently { return false }
         guard try mergeChosen() else { return false }
         try releaseFreePages()
@@ -105,10 +105,10 @@ extension Corpus {
       }
     } catch {
       switch error {
-      // It is tried again when whoever cancelled it is done.
+      // The merge is tried again when the thread that cancelled it is done.
       case .cancelled: return false
       case .memoryShort(let bytes):
-        // The text branches in more places than was foreseen.
+        // The text branches in more places than was estimated.
         noteMergingNeeded(bytes)
         return false
       default: throw error
@@ -116,7 +116,8 @@ extension Corpus {
     }
   }
 
-  /// Lets go of the view that it reads before it returns.
+  /// Merges the segments that the policy chooses. Releases the view that it reads before it
+  /// returns.
   private func mergeChosen() throws(StoreError) -> Bool {
     guard let view = view else { return false }
     let memory = options.memory
@@ -172,8 +173,8 @@ extension Corpus {
 
   /// Calls `body` with each sequence of a segment, in the order of its text.
   ///
-  /// - Throws: `corrupt` where a sequence is not what was written: each proves itself before it is
-  ///   written again. `cancelled` where the corpus is being closed.
+  /// - Throws: `corrupt` if a sequence is not what was written: the digest of each is compared
+  ///   before it is written again. `cancelled` if the corpus is being closed.
   func forEachSequence(
     of segment: Segment, in view: SegmentView,
     _ body: (SequenceTable.Entry, Span<Int32>) throws(StoreError) -> Void
@@ -201,9 +202,9 @@ extension Corpus {
     if seen < entries.count { throw .corrupt(what: "the text", where: place) }
   }
 
-  /// Gives the disk back what dropped segments took. Nobody may hold a view of them any more.
+  /// Returns to the disk the space of dropped segments. No view of them may exist any more.
   func releaseFreePages() throws(StoreError) {
-    // What a commit frees is free for good after the next one.
+    // Pages that a commit frees can be reused only after the next commit.
     try commit()
     do throws(LMDBError) {
       try file.environment.releaseFreePages(isCancelled: { cancellation.isCancelled })
@@ -214,7 +215,7 @@ extension Corpus {
 }
 
 extension SequenceRecord {
-  /// What a segment's table says of the sequence.
+  /// The entry of the sequence in a segment's table.
   func entry(order: UInt64) -> SequenceTable.Entry {
     SequenceTable.Entry(
       order: order, committedSeconds: committedSeconds, digest: digest(tokens),

@@ -1,28 +1,30 @@
 import LMDB
 import SuffixIndex
 
-/// Sequences leave the history: exactly, from drafts and from the disk.
+/// Removes sequences from the history: completely, from drafts and from the disk.
 extension Corpus {
-  /// What `remove` removed.
+  /// The outcome of `remove`.
   struct Removed {
     var size = HistorySize()
     fileprivate var logged: [(order: UInt64, tokens: [Int32])] = []
   }
 
-  /// Removes finished sequences. The caller has the turns of segments and parts.
+  /// Removes finished sequences. The caller holds the exclusive sections of segments and parts.
   ///
-  /// Segments all of whose sequences leave are dropped; others are written anew without those that
-  /// do. So drafts go from one exact history to another, and nothing is kept of what has left but in
-  /// free pages.
+  /// Segments all of whose sequences leave are dropped; others are rewritten without the sequences
+  /// that leave. Drafts therefore change from one exact history to another, and removed data
+  /// remains only in free pages.
   ///
-  /// - Parameter leaves: Whether a sequence leaves. (Its tokens are not known then, but their digest.)
-  /// - Complexity: 1 µs for each token of a segment that is written anew, and reads the tables of all.
+  /// - Parameter leaves: Returns true if a sequence leaves. (The tokens are not known then, only
+  ///   their digest.)
+  /// - Complexity: 1 µs for each token of a segment that is rewritten, and reads the tables of all
+  ///   segments.
   @discardableResult
   func remove(
     where leaves: (SequenceTable.Entry) -> Bool
   ) throws(StoreError) -> Removed {
-    // What was acknowledged and is not in the log yet is saved first, so that it can be removed. What
-    // is acknowledged after that is none of it.
+    // Acknowledged sequences that are not in the log yet are saved first, so that they can be
+    // removed. Sequences acknowledged after that are not affected.
     let inMemory = finishedInMemory()
     try commit()
     guard let view = view else { throw .closed(corpus: name) }

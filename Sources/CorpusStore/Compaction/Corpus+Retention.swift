@@ -1,8 +1,8 @@
 import Foundation
 
-/// History is kept within the bounds that were set (see `Retention`).
+/// Keeps the history within the configured bounds (see `Retention`).
 extension Corpus {
-  /// Removes what is over the bounds, if anything is. Returns whether something was.
+  /// Removes what is over the bounds. Returns true if anything was removed.
   func keepWithinBounds() throws(StoreError) -> Bool {
     if let needed = roomNeeded {
       do throws(StoreError) {
@@ -17,7 +17,8 @@ extension Corpus {
     return try isTimeToExpire ? removeExpired() : false
   }
 
-  /// Removes the oldest sequences until the history, with what is to be added, is within its bounds.
+  /// Removes the oldest sequences until the history, with the history to be added, is within its
+  /// bounds.
   private func removeOldest(toFit added: HistorySize) throws(StoreError) {
     try turns.takeHistory { () throws(StoreError) in
       var sequences = try sizes()
@@ -36,7 +37,7 @@ extension Corpus {
     }
   }
 
-  /// Every finished sequence.
+  /// The sizes of all finished sequences.
   private func sizes() throws(StoreError) -> [FinishedSequence] {
     var sequences = finishedInMemory()
     guard let view = view else { throw .closed(corpus: name) }
@@ -52,13 +53,13 @@ extension Corpus {
 
   // MARK: Age
 
-  /// How often age is looked at: some times in the eighth by which it may be passed.
+  /// The interval between checks of age: several within the eighth by which a bound may be passed.
   var timeBetweenExpiries: Duration? {
     settings.retention.ageSeconds.map { .seconds(min(60, max(1, Double($0) / 32))) }
   }
 
-  /// Whether some sequence is too old by so much that it is worth while: sequences leave some
-  /// together, because a segment that keeps some of its own is written anew.
+  /// True if some sequence exceeds its age by enough to be worth the work: sequences leave in
+  /// groups, because a segment that keeps some of its sequences is rewritten.
   private var isTimeToExpire: Bool {
     guard let bound = settings.retention.ageSeconds else { return false }
     return oldestAge > bound + bound / 32
@@ -67,7 +68,7 @@ extension Corpus {
   private func removeExpired() throws(StoreError) -> Bool {
     guard let bound = settings.retention.ageSeconds else { return false }
     return try turns.takeHistory { () throws(StoreError) in
-      // Asked for after the writer has looked at the clock, as it does before each change.
+      // Read after the writer has read the clock, as it does before each change.
       var known: CommitAges?
       let now = options.clock.now()
       let removed = try remove { entry in

@@ -1,17 +1,17 @@
 import LMDB
 
-/// A change of what a corpus keeps, or of how it lies on the disk: segments come, others go, and so
-/// do sequences of the log. It happens whole or not at all.
+/// A change of what a corpus keeps, or of its layout on the disk: segments are added and dropped,
+/// and sequences leave the log. It is applied completely or not at all.
 ///
-/// Chunks of new segments are written first, a few at a time, so that inserts are never held up for
-/// long. All else is one transaction: the records of new segments, and the removal of what they
-/// replace. A crash before that leaves chunks without a record, which are removed at the next open.
-/// Then, before anything else is written, drafts are switched over.
+/// Chunks of new segments are written first, a few at a time, so that inserts never wait long. All
+/// else is one transaction: the records of new segments, and the removal of what they replace. A
+/// crash before that leaves chunks without a record, which are removed at the next open. Then,
+/// before anything else is written, drafts switch to the new segments.
 struct HistoryChange {
   private let corpus: Corpus
   private let points: CrashPoints
 
-  /// Where the crash tests end the process.
+  /// The points at which the crash tests end the process.
   struct CrashPoints {
     var chunks: CrashPoint
     var record: CrashPoint
@@ -24,13 +24,13 @@ struct HistoryChange {
 
   /// Segments whose chunks are written.
   private var new: [(number: UInt64, record: SegmentRecord)] = []
-  /// Segments that go.
+  /// Segments that are dropped.
   var dropped: [SegmentChunks] = []
-  /// Sequences that go from the log.
+  /// Sequences that leave the log.
   var unlogged: [UInt64] = []
-  /// Sequences whose ids go.
+  /// Sequences whose ids are removed.
   var forgotten: [SequenceTable.Entry] = []
-  /// Sequences whose ids come.
+  /// Sequences whose ids are added.
   var added: [SequenceTable.Entry] = []
 
   /// Chunks in one transaction: some 30 ms of writing.
@@ -41,10 +41,10 @@ struct HistoryChange {
     self.points = points
   }
 
-  /// Writes the chunks of a segment that is to come.
+  /// Writes the chunks of a new segment.
   ///
-  /// - Parameter isCancelled: Is asked before each transaction.
-  /// - Throws: `cancelled`, or why they could not be written.
+  /// - Parameter isCancelled: Called before each transaction.
+  /// - Throws: `cancelled`, or the error of writing.
   mutating func add(_ segment: BuiltSegment, isCancelled: () -> Bool) throws(StoreError) {
     let number = corpus.takeSegmentNumber()
     new.append((number, segment.record))
@@ -57,18 +57,18 @@ struct HistoryChange {
     }
   }
 
-  /// The chunks of a segment, as many together as one transaction writes.
+  /// The chunks of a segment, grouped by the transactions that write them.
   static func batches(ofChunks count: Int) -> [Range<Int>] {
     stride(from: 0, to: count, by: chunksPerCommit).map { $0..<min($0 + chunksPerCommit, count) }
   }
 
-  /// Makes the change.
+  /// Applies the change.
   ///
   /// - Parameters:
   ///   - planning: For a change that adds history.
-  ///   - retired: A part whose sequences all stand in a new segment now.
-  ///   - removed: Is called with the history's new view in place, to take what was removed from the
-  ///     log out of memory as well.
+  ///   - retired: A part whose sequences are all in a new segment now.
+  ///   - removed: Called when the history's new view is in place, to remove from memory as well
+  ///     what was removed from the log.
   func carryOut(
     planning: ChangeJob.Planning? = nil, retiring retired: GrowingPart? = nil,
     removed: @escaping @Sendable () -> Void = {}
@@ -80,7 +80,7 @@ struct HistoryChange {
     try corpus.commit(planning: planning) { (transaction, file) throws(LMDBError) in
       try change.write(transaction, file)
     } installing: { () throws(StoreError) in
-      // A part that is retired is reached by the compacting thread and under the corpus's lock only.
+      // A retired part is reached only by the compacting thread and under the corpus's lock.
       try corpus.install(
         change.new.map(\.number), replacing: change.dropped.map(\.number), retiring: part.value)
       removed()
@@ -88,15 +88,15 @@ struct HistoryChange {
     points.record.reached()
   }
 
-  /// Deletes the chunks that were written, of segments that did not come after all. A corpus that is being
-  /// closed leaves that to its next opening.
+  /// Deletes the chunks that were written for segments that were not added after all. A corpus that
+  /// is being closed leaves this to its next opening.
   func giveUp() {
     let new = new
     if new.isEmpty || corpus.isClosing { return }
-    // Where that fails too, they are removed at the next open.
+    // If that fails too, they are removed at the next open.
     try? corpus.commit { (transaction, file) throws(LMDBError) in
       for segment in new {
-        // A change that was committed may fail afterwards, before memory follows: then its segments stay.
+        // A change may fail after its commit, before memory is updated: then its segments stay.
         if try transaction.get(Key(segment.number), in: file.segments) != nil { continue }
         try Self.deleteChunks(segment.number, segment.record.checksums.count, transaction, file)
       }
@@ -117,7 +117,7 @@ struct HistoryChange {
     for order in unlogged { try transaction.delete(Key(order), in: file.log) }
     for entry in forgotten {
       guard let id = entry.id else { continue }
-      // The id may stand for a newer sequence by now.
+      // The id may belong to a newer sequence by now.
       var standsForIt = false
       if let bytes = try transaction.get(Key(id), in: file.ids) {
         standsForIt = IDRecord(bytes, id: [UInt8](id.utf8).rawSpan)?.order == entry.order
@@ -142,10 +142,10 @@ struct HistoryChange {
 }
 
 extension Corpus {
-  /// Prepares a change of the history and makes it.
+  /// Prepares a change of the history and applies it.
   ///
-  /// - Parameter body: Adds to the change, and carries it out. Where it throws, the chunks that it wrote are
-  ///   deleted.
+  /// - Parameter body: Adds to the change, and applies it. If it throws, the chunks that it wrote
+  ///   are deleted.
   func changeHistory<Result>(
     _ points: HistoryChange.CrashPoints,
     _ body: (inout HistoryChange) throws(StoreError) -> Result

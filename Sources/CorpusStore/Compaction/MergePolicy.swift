@@ -2,17 +2,17 @@ import SuffixIndex
 
 /// Chooses the segments to merge: as soon as `mergeFanIn` of them are of one size class.
 ///
-/// Class 0 holds what sealing makes, class k up to fanIn^k times as much. So there are at most
-/// (fanIn − 1) · classes segments (and those that are as large as merging makes them), and each
-/// token is rewritten at most once a class.
+/// Class 0 holds segments made by sealing, class k segments of up to fanIn^k times as much. There
+/// are therefore at most (fanIn − 1) · classes segments (plus those that have reached the largest
+/// size), and each token is rewritten at most once a class.
 ///
-/// Where history is bounded, what lies in one segment should leave together: the oldest segment is
-/// rewritten each time that some of it leaves. So a segment holds a quarter of the bound at most,
-/// and neighbours in age are merged; there are some four to eight such segments then.
+/// If history is bounded, the content of one segment should leave together: the oldest segment is
+/// rewritten each time that some of it leaves. Therefore a segment holds at most a quarter of the
+/// bound, and neighbours in age are merged; there are some four to eight such segments then.
 ///
-/// No merge takes more memory than `bytesMax`, half of what the process may have. What is as large as
-/// such merges make it stays as it is, so that little memory means more segments and slower drafts.
-/// A run that fits at other times but not now is merged in narrower runs, or waits.
+/// No merge takes more memory than `bytesMax`, half of what the process may have. Segments of the
+/// size that such merges produce stay as they are, so little memory means more segments and slower
+/// drafts. A run that fits at other times but not now is merged in narrower runs, or waits.
 struct MergePolicy {
   private let sealTokens: Int
   private let fanIn: Int
@@ -22,7 +22,7 @@ struct MergePolicy {
   private let secondsMax: UInt64
   private let bytesMax: Int
 
-  /// - Parameter bytesScale: By how much merging took more memory than was foreseen.
+  /// - Parameter bytesScale: The factor by which merging took more memory than was estimated.
   init(_ options: StoreOptions, _ retention: Retention, bytesScale: Double = 1) {
     sealTokens = Self.sealTokens(options, retention)
     fanIn = options.mergeFanIn
@@ -38,10 +38,10 @@ struct MergePolicy {
 
   private let bytesScale: Double
 
-  /// The part of the memory, in sixteenths, that one merge may take.
+  /// The share of the memory, in sixteenths, that one merge may take.
   static let bytesShare = 8
 
-  /// Tokens after which a growing part is sealed: no more than an eighth of a bound, and so many that
+  /// Tokens after which a growing part is sealed: at most an eighth of a bound, and few enough that
   /// all parts of one corpus take at most a quarter of the memory.
   static func sealTokens(_ options: StoreOptions, _ retention: Retention) -> Int {
     let parts = options.sealsWaitingMax + 2
@@ -60,20 +60,20 @@ struct MergePolicy {
     return sizeClass
   }
 
-  /// A segment, as far as it matters here.
+  /// The properties of a segment that the policy needs.
   struct Candidate {
     var number: UInt64
     var record: SegmentRecord
-    /// Patterns that branch, in its index.
+    /// The number of branching patterns in its index.
     var nodes: Int
 
     var size: HistorySize { HistorySize(tokens: record.tokens, sequences: record.sequences) }
   }
 
-  /// Segments that should become one.
+  /// Segments that should be merged into one.
   struct Run {
     var numbers: [UInt64]
-    /// Memory that it takes.
+    /// Memory that merging the run takes.
     var bytes: Int
   }
 
@@ -88,7 +88,7 @@ struct MergePolicy {
 
   /// The segments to merge next, smallest class first.
   ///
-  /// - Parameter fits: Whether there is so much memory now.
+  /// - Parameter fits: Returns true if this amount of memory is available now.
   func choose(_ segments: [Candidate], fits: (_ bytes: Int) -> Bool) -> Choice {
     let oldestFirst = segments.sorted { $0.record.orders.lowerBound < $1.record.orders.lowerBound }
     let classes = Dictionary(grouping: oldestFirst) { sizeClass(tokens: $0.record.tokens) }
@@ -96,8 +96,8 @@ struct MergePolicy {
       guard var members = classes[sizeClass]?[...] else { continue }
       while members.count >= 2 {
         let run = longestRun(members)
-        // A run that is shorter because the next one would be too much is worth merging if it makes
-        // a large segment; otherwise it waits for more.
+        // A run may be short because the next segment would exceed a bound. It is worth merging if
+        // it makes a large segment; otherwise it waits for more.
         let isLimited = run.count < min(members.count, fanInMax)
         if run.count >= fanIn || (isLimited && run.count >= 2 && isLarge(run)) {
           return narrowed(run, fits, fewest: segments.count > segmentsMax ? 2 : fanIn)
@@ -108,8 +108,8 @@ struct MergePolicy {
     return .none
   }
 
-  /// As much of a run as there is memory for: at least `fewest`, because what is merged in small steps
-  /// is rewritten often.
+  /// The largest part of a run that fits into memory: at least `fewest` segments, because merging
+  /// in small steps rewrites tokens often.
   private func narrowed(
     _ run: ArraySlice<Candidate>, _ fits: (_ bytes: Int) -> Bool, fewest: Int
   ) -> Choice {
@@ -124,7 +124,7 @@ struct MergePolicy {
     }
   }
 
-  /// How many segments from the first on may become one.
+  /// The first segments that may be merged into one.
   private func longestRun(_ members: ArraySlice<Candidate>) -> ArraySlice<Candidate> {
     var size = HistorySize()
     var seconds: ClosedRange<UInt64>?
@@ -156,14 +156,14 @@ struct MergePolicy {
 
   private func scaled(_ cost: Cost) -> Int { Int(Double(cost.bytes) * bytesScale) }
 
-  /// Memory that merging takes, from what the segments are now: text that was in different segments
-  /// branches in more places when it is in one.
+  /// An estimate of the memory that merging takes, from the current segments: text from different
+  /// segments branches in more places when it is in one.
   private struct Cost {
     private var textTokens = 0
     private var nodes = 0
     private var imageBytes = 0
     private var tableBytes = 0
-    /// Of the one segment whose table is read.
+    /// Memory for the entries of the one segment whose table is being read.
     private var entriesBytes = 0
 
     mutating func add(_ member: Candidate) {

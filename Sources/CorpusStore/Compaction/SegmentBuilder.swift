@@ -1,13 +1,15 @@
 import SuffixIndex
 
-/// Gathers finished sequences, and builds a segment of them.
+/// Collects finished sequences, and builds a segment from them.
 struct SegmentBuilder: ~Copyable {
   private var index: SealedIndexBuilder
   private var table = SequenceTable()
 
+  /// Creates an empty builder.
+  ///
   /// - Parameters:
-  ///   - expected: Room that is set aside.
-  ///   - tableBytes: Room for what is known of the sequences beside their tokens.
+  ///   - expected: The amount of history to reserve room for.
+  ///   - tableBytes: Room for the entries of the sequence table, in bytes.
   init(depth: Int, expected: HistorySize, tableBytes: Int = 0) {
     index = SealedIndexBuilder(
       depth: depth, tokensExpected: expected.tokens + expected.sequences)
@@ -16,7 +18,7 @@ struct SegmentBuilder: ~Copyable {
 
   var isEmpty: Bool { table.count == 0 }
   var size: HistorySize { HistorySize(tokens: table.tokens, sequences: table.count) }
-  /// Bytes of what was appended.
+  /// The size of the appended sequences in bytes.
   var bytes: Int { 4 * (table.tokens + table.count) + table.bytes.count }
 
   mutating func append(_ tokens: Span<Int32>, _ entry: SequenceTable.Entry) {
@@ -24,20 +26,22 @@ struct SegmentBuilder: ~Copyable {
     table.append(entry)
   }
 
-  /// Memory that building takes for each token of real output, the text among it.
+  /// Memory of building for each token of real output, its text included.
   static let bytesPerToken = 32
 
-  /// Memory that building takes, the table of sequences not counted, and what is small.
+  /// Memory of building, without the sequence table and small things.
   static func peakBytes(textTokens: Int, nodes: Int, imageBytes: Int) -> Int {
     SealedIndexBuilder.peakBytes(textTokens: textTokens, nodes: nodes, imageBytes: imageBytes)
       + 2 << 20
   }
 
-  /// - Precondition: There is a sequence.
+  /// Builds the segment.
+  ///
+  /// - Precondition: At least one sequence was appended.
   /// - Parameters:
-  ///   - reservation: Is kept up to date, and made larger where the text turns out to need more.
-  ///   - isCancelled: Is asked every few milliseconds.
-  /// - Throws: `cancelled`; `memoryShort` where more is needed and not there.
+  ///   - reservation: Kept up to date, and enlarged if the text turns out to need more.
+  ///   - isCancelled: Called every few milliseconds.
+  /// - Throws: `cancelled`; `memoryShort` if more memory is needed than is available.
   consuming func build(
     _ reservation: MemoryBudget.Reservation, isCancelled: @escaping () -> Bool
   ) throws(StoreError) -> BuiltSegment {
@@ -47,7 +51,8 @@ struct SegmentBuilder: ~Copyable {
     do throws(SealedIndexBuilder.Cancelled) {
       let image = try index.build(isCancelled: isCancelled) { memory in
         let peak = memory.peak + tableBytes
-        // What was begun may use the room that is kept for others, but not more than there is.
+        // A build that has begun may use the memory reserved for other kinds of work, but not more
+        // than there is.
         if !reservation.resize(to: peak, isUrgent: true) {
           lacking = peak
           return false
@@ -67,7 +72,7 @@ struct BuiltSegment: @unchecked Sendable {
   // @unchecked Sendable: a finished image is only read.
   private let image: SealedImageBuffer
   private let table: [UInt8]
-  /// For as long as the image is in memory.
+  /// Held for as long as the image is in memory.
   private let reservation: MemoryBudget.Reservation
   let record: SegmentRecord
 
@@ -90,7 +95,7 @@ struct BuiltSegment: @unchecked Sendable {
     self.record = record
   }
 
-  /// Chunks of the image, then of the sequence table.
+  /// The number of chunks of the image and of the sequence table.
   var chunkCount: Int { record.checksums.count }
 
   func withChunk<Failure: Error>(

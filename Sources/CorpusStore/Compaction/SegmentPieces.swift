@@ -1,10 +1,11 @@
-/// Builds segments of any number of sequences, one after the other, each as large as memory allows.
+/// Builds segments from any number of sequences, one after the other, each as large as memory
+/// allows.
 ///
-/// A piece takes a quarter of the process's memory at most. Where that is in use, pieces become
-/// smaller, down to a size that is always allowed: so the work goes on, and makes more segments.
+/// A piece takes a quarter of the process's memory at most. If that is in use, pieces become
+/// smaller, down to a size that is always allowed: the work then continues and makes more segments.
 struct SegmentPieces: ~Copyable {
   private let depth: Int
-  /// Memory for all that is expected, in one piece.
+  /// Memory for the whole expected history in one piece.
   private let bytesExpected: Int
   private let memory: MemoryBudget
   private let tokensMax: Int
@@ -13,18 +14,20 @@ struct SegmentPieces: ~Copyable {
   private var reservation: MemoryBudget.Reservation?
   private var pieceBytes = 0
 
-  /// Bytes of memory for a piece that is built in any case.
+  /// Memory for a piece that is built in any case, in bytes.
   private static let bytesLeast = 1 << 18
-  /// For what is known of a sequence beside its tokens. Longer ids make more pieces.
+  /// Memory for the table entry of a sequence. Longer ids make more pieces.
   private static let tableBytesPerSequence = 128
-  /// How often a reservation is brought up to date while sequences are gathered.
+  /// The number of bytes after which a reservation is updated while sequences are collected.
   private static let bytesPerUpdate = 1 << 18
   private var bytesAtUpdate = 0
 
+  /// Creates an empty builder.
+  ///
   /// - Parameters:
-  ///   - expected: As much as will be appended, at most.
-  ///   - tokensMax: Tokens in a piece at most.
-  ///   - isCancelled: Is asked every few milliseconds.
+  ///   - expected: The most history that will be appended.
+  ///   - tokensMax: The most tokens in a piece.
+  ///   - isCancelled: Called every few milliseconds.
   init(
     depth: Int, _ memory: MemoryBudget, expected: HistorySize, tokensMax: Int = .max,
     isCancelled: @escaping () -> Bool
@@ -40,7 +43,7 @@ struct SegmentPieces: ~Copyable {
 
   /// Adds a sequence.
   ///
-  /// - Returns: The segment that is full with it.
+  /// - Returns: The segment that became full with it, or nil.
   mutating func append(
     _ tokens: Span<Int32>, _ entry: SequenceTable.Entry
   ) throws(StoreError) -> BuiltSegment? {
@@ -59,7 +62,7 @@ struct SegmentPieces: ~Copyable {
     return nil
   }
 
-  /// Builds what was appended and not built yet. Returns nil where there is nothing.
+  /// Builds a segment from what was appended since the last one. Returns nil if there is nothing.
   mutating func finish() throws(StoreError) -> BuiltSegment? {
     guard let builder = builder.take(), let reservation = reservation.take() else { return nil }
     return try builder.build(reservation, isCancelled: isCancelled)
@@ -75,7 +78,7 @@ struct SegmentPieces: ~Copyable {
     builder = SegmentBuilder(depth: depth, expected: HistorySize())
   }
 
-  /// Memory that building takes. Room for what is gathered doubles as it grows.
+  /// Memory of building. The room for collected sequences doubles as it grows.
   private static func peakBytes(_ size: HistorySize, _ bytes: Int) -> Int {
     SegmentBuilder.bytesPerToken * (size.tokens + size.sequences) + bytes
   }

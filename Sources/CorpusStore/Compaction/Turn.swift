@@ -1,20 +1,21 @@
 import Foundation
 
-/// The right to change one kind of thing, for one thread at a time, for as long as it takes.
+/// An exclusive section of a corpus: the right to change one kind of thing, for one thread at a
+/// time, for any length of time.
 ///
-/// A corpus has a turn for its parts (sealing), one for its segments (merging) and one for copies of
-/// its file (snapshots). Whoever removes sequences takes several, in the order in which `Turns` lists
-/// them.
+/// A corpus has a section for its parts (sealing), one for its segments (merging) and one for
+/// copies of its file (snapshots). Removing sequences needs several; they are entered in the order
+/// in which `Turns` lists them.
 final class Turn: @unchecked Sendable {
   // @unchecked Sendable: the counter is guarded by `state`.
   private let lock = NSLock()
   private let state = AdaptiveLock()
   private var urgentlyWanted = 0
 
-  /// Whether somebody waits who should not have to: long work that can be done again gives way.
+  /// True if a thread waits that should not have to: long work that can be repeated gives way.
   var isWantedUrgently: Bool { state.withLock { urgentlyWanted > 0 } }
 
-  /// Waits for the turn, and holds it while `body` runs.
+  /// Waits for the section, and holds it while `body` runs.
   func take<Result>(
     urgently: Bool = false, _ body: () throws(StoreError) -> Result
   ) throws(StoreError) -> Result {
@@ -31,7 +32,7 @@ struct Turns {
   let segments = Turn()
   let parts = Turn()
 
-  /// Takes those of segments and parts: nothing but inserts and sessions changes the history then.
+  /// Enters the sections of segments and parts: only inserts and sessions change the history then.
   func takeHistory<Result>(
     _ body: () throws(StoreError) -> Result
   ) throws(StoreError) -> Result {

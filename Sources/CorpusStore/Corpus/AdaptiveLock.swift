@@ -1,12 +1,12 @@
 import Glibc
 
-/// A lock for what takes microseconds: who finds it taken looks again for a moment before sleeping,
-/// because to sleep and be woken takes longer than what is waited for.
+/// A lock for critical sections of microseconds: a thread that finds it taken tries again for a
+/// moment before sleeping, because sleeping and waking up take longer than the wait.
 ///
-/// Thread sanitizer sees it, which it does not the standard library's Mutex.
+/// Thread sanitizer recognises it; it does not recognise the standard library's Mutex.
 @safe
 final class AdaptiveLock: @unchecked Sendable {
-  // SAFETY: allocated and made in `init`, destroyed and freed in `deinit`, never moved.
+  // SAFETY: allocated and initialised in `init`, destroyed and freed in `deinit`, never moved.
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
 
   init() {

@@ -3,20 +3,21 @@ import Foundation
 import LMDB
 import SuffixIndex
 
-/// A named history: what it keeps is on disk, what it answers from is in memory and in the map.
+/// A named history. Its durable copy is on disk; drafts are answered from memory and from the map.
 ///
 /// Calls may come from any thread. Drafting holds the corpus's lock for microseconds and never
-/// waits for the disk; writing is done by the corpus's own thread, which answers through a
-/// completion when what it wrote is on disk (or, with durability `interval`, will soon be).
+/// waits for the disk. The corpus's own thread does all writing, and answers through a completion
+/// when the data is on disk (or, with durability `interval`, will soon be).
 ///
-/// What changes how history lies on the disk (sealing, merging, removing, restoring) holds a turn
-/// for it, prepares the change on its own thread, and has the writer commit it. See `Turns`.
+/// Changes of the history's layout on the disk (sealing, merging, removing, restoring) hold an
+/// exclusive section, prepare the change on their own thread, and have the writer commit it. See
+/// `Turns`.
 public final class Corpus: @unchecked Sendable {
-  // @unchecked Sendable: `state` is guarded by `lock`; `file` is changed while the writer stands still
-  // and the changer holds all turns and `lock`, and so may be read with any one of these; the rest
-  // never changes.
+  // @unchecked Sendable: `state` is guarded by `lock`; `file` is changed only while the writer is
+  // paused and the changing thread holds all exclusive sections and `lock`, and may therefore be
+  // read with any one of these; the rest never changes.
   public let name: String
-  /// Replacing the history by a snapshot's does not change them.
+  /// The settings of the corpus. Replacing the history by a snapshot's does not change them.
   public let settings: CorpusSettings
 
   private(set) var file: CorpusFile
@@ -24,50 +25,50 @@ public final class Corpus: @unchecked Sendable {
   let options: StoreOptions
   private let conditions: StandingConditions
   let turns = Turns()
-  /// nil where history is only read.
+  /// nil if the history is only read.
   private let writer: Writer?
   private let compactor: Compactor?
   private let lock = AdaptiveLock()
   private var state: State
 
   private struct State {
-    /// nil where the corpus could not be opened.
+    /// nil if the corpus could not be opened.
     var history: LiveHistory?
-    /// Why nothing can be answered.
+    /// The reason why no call can be answered.
     var failure: StoreError?
-    /// What was found damaged, for `stats`.
+    /// Sentences on damage that was found, for `stats`.
     var damage: [String] = []
     var isClosed = false
     var sessions = 0
     var sequencesUnsaved = 0
-    /// When the oldest of them was acknowledged.
+    /// The time at which the oldest of them was acknowledged.
     var unsavedSince: ContinuousClock.Instant?
-    /// Why nothing may be written: its files are not in their place.
+    /// The reason why nothing may be written: the corpus's files are not in their place.
     var displacement: StoreError?
-    /// What the next job needs, while the oldest sequences leave to make room for it.
+    /// The size that the next job needs, while the oldest sequences leave to make room for it.
     var roomNeeded: HistorySize?
-    /// Why they could not.
+    /// The error of making room.
     var roomFailure: StoreError?
-    /// What failed when it was last tried.
+    /// The kinds of compaction that failed when they were last tried.
     var failed: Set<Compaction> = []
     /// The result of the last search for segments to merge.
     var merging = Merging.possible
-    /// How often it was put off, one time after the other.
+    /// The number of times that merging was put off in a row.
     var mergingDeferrals = 0
-    /// By how much merging took more memory than was foreseen.
+    /// The factor by which merging took more memory than was estimated.
     var mergeBytesScale = 1.0
-    /// Segment numbers are never used again, so that what a crash left of one is not taken for
-    /// another's.
+    /// The next segment number. Numbers are never used again, so that chunks left by a crash are
+    /// never taken for those of another segment.
     var nextSegment: UInt64 = 0
     var ages: CommitAges
   }
 
-  /// Whether segments are to be merged.
+  /// The state of the search for segments to merge.
   enum Merging: Equatable {
     case possible
-    /// None are, as they are.
+    /// There is nothing to merge until the segments change.
     case done
-    /// So many are, when there is so much memory for it.
+    /// The number of segments that are merged when this amount of memory is available.
     case waiting(segments: Int, bytes: Int)
   }
 
@@ -109,7 +110,7 @@ public final class Corpus: @unchecked Sendable {
 
   // MARK: Drafting
 
-  /// Calls `body` with the history, under the corpus's lock.
+  /// Calls `body` with the history, while holding the corpus's lock.
   func withHistory(
     _ body: (LiveHistory) throws(StoreError) -> Void
   ) -> Result<Void, StoreError> {
@@ -123,14 +124,14 @@ public final class Corpus: @unchecked Sendable {
       } catch {
         return .failure(error)
       }
-      // Bytes that changed after they were checked: what was made of them is worth nothing.
+      // Bytes changed after they were checked: results computed from them are invalid.
       if history.mark.isSet { return .failure(noteDamageWhileReading()) }
       return .success(())
     }
     return result
   }
 
-  /// Drafts what follows a context, from the shared history alone.
+  /// Drafts the continuation of a context, from the shared history alone.
   ///
   /// - Parameter draft: Receives the draft.
   public func speculate(
@@ -151,9 +152,9 @@ public final class Corpus: @unchecked Sendable {
   /// Begins a session. Indexing the prompt takes 0.03 to 0.1 µs a token, outside of any lock.
   ///
   /// - Parameters:
-  ///   - vocabulary: No token at or above it is drafted. The prompt may have such tokens.
-  ///   - parent: A closed session whose prompt and output this prompt begins with: its index is taken
-  ///     over and extended. Anything else is as good as nil.
+  ///   - vocabulary: All drafted token ids are below it. The prompt may contain others.
+  ///   - parent: A closed session whose prompt and output are the beginning of this prompt: its
+  ///     index is taken over and extended. Any other session is treated as nil.
   public func openSession(
     prompt: consuming [Int32], share: SharePolicy = .live, vocabulary: Int32 = .max,
     continuing parent: DecodingSession? = nil
@@ -165,8 +166,8 @@ public final class Corpus: @unchecked Sendable {
   // MARK: Writing
 
   /// Adds finished sequences. The completion is called once, on any thread: after the commit (with
-  /// durability `interval`, when it is certain that there will be one unless the process ends), or
-  /// with an error, and then none of the sequences was added.
+  /// durability `interval`, as soon as the commit is certain unless the process ends), or with an
+  /// error if none of the sequences was added.
   public func insert(
     _ sequences: [NewSequence],
     completion: @escaping @Sendable (Result<InsertReceipt, StoreError>) -> Void
@@ -199,15 +200,17 @@ public final class Corpus: @unchecked Sendable {
     if let error = writer.enqueue(job, of: name) { job.didFail(error, self) }
   }
 
-  /// Whether outputs of sessions can be recorded.
+  /// True if outputs of sessions cannot be recorded.
   var isReadOnly: Bool { writer == nil }
 
-  /// How many tokens are added to memory, or taken out, under one hold of the lock: some 100 µs.
+  /// The number of tokens that are added to memory, or removed, in one critical section: some 100
+  /// µs.
   private static let tokensPerHold = 256
 
-  /// Adds an accepted sequence to the newest part. On the writer thread, as is what follows.
+  /// Adds an accepted sequence to the newest part. Runs on the writer thread, as do the methods
+  /// below.
   func add(_ sequence: PlannedSequence) {
-    // Only this thread begins parts, so the part stays the newest.
+    // Only this thread creates parts, so the part remains the newest.
     guard let part = (lock.withLock { UncheckedBox(state.history?.current) }).value else { return }
     var tail = GrowingIndex.Tail()
     let tokens = sequence.tokens
@@ -222,7 +225,7 @@ public final class Corpus: @unchecked Sendable {
     lock.withLock { part.finish(sequence.finished) }
   }
 
-  /// Takes a sequence that is not in the log any more out of memory.
+  /// Removes a sequence from memory that is not in the log any more.
   func removeFromMemory(_ order: UInt64, _ tokens: [Int32]) {
     guard let part = (lock.withLock { UncheckedBox(state.history?.unlist(order)) }).value else {
       return
@@ -230,8 +233,8 @@ public final class Corpus: @unchecked Sendable {
     removeInPieces(tokens.span) { $2.removeLast($0, of: $1, from: part) }
   }
 
-  /// The output of a session is a finished sequence now, or, where it is not kept, leaves. (That may be
-  /// on any thread.)
+  /// Turns the output of a session into a finished sequence, or removes it if it is not kept. (May
+  /// run on any thread.)
   func finish(_ session: DecodingSession, _ sequence: PlannedSequence?, output: [Int32]) {
     let standing = lock.withLock { state.history.flatMap(session.tokensStanding) }
     switch (sequence, standing) {
@@ -248,7 +251,7 @@ public final class Corpus: @unchecked Sendable {
     sessionDidLeave()
   }
 
-  /// From their end to their beginning; see `GrowingIndex.removeLast`.
+  /// Removes tokens from the end to the beginning; see `GrowingIndex.removeLast`.
   private func removeInPieces(
     _ tokens: Span<Int32>, _ removeLast: (Int, Span<Int32>, LiveHistory) -> Void
   ) {
@@ -264,23 +267,23 @@ public final class Corpus: @unchecked Sendable {
     }
   }
 
-  /// A session has ended: the part that it stood in may be free to be sealed now.
+  /// A session has ended, so its part may be ready to be sealed now.
   func sessionDidLeave() {
     if lock.withLock({ (state.history?.parts.count ?? 0) > 1 }) { compactor?.add(self) }
   }
 
   func renewView() {
-    // Where no reader slot is free, the view that there is serves on.
+    // If no reader slot is free, the current view stays in use.
     guard let transaction = try? file.beginReading() else { return }
     let segments = lock.withLock { UncheckedBox(state.history?.segments ?? []) }.value
     let view = SegmentView(transaction, segments)
     lock.withLock { state.history?.renew(view) }
   }
 
-  /// Has the writer look at the time again, for tests that move it.
+  /// Makes the writer read the clock again, for tests that move it.
   func wakeWriter() { writer?.wake() }
 
-  // MARK: What is not on disk
+  // MARK: Unsaved sequences
 
   func noteUnsaved(sequences: Int, since: ContinuousClock.Instant?) {
     lock.withLock {
@@ -299,7 +302,7 @@ public final class Corpus: @unchecked Sendable {
       tolerated: settings.durability.failureTolerated)
   }
 
-  /// A sentence for the log on acknowledged sequences that are not on disk; nil where all are.
+  /// A sentence for the log on acknowledged sequences that are not on disk; nil if all are.
   var unsavedReport: String? {
     let (sequences, displacement) = lock.withLock { (state.sequencesUnsaved, state.displacement) }
     if sequences > 0 {
@@ -310,8 +313,8 @@ public final class Corpus: @unchecked Sendable {
     return displacement.map { "corpus \(name): \($0)" }
   }
 
-  /// Why nothing may be written, where the corpus's files are no longer where they were. Looked at before
-  /// each group of sequences is acknowledged.
+  /// The reason why nothing may be written if the corpus's files are no longer in their place.
+  /// Checked before each group of sequences is acknowledged.
   ///
   /// - Complexity: One fstat(2).
   var displacement: StoreError? {
@@ -321,7 +324,9 @@ public final class Corpus: @unchecked Sendable {
     return lock.withLock { state.displacement }
   }
 
-  /// - Parameter failure: nil where all is in its place.
+  /// Raises or clears the condition of displaced files.
+  ///
+  /// - Parameter failure: nil if all files are in their place.
   func noteDisplacement(_ failure: StoreError?, at path: String) {
     lock.withLock { state.displacement = failure }
     if let failure {
@@ -332,7 +337,7 @@ public final class Corpus: @unchecked Sendable {
     }
   }
 
-  /// Whether a directory holds the files that are open.
+  /// True if a directory holds the files that are open.
   func isInPlace(_ directory: String) -> Bool {
     lock.withLock { state.isClosed || file.environment.isInPlace(in: directory) }
   }
@@ -344,12 +349,14 @@ public final class Corpus: @unchecked Sendable {
     lock.withLock { state.isClosed ? [] : file.otherReaders }
   }
 
-  /// So many commits may come while another process reads one state; then the log tells who it is.
+  /// The number of commits that may pass while another process reads one state before the log names
+  /// it.
   private static let transactionsBehindMax = 1000
 
-  /// Frees the reader slots of processes that were killed, and tells of those that read for long.
+  /// Frees the reader slots of processes that were killed, and reports processes that read for
+  /// long.
   ///
-  /// - Returns: How many slots were freed.
+  /// - Returns: The number of slots that were freed.
   func lookAfterReaders() -> Int {
     let (freed, others) = lock.withLock {
       state.isClosed
@@ -384,7 +391,7 @@ public final class Corpus: @unchecked Sendable {
     if !evenIfEmpty, lock.withLock({ (state.history?.current.index.tokenCount ?? 0) == 0 }) {
       return
     }
-    // Made outside of the lock: its memory is cleared, which takes a millisecond.
+    // Created outside of the lock: its memory is cleared, which takes a millisecond.
     let part = UncheckedBox(
       GrowingPart(
         depth: settings.depth,
@@ -393,23 +400,23 @@ public final class Corpus: @unchecked Sendable {
     compactor?.add(self)
   }
 
-  /// Memory of the part that new sequences go to; 0 where nothing is written.
+  /// Memory of the part that receives new sequences, in bytes; 0 if nothing is written.
   var bytesInNewestPart: Int {
     if isReadOnly { return 0 }
     return lock.withLock { state.history?.current.index.bytes ?? 0 }
   }
 
-  /// Has the writer begin a new part, so that the one that is the newest now can be sealed.
+  /// Has the writer begin a new part, so that the current one can be sealed.
   func endPart() { write(PartEndJob()) }
 
-  /// A part whose sequences are all finished; or else, while a second part is full, the sessions that
-  /// are to move on from one so that it can be sealed.
+  /// A part whose sequences are all finished; or else, while a second part is full, the sessions
+  /// that should move out of a part so that it can be sealed.
   func partToSeal() -> (part: GrowingPart?, stragglers: [DecodingSession]) {
     let sealTokens = MergePolicy.sealTokens(options, settings.retention)
     let found: UncheckedBox<(part: GrowingPart?, stragglers: [DecodingSession])> = lock.withLock {
       let old = state.history?.parts.dropLast() ?? []
       if let part = old.first(where: \.open.isEmpty) { return UncheckedBox((part, [])) }
-      // A part that is full of what is still open would only fill another one.
+      // A part that is full of open sequences would only fill another one.
       let left = old.first { !$0.finished.isEmpty || $0.index.tokenCount < sealTokens }
       return UncheckedBox((nil, old.count > 1 ? Array((left?.open ?? [:]).values) : []))
     }
@@ -423,15 +430,15 @@ public final class Corpus: @unchecked Sendable {
 
   // MARK: Compaction
 
-  /// Whether so much waits to be sealed or merged that inserts have to wait: for the sake of memory,
-  /// and of drafts, which look into every segment. They don't wait where that fails or cannot be done
-  /// for want of memory, because they would wait for ever; then the disk refuses them, or drafts get
+  /// True if so much waits to be sealed or merged that inserts have to wait: to limit memory, and
+  /// because drafts look into every segment. Inserts do not wait if sealing or merging fails or
+  /// lacks memory, because they would wait forever; then the disk refuses them, or drafts become
   /// slower.
   var mustWaitForCompaction: Bool {
     guard compactor != nil else { return false }
     return lock.withLock {
       guard let history = state.history else { return false }
-      // Parts that only wait for sessions to end do not count: inserts don't make more of them.
+      // Parts that only wait for sessions to end do not count: inserts do not make more of them.
       let waiting = history.parts.dropLast().count { !$0.finished.isEmpty }
       return waiting > options.sealsWaitingMax && !state.failed.contains(.sealing)
         || history.segments.count > options.segmentsMax && !state.failed.contains(.merging)
@@ -459,13 +466,14 @@ public final class Corpus: @unchecked Sendable {
     if isWaiting { activity.note { $0.mergesDeferred += 1 } }
   }
 
-  /// Merging was given up, because it turned out to take more memory than there is.
+  /// Notes that a merge was abandoned because it turned out to take more memory than there is.
   func noteMergingNeeded(_ bytes: Int) {
     lock.withLock { state.mergeBytesScale *= 1.5 }
     noteMerging(.waiting(segments: 0, bytes: bytes))
   }
 
-  /// How often in a row merging was put off for want of memory, and why; nil where it was not.
+  /// The number of times in a row that merging was put off for lack of memory, and the reason; nil
+  /// if it was not.
   var mergingWait: (times: Int, sentence: String)? {
     let (merging, times) = lock.withLock { (state.merging, state.mergingDeferrals) }
     guard case .waiting(let segments, let bytes) = merging else { return nil }
@@ -486,12 +494,12 @@ public final class Corpus: @unchecked Sendable {
     }
   }
 
-  /// Swaps the view for one with new segments in place of others and of a part.
+  /// Replaces the view by one with new segments in place of others and of a part.
   func install(_ new: [UInt64], replacing old: [UInt64], retiring part: GrowingPart?)
     throws(StoreError)
   {
     let history = lock.withLock { UncheckedBox(state.history) }.value
-    // The history is replaced only while the writer, on whose thread this is, stands still.
+    // The history is replaced only while the writer, whose thread this is, is paused.
     guard let history else { throw .closed(corpus: name) }
     let transaction = try file.beginReading()
     var segments = lock.withLock { UncheckedBox(history.segments) }.value
@@ -507,21 +515,21 @@ public final class Corpus: @unchecked Sendable {
 
   // MARK: Room
 
-  /// Finished sequences.
+  /// The number of finished sequences and of their tokens.
   var size: HistorySize { lock.withLock { state.history?.size ?? HistorySize() } }
 
   /// Ages of the sequences.
   var ages: CommitAges { lock.withLock { state.ages } }
 
-  /// Notes what the wall clock tells before it stamps sequences from `nextOrder` on.
+  /// Notes the time of the wall clock before it stamps sequences from `nextOrder` on.
   func noteWallClock(seconds: UInt64, nextOrder: UInt64) {
     if settings.retention.ageSeconds == nil { return }
     let now = options.clock.now()
     lock.withLock { state.ages.note(wallSeconds: seconds, at: now, nextOrder: nextOrder) }
   }
 
-  /// Seconds for which the oldest sequence has been kept at most; 0 where there is none. No sequence is
-  /// older, and there may be none as old, because of a segment only the earliest stamp is known here.
+  /// An upper bound of the age of the oldest sequence, in seconds; 0 if there is none. No sequence
+  /// is older. All may be younger, because only the earliest stamp of a segment is known here.
   var oldestAge: Int {
     let now = options.clock.now()
     return lock.withLock {
@@ -541,12 +549,12 @@ public final class Corpus: @unchecked Sendable {
     }
   }
 
-  /// Whether what adds history has to wait.
+  /// True if jobs that add history have to wait.
   var isMakingRoom: Bool { lock.withLock { state.roomNeeded != nil } && !isClosing }
   var roomNeeded: HistorySize? { lock.withLock { state.roomNeeded } }
 
-  /// Why there is no room for the next job. It is told once: for the job after that, making room is
-  /// tried again.
+  /// The reason why there is no room for the next job. It is returned once: for the job after that,
+  /// making room is tried again.
   func takeRoomFailure() -> StoreError? {
     if isClosing { return .closed(corpus: name) }
     return lock.withLock {
@@ -555,13 +563,13 @@ public final class Corpus: @unchecked Sendable {
     }
   }
 
-  /// Has the oldest sequences leave, on another thread. `isMakingRoom` until that is done.
+  /// Removes the oldest sequences on another thread. `isMakingRoom` is true until that is done.
   func makeRoom(for needed: HistorySize) {
     lock.withLock { state.roomNeeded = needed }
     if let compactor {
       compactor.add(self)
     } else {
-      // What fails is kept for the job that waits.
+      // An error is kept for the job that waits.
       Thread.detachNewThread { [self] in _ = try? keepWithinBounds() }
     }
   }
@@ -576,7 +584,7 @@ public final class Corpus: @unchecked Sendable {
 
   // MARK: Damage
 
-  /// Under the lock.
+  /// Called with the lock held.
   private func noteDamageWhileReading() -> StoreError {
     let failure = StoreError.corrupt(
       what: "an index, which changed after it was checked,", where: file.path)
@@ -585,9 +593,9 @@ public final class Corpus: @unchecked Sendable {
     return failure
   }
 
-  /// Reads the whole file again, and repairs what is damaged, as at open.
+  /// Reads the whole file again, and repairs damage, as opening does.
   ///
-  /// - Throws: What could not be repaired. Nothing is answered then.
+  /// - Throws: The damage that could not be repaired; calls fail with it from then on.
   func repair() throws(StoreError) {
     do throws(StoreError) {
       try turns.takeAll { () throws(StoreError) in
@@ -606,6 +614,7 @@ public final class Corpus: @unchecked Sendable {
     lock.withLock { state.sessions += change }
   }
 
+  /// The current statistics of the corpus. Holds the lock for some system calls.
   public func stats() -> CorpusStats {
     var stats = CorpusStats()
     stats.activity = activity.current
@@ -643,29 +652,30 @@ public final class Corpus: @unchecked Sendable {
     return stats
   }
 
-  /// Bytes that the corpus's file takes on the disk.
+  /// The space that the corpus's file takes on the disk, in bytes.
   public var bytesOnDisk: Int {
     lock.withLock { state.isClosed ? 0 : file.environment.usage().diskBytes }
   }
 
-  /// Tokens in each segment, oldest first.
+  /// The number of tokens in each segment, oldest first.
   public var segmentTokens: [Int] {
     lock.withLock { state.history?.segments.map(\.record.tokens) ?? [] }
   }
 
-  /// The cancellation that long work asks whether it should end.
+  /// The cancellation that long work checks.
   var cancellation: Cancellation { options.cancellation }
 
-  /// Whether long work should end.
+  /// True if long work should end.
   var isClosing: Bool { cancellation.isCancelled }
 
-  /// Has long work end with `cancelled`. What waits for room in the history is refused as `closed`.
+  /// Makes long work end with `cancelled`. Jobs that wait for room in the history fail with
+  /// `closed`.
   func cancelLongWork() {
     cancellation.cancel()
     writer?.wake()
   }
 
-  /// Puts on disk what was acknowledged, also while the corpus is being closed.
+  /// Writes acknowledged sequences to disk, also while the corpus is being closed.
   func commitAcknowledged() {
     do throws(StoreError) {
       try commit()
@@ -674,14 +684,15 @@ public final class Corpus: @unchecked Sendable {
     }
   }
 
-  /// Whether the corpus was dropped, or its store closed: nothing comes back from that.
+  /// True if the corpus was dropped or its store was closed. This is final.
   public var isClosed: Bool { lock.withLock { state.isClosed } }
 
-  /// Writes what waits, and ends the corpus's thread. Calls after it fail with `closed`.
+  /// Writes waiting jobs, and ends the corpus's thread. Later calls fail with `closed`.
   func close() {
     cancelLongWork()
     writer?.stop()
-    // Whoever holds a turn finds out that the corpus is closing, and lets go of its transactions.
+    // Holders of an exclusive section notice that the corpus is closing, and end their
+    // transactions.
     try? turns.takeAll { () throws(StoreError) in
       lock.withLock {
         if state.isClosed { return }
@@ -694,8 +705,8 @@ public final class Corpus: @unchecked Sendable {
 
   // MARK: Replacing
 
-  /// Puts what a file holds in place of what is answered from, between two writes. Sessions that are
-  /// open go on: what they share joins the new history. The caller has all turns.
+  /// Replaces the history by the content of a file, between two writes. Open sessions continue:
+  /// their shared output joins the new history. The caller holds all exclusive sections.
   ///
   /// - Parameters:
   ///   - new: This corpus's file, or one that takes its place.
@@ -715,7 +726,7 @@ public final class Corpus: @unchecked Sendable {
     compactor?.add(self)
   }
 
-  /// Under the lock. Returns the sessions whose output stands in the history that is replaced.
+  /// Called with the lock held. Returns the sessions whose output is in the replaced history.
   private func install(_ loaded: LoadedCorpus, _ new: CorpusFile) -> [DecodingSession] {
     let (old, oldFile) = (state.history, file)
     let sessions = old?.parts.flatMap { Array($0.open.values) } ?? []
@@ -732,14 +743,14 @@ public final class Corpus: @unchecked Sendable {
   }
 }
 
-/// Carries a reference that is guarded by a lock out of the closure that holds it.
+/// Carries a reference that is guarded by a lock out of the closure that holds the lock.
 struct UncheckedBox<Value>: @unchecked Sendable {
-  // @unchecked Sendable: each use says, where it stands, what keeps the value from being raced for.
+  // @unchecked Sendable: each use states what prevents concurrent access to the value.
   let value: Value
   init(_ value: Value) { self.value = value }
 }
 
-/// A value that another thread will set once.
+/// A value that another thread sets once.
 final class Awaited<Value: Sendable>: @unchecked Sendable {
   // @unchecked Sendable: `value` is guarded by `condition`.
   private let condition = NSCondition()

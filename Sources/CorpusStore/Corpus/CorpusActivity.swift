@@ -1,41 +1,43 @@
 import Synchronization
 
-/// What was done to a corpus since it was opened.
+/// The work done on a corpus since it was opened.
 public struct CorpusActivity: Equatable, Sendable {
-  /// Seconds that each commit took, the synchronisation with the disk included.
+  /// Seconds that each commit took, including the synchronisation with the disk.
   public var commits = Histogram.seconds
   /// Growing parts that became segments, and merges of segments, and tokens in both.
   public var sealings = 0
   public var sealedTokens = 0
   public var merges = 0
   public var mergedTokens = 0
-  /// Times that merging was put off for want of memory.
+  /// The number of times that merging was put off for lack of memory.
   public var mergesDeferred = 0
   /// Sequences that left because of a bound.
   public var sequencesRemoved = 0
-  /// Outputs of sessions that were longer than all that the corpus keeps, and so were not recorded.
+  /// Outputs of sessions that were not recorded because they were longer than all that the corpus
+  /// keeps.
   public var outputsBeyondRetention = 0
   /// Steps in which tokens joined a session's output, and those tokens.
   public var steps = 0
   public var outputTokens = 0
-  /// Tokens in drafts whose outcome is known, and how many of them were accepted.
+  /// Tokens in drafts whose outcome is known, and the number of them that were accepted.
   public var verifiedTokens = 0
   public var acceptedTokens = 0
 }
 
-/// What became of a draft.
+/// The outcome of a draft.
 public struct DraftOutcome: Equatable, Sendable {
-  /// Tokens that it had, and how many of them joined the output.
+  /// The tokens of the draft, and the number of them that joined the output.
   public var drafted: Int
   public var accepted: Int
 }
 
-/// `CorpusActivity` as the corpus's threads write it.
+/// The counters of `CorpusActivity`, as the corpus's threads update them.
 final class ActivityLog: @unchecked Sendable {
   // @unchecked Sendable: `activity` is guarded by `lock`.
   private let lock = AdaptiveLock()
   private var activity = CorpusActivity()
-  // Steps are counted without the lock: none waits for whoever looks, and none allocates.
+  // Steps are counted without the lock, so that no step waits for a reader of the counters or
+  // allocates.
   private let steps = Atomic(0)
   private let outputTokens = Atomic(0)
   private let verifiedTokens = Atomic(0)

@@ -2,8 +2,8 @@ import Drafting
 import Foundation
 import SuffixIndex
 
-/// Scratch memory for drafting: keep one per thread and pass it to every call, which then
-/// allocates nothing.
+/// Scratch memory for drafting. Keep one per thread and pass it to every call, which then allocates
+/// nothing.
 public struct DraftScratch {
   var drafter = Drafter()
   var shared = Draft()
@@ -17,13 +17,16 @@ public struct DraftScratch {
 /// May be used from any thread; calls on one session wait for each other. Locks are taken in the
 /// order session, corpus.
 public final class DecodingSession: @unchecked Sendable {
-  // @unchecked Sendable: every stored variable is guarded by `lock`. `part`, `tail` and `joined` are
-  // changed with the corpus's lock held as well. While the session is closing they belong to whoever
-  // closes it, who has that one alone.
+  // @unchecked Sendable: every stored variable is guarded by `lock`. `part`, `tail` and `joined`
+  // are changed with the corpus's lock held as well. While the session is closing, the closing
+  // thread alone uses them and holds the corpus's lock only.
   public let corpus: Corpus
+  /// The way in which the output joins the shared history.
   public let share: SharePolicy
-  /// No token at or above it is drafted: the lesser of the corpus's vocabulary and the session's own.
+  /// All drafted token ids are below it: the lesser of the corpus's vocabulary and the session's
+  /// own.
   private let vocabulary: Int32
+  /// The number of tokens in the prompt.
   public let promptTokens: Int
   /// Tokens of the prompt that were indexed already, by the session that this one continues.
   public let reusedTokens: Int
@@ -37,23 +40,24 @@ public final class DecodingSession: @unchecked Sendable {
 
   /// The match of the context in each of the history's indexes, as they were at `generation`.
   private var matches: [MatchCursor] = []
-  /// What those indexes were known by.
+  /// The identities of those indexes.
   private var identities: [Int] = []
   private var generation = -1
-  /// Where the output stands in the shared history, from its first token on.
+  /// The part of the shared history that holds the output, from its first token on.
   private var part: GrowingPart?
   private var tail = GrowingIndex.Tail()
-  /// Tokens of the output that stand there: fewer than it has when the corpus could not be read.
+  /// Tokens of the output in the shared history: fewer than the output has if the corpus could not
+  /// be read.
   private var joined = 0
 
-  /// The last draft, until it is known how much of it the model accepted.
+  /// The last draft, kept until the number of its accepted tokens is known.
   private var drafted: [Int32] = []
   private var draftedParents: [Int32] = []
 
-  /// Room is set aside for an output of so many tokens. Memory is taken only as it comes.
+  /// The number of output tokens to reserve room for. Untouched room takes no memory.
   private static let outputTokensExpected = 1024
 
-  /// So many tokens are indexed in some 0.1 ms.
+  /// The number of tokens that are indexed in some 0.1 ms.
   private static let tokensPerTurn = 2048
 
   /// Indexes the prompt. Takes no lock of the corpus.
@@ -86,7 +90,8 @@ public final class DecodingSession: @unchecked Sendable {
     context.reserveCapacity(context.count + Self.outputTokensExpected)
   }
 
-  /// Gives the local history of a closed session to one whose prompt begins with all its tokens.
+  /// Gives the local history of a closed session to a session whose prompt begins with all its
+  /// tokens.
   private func handOver(to prompt: Span<Int32>) -> (local: LocalHistory, tokens: Int)? {
     lock.withLock {
       guard state == .closed, let local, context.count <= prompt.count else { return nil }
@@ -96,35 +101,35 @@ public final class DecodingSession: @unchecked Sendable {
     }
   }
 
-  /// Memory that is kept for the session, room for tokens to come among it.
+  /// Memory that is kept for the session in bytes, room for future tokens included.
   public var bytes: Int {
     lock.withLock { (local?.bytesKept ?? 0) + context.capacity * MemoryLayout<Int32>.stride }
   }
 
-  /// Memory that opening a session takes.
+  /// Memory that opening a session takes, in bytes.
   public static func bytesToOpen(promptTokens: Int) -> Int {
     (promptTokens + outputTokensExpected) * bytesPerToken
   }
 
-  /// Of the local history at most, on real output, and of the context.
+  /// Memory of the local history and the context for each token: an upper bound on real output.
   public static let bytesPerToken = GrowingPart.bytesPerToken + MemoryLayout<Int32>.stride
 
-  /// Tokens of the output that stand in the shared history, while the session is open.
+  /// Tokens of the output that are in the shared history, while the session is open.
   public var sharedTokens: Int { lock.withLock { state == .open && part != nil ? joined : 0 } }
 
-  /// Tokens of the output so far.
+  /// The number of tokens in the output so far.
   public var outputTokens: Int { lock.withLock { context.count - promptTokens } }
 
-  /// Takes the tokens that joined the output since the last step, and drafts what follows.
+  /// Accepts the tokens that joined the output since the last step, and drafts the continuation.
   ///
   /// - Parameters:
-  ///   - accepted: Drafted tokens that the model accepted, and its own.
+  ///   - accepted: Drafted tokens that the model accepted, and the model's own.
   ///   - draft: Receives the better of the local and the shared draft, the local one at equal
   ///     score.
-  /// - Returns: What became of the draft before this one; nil where that was empty, or no token
+  /// - Returns: The outcome of the draft before this one; nil if that draft was empty, or no token
   ///   joined the output.
-  /// - Throws: `closed` after `close`, `corrupt` where the corpus is damaged, `beyondVocabulary` for
-  ///   tokens that the corpus's vocabulary does not have, of which none joins the output then.
+  /// - Throws: `closed` after `close`; `corrupt` if the corpus is damaged; `beyondVocabulary` for
+  ///   tokens that the corpus's vocabulary does not have, and then no token joins the output.
   @discardableResult
   public func step(
     accepting accepted: Span<Int32>, _ options: DraftOptions, using scratch: inout DraftScratch,
@@ -173,16 +178,16 @@ public final class DecodingSession: @unchecked Sendable {
     return outcome
   }
 
-  /// Adds the context from `known` on to the shared history, where that is wanted, and brings the
-  /// matches up to date.
+  /// Adds the context from `known` on to the shared history, if it is shared, and updates the
+  /// matches.
   ///
-  /// Matches are refreshed before anything is added: a match that is the longest one now stays so
-  /// when its own continuation is added, because whatever is new ends in the new tokens.
+  /// Matches are refreshed before anything is added: a match that is the longest now stays the
+  /// longest when its own continuation is added, because every new pattern ends in the new tokens.
   private func follow(_ history: LiveHistory, known: Int) {
     let added = context.count - known
     let isBehind = share == .live && joined < known - promptTokens
-    // Beyond this, a new search looks at fewer tokens than following would. Nor may a match be followed
-    // where what stands before its end is added as well.
+    // Beyond this, a new search reads fewer tokens than following would. A match must not be
+    // followed either if tokens before its end are added as well.
     let follows = added < corpus.settings.depth && !isBehind
     if follows {
       let before = context.span.extracting(0..<known)
@@ -208,8 +213,8 @@ public final class DecodingSession: @unchecked Sendable {
     }
   }
 
-  /// Lines the matches up with the history's indexes again. Only in those that are new (sealing and
-  /// merging bring one at a time) the context is searched for.
+  /// Aligns the matches with the history's indexes again. The context is searched for only in new
+  /// indexes (sealing and merging add one at a time).
   private func findNewIndexes(_ history: LiveHistory, _ context: Span<Int32>) {
     let known = matches
     matches.removeAll()
@@ -241,9 +246,9 @@ public final class DecodingSession: @unchecked Sendable {
   /// Ends the session.
   ///
   /// - Parameters:
-  ///   - record: Whether the output is kept as a sequence (unless `share` is never). Otherwise
-  ///     what joined the shared history is taken out of it again.
-  ///   - run: Has it taken out, on any thread, which takes 1 µs a token; by itself at once.
+  ///   - record: True if the output is kept as a sequence (unless `share` is never). Otherwise the
+  ///     output is removed from the shared history again.
+  ///   - run: Runs the removal on any thread, which takes 1 µs a token; by default at once.
   ///   - completion: Called once, on any thread; a recorded output is on disk then. With an error
   ///     nothing was recorded, the session is still open and may be closed again.
   public func close(
@@ -262,7 +267,7 @@ public final class DecodingSession: @unchecked Sendable {
     }
     let reason: RecordReceipt.UnrecordedReason =
       !record ? .notWanted : share == .never ? .notShared : output.isEmpty ? .empty : .readOnly
-    // Without the lock: whoever asks for a step meanwhile is told that the session is closed.
+    // Without the lock: a step requested in the meantime fails because the session is closed.
     run { [self] in
       corpus.finish(self, nil, output: output)
       didClose(recorded: true)
@@ -270,17 +275,18 @@ public final class DecodingSession: @unchecked Sendable {
     }
   }
 
-  /// Where the output stands in a history; nil where it does not. It may stand in one that was replaced.
+  /// The part of a history that holds the output; nil if there is none. The output may be in a
+  /// history that was replaced.
   private func part(in history: LiveHistory) -> GrowingPart? {
     part.flatMap { part in history.parts.first { $0 === part } }
   }
 
-  /// Tokens of the output that stand in a history, from its first on; nil where it does not.
+  /// The number of output tokens in a history, counted from the first; nil if there are none.
   func tokensStanding(in history: LiveHistory) -> Int? {
     part(in: history).map { _ in joined }
   }
 
-  /// The output is a finished sequence of the history from here on, where it stands.
+  /// Notes that the output is now a finished sequence of the history, if the history holds it.
   func didFinish(_ sequence: FinishedSequence, _ output: Span<Int32>, in history: LiveHistory) {
     guard let part = part(in: history) else { return }
     extend(part, to: output)
@@ -288,7 +294,7 @@ public final class DecodingSession: @unchecked Sendable {
     part.finish(sequence)
   }
 
-  /// The last tokens of what stands in the history of the output leave it.
+  /// Removes the last tokens of the output from the history.
   func removeLast(_ count: Int, of standing: Span<Int32>, in history: LiveHistory) {
     guard let part = part(in: history) else { return }
     history.removeLast(count, of: standing, from: part)
@@ -308,7 +314,7 @@ public final class DecodingSession: @unchecked Sendable {
     identities = []
   }
 
-  /// Moves the open output to the newest part, so that an old one can be sealed. Returns whether it
+  /// Moves the open output to the newest part, so that an old one can be sealed. Returns true if it
   /// was moved.
   func moveToCurrentPart() -> Bool {
     lock.withLock {
@@ -317,7 +323,7 @@ public final class DecodingSession: @unchecked Sendable {
       _ = corpus.withHistory { (history) throws(StoreError) in
         if old === history.current { return }
         let output = Array(context[promptTokens...])
-        // It may belong to a history that was replaced.
+        // The part may belong to a history that was replaced.
         if history.parts.contains(where: { $0 === old }) {
           history.removeLast(joined, of: output.span.extracting(0..<joined), from: old)
           old.open[ObjectIdentifier(self)] = nil
@@ -330,16 +336,17 @@ public final class DecodingSession: @unchecked Sendable {
   }
 }
 
-/// What became of a session's output.
+/// The outcome of recording a session's output.
 public struct RecordReceipt: Equatable, Sendable {
+  /// The number of tokens in the recorded sequence; 0 if nothing was recorded.
   public var recordedTokens = 0
   /// Order number of the recorded sequence; nil if nothing was recorded.
   public var order: UInt64?
-  /// Why nothing was recorded; nil if something was.
+  /// The reason why nothing was recorded; nil if something was.
   public var unrecorded: UnrecordedReason?
 
   public enum UnrecordedReason: Sendable {
-    /// The caller closed the session without recording it.
+    /// The caller closed the session without recording.
     case notWanted
     /// The session only reads.
     case notShared
@@ -347,7 +354,7 @@ public struct RecordReceipt: Equatable, Sendable {
     case empty
     /// The corpus is served from a snapshot.
     case readOnly
-    /// The output is longer than all that the corpus keeps.
+    /// The output is longer than all the history that the corpus keeps.
     case retention
   }
 

@@ -1,23 +1,24 @@
 import SuffixIndex
 
-/// A growing index of the shared history, and which sequences stand in it.
+/// A growing index of the shared history (a memtable, in terms of LSM trees), and the sequences in
+/// it.
 ///
-/// A sequence stands whole in one part, so that no pattern is cut: a session that began in a part
-/// goes on in it although newer parts have been begun, and the part is sealed when all of its
-/// sequences are finished.
+/// A sequence is completely in one part, so that no pattern is cut: a session that began in a part
+/// continues in it although newer parts exist, and the part is sealed when all of its sequences are
+/// finished.
 final class GrowingPart {
   let index: GrowingIndex
-  /// Tells cursors into one part from those into another, and from those into this one before a
-  /// sequence was removed.
+  /// Distinguishes cursors into this part from those into another, and from those that were made
+  /// before a sequence was removed.
   fileprivate(set) var identity = 0
-  /// Finished sequences, in the order in which they were.
+  /// Finished sequences, in the order in which they finished.
   private(set) var finished: [FinishedSequence] = []
   private(set) var finishedSize = HistorySize()
-  /// Sessions whose output grows here. They keep the part as well, until they end or are moved, or the
-  /// history is closed.
+  /// Sessions whose output grows here. They keep the part alive as well, until they end or move, or
+  /// the history is closed.
   var open: [ObjectIdentifier: DecodingSession] = [:]
 
-  /// Memory that a growing index takes for a token, at most, on real output.
+  /// Memory of a growing index for each token: an upper bound on real output.
   static let bytesPerToken = 80
 
   init(depth: Int, tokensExpected: Int) {
@@ -29,7 +30,7 @@ final class GrowingPart {
     finishedSize += HistorySize(tokens: sequence.tokens, sequences: 1)
   }
 
-  /// Takes a sequence off the list of finished ones. Returns whether it stood there.
+  /// Removes a sequence from the list of finished ones. Returns true if it was listed.
   fileprivate func unlist(_ order: UInt64) -> Bool {
     guard let place = finished.firstIndex(where: { $0.order == order }) else { return false }
     let sequence = finished.remove(at: place)
@@ -38,15 +39,15 @@ final class GrowingPart {
   }
 }
 
-/// What is known in memory of a finished sequence that is not sealed yet.
+/// The data in memory on a finished sequence that is not sealed yet.
 struct FinishedSequence: Equatable {
   var order: UInt64
   var tokens: Int
   var committedSeconds: UInt64
 }
 
-/// What a corpus answers from. Guarded by the corpus's lock, which is held for microseconds: to
-/// draft, to add a few hundred tokens, to swap a view.
+/// The data from which a corpus answers. Guarded by the corpus's lock, which is held for
+/// microseconds: to draft, to add a few hundred tokens, to replace a view.
 final class LiveHistory {
   /// Oldest first; new sequences go to the last.
   private(set) var parts: [GrowingPart]
@@ -55,13 +56,13 @@ final class LiveHistory {
   var segments: [Segment] { view?.segments ?? [] }
   /// All indexes, in the order of `parts` and then of the view's segments.
   private(set) var indexes: [AnyHistoryIndex] = []
-  /// For each index, what its cursors are known by: a cursor is good as long as its index is listed
+  /// For each index, the identity of its cursors: a cursor is valid as long as its index is listed
   /// with the identity that it had.
   private(set) var identities: [Int] = []
   /// Changes when `indexes` or `identities` do.
   private(set) var generation = 0
   private var identityNext = 0
-  /// Set when an index of these is found damaged while it is read.
+  /// Set when one of these indexes is found damaged during reading.
   private(set) var mark: DamageMark
 
   var current: GrowingPart { parts[parts.count - 1] }
@@ -74,7 +75,7 @@ final class LiveHistory {
     listIndexes()
   }
 
-  /// A new one, which no index ever had.
+  /// Gives the part an identity that no index has had.
   private func giveIdentity(to part: GrowingPart) {
     identityNext += 1
     part.identity = -identityNext
@@ -99,8 +100,8 @@ final class LiveHistory {
     listIndexes()
   }
 
-  /// Goes on where another history ends, for those who have cursors into that one: no index here
-  /// has an identity that one there had.
+  /// Continues from another history, whose cursors some sessions hold: no index here gets an
+  /// identity that one there had.
   func follow(_ old: LiveHistory?) {
     guard let old else { return }
     generation = old.generation
@@ -110,10 +111,10 @@ final class LiveHistory {
     listIndexes()
   }
 
-  /// Lets go of everything, the read transaction among it.
+  /// Releases everything, the read transaction included.
   func close() {
-    // A session keeps its part and its corpus. Without this, those of a corpus that was dropped would
-    // keep each other for ever.
+    // A session keeps its part and its corpus alive. Without this, those of a dropped corpus would
+    // keep each other alive forever.
     for part in parts { part.open = [:] }
     parts = []
     indexes = []
@@ -122,21 +123,21 @@ final class LiveHistory {
     generation += 1
   }
 
-  /// Takes the last tokens of a sequence out, as if they had not been added yet.
+  /// Removes the last tokens of a sequence, as if they had not been added yet.
   func removeLast(_ count: Int, of tokens: Span<Int32>, from part: GrowingPart) {
     part.index.removeLast(count, of: tokens)
     giveIdentity(to: part)
     listIndexes()
   }
 
-  /// Takes a sequence that will be removed off the list of finished ones.
+  /// Removes a sequence, which will be deleted, from the list of finished ones.
   ///
-  /// - Returns: The part that it stands in, or nil.
+  /// - Returns: The part that holds it, or nil.
   func unlist(_ order: UInt64) -> GrowingPart? {
     parts.first { $0.unlist(order) }
   }
 
-  /// Finished sequences, sealed or not.
+  /// The size of all finished sequences, sealed or not.
   var size: HistorySize {
     var size = HistorySize()
     for segment in segments {
@@ -155,7 +156,7 @@ final class LiveHistory {
     generation += 1
   }
 
-  /// Added to the numbers of segments, and more than any of them.
+  /// Added to the numbers of segments; larger than any earlier identity.
   private var segmentIdentityBase = 0
   private var segmentNumberBound = 1
 }

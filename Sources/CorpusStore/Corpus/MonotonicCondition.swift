@@ -1,9 +1,9 @@
 import Glibc
 
-/// A mutex and a condition variable whose timed waits go by CLOCK_MONOTONIC.
+/// A mutex and a condition variable whose timed waits use CLOCK_MONOTONIC.
 ///
-/// `NSCondition.wait(until:)` goes by the wall clock: where that is stepped back by an hour, it waits
-/// for an hour more.
+/// `NSCondition.wait(until:)` uses the wall clock: if that is stepped back by an hour, it waits an
+/// hour longer.
 @safe
 final class MonotonicCondition: @unchecked Sendable {
   // SAFETY: allocated and initialised in `init`, destroyed and freed in `deinit`, never moved.
@@ -36,10 +36,11 @@ final class MonotonicCondition: @unchecked Sendable {
     return body()
   }
 
-  /// Lets go of the lock, which the caller holds, until another thread calls. May return without that.
+  /// Releases the lock, which the caller holds, until another thread signals. Spurious wake-ups are
+  /// possible.
   func wait() { unsafe pthread_cond_wait(condition, mutex) }
 
-  /// The same, for so long at most. A duration of zero or less returns at once.
+  /// Waits as above, but no longer than `duration`. A duration of zero or less returns at once.
   func wait(atMost duration: Duration) {
     if duration <= .zero { return }
     var end = timespec()

@@ -1,18 +1,20 @@
 import LMDB
 import SuffixIndex
 
-/// Where the chunks of a segment's image lie in the map.
+/// The addresses of the chunks of a segment's image in the map.
 ///
 /// They are readable only while the transaction that found them is open, or a later one of the same
-/// file: a chunk stays where it is as long as it stands in the file, because LMDB never moves a value
-/// that isn't written again.
+/// file: a chunk keeps its address as long as it is in the file, because LMDB never moves a value
+/// that is not written again.
 @safe
 final class ChunkAddresses {
   // SAFETY: allocated in `init`, freed in `deinit`, never changed between.
   private let table: UnsafeMutablePointer<UnsafeRawPointer>
   private let record: SegmentRecord
 
-  /// - Returns: nil where a chunk is missing or has another size than it must have.
+  /// Finds the chunks.
+  ///
+  /// - Returns: nil if a chunk is missing or has the wrong size.
   init?(
     _ chunks: SegmentChunks, in file: CorpusFile, _ transaction: borrowing ReadTransaction
   ) throws(StoreError) {
@@ -35,19 +37,19 @@ final class ChunkAddresses {
 
   deinit { unsafe table.deallocate() }
 
-  /// The image, for as long as these addresses and the transaction live.
+  /// The image; valid as long as these addresses and the transaction live.
   var image: SealedImage {
     unsafe SealedImage(chunks: table, byteCount: record.imageBytes)
   }
 
-  /// The sequences, which can be read although the header may be damaged; nil where the record
-  /// tells of a text that the image has no room for.
+  /// The sequences, which can be read although the header may be damaged; nil if the record
+  /// describes a text that does not fit the image.
   var text: SealedText? {
     try? SealedText(image, textTokens: record.textTokens, tokenBits: record.tokenBits)
   }
 }
 
-/// A sealed index that lies in the corpus's file.
+/// A sealed index in the corpus's file.
 ///
 /// Its bytes are readable only while a `SegmentView` that lists it is alive.
 final class Segment {
@@ -56,9 +58,9 @@ final class Segment {
   let index: SealedIndex
   private let addresses: ChunkAddresses
 
-  /// Finds the chunks of a segment. Reads one page of each at most.
+  /// Finds the chunks of a segment. Reads at most one page of each.
   ///
-  /// - Parameter mark: Is set when the index is found damaged while it is read.
+  /// - Parameter mark: Set when the index is found damaged during reading.
   init(
     _ number: UInt64, _ record: SegmentRecord, in file: CorpusFile,
     _ transaction: borrowing ReadTransaction, mark: DamageMark
@@ -83,9 +85,9 @@ final class Segment {
   /// The sequences of its text.
   var text: SealedText? { addresses.text }
 
-  /// What is known of its sequences beside their tokens.
+  /// The entries of its sequences, which hold everything except the tokens.
   ///
-  /// - Throws: `corrupt` where the table is damaged.
+  /// - Throws: `corrupt` if the table is damaged.
   func sequenceTable(
     _ file: CorpusFile, _ transaction: borrowing ReadTransaction
   ) throws(StoreError) -> [SequenceTable.Entry] {
@@ -93,7 +95,8 @@ final class Segment {
   }
 }
 
-/// The segments of a corpus at one moment, and the read transaction that keeps their bytes there.
+/// The segments of a corpus at one moment, and the read transaction that keeps their bytes in
+/// place.
 final class SegmentView: @unchecked Sendable {
   // @unchecked Sendable: nothing changes after `init`, and segments are only read.
   let transaction: ReadTransaction

@@ -1,6 +1,6 @@
 import CXXHash
 
-/// Fixed-width little-endian integers at the end of a byte array: how records are written.
+/// Appends fixed-width little-endian integers to a byte array, the encoding of records.
 extension [UInt8] {
   mutating func append<Value: FixedWidthInteger>(_ value: Value) {
     var rest = value
@@ -10,10 +10,10 @@ extension [UInt8] {
     }
   }
 
-  /// Ends a record with the XXH3 of all that stands before.
+  /// Ends a record with the XXH3 of all bytes before.
   ///
-  /// - Parameter seed: Says which key the record belongs to, so that a record that turns up under
-  ///   another key is found out as well.
+  /// - Parameter seed: Identifies the key that the record belongs to, so that a record stored under
+  ///   another key is detected as well.
   mutating func appendChecksum(seed: UInt64) {
     append(checksum(rawSpan, seed: seed))
   }
@@ -27,7 +27,7 @@ extension Array where Element: BitwiseCopyable {
   }
 }
 
-/// The 64-bit XXH3 of some bytes: guards against damage, not against forgery.
+/// The 64-bit XXH3 of some bytes. It protects against damage, not against forgery.
 func checksum(_ bytes: RawSpan, seed: UInt64 = 0) -> UInt64 {
   // SAFETY: the pointer and length are those of one span, and the function only reads.
   unsafe bytes.withUnsafeBytes { unsafe XXH3_64bits_withSeed($0.baseAddress, $0.count, seed) }
@@ -38,20 +38,20 @@ func checksumSeed(_ key: String) -> UInt64 {
   checksum([UInt8](key.utf8).rawSpan)
 }
 
-/// The XXH3 of a sequence's tokens, by which a repeated id is told from a conflict.
+/// The XXH3 of a sequence's tokens. It distinguishes a repeated insert of an id from a conflict.
 func digest(_ tokens: [Int32]) -> UInt64 {
   checksum(tokens.rawSpan)
 }
 
 extension Span<Int32> {
-  /// The bytes that `digest` is made of.
+  /// The bytes from which `digest` is computed.
   // SAFETY: integers have no padding.
   var tokenBytes: RawSpan {
     @_lifetime(copy self) get { unsafe bytes }
   }
 }
 
-/// Reads a record from its first byte to its last; every read says whether the bytes are there.
+/// Reads a record from its first byte to its last. Every read returns nil if the bytes are missing.
 struct RecordReader: ~Escapable {
   private let bytes: RawSpan
   private(set) var position = 0
@@ -61,7 +61,7 @@ struct RecordReader: ~Escapable {
     self.bytes = bytes
   }
 
-  /// A reader of what stands before the checksum at the end, or nil if the checksum is wrong.
+  /// A reader of the bytes before the checksum at the end, or nil if the checksum is wrong.
   @_lifetime(copy bytes)
   init?(checked bytes: RawSpan, seed: UInt64) {
     guard bytes.byteCount >= 8 else { return nil }
@@ -82,7 +82,7 @@ struct RecordReader: ~Escapable {
     return Value(littleEndian: value)
   }
 
-  /// What `body` makes of the next bytes, or nil where they are not there.
+  /// The result of `body` on the next bytes, or nil if they are missing.
   @_lifetime(self: copy self)
   mutating func read<Value>(bytes count: Int, _ body: (RawSpan) -> Value?) -> Value? {
     guard count >= 0, bytesLeft >= count else { return nil }

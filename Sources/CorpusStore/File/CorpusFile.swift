@@ -1,8 +1,8 @@
 import Glibc
 import LMDB
 
-/// One corpus's LMDB environment: what its tables are called, what their keys and values look like,
-/// and how LMDB's errors read to a caller. The format is drawn in docs/internals/storage.md.
+/// One corpus's LMDB environment: the names of its tables, the encoding of keys and values, and the
+/// translation of LMDB's errors. The format is drawn in docs/internals/storage.md.
 final class CorpusFile: Sendable {
   static let formatVersion: UInt32 = 3
 
@@ -16,7 +16,7 @@ final class CorpusFile: Sendable {
   let environment: Environment
   let settings: CorpusSettings
   let isReadOnly: Bool
-  /// The cancellation that long reads of the file ask whether they should end.
+  /// The cancellation that long reads of the file check.
   let cancellation: Cancellation
 
   /// "format", "settings", "state".
@@ -29,17 +29,18 @@ final class CorpusFile: Sendable {
   let segments: Database
   /// Segment number and chunk number → bytes.
   let chunks: Database
-  /// What was found damaged, and nothing answers from any more: segment number → its record, with its
-  /// chunks where they were, and `setAsideKey(sequence:)` → a sequence of the log. For whoever wants
-  /// to look into them.
+  /// Damaged data that no call is answered from any more: segment number → its record, with its
+  /// chunks in their old place, and `setAsideKey(sequence:)` → a sequence of the log. Kept for
+  /// later examination.
   let setAside: Database
 
-  /// Where a file comes from, and so what may be done with it.
+  /// The origin of a file, which determines what may be done with it.
   enum Origin {
     /// A directory that this process alone writes to.
     case own
-    /// The same, holding a copy that LMDB has made of another file and that nobody has written to:
-    /// it numbers its transactions anew, so the last one is not the one that the state tells of.
+    /// Such a directory with a copy that LMDB has made of another file and that no process has
+    /// written to: LMDB numbers its transactions anew, so the last one is not the one named in the
+    /// state.
     case copy
     /// A directory that another process may be writing to. For reading.
     case shared
@@ -47,16 +48,16 @@ final class CorpusFile: Sendable {
     case snapshot
   }
 
-  /// What a transaction leaves for the next one.
+  /// The data that a transaction leaves for the next one.
   struct State: Equatable {
-    /// The transaction that wrote it. LMDB's own pages carry no checksum; a state that was written
-    /// by another transaction than the newest tells that the newest was lost.
+    /// The transaction that wrote the state. LMDB's own pages carry no checksum; a state written by
+    /// another transaction than the newest reveals that the newest was lost.
     var transaction: Int
     /// The order number that the next sequence gets.
     var nextOrder: UInt64
   }
 
-  /// Makes a corpus in an empty directory.
+  /// Creates a corpus in an empty directory.
   convenience init(path: String, creating settings: CorpusSettings, options: StoreOptions)
     throws(StoreError)
   {
@@ -81,13 +82,13 @@ final class CorpusFile: Sendable {
 
   private static let tables = ["log", "ids", "segments", "chunks", "set_aside"]
 
-  /// Opens a corpus, after every page that LMDB will read was checked.
+  /// Opens a corpus, after checking every page that LMDB will read.
   ///
   /// - Complexity: O(pages of trees), not of chunks: milliseconds for 100 million tokens.
   ///
   /// - Parameters:
-  ///   - place: What the path will be, and what it is called in messages.
-  ///   - newSettings: For a copy, the settings that take the place of those in it.
+  ///   - place: The future path, which messages name.
+  ///   - newSettings: For a copy, the settings that replace those in it.
   init(
     path: String, origin: Origin = .own, shownAs place: String? = nil,
     settings newSettings: CorpusSettings? = nil, options: StoreOptions
@@ -118,7 +119,7 @@ final class CorpusFile: Sendable {
     }
     guard let meta = tables[0] else { throw .corrupt(what: "table meta", where: path) }
     let environment = environment
-    // The version comes first: it says whether the rest can be understood.
+    // The version comes first: it determines whether the rest can be read.
     let settings = try Self.readSettings(environment, meta, path)
     self.settings = newSettings ?? settings
     guard let log = tables[1], let ids = tables[2], let segments = tables[3],
@@ -139,7 +140,7 @@ final class CorpusFile: Sendable {
       try write(nextOrder: nextOrder) { (transaction) throws(LMDBError) in
         try transaction.put(Key("settings"), adopted.rawSpan, in: meta)
       }
-    // Another process may commit between the look at the state and that at the transaction.
+    // Another process may commit between reading the state and reading the transaction.
     case .shared, .snapshot: _ = try readState(isCopy: true)
     }
   }
@@ -188,7 +189,7 @@ final class CorpusFile: Sendable {
     }
   }
 
-  /// Begins to read what another process may be writing to, every page of it checked.
+  /// Begins to read a file that another process may be writing to, after checking every page of it.
   func beginCheckedReading() throws(StoreError) -> ReadTransaction {
     do throws(LMDBError) {
       return try ReadTransaction.checkingPages(of: environment)
@@ -202,7 +203,9 @@ final class CorpusFile: Sendable {
     return try state(transaction, isCopy: isCopy)
   }
 
-  /// - Parameter isCopy: Whether the transaction need not be the one that wrote the state.
+  /// Reads the state.
+  ///
+  /// - Parameter isCopy: True if another transaction may have written the state.
   func state(
     _ transaction: borrowing ReadTransaction, isCopy: Bool = false
   ) throws(StoreError) -> State {
@@ -236,7 +239,7 @@ final class CorpusFile: Sendable {
     }
   }
 
-  /// Ends a transaction. All of them go through here, because each leaves its state.
+  /// Commits a transaction. Every commit passes here, because each leaves its state.
   func commit(_ transaction: consuming WriteTransaction, nextOrder: UInt64) throws(LMDBError) {
     let state = State(transaction: transaction.transactionID, nextOrder: nextOrder)
     try Self.put(state, transaction, meta)
@@ -319,7 +322,7 @@ extension CorpusSettings {
     guard reader.bytesLeft == 0, problem == nil else { return nil }
   }
 
-  /// What is wrong with these settings, or nil.
+  /// A sentence on what is wrong with these settings, or nil.
   var problem: String? {
     if !Self.depthRange.contains(depth) {
       return "depth is \(depth), expected \(Self.depthRange.lowerBound) to "
@@ -349,7 +352,7 @@ extension CorpusSettings {
     return nil
   }
 
-  /// What differs, in words, from other settings that are asked for.
+  /// Sentences on the differences from other, requested settings.
   func differences(from other: CorpusSettings) -> [String] {
     var differences = historyDifferences(from: other)
     if vocabulary != other.vocabulary && tokenBound >= other.tokenBound {
@@ -364,9 +367,9 @@ extension CorpusSettings {
     return differences
   }
 
-  /// The same, of what keeps the history of a corpus with the other settings from becoming that of one
-  /// with these: counts of different depths and tokens of different tokenizers must not meet, and the
-  /// other's token ids must all be below this one's vocabulary.
+  /// Differences that keep the history of a corpus with the other settings from becoming the
+  /// history of one with these: counts of different depths and tokens of different tokenizers must
+  /// not be mixed, and all the other's token ids must be below this vocabulary.
   func historyDifferences(from other: CorpusSettings) -> [String] {
     var differences = tokenDifferences(from: other)
     if depth != other.depth {
@@ -375,7 +378,7 @@ extension CorpusSettings {
     return differences
   }
 
-  /// The same, but for the depth, which sequences that are counted anew may change.
+  /// The differences as above without the depth, which a new count of the sequences may change.
   func tokenDifferences(from other: CorpusSettings) -> [String] {
     var differences: [String] = []
     if tokenizer != other.tokenizer {
@@ -399,7 +402,7 @@ extension StoreError {
       let usage = environment?.usage()
       self = .mapFull(usedBytes: usage?.usedBytes ?? 0, mapBytes: usage?.mapBytes ?? 0)
     case .diskFull: self.init(errno: ENOSPC, path: path)
-    // LMDB says so of a write that the disk took in part only.
+    // LMDB reports this error if the disk accepted a write only in part.
     case .inputOutput where StoreDirectory.isFull(path): self.init(errno: ENOSPC, path: path)
     case .damaged: self = .corrupt(what: "the database", where: path)
     case .damagedPage: self = .corrupt(what: error.description, where: path)

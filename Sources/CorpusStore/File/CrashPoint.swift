@@ -1,9 +1,9 @@
 import Glibc
 
-/// Places where the crash tests end the process, as a loss of power would: when REPRISE_CRASH_AT is
-/// "NAME:N", the N-th time that the place NAME is reached. With REPRISE_HOLD_AT the thread stands still
-/// there for ever, as it would on a disk that does not answer. Debug builds have them, and builds with
-/// -DREPRISE_CRASH_POINTS; what people run has none of it.
+/// Points at which the crash tests end the process, as a power failure would: when REPRISE_CRASH_AT
+/// is "NAME:N", the N-th time that the point NAME is reached. With REPRISE_HOLD_AT the thread stops
+/// there forever, as it would on a disk that does not answer. Debug builds have these points, and
+/// builds with -DREPRISE_CRASH_POINTS; ordinary release builds have none.
 public enum CrashPoint: String, CaseIterable, Sendable {
   case commitBefore = "commit.before"
   case commitAfter = "commit.after"
@@ -28,7 +28,7 @@ public enum CrashPoint: String, CaseIterable, Sendable {
     private static let wanted = read("REPRISE_CRASH_AT")
     private static let held = read("REPRISE_HOLD_AT")
 
-    /// What the environment asks for, and how often its place has still to be reached.
+    /// The point that the environment names, and the number of times that it must still be reached.
     private static func read(_ variable: String) -> Wanted? {
       guard let text = unsafe getenv(variable) else { return nil }
       let words = unsafe String(cString: text).split(separator: ":")
@@ -45,7 +45,7 @@ public enum CrashPoint: String, CaseIterable, Sendable {
 
       init(_ left: Int) { self.left = left }
 
-      /// Whether this was the last time.
+      /// True if this was the last time.
       func countDown() -> Bool {
         lock.withLock {
           left -= 1

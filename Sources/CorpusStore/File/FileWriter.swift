@@ -10,11 +10,12 @@ final class FileWriter {
   private(set) var byteCount = 0
   private var writtenBack = 0
 
-  /// The disk is kept busy from the beginning, so that there is little left to wait for at the end,
-  /// and others' syncs do not wait behind gigabytes.
+  /// The number of bytes after which write-back is started. It keeps the disk busy from the
+  /// beginning, so that little remains to wait for at the end, and other syncs do not wait behind
+  /// gigabytes.
   private static let writeBackBytes = 4 << 20
 
-  /// Makes the file, or empties the one that is there.
+  /// Creates the file, or empties an existing one.
   init(_ path: String) throws(StoreError) {
     self.path = path
     descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
@@ -44,7 +45,7 @@ final class FileWriter {
     }
   }
 
-  /// Closes the file, which is on disk when this returns.
+  /// Syncs and closes the file, which is on disk when this returns.
   func finish() throws(StoreError) {
     try StoreDirectory.check(fsync(descriptor) == 0, path)
     let descriptor = descriptor
@@ -59,10 +60,10 @@ final class FileWriter {
   }
 }
 
-/// The 128-bit XXH3 of bytes that come one after the other.
+/// The 128-bit XXH3 of bytes that arrive in pieces.
 @safe
 final class StreamingDigest {
-  // SAFETY: made in `init`, freed in `deinit`, used by one thread at a time.
+  // SAFETY: created in `init`, freed in `deinit`, used by one thread at a time.
   private let state: OpaquePointer
 
   init() {
@@ -109,17 +110,19 @@ final class FileReader {
 
   private static let bufferBytes = 1 << 20
 
+  /// Opens a file.
+  ///
   /// - Throws: `notAFile` for anything but a regular file, which might have no end.
   init(_ path: String) throws(StoreError) {
     self.path = path
-    // A pipe that nobody writes to would be waited for.
+    // Opening a pipe without a writer would block without O_NONBLOCK.
     descriptor = unsafe open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
     unsafe buffer = .allocate(byteCount: Self.bufferBytes, alignment: 64)
     try StoreDirectory.check(descriptor >= 0, path)
     if try status().st_mode & S_IFMT != S_IFREG { throw .notAFile(path: path) }
   }
 
-  /// Reads from a descriptor, which it closes at the end.
+  /// Reads from a descriptor, which the reader closes at the end.
   init(descriptor: Int32, of path: String) {
     self.path = path
     self.descriptor = descriptor
@@ -131,7 +134,7 @@ final class FileReader {
     unsafe buffer.deallocate()
   }
 
-  /// Bytes in the file.
+  /// The size of the file in bytes.
   func byteCount() throws(StoreError) -> Int {
     Int(try status().st_size)
   }
@@ -142,7 +145,7 @@ final class FileReader {
     return status
   }
 
-  /// Calls `body` with the next bytes, at most `count`. Returns how many there were: 0 at the end.
+  /// Calls `body` with the next bytes, at most `count`. Returns their number: 0 at the end.
   func next(
     atMost count: Int = .max, _ body: (RawSpan) throws(StoreError) -> Void
   ) throws(StoreError) -> Int {
@@ -150,7 +153,7 @@ final class FileReader {
       let count = unsafe read(descriptor, buffer.baseAddress, min(count, buffer.count))
       if count < 0 && errno == EINTR { continue }
       try StoreDirectory.check(count >= 0, path)
-      // SAFETY: so many bytes were just read, and nothing else is until `body` is done.
+      // SAFETY: `count` bytes were just read, and the buffer is not changed until `body` returns.
       if count > 0 { try body(unsafe RawSpan(_unsafeBytes: buffer[..<count])) }
       return count
     }

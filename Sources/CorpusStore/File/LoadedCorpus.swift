@@ -1,19 +1,20 @@
 import LMDB
 import SuffixIndex
 
-/// What a corpus's file holds when it is opened: every byte that will be answered from was checked.
+/// The content of a corpus's file when it is opened: every byte that answers depend on was checked.
 struct LoadedCorpus {
   let history: LiveHistory
   let nextOrder: UInt64
   let nextSegment: UInt64
-  /// What was damaged, and what became of it: one sentence each.
+  /// The damage that was found, and its consequences: one sentence each.
   let damage: [String]
 
-  /// Finds the segments where they lie, and adds the log's sequences to growing indexes. What is
-  /// damaged is repaired first, and what of the log is too much for memory is sealed, if this process
-  /// may write.
+  /// Finds the segments in the map, and adds the log's sequences to growing indexes. If this
+  /// process may write, damage is repaired first, and the part of the log that does not fit into
+  /// memory is sealed.
   ///
-  /// - Throws: `corrupt` for what cannot be repaired; `cancelled` when the file's cancellation is.
+  /// - Throws: `corrupt` for damage that cannot be repaired; `cancelled` when the file's
+  ///   cancellation is.
   /// - Complexity: Reads all segments, at several GB a second where they are in memory; 0.3 µs for
   ///   each token of the log, of which there are at most a few times `sealTokens`.
   init(_ file: CorpusFile, _ options: StoreOptions) throws(StoreError) {
@@ -88,7 +89,7 @@ struct LoadedCorpus {
 }
 
 extension CorpusFile {
-  /// What repairs have set aside, in words.
+  /// Names of the places that repairs have set aside.
   func placesSetAside(
     _ transaction: borrowing ReadTransaction
   ) throws(StoreError) -> [String] {
@@ -105,10 +106,10 @@ extension CorpusFile {
     return places
   }
 
-  /// Segment numbers have their place in an `Int`, and are counted up from 1.
+  /// Segment numbers fit an `Int`, and are counted up from 1.
   static let segmentNumberMax: UInt64 = 1 << 48
 
-  /// The numbers that are the keys of a table, or with which they begin; each once.
+  /// The numbers in the keys of a table, or at their beginning; each once.
   func numbers(
     _ table: Database, _ transaction: borrowing ReadTransaction
   ) throws(StoreError) -> [UInt64] {
@@ -141,7 +142,7 @@ extension CorpusFile {
     return last + 1
   }
 
-  /// The record of a segment, or nil where it is damaged.
+  /// The record of a segment, or nil if it is damaged.
   func segmentRecord(
     _ number: UInt64, in table: Database? = nil, _ transaction: borrowing ReadTransaction
   ) throws(StoreError) -> SegmentRecord? {

@@ -1,7 +1,7 @@
 import LMDB
 
-/// Turns sequences of the log into segments while a corpus is opened, where memory has no room for
-/// growing indexes of all of them: those take `GrowingPart.bytesPerToken`, a segment nothing once it is
+/// Turns sequences of the log into segments while a corpus is opened, if growing indexes of all of
+/// them do not fit into memory: those take `GrowingPart.bytesPerToken`, a segment none once it is
 /// written.
 struct LogSealing {
   private let file: CorpusFile
@@ -14,7 +14,7 @@ struct LogSealing {
     sealTokens = MergePolicy.sealTokens(options, file.settings.retention)
   }
 
-  /// Seals the oldest sequences, a part at a time, until the rest fits.
+  /// Seals the oldest sequences, one part at a time, until the rest fits.
   func run() throws(StoreError) {
     var left = try logged()[...]
     var tokens = left.reduce(0) { $0 + $1.tokens }

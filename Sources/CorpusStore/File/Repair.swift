@@ -1,33 +1,33 @@
 import LMDB
 import SuffixIndex
 
-/// Finds what is damaged in a corpus's file, and replaces it by what can be told from the rest.
+/// Finds damage in a corpus's file, and replaces damaged data by what the rest of the file allows.
 ///
-/// - A segment whose index is damaged is built anew from its sequences. Each of them has a digest in
-///   the segment's table. Those that are not whole are lost; then the old segment is set aside, so
-///   that nothing is destroyed that somebody might still read.
-/// - A segment whose record or table is damaged is set aside: what its sequences are called and when
-///   they came is not known.
-/// - A sequence of the log that is damaged is set aside.
-/// - If a record of an id is damaged, or a sequence was lost, the table of ids is made anew from the
+/// - A segment whose index is damaged is rebuilt from its sequences. Each of them has a digest in
+///   the segment's table. Sequences that do not match it are lost; then the old segment is set
+///   aside, so that no data is destroyed that might still be read.
+/// - A segment whose record or table is damaged is set aside: the ids and the order of its
+///   sequences are unknown.
+/// - A damaged sequence of the log is set aside.
+/// - If a record of an id is damaged, or a sequence was lost, the table of ids is rebuilt from the
 ///   log and the tables of segments.
 ///
-/// Nothing of this can bring back what is lost. It keeps the rest in service, and says what is gone.
+/// Repairing cannot bring lost data back. It keeps the rest in service, and names what is lost.
 struct Repair {
-  /// What is damaged, in words.
+  /// Descriptions of the damage.
   private(set) var found: [String] = []
-  /// What became of it.
+  /// Sentences on the outcome.
   private(set) var outcome: [String] = []
 
   private let file: CorpusFile
-  /// Segments of which some chunk is damaged.
+  /// Segments with at least one damaged chunk.
   private var damagedSegments: [SegmentChunks] = []
-  /// Segments without a record that can be read.
+  /// Segments whose record cannot be read.
   private var damagedRecords: [UInt64] = []
   private var damagedSequences: [UInt64] = []
   private var idsAreDamaged = false
 
-  /// Looks for damage.
+  /// Searches the file for damage.
   init(_ file: CorpusFile, _ transaction: borrowing ReadTransaction) throws(StoreError) {
     self.file = file
     try examineSegments(transaction)
@@ -48,7 +48,7 @@ struct Repair {
       let damaged = try chunks.damaged(transaction)
       if damaged.isEmpty {
         do throws(StoreError) {
-          // The header is read here, as it will be when the segment is served.
+          // The header is read here in the same way as when the segment is served.
           _ = try Segment(number, record, in: file, transaction, mark: DamageMark())
           continue
         } catch {
@@ -128,9 +128,9 @@ struct Repair {
     return keys
   }
 
-  /// Replaces what is damaged. Afterwards nothing is.
+  /// Repairs all damage that was found.
   ///
-  /// - Parameter memory: Segments are built anew in pieces for which there is room.
+  /// - Parameter memory: Segments are rebuilt in pieces that fit into it.
   mutating func repair(_ memory: MemoryBudget) throws(StoreError) {
     if found.isEmpty { return }
     var lostSequences = !damagedSequences.isEmpty || !damagedRecords.isEmpty
@@ -152,7 +152,7 @@ struct Repair {
     }
   }
 
-  /// Builds a segment anew from its sequences. Returns whether all of them were whole.
+  /// Rebuilds a segment from its sequences. Returns true if all of them were intact.
   private mutating func rebuild(
     _ segment: SegmentChunks, _ memory: MemoryBudget
   ) throws(StoreError) -> Bool {
@@ -195,20 +195,21 @@ struct Repair {
     return false
   }
 
-  /// Builds segments of the sequences that are whole, in their order. Returns the others.
+  /// Builds segments from the intact sequences, in their order. Returns the others.
   private func copyWholeSequences(
     of segment: SegmentChunks, _ entries: [SequenceTable.Entry],
     _ transaction: borrowing ReadTransaction, _ memory: MemoryBudget,
     to new: inout UnservedSegments
   ) throws(StoreError) -> [SequenceTable.Entry] {
-    // A damaged end of a sequence shifts those after it, so they are known by their digests.
+    // A damaged end of a sequence shifts those after it, so sequences are identified by their
+    // digests.
     var wanted = Dictionary(grouping: entries, by: \.digest).mapValues { $0.reversed() as [_] }
     var pieces = SegmentPieces(
       depth: file.settings.depth, memory,
       expected: HistorySize(tokens: segment.record.tokens, sequences: segment.record.sequences),
       isCancelled: { [cancellation = file.cancellation] in cancellation.isCancelled })
     var failure: StoreError?
-    // As far as there are chunks for the text.
+    // As far as the chunks of the text exist.
     let addresses = try ChunkAddresses(segment, in: file, transaction)
     addresses?.text?.forEachSequence { _, tokens in
       if file.cancellation.isCancelled { return false }
@@ -230,7 +231,7 @@ struct Repair {
     return wanted.values.flatMap { $0 }.sorted { $0.order < $1.order }
   }
 
-  /// Takes a record out of service.
+  /// Moves a record out of service.
   private func move(_ key: Key, from table: Database, to newKey: Key? = nil) throws(StoreError) {
     try write { (transaction) throws(LMDBError) in
       if let bytes = try transaction.get(key, in: table) {
@@ -240,7 +241,7 @@ struct Repair {
     }
   }
 
-  /// Returns how many sequences the table was made from.
+  /// Rebuilds the table of ids. Returns the number of sequences that it was built from.
   private func rebuildIDs() throws(StoreError) -> Int {
     var entries: [SequenceTable.Entry] = []
     var oldKeys: [[UInt8]] = []
@@ -287,6 +288,6 @@ struct Repair {
 }
 
 extension RawSpan {
-  /// A copy.
+  /// A copy of the bytes.
   var bytes: [UInt8] { unsafe withUnsafeBytes { unsafe [UInt8]($0) } }
 }

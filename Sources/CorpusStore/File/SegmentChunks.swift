@@ -1,6 +1,6 @@
 import LMDB
 
-/// The chunks of a segment as they lie in the file, whole or damaged.
+/// The chunks of a segment in the file, intact or damaged.
 struct SegmentChunks {
   let number: UInt64
   let record: SegmentRecord
@@ -15,7 +15,7 @@ struct SegmentChunks {
   var place: String { "segment \(number) of \(file.path)" }
   var count: Int { record.checksums.count }
 
-  /// Whether a chunk is what was written.
+  /// True if a chunk matches its checksum.
   func isWhole(
     _ chunk: Int, _ transaction: borrowing ReadTransaction
   ) throws(StoreError) -> Bool {
@@ -30,7 +30,7 @@ struct SegmentChunks {
     }
   }
 
-  /// The chunks that are not what was written.
+  /// The numbers of the damaged chunks.
   ///
   /// - Throws: `cancelled` when the file's cancellation is.
   /// - Complexity: Reads the whole segment, at 5 to 10 GB a second where it is in memory.
@@ -43,6 +43,8 @@ struct SegmentChunks {
     return damaged
   }
 
+  /// Reads the sequence table.
+  ///
   /// - Throws: `corrupt`, naming the chunk that is damaged.
   func sequenceTable(
     _ transaction: borrowing ReadTransaction

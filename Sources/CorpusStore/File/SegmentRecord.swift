@@ -1,6 +1,6 @@
 import SuffixIndex
 
-/// What the file says of a segment beside its bytes.
+/// The description of a segment, beside its bytes in the file.
 ///
 ///     0   u64  tokens
 ///     8   u64  sequences
@@ -23,21 +23,21 @@ struct SegmentRecord: Equatable {
   var tokenBits: Int
   var checksums: [UInt64]
 
-  /// Bytes of each chunk of the table but the last: as many as an image's chunk, so that all are
-  /// runs of one length to the database.
+  /// The size of each chunk of the table but the last: the size of an image's chunk, so that the
+  /// database stores all chunks as runs of one length.
   static let tableChunkBytes = SealedImage.byteCount(ofChunk: 0, of: .max)
 
   var imageChunks: Int { SealedImage.chunkCount(imageBytes) }
   var tableChunks: Int { (tableBytes + Self.tableChunkBytes - 1) / Self.tableChunkBytes }
 
-  /// Bytes that chunk `chunk` has: the image's come first, then the table's.
+  /// The size of a chunk in bytes: the image's chunks come first, then the table's.
   func byteCount(ofChunk chunk: Int) -> Int {
     chunk < imageChunks
       ? SealedImage.byteCount(ofChunk: chunk, of: imageBytes)
       : min(Self.tableChunkBytes, tableBytes - (chunk - imageChunks) * Self.tableChunkBytes)
   }
 
-  /// Tokens and separators in the image's text.
+  /// The number of tokens and separators in the image's text.
   var textTokens: Int { tokens + sequences }
 
   func encoded(segment: UInt64) -> [UInt8] {
@@ -67,7 +67,7 @@ struct SegmentRecord: Equatable {
     self.checksums = checksums
   }
 
-  /// nil where the bytes are damaged, or belong to another segment.
+  /// Returns nil if the bytes are damaged, or belong to another segment.
   init?(_ bytes: RawSpan, segment: UInt64) {
     guard var reader = RecordReader(checked: bytes, seed: segment),
       let tokens = reader.read(UInt64.self), let sequences = reader.read(UInt64.self),

@@ -1,4 +1,4 @@
-/// A finished sequence as it stands in the log until it is sealed.
+/// The record of a finished sequence in the log, until the sequence is sealed.
 ///
 ///     0   u64  when it was committed, seconds since 1970
 ///     8   u32  bytes of the id; 0 for none
@@ -8,7 +8,7 @@
 ///     …   u64  XXH3 of all before, with the order number as seed
 struct SequenceRecord: Equatable {
   var committedSeconds: UInt64
-  /// nil where the caller gave none.
+  /// nil if the caller gave no id.
   var id: String?
   var tokens: [Int32]
 
@@ -25,7 +25,7 @@ struct SequenceRecord: Equatable {
     return bytes
   }
 
-  /// nil where the bytes are damaged, or belong to another sequence.
+  /// Returns nil if the bytes are damaged, or belong to another sequence.
   init?(_ bytes: RawSpan, order: UInt64) {
     guard var reader = RecordReader(checked: bytes, seed: order),
       let seconds = reader.read(UInt64.self),
@@ -51,7 +51,7 @@ struct SequenceRecord: Equatable {
   }
 }
 
-/// What stands in `ids` under a caller's id.
+/// The record in `ids` under a caller's id.
 ///
 ///     0   u64  order number of the sequence
 ///     8   u64  XXH3 of its tokens
@@ -73,7 +73,7 @@ struct IDRecord: Equatable {
     return bytes
   }
 
-  /// nil where the bytes are damaged, or belong to another id.
+  /// Returns nil if the bytes are damaged, or belong to another id.
   init?(_ bytes: RawSpan, id: RawSpan) {
     guard bytes.byteCount == 24,
       var reader = RecordReader(checked: bytes, seed: checksum(id)),

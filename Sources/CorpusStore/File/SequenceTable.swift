@@ -1,5 +1,5 @@
-/// What is known of a segment's sequences beside their tokens, in the order of the index's text.
-/// Each entry:
+/// The description of a segment's sequences, without their tokens, in the order of the index's
+/// text. Each entry:
 ///
 ///     0   u64  order number
 ///     8   u64  when it was committed, seconds since 1970
@@ -8,8 +8,8 @@
 ///     28  u32  bytes of the id; 0 for none
 ///     32  id, UTF-8
 ///
-/// With it a segment can be taken apart again: to remove some of its sequences, to build its index
-/// anew when that is damaged, to find out which sequences damage has hit.
+/// With it a segment can be taken apart again: to remove some of its sequences, to rebuild a
+/// damaged index, to find the sequences that damage has hit.
 struct SequenceTable {
   struct Entry: Equatable {
     var order: UInt64
@@ -50,16 +50,16 @@ struct SequenceTable {
 
   mutating func reserveCapacity(_ count: Int) { bytes.reserveCapacity(count) }
 
-  /// Memory that the entries of a table take, with the bytes that they are read from.
+  /// Memory of the entries of a table, together with the bytes from which they are read.
   static func bytesToRead(sequences: Int, tableBytes: Int) -> Int {
-    // What is longer than a string's own 15 bytes of id lies on the heap.
+    // Ids longer than a string's own 15 bytes are on the heap.
     2 * tableBytes + sequences * (MemoryLayout<Entry>.stride + 32)
   }
 
-  /// The entries of a table, or nil where the bytes are none.
+  /// The entries of a table, or nil if the bytes are not a table.
   static func entries(_ bytes: [UInt8], count: Int) -> [Entry]? {
     var entries: [Entry] = []
-    // The count comes from outside: no memory is taken for more than the bytes can hold.
+    // The count comes from outside: memory is reserved for no more than the bytes can hold.
     entries.reserveCapacity(min(count, bytes.count / 32))
     var reader = RecordReader(bytes.rawSpan)
     while reader.bytesLeft > 0 {

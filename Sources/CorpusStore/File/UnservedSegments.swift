@@ -1,9 +1,9 @@
 import LMDB
 
-/// Segments that are written to a file while nothing answers from it: when it is opened.
+/// Segments that are written to a file while it is opened and no call is answered from it yet.
 ///
-/// Chunks come first, a few in one transaction; what a crash leaves of them has no record and is
-/// removed at the next open. Then the records and all else are one transaction.
+/// Chunks come first, a few in each transaction; after a crash they have no record and are removed
+/// at the next open. The records and all else are one transaction at the end.
 struct UnservedSegments {
   private let file: CorpusFile
   private let nextOrder: UInt64
@@ -19,7 +19,7 @@ struct UnservedSegments {
 
   /// Writes the chunks of a segment.
   ///
-  /// - Throws: `cancelled` before one of its transactions, or why they could not be written.
+  /// - Throws: `cancelled` before one of its transactions, or the error of writing.
   mutating func add(_ segment: BuiltSegment) throws(StoreError) {
     let number = next
     next += 1
@@ -32,7 +32,7 @@ struct UnservedSegments {
     new.append((number, segment.record))
   }
 
-  /// Writes the records, and what goes with them.
+  /// Writes the records, together with the changes of `body`.
   func finish(
     _ change: (borrowing WriteTransaction) throws(LMDBError) -> Void
   ) throws(StoreError) {

@@ -1,14 +1,17 @@
 import Foundation
 
-/// The memory that this process's control group may have.
+/// The memory limit of this process's control group.
 ///
-/// Of both versions: of the second there is one hierarchy, of the first one for memory alone. In a
-/// container the path that the kernel tells may not be there, because only the container's own groups
-/// are mounted; so the groups above are looked at as well, up to the mount, and each may allow less.
+/// Both versions are supported: version 2 has one hierarchy, version 1 has one for memory alone. In
+/// a container the path that the kernel reports may not exist, because only the container's own
+/// groups are mounted. Therefore the groups above are read as well, up to the mount, and each may
+/// have a lower limit.
 public struct ControlGroup: Sendable {
   /// Directories of the group and of those above it, and the version.
   private let groups: [(path: String, version: Int)]
 
+  /// Finds the groups of this process.
+  ///
   /// - Parameter root: Prefix of all paths, for tests.
   public init(root: String = "") {
     var groups: [(path: String, version: Int)] = []
@@ -29,11 +32,11 @@ public struct ControlGroup: Sendable {
     self.groups = groups
   }
 
-  /// Bytes that it may have; nil where nothing bounds it.
+  /// The limit in bytes; nil if there is none.
   public var limit: Int? { groups.compactMap(limit).min() }
 
-  /// Bytes that are left of a part of its memory, beside what all processes in it have now that no file
-  /// backs; nil where nothing bounds it.
+  /// The rest of a share of the limit, in bytes, after the anonymous memory (not backed by a file)
+  /// of all processes in the group; nil if there is no limit.
   public func bytesLeft(ofTenths tenths: Int) -> Int? {
     groups.compactMap { group in
       limit(of: group).map { $0 / 10 * tenths - (anonymousBytes(of: group) ?? 0) }
@@ -43,7 +46,8 @@ public struct ControlGroup: Sendable {
   private func limit(of group: (path: String, version: Int)) -> Int? {
     let file = group.version == 2 ? "memory.max" : "memory.limit_in_bytes"
     guard let text = try? String(contentsOfFile: "\(group.path)/\(file)", encoding: .utf8),
-      // "max" is no number, and the first version writes the largest one that it can count to.
+      // "max" is not a number, and version 1 reports no limit as the largest number that it can
+      // hold.
       let bytes = Int(text.trimmingCharacters(in: .whitespacesAndNewlines)), bytes < 1 << 60
     else { return nil }
     return bytes

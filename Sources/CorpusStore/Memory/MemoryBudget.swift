@@ -1,18 +1,18 @@
 import Glibc
 
-/// The memory that this process may take, and how much of it is promised to work under way.
+/// The memory that this process may take, and the part of it that is reserved for work under way.
 ///
-/// Everything that takes memory in proportion to history asks here first. What does not fit is done
-/// in smaller pieces, later, or refused. The forecast that a request is compared with is
+/// All work whose memory grows with the history must reserve it here first. Work that does not fit
+/// is done in smaller pieces, later, or refused. A request is compared with this forecast:
 ///
-///     measured + promised and not taken yet + taken since it was measured
+///     measured + reserved and not taken yet + taken since the measurement
 ///
-/// where `measured` is the memory of the process that no file backs, read from the kernel at most
-/// every `millisBetweenReadings`. A reservation tells how much of it was taken already
-/// (`Reservation.taken`), so that nothing is counted twice while long work runs.
+/// where `measured` is the anonymous memory of the process (not backed by a file), read from the
+/// kernel at most every `nanosBetweenReadings`. A reservation reports how much of it was taken
+/// already (`Reservation.taken`), so that nothing is counted twice during long work.
 ///
-/// Not all may take the last byte: see `Purpose.ceiling`. The map of a corpus is not counted: its pages
-/// belong to the page cache, which gives them back when memory is short.
+/// Some purposes may not use the whole limit: see `Purpose.ceiling`. The map of a corpus is not
+/// counted: its pages belong to the page cache, which the kernel reclaims when memory is short.
 public final class MemoryBudget: @unchecked Sendable {
   // @unchecked Sendable: `state` is guarded by `lock`; the rest never changes.
 
@@ -25,20 +25,21 @@ public final class MemoryBudget: @unchecked Sendable {
     /// Turning growing indexes into segments. It frees more than it takes and is small, so it is
     /// never put off.
     case sealing
-    /// Making fewer segments of many.
+    /// Turning several segments into one.
     case merging
-    /// Operators' calls: removing, restoring, merging corpora; and repairs.
+    /// Calls of operators: removing, restoring, merging corpora; and repairs.
     case operations
 
+    /// The name in metrics.
     public var name: String { "\(self)" }
 
     /// The part of the limit, in sixteenths, that the forecast may reach.
     var ceiling: Int {
       switch self {
       case .sealing: 16
-      // Sealing comes before what it makes room for.
+      // Sealing has priority over the work that it makes room for.
       case .sessions, .writes: 15
-      // Work in the background leaves a quarter to sessions.
+      // Background work leaves a quarter of the limit to sessions.
       case .merging, .operations: 12
       }
     }
@@ -46,20 +47,20 @@ public final class MemoryBudget: @unchecked Sendable {
     /// The part of the limit, in sixteenths, that all reservations of this kind may take together.
     var share: Int { self == .writes ? 2 : ceiling }
 
-    /// Whether the memory is there before it is asked for: it is bounded, and needs no forecast.
+    /// True if the memory is allocated before it is reserved: it is bounded, and needs no forecast.
     var isTakenBefore: Bool { self == .writes }
 
-    /// Whether the memory stays in use when the reservation ends.
+    /// True if the memory stays in use when the reservation ends.
     var outlivesReservation: Bool { self == .sessions }
   }
 
   /// Figures for `server.metrics`.
   public struct Usage: Equatable, Sendable {
-    /// Bytes, by purpose.
+    /// Bytes reserved, by purpose.
     public var reserved = [Int](repeating: 0, count: Purpose.allCases.count)
     /// Requests that did not fit, by purpose.
     public var refusals = [Int](repeating: 0, count: Purpose.allCases.count)
-    /// Bytes of memory that no file backs.
+    /// Anonymous memory (not backed by a file), in bytes.
     public var measured = 0
   }
 
@@ -67,11 +68,11 @@ public final class MemoryBudget: @unchecked Sendable {
     var limit: Int
     var reserved = [Int](repeating: 0, count: Purpose.allCases.count)
     var refusals = [Int](repeating: 0, count: Purpose.allCases.count)
-    /// Of all reservations: what was not taken yet.
+    /// Bytes of all reservations that are not taken yet.
     var untaken = 0
     var measured = 0
     var measuredNanos: UInt64 = 0
-    /// Taken since then.
+    /// Bytes taken since the last reading.
     var takenSince = 0
   }
 
@@ -79,14 +80,16 @@ public final class MemoryBudget: @unchecked Sendable {
   private let lock = AdaptiveLock()
   private var state: State
 
-  /// How old a reading may be. It takes some 3 µs.
+  /// The age that a reading may have, in nanoseconds. A reading takes some 3 µs.
   static let nanosBetweenReadings: UInt64 = 50_000_000
-  /// How old it may be where a request would be refused.
+  /// The age that it may have if a request would be refused.
   private static let nanosBeforeRefusal: UInt64 = 1_000_000
 
+  /// Creates a budget.
+  ///
   /// - Parameters:
-  ///   - limit: Bytes; by default as much as there is.
-  ///   - measure: Bytes in use. Called under a lock, so it must be quick.
+  ///   - limit: Bytes; by default all that the machine or control group allows.
+  ///   - measure: Returns the bytes in use. Called under a lock, so it must be quick.
   public init(
     limit: Int = .max >> 8, measuredBy measure: @escaping @Sendable () -> Int = anonymousBytes
   ) {
@@ -94,23 +97,23 @@ public final class MemoryBudget: @unchecked Sendable {
     self.measure = measure
   }
 
-  /// Bytes of memory without files that the process may have.
+  /// The anonymous memory that the process may have, in bytes.
   public var limit: Int { lock.withLock { state.limit } }
 
-  /// Makes the limit smaller, where it is larger.
+  /// Reduces the limit, if it is larger.
   public func lowerLimit(to limit: Int) {
     lock.withLock { state.limit = min(state.limit, max(0, limit)) }
   }
 
-  /// A part of the limit, in bytes.
+  /// A share of the limit, in bytes.
   public func bytes(sixteenths: Int) -> Int { lock.withLock { part(sixteenths) } }
 
   private func part(_ sixteenths: Int) -> Int { state.limit / 16 * sixteenths }
 
-  /// Promises memory to work that is about to begin.
+  /// Reserves memory for work that is about to begin.
   ///
-  /// - Parameter isUrgent: Whether it is promised in any case.
-  /// - Returns: nil where it does not fit now. Waits for nothing.
+  /// - Parameter isUrgent: True if the memory is reserved even beyond the limit.
+  /// - Returns: nil if it does not fit now. Never waits.
   public func reserve(
     _ bytes: Int, for purpose: Purpose, isUrgent: Bool = false
   ) -> Reservation? {
@@ -132,14 +135,14 @@ public final class MemoryBudget: @unchecked Sendable {
     return isPromised ? Reservation(self, purpose, bytes) : nil
   }
 
-  /// Whether so much would be promised now.
+  /// True if this amount could be reserved now.
   public func fits(_ bytes: Int, for purpose: Purpose) -> Bool {
     lock.withLock { hasRoom(bytes, purpose) }
   }
 
-  /// Under the lock.
+  /// Called with the lock held.
   private func hasRoom(_ bytes: Int, _ purpose: Purpose) -> Bool {
-    // What alone exceeds the share is taken when there is nothing else of its kind.
+    // A request that alone exceeds the share is admitted when there is no other of its purpose.
     let others = state.reserved[purpose.rawValue]
     if others > 0 && others + bytes > part(purpose.share) { return false }
     let ceiling = part(purpose.ceiling)
@@ -159,9 +162,10 @@ public final class MemoryBudget: @unchecked Sendable {
     state.takenSince = 0
   }
 
-  /// Reads what is in use anew.
+  /// Reads the memory in use anew.
   public func refresh() { lock.withLock { read(ifOlderThan: 0) } }
 
+  /// The current figures, with a recent reading of the memory in use.
   public var usage: Usage {
     lock.withLock {
       read(ifOlderThan: Self.nanosBetweenReadings)
@@ -170,7 +174,7 @@ public final class MemoryBudget: @unchecked Sendable {
     }
   }
 
-  /// Bytes in use beyond what work in the background may take: what can be given up should be.
+  /// Bytes in use beyond the share of background work: memory that can be freed should be.
   public var excess: Int {
     lock.withLock {
       read(ifOlderThan: Self.nanosBetweenReadings)
@@ -178,7 +182,7 @@ public final class MemoryBudget: @unchecked Sendable {
     }
   }
 
-  /// Memory that was promised, until the last reference is dropped.
+  /// Reserved memory, until the last reference is released.
   public final class Reservation: @unchecked Sendable {
     // @unchecked Sendable: `bytes` and `taken` are guarded by the budget's lock.
     private let budget: MemoryBudget
@@ -193,7 +197,7 @@ public final class MemoryBudget: @unchecked Sendable {
       taken = purpose.isTakenBefore ? bytes : 0
     }
 
-    /// Says how much of it was taken by now.
+    /// Reports how much of the reservation is taken by now.
     public func update(taken now: Int) {
       budget.lock.withLock {
         let now = min(max(0, now), bytes)
@@ -203,10 +207,10 @@ public final class MemoryBudget: @unchecked Sendable {
       }
     }
 
-    /// Asks for another amount in all.
+    /// Changes the reservation to another total.
     ///
-    /// - Parameter isUrgent: Whether more than work of this kind may take is promised, up to the limit.
-    /// - Returns: Whether it was promised; otherwise it stays as it was.
+    /// - Parameter isUrgent: True if the share of the purpose may be exceeded, up to the limit.
+    /// - Returns: True if the new total was reserved; otherwise the reservation stays as it was.
     public func resize(to newBytes: Int, isUrgent: Bool = false) -> Bool {
       budget.lock.withLock {
         let added = max(newBytes, taken) - bytes
@@ -232,7 +236,7 @@ public final class MemoryBudget: @unchecked Sendable {
         if purpose.outlivesReservation {
           budget.state.takenSince += bytes - taken
         } else if !purpose.isTakenBefore {
-          // What was measured holds what is being freed.
+          // The last measurement includes the memory that is being freed.
           budget.state.measuredNanos = 0
         }
       }
@@ -240,9 +244,10 @@ public final class MemoryBudget: @unchecked Sendable {
   }
 }
 
-/// Bytes of memory of this process that no file backs, or 0 where the kernel does not tell.
+/// Anonymous memory of this process (not backed by a file) in bytes, or 0 if the kernel does not
+/// report it.
 public func anonymousBytes() -> Int {
-  // "size resident shared text lib data dt", in pages; shared are those of files.
+  // "size resident shared text lib data dt", in pages; shared pages are those of files.
   let descriptor = unsafe open("/proc/self/statm", O_RDONLY | O_CLOEXEC)
   if descriptor < 0 { return 0 }
   defer { close(descriptor) }

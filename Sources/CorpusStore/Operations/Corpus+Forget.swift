@@ -1,26 +1,26 @@
 import Foundation
 import LMDB
 
-/// What became of `Corpus.forget`.
+/// The outcome of `Corpus.forget`.
 public struct ForgetReceipt: Equatable, Sendable {
-  /// Sequences that were there and are gone.
+  /// Sequences that were removed.
   public var forgotten = 0
   /// Tokens in them.
   public var tokens = 0
-  /// Ids that stood for nothing.
+  /// Ids that no sequence has.
   public var missing = 0
-  /// Snapshots of the corpus in its store, which are older and keep what they hold.
+  /// Older snapshots of the corpus in its store, which keep what they hold.
   public var olderSnapshots: [String] = []
 
   public init() {}
 }
 
 extension Store {
-  /// Removes sequences of a corpus for good, and tells which snapshots keep what they hold. See
-  /// `Corpus.forget`.
+  /// Removes sequences of a corpus permanently, and lists the snapshots that keep what they hold.
+  /// See `Corpus.forget`.
   public func forget(ids: [String], inCorpus name: String) throws(StoreError) -> ForgetReceipt {
     guard let corpus = try corpus(named: name) else { throw .corpusNotFound(name) }
-    // First, so that nothing can fail when it is done.
+    // Read first, so that nothing can fail after the removal.
     let older = try snapshots().filter { $0.corpus == name }.map(\.name)
     var receipt = try corpus.forget(ids: ids)
     receipt.olderSnapshots = older
@@ -29,22 +29,22 @@ extension Store {
 }
 
 extension Corpus {
-  /// Removes sequences for good. When it returns they are in no draft, in no later snapshot and not
-  /// on disk: the pages that held them are overwritten. Snapshots that were taken before keep what
-  /// they hold.
+  /// Removes sequences permanently. When it returns they are in no draft, in no later snapshot and
+  /// not on disk: the pages that held them are overwritten. Snapshots taken before keep what they
+  /// hold.
   ///
-  /// Where it throws, some of this may have been done; it can be repeated.
+  /// If it throws, a part of this may have been done; the call can be repeated.
   ///
-  /// - Complexity: Waits for the disk, and writes the segments that the sequences lie in anew: 1 µs
-  ///   for each token of those.
-  /// - Parameter patience: How long it waits for others that read an old state of the file: other
+  /// - Complexity: Waits for the disk, and rewrites the segments that hold the sequences: 1 µs for
+  ///   each token of those.
+  /// - Parameter patience: The time to wait for readers of an old state of the file: other
   ///   processes, such as a check.
-  /// - Throws: `stillRead` when the patience is over.
+  /// - Throws: `stillRead` when that time is over.
   public func forget(
     ids: [String], patience: Duration = .seconds(10)
   ) throws(StoreError) -> ForgetReceipt {
     if isReadOnly { throw .readOnly(corpus: name) }
-    // No snapshot is being taken that could end after this and hold what is forgotten.
+    // No snapshot is being taken that could end after this and hold the removed sequences.
     return try turns.takeAll { () throws(StoreError) in
       try commit()
       var receipt = ForgetReceipt()
@@ -70,13 +70,13 @@ extension Corpus {
     return orders
   }
 
-  /// Time between two tries.
+  /// The time between two tries, in microseconds.
   private static let overwriteWaitMicros: UInt32 = 100_000
 
   private func overwriteFreePages(_ patience: Duration) throws(StoreError) {
     let end = options.clock.now() + patience
     while true {
-      // Pages are free for good after another commit, after which the view moves on too.
+      // Pages can be reused only after another commit, after which the view moves on too.
       try commit()
       do throws(LMDBError) {
         try file.environment.overwriteBuffers(using: file.setAside)

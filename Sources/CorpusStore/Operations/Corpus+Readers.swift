@@ -3,13 +3,14 @@ import LMDB
 
 /// Another process that reads a corpus's file.
 public struct OtherReader: Equatable, Sendable, CustomStringConvertible {
+  /// The id of the process.
   public let process: Int32
-  /// The program's name; nil where it is not known.
+  /// The program's name; nil if it is unknown.
   public let command: String?
   /// Commits since the state that it reads.
   public let transactionsBehind: Int
 
-  /// Such as "process 4711 (reprise)".
+  /// For example "process 4711 (reprise)".
   public var description: String { "process \(process)" + (command.map { " (\($0))" } ?? "") }
 
   fileprivate init(process: Int32, transactionsBehind: Int) {
@@ -21,7 +22,7 @@ public struct OtherReader: Equatable, Sendable, CustomStringConvertible {
 }
 
 extension CorpusFile {
-  /// How many other processes have a read transaction.
+  /// The number of other processes that have a read transaction.
   var otherReaderCount: Int {
     let own = getpid()
     return Set(
@@ -29,7 +30,7 @@ extension CorpusFile {
     ).count
   }
 
-  /// Other processes that have a read transaction, as a check has.
+  /// Other processes that have a read transaction, for example a check.
   var otherReaders: [OtherReader] {
     let own = getpid()
     let last = environment.usage().lastTransaction

@@ -4,7 +4,7 @@ extension Corpus {
   /// Calls `body` with every finished sequence, in the order of their numbers, until it returns
   /// false.
   ///
-  /// - Complexity: Holds all tokens in memory meanwhile.
+  /// - Complexity: Holds all tokens in memory for the duration of the call.
   public func forEachSequence(
     _ body: (_ order: UInt64, _ id: String?, _ tokens: [Int32]) throws -> Bool
   ) throws {
@@ -14,7 +14,8 @@ extension Corpus {
   }
 
   private func sequences() throws(StoreError) -> [(entry: SequenceTable.Entry, tokens: [Int32])] {
-    // What was acknowledged is in the file, and no segment of the view is on its way out.
+    // All acknowledged sequences are then in the file, and no segment of the view is about to be
+    // dropped.
     if !isReadOnly { try commit() }
     guard let view = view else { throw .closed(corpus: name) }
     var sequences: [(entry: SequenceTable.Entry, tokens: [Int32])] = []

@@ -1,13 +1,13 @@
 import Glibc
 
-/// How far long work is: bytes or tokens done, and in all.
+/// Receives the progress of long work: bytes or tokens done, and in all.
 public typealias Progress = @Sendable (_ done: Int, _ total: Int) -> Void
 
-/// A snapshot as its manifest tells it.
+/// The properties of a snapshot, from its manifest.
 public struct SnapshotInfo: Equatable, Sendable {
-  /// The file's name in the store's `snapshots` without ".snapshot"; elsewhere the file's path.
+  /// The file's name in the store's `snapshots` without ".snapshot"; the path of a file elsewhere.
   public var name: String
-  /// The corpus that it was taken of.
+  /// The corpus from which it was taken.
   public var corpus: String
   public var settings: CorpusSettings
   /// Seconds since 1970.
@@ -20,7 +20,7 @@ public struct SnapshotInfo: Equatable, Sendable {
   public var digest: String
 }
 
-/// The last page of a snapshot's file. All before it is an LMDB environment.
+/// The last page of a snapshot's file. All bytes before it are an LMDB environment.
 ///
 ///     0   u64  "RPRSNAP\n"
 ///     8   u32  version
@@ -67,7 +67,9 @@ struct SnapshotManifest: Equatable {
     return bytes
   }
 
-  /// - Throws: A sentence that says why these bytes are no manifest.
+  /// Decodes a manifest.
+  ///
+  /// - Throws: A sentence that says why these bytes are not a manifest.
   init(_ bytes: [UInt8], fileBytes: Int) throws(Unreadable) {
     var start = RecordReader(bytes.rawSpan)
     guard start.read(UInt64.self) == Self.magic else {
@@ -113,7 +115,7 @@ struct SnapshotManifest: Equatable {
 
   struct Unreadable: Error {
     var reason = ""
-    /// Of a manifest of another version.
+    /// The version of a manifest that another version of Reprise wrote.
     var version: UInt32?
   }
 
@@ -125,7 +127,7 @@ struct SnapshotManifest: Equatable {
   }
 }
 
-/// A snapshot's file, which is read before LMDB sees any of it.
+/// A snapshot's file, which is verified before LMDB reads any of it.
 enum SnapshotFile {
   /// Reads the manifest alone.
   static func manifest(_ path: String) throws(StoreError) -> SnapshotManifest {
@@ -155,9 +157,9 @@ enum SnapshotFile {
   /// Reads the whole file and compares it with its manifest.
   ///
   /// - Parameters:
-  ///   - cancellation: Is asked at each piece.
-  ///   - body: Receives the bytes of the environment, piece by piece. Whether they are right is known at
-  ///     the end only.
+  ///   - cancellation: Checked before each piece.
+  ///   - body: Receives the bytes of the environment, piece by piece. Only the end shows whether
+  ///     they are right.
   @discardableResult
   static func verify(
     _ path: String, _ cancellation: Cancellation, progress: Progress = { _, _ in },

@@ -2,50 +2,55 @@ import Foundation
 import LMDB
 import SuffixIndex
 
-/// What `Store.check` found.
+/// The findings of `Store.check`.
 public struct CheckReport: Equatable, Sendable {
+  /// The findings on one corpus.
   public struct Corpus: Equatable, Sendable {
     public var name: String
     public var sequences = 0
     public var tokens = 0
     public var segments = 0
-    /// What its file takes on the disk.
+    /// The space that its file takes on the disk.
     public var bytes = 0
+    /// The damage of the corpus's file.
     public var damage: [Damage] = []
   }
+  /// One damaged place.
   public struct Damage: Equatable, Sendable {
-    /// Such as "segment 7".
+    /// A place, for example "segment 7".
     public var what: String
-    /// Such as "chunk 3: its checksum is not the record's".
+    /// The finding, for example "chunk 3: its checksum is not the record's".
     public var reason: String
-    /// What can be done.
+    /// The advice for the operator.
     public var remedy: String
   }
   public var corpora: [Corpus] = []
+  /// The snapshots without damage.
   public var snapshots: [SnapshotInfo] = []
   /// Damage outside of corpora: the store's own files, snapshots.
   public var damage: [Damage] = []
 
+  /// True if no damage was found.
   public var isClean: Bool { damage.isEmpty && corpora.allSatisfy(\.damage.isEmpty) }
 
   public init() {}
 }
 
 extension Store {
-  /// Looks for damage in a store's directory, whether or not another process has it open. Changes
+  /// Searches for damage in a store's directory, also while another process has it open. Changes
   /// nothing.
   ///
-  /// Checked are: the structure of each database; the checksum of each record, chunk and sequence;
-  /// that ids and sequences tell of each other; the structure of each index, and counts of patterns
-  /// that are drawn at random; each snapshot's digest and contents.
+  /// It checks the structure of each database; the checksum of each record, chunk and sequence;
+  /// that ids and sequences refer to each other; the structure of each index, and counts of
+  /// patterns drawn at random; each snapshot's digest and contents.
   ///
   /// - Parameters:
-  ///   - deep: Whether every index is built anew from its text, and compared byte by byte.
-  ///   - memory: What the process may have: building an index takes some 30 bytes a token.
-  ///   - cancellation: Is asked every few milliseconds.
-  ///   - progress: Is told what is being looked at.
-  /// - Throws: Where there is no store, or it cannot be read; `cancelled`; `memoryShort` where there is
-  ///   not the memory to build an index anew.
+  ///   - deep: True if every index is rebuilt from its text, and compared byte by byte.
+  ///   - memory: The budget of the process: building an index takes some 30 bytes a token.
+  ///   - cancellation: Checked every few milliseconds.
+  ///   - progress: Called with the name of each part before it is checked.
+  /// - Throws: An error if there is no store, or it cannot be read; `cancelled`; `memoryShort` if
+  ///   there is not enough memory to rebuild an index.
   public static func check(
     path: String, deep: Bool = false, memory: MemoryBudget = MemoryBudget(),
     cancellation: Cancellation = Cancellation(),
@@ -89,7 +94,7 @@ private struct CorpusCheck {
   private let deep: Bool
   private let memory: MemoryBudget
 
-  /// Patterns of each index whose counts are compared.
+  /// The number of patterns of each index whose counts are compared.
   private static let samples = 1000
 
   init(_ name: String, deep: Bool, _ memory: MemoryBudget) {
@@ -107,7 +112,7 @@ private struct CorpusCheck {
   private static let repairRemedy =
     "serve the store: what is whole is rebuilt, and what is lost is named"
 
-  /// - Throws: Where the file cannot be looked at.
+  /// - Throws: An error if the file cannot be read.
   mutating func run(
     _ path: String, _ options: StoreOptions, _ progress: (String) -> Void
   ) throws(StoreError) {
@@ -150,18 +155,18 @@ private struct CorpusCheck {
     result.sequences = entries.count
     result.tokens = entries.reduce(0) { $0 + $1.tokens }
     checkOrders(entries, next: state.nextOrder)
-    // What is damaged was told above; then ids without their sequences would only repeat it.
+    // Damage was reported above; ids without their sequences would only repeat it.
     if repair.found.isEmpty { try checkIDs(entries, file, transaction) }
   }
 
-  /// Returns what the segment holds, as far as that can be read.
+  /// Returns the content of the segment, as far as it can be read.
   private mutating func checkSegment(
     _ number: UInt64, _ file: CorpusFile, _ transaction: borrowing ReadTransaction
   ) throws(StoreError) -> [SequenceTable.Entry] {
     let what = "segment \(number)"
     try file.cancellation.check()
     do throws(StoreError) {
-      // Where this throws, `Repair` has told.
+      // If this throws, `Repair` has reported it.
       let segment = try file.segment(number, transaction, mark: DamageMark())
       let entries = try segment.sequenceTable(file, transaction)
       try checkSequences(segment, entries, file.cancellation)
@@ -242,7 +247,7 @@ private struct CorpusCheck {
     return entries
   }
 
-  /// Each sequence is there once.
+  /// Checks that each sequence exists once.
   private mutating func checkOrders(_ entries: [SequenceTable.Entry], next: UInt64) {
     var orders: Set<UInt64> = []
     for entry in entries {
@@ -256,7 +261,7 @@ private struct CorpusCheck {
     }
   }
 
-  /// Each id stands for its sequence, and for nothing else.
+  /// Checks that each id refers to its sequence, and that there are no other ids.
   private mutating func checkIDs(
     _ entries: [SequenceTable.Entry], _ file: CorpusFile, _ transaction: borrowing ReadTransaction
   ) throws(StoreError) {

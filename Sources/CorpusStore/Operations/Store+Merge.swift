@@ -1,29 +1,30 @@
 import LMDB
 import SuffixIndex
 
-/// What became of `Store.mergeCorpus`.
+/// The outcome of `Store.mergeCorpus`.
 public struct MergeReceipt: Equatable, Sendable {
   /// Sequences that are new in the corpus, and tokens in them.
   public var sequences = 0
   public var tokens = 0
-  /// Sequences whose id and tokens stood there already.
+  /// Sequences that the corpus already held with the same id and tokens.
   public var duplicates = 0
-  /// Sequences whose id stands for other tokens there: what stood there stays.
+  /// Sequences whose id the corpus already held with other tokens: the old ones stay.
   public var conflicts = 0
 
   public init() {}
 }
 
 extension Store {
-  /// Adds the sequences of one corpus to another, whole or not at all: those with an id that stands
-  /// there are passed over. They come after all that is there, in their own order, and keep the time
-  /// of their commit. The corpus that they come from stays as it is.
+  /// Adds the sequences of one corpus to another, completely or not at all; sequences whose id the
+  /// other corpus already holds are skipped. The added sequences come after all existing ones, in
+  /// their own order, and keep the time of their commit. The source corpus stays unchanged.
   ///
-  /// Both go on being read and written; what comes to the first meanwhile may be left out.
+  /// Both remain available for reading and writing; sequences that arrive at the source in the
+  /// meantime may be left out.
   ///
-  /// - Complexity: 1 µs a token. Memory: 512 bytes for each sequence that is to be added, and room to
-  ///   build a segment of at most 8 million tokens, which is made smaller where that is not there.
-  /// - Throws: `memoryShort` where there are more sequences than memory has room for now.
+  /// - Complexity: 1 µs a token. Memory: 512 bytes for each sequence to be added, and room to build
+  ///   a segment of at most 8 million tokens, which is smaller if memory is short.
+  /// - Throws: `memoryShort` if there are more sequences than memory has room for now.
   public func mergeCorpus(
     from source: String, into target: String, progress: @escaping Progress = { _, _ in }
   ) throws(StoreError) -> MergeReceipt {
@@ -33,7 +34,7 @@ extension Store {
     if from === into { throw .settings("a corpus cannot be merged into itself") }
     let differences = into.settings.tokenDifferences(from: from.settings)
     if !differences.isEmpty { throw .settingsDiffer(differences: differences) }
-    // In one order, whoever merges what into what.
+    // Always in the same order, so that two opposite merges cannot deadlock.
     let (first, second) = source < target ? (from, into) : (into, from)
     return try first.turns.copies.take { () throws(StoreError) in
       try second.turns.copies.take { () throws(StoreError) in
@@ -43,17 +44,17 @@ extension Store {
   }
 }
 
-/// One merging of corpora. The turns of copies of both are held: nothing is forgotten or restored
-/// meanwhile.
+/// One merge of corpora. It holds the exclusive sections of copies of both, so nothing is forgotten
+/// or restored in the meantime.
 private struct CorpusMerge {
   private let from: Corpus
   private let into: Corpus
 
-  /// Tokens in one segment that is made.
+  /// The number of tokens in one new segment.
   private static let tokensPerSegment = 8 << 20
-  /// Memory for what is known of a sequence, its id among it, in three lists.
+  /// Memory for the data on a sequence, its id included, in three lists.
   private static let bytesPerSequence = 512
-  /// It is begun anew where somebody else inserts one of the ids before it is done.
+  /// The number of attempts: one fails if another call inserts one of the ids before it is done.
   private static let tries = 3
 
   init(_ from: Corpus, _ into: Corpus) {
@@ -73,7 +74,7 @@ private struct CorpusMerge {
   }
 
   private func runOnce(_ progress: Progress) throws(StoreError) -> MergeReceipt {
-    // What was acknowledged is in the file, and in the view, from here on.
+    // From here on, acknowledged sequences are in the file and in the view.
     try from.commit()
     try into.commit()
     guard let view = from.view else { throw .closed(corpus: from.name) }
@@ -91,7 +92,7 @@ private struct CorpusMerge {
     listing.update(taken: entries.count * MemoryLayout<SequenceTable.Entry>.stride)
     let firstOrder = try takeOrders(entries.count, size)
 
-    // Old order number → what the sequence is called in the other corpus.
+    // Old order number → the entry of the sequence in the other corpus.
     var moved: [UInt64: SequenceTable.Entry] = [:]
     for (place, entry) in entries.enumerated() {
       var new = entry
@@ -104,7 +105,7 @@ private struct CorpusMerge {
       let added = change.added
       try change.carryOut(planning: { (planning) throws(WriteRefusal) in
         for case let entry in added {
-          // Somebody may have inserted it meanwhile.
+          // Another call may have inserted it in the meantime.
           if let id = entry.id, try planning.digest(ofID: id) != nil {
             throw .refused(.conflict(id: id))
           }
@@ -116,7 +117,7 @@ private struct CorpusMerge {
     return receipt
   }
 
-  /// The sequences that are to be moved, oldest first.
+  /// The sequences to be moved, oldest first.
   private func chooseEntries(
     _ view: SegmentView, _ receipt: inout MergeReceipt
   ) throws(StoreError) -> [SequenceTable.Entry] {
@@ -157,7 +158,7 @@ private struct CorpusMerge {
     }
   }
 
-  /// Takes order numbers that nobody else gets, used or not.
+  /// Reserves order numbers, which are not given to others even if they stay unused.
   private func takeOrders(_ count: Int, _ size: HistorySize) throws(StoreError) -> UInt64 {
     let first = Awaited<UInt64>()
     try into.commit(

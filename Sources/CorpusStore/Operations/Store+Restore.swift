@@ -2,13 +2,17 @@ import Foundation
 import LMDB
 
 extension Store {
-  /// Verifies a snapshot and makes a corpus of it, whole or not at all.
+  /// Verifies a snapshot and creates a corpus from it, completely or not at all.
   ///
-  /// The copy is made and checked beside the corpora, and put in its place by one rename.
+  /// The copy is written and checked beside the corpora, and moved into place by one rename.
   ///
-  /// - Parameter replacing: Whether a corpus of that name is replaced: its depth and tokenizer must
-  ///   be the snapshot's; its retention and durability stay. Sessions over it go on. A corpus that
-  ///   cannot be used is replaced as well, by one with the snapshot's settings.
+  /// - Parameter replacing: True if an existing corpus of that name is replaced: its depth and
+  ///   tokenizer must be the snapshot's; its retention and durability stay. Sessions over it
+  ///   continue. A corpus that cannot be used is replaced as well, by one with the snapshot's
+  ///   settings.
+  /// - Throws: `corpusExists` if a corpus exists and `replacing` is false, `settingsDiffer` if its
+  ///   depth or tokenizer differs, `snapshotNotFound`, `snapshotDamaged`, `corpusName`, `readOnly`,
+  ///   `diskFull`, `cancelled`.
   @discardableResult
   public func restore(
     _ source: SnapshotSource, into name: String, replacing: Bool = false,
@@ -39,7 +43,7 @@ extension Store {
         try Self.copy(path, to: making, options.cancellation, progress)
         CrashPoint.restoreCopied.reached()
         let restored = try place(name, replaced, isDamaged: isDamaged, directory)
-        // What was replaced, if anything was.
+        // The replaced corpus, if there was one.
         try? StoreDirectory.remove(making)
         return restored
       } catch {
@@ -80,7 +84,7 @@ extension Store {
       CrashPoint.restoreSwapAfter.reached()
       return try adopt(name, directory)
     }
-    // All that can fail is done before the swap.
+    // Everything that can fail happens before the exchange.
     let loaded = try LoadedCorpus(file, options)
     try options.cancellation.check()
     try replaced.turns.takeAll { () throws(StoreError) in

@@ -4,7 +4,7 @@ import Glibc
 import LMDB
 import SuffixIndex
 
-/// Where a snapshot is found.
+/// The place of a snapshot.
 public enum SnapshotSource: Equatable, Sendable {
   /// In the store's `snapshots`.
   case named(String)
@@ -15,13 +15,15 @@ public enum SnapshotSource: Equatable, Sendable {
 extension Store {
   // MARK: Taking
 
-  /// Takes a snapshot while the corpus is read and written: all that was acknowledged before the call
-  /// is in it.
+  /// Takes a snapshot while the corpus is read and written: it contains everything that was
+  /// acknowledged before the call.
   ///
-  /// The file is written beside its place, synced and renamed.
+  /// The file is written under a temporary name, synced and renamed.
   ///
   /// - Parameter name: 1 to 128 letters, digits, '.', '_' or '-', not beginning with '.' or '-';
   ///   nil for the corpus's name and the time.
+  /// - Throws: `corpusNotFound`, `snapshotName`, `snapshotExists`; `readOnly` in a store that
+  ///   serves a snapshot; `diskFull`.
   public func createSnapshot(
     ofCorpus corpus: String, named name: String? = nil, progress: @escaping Progress = { _, _ in }
   ) throws(StoreError) -> SnapshotInfo {
@@ -33,7 +35,7 @@ extension Store {
       if FileManager.default.fileExists(atPath: directory.snapshot(name)) {
         throw .snapshotExists(name)
       }
-      // What was acknowledged and is not on disk yet belongs to it as well.
+      // Acknowledged sequences that are not on disk yet belong to it as well.
       try source.commit()
       let making = directory.making(snapshot: name)
       do throws(StoreError) {
@@ -70,7 +72,7 @@ extension Store {
   // MARK: Looking after
 
   /// All snapshots in the store, by name. Those whose manifest cannot be read are left out; `check`
-  /// tells of them.
+  /// reports them.
   public func snapshots() throws(StoreError) -> [SnapshotInfo] {
     guard let directory else { return [] }
     return try directory.snapshotNames().compactMap { name in
@@ -78,14 +80,19 @@ extension Store {
     }
   }
 
-  /// The name of the corpus that a snapshot in the store was taken of, as its manifest tells it.
+  /// The name of the corpus from which a snapshot in the store was taken, from its manifest.
+  ///
+  /// - Throws: `snapshotNotFound`, `snapshotDamaged`, `formatVersion`.
   public func corpus(ofSnapshot name: String) throws(StoreError) -> String {
     try SnapshotFile.manifest(try find(.named(name)).path).corpus
   }
 
-  /// Reads a whole snapshot, and throws where anything is wrong with it: the digest of its contents,
+  /// Reads a whole snapshot, and throws if anything is wrong with it: the digest of its contents,
   /// the structure of its database, the checksum of every record and chunk, the structure of every
   /// index.
+  ///
+  /// - Throws: `snapshotNotFound`; `snapshotDamaged` or `corrupt` for the first fault;
+  ///   `formatVersion`; `cancelled`.
   public func verifySnapshot(
     _ source: SnapshotSource, progress: @escaping Progress = { _, _ in }
   ) throws(StoreError) -> SnapshotInfo {
@@ -109,6 +116,9 @@ extension Store {
     return manifest.info(name: name)
   }
 
+  /// Deletes a snapshot of the store permanently.
+  ///
+  /// - Throws: `snapshotNotFound`, `snapshotName`.
   public func deleteSnapshot(named name: String) throws(StoreError) {
     let (path, _) = try find(.named(name))
     try StoreDirectory.check(unsafe unlink(path) == 0, path)
@@ -132,8 +142,8 @@ extension Store {
 /// Copies a corpus's file, as its last transaction left it, and adds the manifest.
 ///
 /// LMDB walks the tree and writes the pages in use to a pipe, on a thread of its own, in a read
-/// transaction: nobody waits for it, and what is freed meanwhile is not used again until it is done.
-/// This end of the pipe computes the digest and writes the file.
+/// transaction: no other thread waits for it, and pages freed in the meantime are not reused until
+/// it is done. This end of the pipe computes the digest and writes the file.
 private struct SnapshotWriter {
   private let corpus: Corpus
   private let path: String
@@ -158,7 +168,7 @@ private struct SnapshotWriter {
     return manifest
   }
 
-  /// What was copied, read from the copy.
+  /// The size of the copied history, read from the copy.
   private func size() throws(StoreError) -> HistorySize {
     try CorpusFile(path: path, origin: .snapshot, options: corpus.options).size()
   }
@@ -188,7 +198,7 @@ private struct SnapshotWriter {
     } catch {
       written = .failure(error)
     }
-    // By now the pipe's end is closed here, so the other side ends as well.
+    // The pipe's read end is closed here by now, so the writing side ends as well.
     let result = copied.wait()
     let digest = try written.get()
     if case .failure(let error) = result { throw corpus.file.error(error) }
@@ -198,7 +208,7 @@ private struct SnapshotWriter {
   private func write(
     _ output: Int32, to file: FileWriter, _ progress: Progress
   ) throws(StoreError) -> Digest {
-    // Closes the pipe's end when it goes.
+    // Closes the read end of the pipe when it is released.
     let reader = FileReader(descriptor: output, of: "a pipe")
     let total = corpus.file.environment.usage().usedBytes
     let digest = StreamingDigest()
@@ -215,7 +225,7 @@ private struct SnapshotWriter {
 }
 
 extension CorpusFile {
-  /// Finished sequences, as the records tell of them.
+  /// The size of the finished sequences, from their records.
   func size() throws(StoreError) -> HistorySize {
     let transaction = try beginReading()
     var size = HistorySize()
@@ -243,8 +253,8 @@ extension CorpusFile {
     return size
   }
 
-  /// Checks every byte of a file of doubtful origin that will be answered from: what a checksum that
-  /// somebody has computed anew would not show.
+  /// Checks all data of a file of doubtful origin from which calls will be answered: a forged
+  /// checksum would hide wrong data.
   func checkIndexes() throws(StoreError) {
     let transaction = try beginReading()
     let repair = try Repair(self, transaction)

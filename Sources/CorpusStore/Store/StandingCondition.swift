@@ -1,11 +1,12 @@
 import Foundation
 
-/// A condition that lasts until something changes: a disk that is full, a directory that was removed.
+/// A condition that lasts until something changes: a full disk, a removed directory.
 ///
-/// It is raised when it is first met and each time it is met again, and cleared when it is over. The log
-/// tells of it once, then each minute while it lasts, and when it is over; health, statistics and
-/// metrics show it meanwhile.
+/// It is raised when it is first met and each time it is met again, and cleared when it is over.
+/// The log reports it once, then every minute while it lasts, and when it is over; health,
+/// statistics and metrics show it in the meantime.
 public struct StandingCondition: Equatable, Sendable {
+  /// The work that fails; each kind lasts and is cleared by itself.
   public enum Kind: String, CaseIterable, Sendable {
     /// Acknowledged sequences cannot be written to the disk.
     case saving
@@ -15,30 +16,30 @@ public struct StandingCondition: Equatable, Sendable {
     case merging
     /// Files of the store were removed, renamed or replaced while they were in use.
     case directory
-    /// Another process reads a corpus's file for so long that nothing that was deleted is used again.
+    /// Another process reads a corpus's file for so long that freed pages are not reused.
     case reading
     /// Connections cannot be accepted, because no file can be opened for them.
     case accepting
   }
 
   public let kind: Kind
-  /// The corpus that it concerns; nil where it concerns the whole store or the service.
+  /// The corpus that is affected; nil if it is the whole store or the service.
   public let corpus: String?
-  /// The reason that was met last, as an error's sentence.
+  /// The reason that was given last, as an error's sentence.
   public fileprivate(set) var cause: String
-  /// How often it was met since it was last cleared.
+  /// The number of times that it was met since it was last cleared.
   public fileprivate(set) var count = 0
-  /// When it was first met since then.
+  /// The time at which it was first met since then.
   public let since: ContinuousClock.Instant
-  /// How long it may last before the service is no longer ready; nil for a condition that does not
-  /// keep it from being ready.
+  /// The time that it may last before the service is no longer ready; nil for a condition that does
+  /// not prevent readiness.
   public fileprivate(set) var tolerated: Duration?
   fileprivate var reported: ContinuousClock.Instant
 
-  /// The work that does not succeed, such as "sealing corpus demo".
+  /// The work that fails, for example "sealing corpus demo".
   public var subject: String { kind.subject + (corpus.map { " corpus \($0)" } ?? " the store") }
 
-  /// Whether the service is not ready because of it.
+  /// True if the service is not ready because of it.
   public func preventsReadiness(at now: ContinuousClock.Instant) -> Bool {
     tolerated.map { now - since >= $0 } ?? false
   }
@@ -65,7 +66,7 @@ extension StandingCondition.Kind {
     }
   }
 
-  /// The failure, without names of corpora or of files: health tells it to every client.
+  /// The failure, without names of corpora or files: health shows it to every client.
   public var summary: String {
     switch self {
     case .saving: "acknowledged sequences cannot be written to the disk"
@@ -78,9 +79,9 @@ extension StandingCondition.Kind {
   }
 }
 
-/// The conditions that last at the moment. Safe to use from any thread.
+/// The conditions that last at present. Safe to use from any thread.
 public final class StandingConditions: @unchecked Sendable {
-  // @unchecked Sendable: what varies is guarded by `lock`, which is never held over a report.
+  // @unchecked Sendable: mutable state is guarded by `lock`, which is never held during a report.
   private struct Key: Hashable {
     let kind: StandingCondition.Kind
     let corpus: String?
@@ -92,7 +93,7 @@ public final class StandingConditions: @unchecked Sendable {
   private var standing: [Key: StandingCondition] = [:]
   private var raised: [StandingCondition.Kind: Int] = [:]
 
-  /// How long after a report of a condition that lasts the next one follows.
+  /// The time between two reports of a condition that lasts.
   public static let reportInterval = Duration.seconds(60)
 
   public init(clock: StoreClock = .system, report: @escaping StoreReport) {
@@ -104,7 +105,8 @@ public final class StandingConditions: @unchecked Sendable {
   ///
   /// - Parameters:
   ///   - cause: An error's sentence: what was wrong, and what to do.
-  ///   - tolerated: How long it may last before the service is no longer ready; nil for any time.
+  ///   - tolerated: The time that it may last before the service is no longer ready; nil for any
+  ///     time.
   public func raise(
     _ kind: StandingCondition.Kind, corpus: String? = nil, cause: String,
     tolerated: Duration? = nil
@@ -129,7 +131,7 @@ public final class StandingConditions: @unchecked Sendable {
     if let text { report(.error, text) }
   }
 
-  /// Notes that a condition is over, if it was there.
+  /// Notes that a condition is over, if it was raised.
   public func clear(_ kind: StandingCondition.Kind, corpus: String? = nil) {
     let condition = lock.withLock {
       standing.removeValue(forKey: Key(kind: kind, corpus: corpus))
@@ -137,13 +139,13 @@ public final class StandingConditions: @unchecked Sendable {
     if let condition { report(.notice, condition.reportOfEnd(at: clock.now())) }
   }
 
-  /// Forgets the conditions of a corpus that is dropped or closed, without a report.
+  /// Removes the conditions of a corpus that is dropped or closed, without a report.
   public func forget(corpus: String) {
     lock.withLock { standing = standing.filter { $0.key.corpus != corpus } }
   }
 
-  /// Reports those again that have lasted for a minute since their last report. To be called each few
-  /// seconds: some conditions are met once and then last.
+  /// Reports conditions again that have lasted for a minute since their last report. Must be called
+  /// every few seconds: some conditions are met once and then last.
   public func repeatReports() {
     let now = clock.now()
     let texts = lock.withLock {
@@ -157,29 +159,29 @@ public final class StandingConditions: @unchecked Sendable {
     for text in texts { report(.error, text) }
   }
 
-  /// All that last, the oldest first.
+  /// All conditions that last, the oldest first.
   public var current: [StandingCondition] {
     lock.withLock { standing.values.sorted { ($0.since, $0.subject) < ($1.since, $1.subject) } }
   }
 
-  /// Those because of which the service is not ready.
+  /// The conditions that prevent readiness.
   public var preventingReadiness: [StandingCondition] {
     let now = clock.now()
     return current.filter { $0.preventsReadiness(at: now) }
   }
 
-  /// How often each kind was met since the store was opened.
+  /// The number of times that each kind was met since the store was opened.
   public func timesRaised(_ kind: StandingCondition.Kind) -> Int {
     lock.withLock { raised[kind] ?? 0 }
   }
 }
 
-/// Receives what a store tells its operator, one sentence a call, on any thread.
+/// Receives the store's messages to its operator, one sentence a call, on any thread.
 public typealias StoreReport = @Sendable (_ level: StoreReportLevel, _ text: String) -> Void
 
-/// How much a report matters.
+/// The importance of a report.
 public enum StoreReportLevel: Sendable {
-  /// Something is in order again.
+  /// A failure is over.
   case notice
   /// Something is damaged or fails.
   case error

@@ -3,8 +3,8 @@ import Glibc
 
 /// A directory of corpora and of their snapshots; see `StoreDirectory`.
 ///
-/// A corpus whose file cannot be used does not keep the others from being served: asking for it
-/// throws what is wrong with it, and it can be replaced by a snapshot, or dropped.
+/// A corpus whose file cannot be used does not prevent the others from being served: requests for
+/// it throw the reason, and it can be replaced by a snapshot, or dropped.
 public final class Store: @unchecked Sendable {
   // @unchecked Sendable: `corporaByName`, `failures` and `lockFile` are guarded by `lock`; the rest never changes.
 
@@ -18,14 +18,14 @@ public final class Store: @unchecked Sendable {
   private var lockFile: Int32?
   private let report: StoreReport
   private let lock = NSLock()
-  /// Held while a corpus is made or dropped, which waits for the disk.
+  /// Held while a corpus is created or dropped, which waits for the disk.
   private let changing = NSLock()
   private var corporaByName: [String: Corpus] = [:]
   private var failures: [String: StoreError] = [:]
 
-  /// Opens a store, with all of its corpora, or makes one in a new or empty directory.
+  /// Opens a store with all its corpora, or creates one in a new or empty directory.
   ///
-  /// - Parameter report: Receives what an operator has to know: damage, and failures that last.
+  /// - Parameter report: Receives the messages for the operator: damage, and failures that last.
   /// - Throws: `cancelled` soon after `options.cancellation` is cancelled.
   public init(
     path: String, options: StoreOptions = StoreOptions(),
@@ -74,8 +74,8 @@ public final class Store: @unchecked Sendable {
       name: name, file: file, options: options, conditions: conditions, compactor: compactor)
   }
 
-  /// Serves a snapshot's corpus for reading: inserts are refused with `readOnly`, and sessions are
-  /// not recorded.
+  /// Serves a snapshot's corpus for reading: inserts fail with `readOnly`, and sessions are not
+  /// recorded.
   public init(snapshot path: String, options: StoreOptions = StoreOptions()) throws(StoreError) {
     directory = nil
     let options = options.within(options.cancellation)
@@ -93,22 +93,22 @@ public final class Store: @unchecked Sendable {
 
   // MARK: Before opening
 
-  /// Looks whether a store could be opened, or made, in a directory. Changes nothing, and does not look
-  /// into corpora.
+  /// Checks whether a store could be opened, or created, in a directory. Changes nothing, and does
+  /// not read corpora.
   ///
   /// - Throws: `notAStore`, `formatVersion`; `inaccessible` where the directory cannot be read.
   public static func examine(path: String) throws(StoreError) {
     _ = try StoreDirectory(path: path).examine()
   }
 
-  /// How many corpora there are in a store that is not open; 0 where there is no store.
+  /// The number of corpora in a store that is not open; 0 if there is no store.
   public static func corpusCount(path: String) -> Int {
     (try? StoreDirectory(path: path).corpusNames().count) ?? 0
   }
 
   /// Reads a snapshot's file and compares it with its digest.
   ///
-  /// - Throws: `snapshotDamaged`, `formatVersion`, `notAFile`; `inaccessible` where it cannot be read.
+  /// - Throws: `snapshotDamaged`, `formatVersion`, `notAFile`; `inaccessible` if it cannot be read.
   public static func examine(
     snapshot path: String, cancellation: Cancellation = Cancellation()
   ) throws(StoreError) {
@@ -120,8 +120,8 @@ public final class Store: @unchecked Sendable {
   /// The memory budget of the process.
   public var memory: MemoryBudget { options.memory }
 
-  /// Has the largest growing indexes sealed where memory is short, although they are not full: a
-  /// segment is in the file.
+  /// Seals the largest growing indexes, although they are not full, if memory is short: a segment
+  /// is in the file and takes no memory.
   public func relieveMemory() {
     var excess = memory.excess
     if excess <= 0 { return }
@@ -132,13 +132,15 @@ public final class Store: @unchecked Sendable {
     }
   }
 
-  /// Smaller parts are left: many small segments make drafts slow.
+  /// Smaller parts are not sealed: many small segments make drafts slow.
   private static let partBytesWorthSealing = 1 << 20
 
   // MARK: Corpora
 
-  /// - Returns: nil where there is none.
-  /// - Throws: Why the one that there is cannot be used.
+  /// Returns a corpus by its name.
+  ///
+  /// - Returns: nil if it does not exist.
+  /// - Throws: The reason why an existing corpus cannot be used.
   public func corpus(named name: String) throws(StoreError) -> Corpus? {
     let result: Result<Corpus?, StoreError> = lock.withLock {
       if let failure = failures[name] { return .failure(failure) }
@@ -152,20 +154,20 @@ public final class Store: @unchecked Sendable {
     lock.withLock { corporaByName.values.sorted { $0.name < $1.name } }
   }
 
-  /// Puts on disk what was acknowledged and is not there yet. What fails stays to be written. May be called
-  /// while the store closes.
+  /// Writes to disk what was acknowledged and is not there yet. Writes that fail stay pending. May
+  /// be called while the store closes.
   ///
-  /// - Returns: What is not on disk then, one sentence each.
+  /// - Returns: A sentence on each corpus with data that is still not on disk.
   public func commitAll() -> [String] {
     for corpus in corpora() where !corpus.isReadOnly { corpus.commitAcknowledged() }
     return corpora().compactMap(\.unsavedReport)
   }
 
-  /// Does what no call asks for: frees the reader slots of processes that were killed, sees whether the
-  /// files are still in their place, and reports again what goes on failing. To be called each second
-  /// or so.
+  /// Does the periodic work: frees the reader slots of processes that were killed, checks whether
+  /// the files are still in their place, and reports failures again that last. Must be called about
+  /// every second.
   ///
-  /// - Complexity: Some system calls for each corpus; waits for no disk.
+  /// - Complexity: Some system calls for each corpus; does not wait for the disk.
   public func lookAfter() {
     guard let directory else { return }
     for corpus in corpora() {
@@ -180,7 +182,7 @@ public final class Store: @unchecked Sendable {
     conditions.repeatReports()
   }
 
-  /// Not while a corpus is made, dropped or replaced: its directory is under way then.
+  /// Skipped while a corpus is created, dropped or replaced: its directory is being moved then.
   private func lookAtPlaces(_ directory: StoreDirectory) {
     guard changing.try() else { return }
     defer { changing.unlock() }
@@ -204,18 +206,19 @@ public final class Store: @unchecked Sendable {
   /// The steps under way in the background, such as "merging corpus demo".
   public var workUnderWay: [String] { compactor?.workUnderWay ?? [] }
 
+  /// True if a corpus of this name exists, also if it cannot be used.
   public func holdsCorpus(named name: String) -> Bool {
     lock.withLock { corporaByName[name] != nil || failures[name] != nil }
   }
 
-  /// How many corpora there are, those that cannot be used among them.
+  /// The number of corpora, including those that cannot be used.
   public var corpusCount: Int { lock.withLock { corporaByName.count + failures.count } }
 
-  /// Whether a name may name a corpus: 1 to 64 ASCII letters, digits, '.', '_' or '-', not
-  /// beginning with '.' or '-'. So no name leads out of the store's directory.
+  /// True if a name is allowed for a corpus: 1 to 64 ASCII letters, digits, '.', '_' or '-', not
+  /// beginning with '.' or '-'. No such name leads out of the store's directory.
   public static func isCorpusName(_ name: String) -> Bool { isName(name, bytesMax: 64) }
 
-  /// Whether a name may name a snapshot: as a corpus's, of up to 128 bytes.
+  /// True if a name is allowed for a snapshot: the rule for corpora, with up to 128 bytes.
   public static func isSnapshotName(_ name: String) -> Bool { isName(name, bytesMax: 128) }
 
   private static func isName(_ name: String, bytesMax: Int) -> Bool {
@@ -231,15 +234,16 @@ public final class Store: @unchecked Sendable {
       }
   }
 
-  /// Makes a corpus, or returns the one that stands there with the same settings.
+  /// Creates a corpus, or returns the existing one with the same settings. Waits for the disk.
   ///
-  /// Waits for the disk.
+  /// - Throws: `corpusName`, `settings`; `corpusExists` if the existing one has other settings;
+  ///   `readOnly`.
   public func createCorpus(named name: String, _ settings: CorpusSettings) throws(StoreError)
     -> Corpus
   {
     guard Self.isCorpusName(name) else { throw .corpusName(name) }
     if let problem = settings.problem { throw .settings(problem) }
-    // Only whoever makes or drops a corpus waits here, never a look-up.
+    // Only creating or dropping a corpus waits here, never a look-up.
     return try whileChanging { (directory) throws(StoreError) in
       if let corpus = try corpus(named: name) {
         let differences = corpus.settings.differences(from: settings)
@@ -255,31 +259,32 @@ public final class Store: @unchecked Sendable {
     }
   }
 
-  /// Removes a corpus and its file. Sessions over it fail with `closed` from here on.
+  /// Removes a corpus and its file. Sessions over it fail with `closed` from then on.
   ///
-  /// - Returns: Whether there was one.
+  /// - Returns: True if the corpus existed.
   public func dropCorpus(named name: String) throws(StoreError) -> Bool {
     try whileChanging { (directory) throws(StoreError) in
       if !holdsCorpus(named: name) { return false }
-      // What may fail comes first: the corpus stays in service then.
+      // The step that can fail comes first: if it fails, the corpus stays in service.
       try directory.dropCorpus(name)
       let corpus = lock.withLock {
         failures[name] = nil
         return corporaByName.removeValue(forKey: name)
       }
       if let corpus {
-        // Closed first: until then its writer may still have it compacted.
+        // Closed first: until then its writer may still queue it for compaction.
         corpus.close()
         compactor?.remove(corpus)
         conditions.forget(corpus: name)
       }
-      // The corpus is dropped by now. What cannot be removed is at the next open.
+      // The corpus is dropped by now. Files that cannot be removed now are removed at the next
+      // open.
       try? directory.removeDropped(name)
       return true
     }
   }
 
-  /// Runs `body` while no other corpus is made, dropped or replaced.
+  /// Runs `body` while no other corpus is created, dropped or replaced.
   func whileChanging<Result>(
     _ body: (StoreDirectory) throws(StoreError) -> Result
   ) throws(StoreError) -> Result {
@@ -291,7 +296,7 @@ public final class Store: @unchecked Sendable {
     return try body(directory)
   }
 
-  /// Opens a corpus that stands in its place, and serves it from now on.
+  /// Opens a corpus that is in its place, and serves it from now on.
   func adopt(_ name: String, _ directory: StoreDirectory) throws(StoreError) -> Corpus {
     let corpus = try open(name, directory)
     lock.withLock {
@@ -301,16 +306,17 @@ public final class Store: @unchecked Sendable {
     return corpus
   }
 
-  /// Has all long work end with `cancelled`, within milliseconds: compaction, repairs, and calls that read
-  /// or rewrite a corpus. Inserts, sessions and drafts go on.
+  /// Makes all long work end with `cancelled`, within milliseconds: compaction, repairs, and calls
+  /// that read or rewrite a corpus. Inserts, sessions and drafts continue.
   public func cancelLongWork() {
     options.cancellation.cancel()
     for corpus in corpora() { corpus.cancelLongWork() }
   }
 
-  /// Writes what waits, ends all threads and lets go of the directory. Long work gives way.
+  /// Writes waiting data, ends all threads and releases the directory. Long work gives way.
   ///
-  /// - Returns: What of the acknowledged is not on disk, one sentence each: empty where all is.
+  /// - Returns: A sentence on each corpus with acknowledged data that is not on disk; empty if all
+  ///   is.
   @discardableResult
   public func close() -> [String] {
     cancelLongWork()

@@ -1,12 +1,12 @@
 import Foundation
 
-/// The two clocks that a store goes by. Tests put their own in place of the system's.
+/// The two clocks of a store. Tests replace them by their own.
 public struct StoreClock: Sendable {
-  /// The monotonic time. Everything that waits, measures or comes due goes by it, because nobody can
-  /// step it.
+  /// The monotonic time. All waiting, measuring and scheduling uses it, because it is never
+  /// stepped.
   public var now: @Sendable () -> ContinuousClock.Instant
-  /// Seconds since 1970, which an administrator, NTP or a virtual machine that is resumed may step
-  /// forward and back. For stamps that are read by people or by another process, and for nothing else.
+  /// Seconds since 1970. An administrator, NTP or the resumption of a virtual machine may step it
+  /// forward and back. Only for stamps that people or other processes read.
   public var wallSeconds: @Sendable () -> UInt64
 
   public init(

@@ -9,10 +9,10 @@ import Glibc
 ///     corpora/NAME/             one LMDB environment each
 ///     snapshots/NAME.snapshot   one file each
 ///
-/// What begins with ".making-" was being made, or is what a finished one has replaced, and what
-/// begins with ".dropped-" was being dropped when a process ended; both are removed at open. Things
-/// are made beside their place, synced, and put there by one rename, so that a crash leaves the old
-/// or the new.
+/// Names that begin with ".making-" belong to unfinished corpora and snapshots, or to those that
+/// were replaced; names that begin with ".dropped-" to corpora that were being dropped when a
+/// process ended. Both are removed at open. Everything is created under such a name, synced, and
+/// moved into place by one rename, so that a crash leaves the old state or the new.
 struct StoreDirectory: Sendable {
   let path: String
 
@@ -32,9 +32,9 @@ struct StoreDirectory: Sendable {
     case missing, empty, store
   }
 
-  /// Looks whether a store stands at the path or may be made there. Changes nothing.
+  /// Checks whether the path holds a store or may become one. Changes nothing.
   ///
-  /// - Throws: `notAStore`, `formatVersion`; `inaccessible` where it cannot be read.
+  /// - Throws: `notAStore`, `formatVersion`; `inaccessible` if it cannot be read.
   func examine() throws(StoreError) -> State {
     var isDirectory: ObjCBool = false
     guard unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
@@ -42,7 +42,7 @@ struct StoreDirectory: Sendable {
     }
     if !isDirectory.boolValue { throw .notAStore(path: path, found: "a file") }
     if try isFormatted() { return .store }
-    // These alone: a process ended while it made the store.
+    // With only these names, a process ended while it created the store.
     if let other = try Self.names(in: path).first(where: {
       !["corpora", "snapshots", "lock"].contains($0) && !$0.hasPrefix(".format-")
     }) {
@@ -51,21 +51,21 @@ struct StoreDirectory: Sendable {
     return .empty
   }
 
-  /// Makes the store in a new or empty directory, or sees that it is one.
+  /// Creates the store in a new or empty directory, or checks that it is a store.
   func prepare() throws(StoreError) {
     let state = try examine()
     if state == .missing { try Self.make(path) }
     try Self.makeIfMissing("\(path)/corpora")
     try Self.makeIfMissing("\(path)/snapshots")
     if state == .store { return }
-    // The file comes last, and whole.
+    // The file is placed last, and complete.
     let making = "\(path)/.format-\(getpid())"
     try FileWriter.write([UInt8](Self.format.utf8), to: making)
     try Self.move(making, to: "\(path)/format")
     Self.sync(path)
   }
 
-  /// Whether there is a store of this version.
+  /// True if the path holds a store of this version.
   ///
   /// - Throws: `formatVersion` for one of another version, `notAStore` for something else.
   func isFormatted() throws(StoreError) -> Bool {
@@ -81,7 +81,7 @@ struct StoreDirectory: Sendable {
     throw .notAStore(path: path, found: "a file \"format\" of something else")
   }
 
-  /// Takes the store for this process, for as long as the descriptor is open.
+  /// Locks the store for this process, for as long as the descriptor is open.
   func lock() throws(StoreError) -> Int32 {
     let descriptor = unsafe open("\(path)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
     try Self.check(descriptor >= 0, "\(path)/lock")
@@ -92,8 +92,8 @@ struct StoreDirectory: Sendable {
     return descriptor
   }
 
-  /// Whether the lock that this process holds is the one in the directory: otherwise another process
-  /// could take the store as well.
+  /// True if the lock that this process holds is the one in the directory: otherwise another
+  /// process could lock the store as well.
   func holds(_ lock: Int32) -> Bool {
     var (held, found) = (stat(), stat())
     guard unsafe fstat(lock, &held) == 0 else { return true }
@@ -101,7 +101,7 @@ struct StoreDirectory: Sendable {
       && held.st_ino == found.st_ino
   }
 
-  /// Removes what a crash left half made or half dropped.
+  /// Removes what a crash left half created or half dropped.
   func removeUnfinished() throws(StoreError) {
     for directory in ["\(path)/corpora", "\(path)/snapshots"] {
       for name in try Self.names(in: directory)
@@ -122,16 +122,16 @@ struct StoreDirectory: Sendable {
 
   // MARK: Corpora
 
-  /// Puts the corpus that was made where there is none.
+  /// Moves a new corpus into place, where there is none yet.
   func placeCorpus(_ name: String) throws(StoreError) {
-    // The file is in its directory before the directory is in its place.
+    // The file must be durable in its directory before the directory is in its place.
     Self.sync(making(corpus: name))
     try Self.move(making(corpus: name), to: corpus(name))
     Self.sync("\(path)/corpora")
   }
 
-  /// Puts the corpus that was made in the place of another, at once. The other is where it was made
-  /// then, and is to be removed.
+  /// Exchanges a new corpus and an existing one atomically. The old one then has the temporary
+  /// name, and must be removed.
   func exchangeCorpus(_ name: String) throws(StoreError) {
     Self.sync(making(corpus: name))
     try Self.check(
@@ -139,7 +139,7 @@ struct StoreDirectory: Sendable {
     Self.sync("\(path)/corpora")
   }
 
-  /// Takes a corpus from its place, so that a crash leaves either the whole corpus or none.
+  /// Moves a corpus out of its place, so that a crash leaves either the whole corpus or none.
   func dropCorpus(_ name: String) throws(StoreError) {
     let dropped = dropped(corpus: name)
     try Self.remove(dropped)
@@ -147,7 +147,7 @@ struct StoreDirectory: Sendable {
     Self.sync("\(path)/corpora")
   }
 
-  /// Removes what `dropCorpus` took away.
+  /// Removes the files that `dropCorpus` moved away.
   func removeDropped(_ name: String) throws(StoreError) {
     try Self.remove(dropped(corpus: name))
   }
@@ -166,7 +166,7 @@ struct StoreDirectory: Sendable {
     try check(unsafe rename(path, place) == 0, place)
   }
 
-  /// Removes a file, or a directory with all that is in it; no error where there is none.
+  /// Removes a file, or a directory with its contents; no error if it does not exist.
   static func remove(_ path: String) throws(StoreError) {
     guard FileManager.default.fileExists(atPath: path) else { return }
     do {
@@ -184,26 +184,26 @@ struct StoreDirectory: Sendable {
     }
   }
 
-  /// Throws what the last system call failed with.
+  /// Throws the error of the last system call.
   static func check(_ success: Bool, _ path: String) throws(StoreError) {
     if success { return }
     throw StoreError(errno: errno, path: path)
   }
 
-  /// Whether hardly anything can be written to the file system of a path.
+  /// True if hardly anything can be written to the file system of a path.
   static func isFull(_ path: String) -> Bool {
     let disk = SystemRefusal.disk(path)
     return disk.bytes > 0 && disk.freeBytes < 1 << 20
   }
 
-  /// The system's number of an error that Foundation has thrown.
+  /// The system's error number in an error of Foundation.
   private static func systemError(_ error: any Error) -> Int32 {
     let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError
     let code = underlying ?? error as NSError
     return code.domain == NSPOSIXErrorDomain ? Int32(code.code) : EIO
   }
 
-  /// Makes a rename lasting. Where a file system cannot, there is nothing more to do.
+  /// Makes a rename durable. A file system that does not support it offers no alternative.
   static func sync(_ directory: String) {
     let descriptor = unsafe open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     if descriptor >= 0 {

@@ -1,76 +1,75 @@
 import Foundation
 import Glibc
 
-/// What can go wrong in a store's operation. Each message says what was wrong, what was expected
-/// and what to do.
+/// The errors of a store. Each message says what was wrong, what was expected and what to do.
 public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
-  /// The path is no store and cannot become one: it is a file, or a directory with other things.
+  /// The path is not a store and cannot become one: it is a file, or a directory with other things.
   case notAStore(path: String, found: String)
   /// The store or one of its corpora was written by another version of Reprise.
   case formatVersion(path: String, found: Int, expected: Int)
   /// Another process serves this store.
   case inUse(path: String)
-  /// There is no store at the path: nothing, or a directory that holds none.
+  /// There is no store at the path: nothing, or a directory without a store.
   case noStore(path: String)
-  /// The system refuses a file or a directory: it is missing, or is not this user's, or no more files
-  /// may be open.
+  /// The system refuses a file or a directory: it is missing, this user has no permission, or too
+  /// many files are open.
   case inaccessible(path: String, errno: Int32)
-  /// A corpus name that could not be a directory's name.
+  /// The name is not allowed for a corpus.
   case corpusName(String)
-  /// Settings that no corpus can have.
+  /// The settings are not allowed for a corpus.
   case settings(String)
-  /// A corpus of this name stands already, with other settings.
+  /// A corpus of this name exists with other settings.
   case corpusExists(name: String, differences: [String])
-  /// An identifier that stands for another sequence already.
+  /// The id already belongs to another sequence.
   case conflict(id: String)
   /// The corpus's map is full; nothing of the call was written.
   case mapFull(usedBytes: Int, mapBytes: Int)
-  /// The file system that a path lies on is full, or the user's share of it; nothing of the call was
+  /// The file system of a path, or the user's share of it, is full; nothing of the call was
   /// written.
   case diskFull(path: String, freeBytes: Int, diskBytes: Int)
-  /// Bytes on disk that are not what was written.
+  /// Bytes on disk that differ from what was written.
   case corrupt(what: String, where: String)
   /// The disk or the database failed in another way; nothing of the call was written.
   case failed(String)
-  /// The same, of one file.
+  /// The disk failed as above, on one file.
   case fileFailed(path: String, reason: String)
   /// Files were removed, renamed or replaced while they were in use; nothing of the call was written.
   case displaced(what: String)
-  /// Sequences were removed, and their bytes are still in the file, because somebody reads an old state
-  /// of it.
+  /// Sequences were removed, but their bytes are still in the file, because a process reads an old
+  /// state of it.
   case stillRead(corpus: String, readers: [String])
   /// The corpus or its store is closed or dropped.
   case closed(corpus: String)
   /// There is no corpus of this name.
   case corpusNotFound(String)
-  /// A snapshot of this name, or a file, is not there.
+  /// The snapshot, or the file, does not exist.
   case snapshotNotFound(String)
-  /// A snapshot of this name is there already.
+  /// A snapshot of this name already exists.
   case snapshotExists(String)
-  /// A snapshot name that could not be a file's name.
+  /// The name is not allowed for a snapshot.
   case snapshotName(String)
-  /// What a path of a snapshot leads to is a directory, a device or a pipe.
+  /// The path of a snapshot leads to a directory, a device or a pipe.
   case notAFile(path: String)
-  /// A snapshot that is not what was written: nothing of it was used.
+  /// A snapshot that differs from what was written: nothing of it was used.
   case snapshotDamaged(snapshot: String, reason: String)
   /// A corpus that is served from a snapshot cannot be changed.
   case readOnly(corpus: String)
-  /// A call with more than a corpus keeps at all.
+  /// The call holds more than the corpus keeps at all.
   case exceedsRetention(bound: String, max: Int, got: Int)
   /// A token id that the corpus's vocabulary does not have. `sequence` is the place of its sequence in
   /// the call; nil for tokens that a session accepted.
   case beyondVocabulary(token: Int32, vocabulary: Int, sequence: Int?, position: Int)
-  /// Tokens of different tokenizers, or counts of different depths, must not meet.
+  /// The settings differ in a way that forbids mixing: different tokenizers or depths.
   case settingsDiffer(differences: [String])
-  /// Long work was given up, because the store closes or somebody else's comes first.
+  /// Long work was abandoned, because the store closes or other work has priority.
   case cancelled
   /// More is waiting to be written than the store keeps in memory.
   case busy(retryAfterMillis: Int)
-  /// Something needs more memory than is left of what the process may have.
+  /// The work needs more memory than the process has left.
   case memoryShort(bytes: Int)
 
-  /// Whether opening will fail again in the same way until another path is named, or another file is put
-  /// there. What is not one of these may go away by itself.
+  /// True if opening fails in the same way until another path is named, or the file there is
+  /// replaced. Other errors may disappear without that.
   public var isConfiguration: Bool {
     switch self {
     case .notAStore, .formatVersion, .noStore, .notAFile, .snapshotNotFound, .snapshotDamaged: true
@@ -80,7 +79,7 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
 
   public var description: String { description { $0 } }
 
-  /// The same with each path as `shown` has it.
+  /// The description with each path transformed by `shown`.
   func description(_ shown: (String) -> String) -> String {
     switch self {
     case .notAStore(let path, let found):
@@ -166,11 +165,11 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
 }
 
 extension StoreError {
-  /// The sentence for those who are not to learn where the store lies on its machine: of each path, what
-  /// stands in the store's directory.
+  /// The sentence for clients that must not learn the store's location: each path is reduced to its
+  /// part inside the store's directory.
   public var descriptionForClients: String { description(Self.pathForClients) }
 
-  /// Of a path, what stands in the store's directory; of one beside that, the last name.
+  /// The part of a path inside the store's directory; of a path outside it, the last name.
   public static func pathForClients(_ path: String) -> String {
     for part in ["/corpora/", "/snapshots/"] {
       if let found = path.range(of: part, options: .backwards) {
@@ -180,7 +179,7 @@ extension StoreError {
     return path.hasPrefix("/") ? path.split(separator: "/").last.map(String.init) ?? path : path
   }
 
-  /// The system refused a call on a path.
+  /// Translates an error of a system call on a path.
   init(errno code: Int32, path: String) {
     if code == ENOSPC || code == EDQUOT {
       let (free, bytes) = SystemRefusal.disk(path)

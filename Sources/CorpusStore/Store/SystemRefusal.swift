@@ -2,7 +2,9 @@ import Glibc
 
 /// The meaning of the system's error numbers for a file of a store, with a remedy for each.
 enum SystemRefusal {
-  /// - Parameter shown: How a path is told.
+  /// The sentence for an error number.
+  ///
+  /// - Parameter shown: The form in which a path is shown.
   static func reason(_ code: Int32, _ path: String, _ shown: (String) -> String) -> String {
     switch code {
     case ENOENT:
@@ -26,7 +28,7 @@ enum SystemRefusal {
     return status == 0 ? " (\(limit.rlim_cur))" : ""
   }
 
-  /// The beginning of a path that is not there, with one name more than what is.
+  /// The beginning of a path up to its first component that does not exist.
   private static func firstMissing(_ path: String) -> String {
     var missing = path
     while let slash = missing.lastIndex(of: "/"), slash > missing.startIndex {
@@ -37,10 +39,10 @@ enum SystemRefusal {
     return missing
   }
 
-  /// Bytes that are free for this user on the file system of a path, and all of them.
+  /// The bytes that are free for this user on the file system of a path, and its total bytes.
   static func disk(_ path: String) -> (freeBytes: Int, bytes: Int) {
     var status = statvfs()
-    // A file that could not be made is not there; its directory is.
+    // A file that could not be created does not exist; its directory does.
     let parent = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
     guard unsafe statvfs(path, &status) == 0 || statvfs(parent, &status) == 0 else {
       return (0, 0)

@@ -11,7 +11,7 @@ final class ChangeJob: WriteJob {
   private let change: Change
   private let installation: Installation
   private let result = Awaited<Result<Void, StoreError>>()
-  /// Of the installation; the writer thread's.
+  /// The outcome of the installation; used by the writer thread alone.
   private nonisolated(unsafe) var outcome = Result<Void, StoreError>.success(())
 
   let tokenCount = 0
@@ -43,7 +43,7 @@ final class ChangeJob: WriteJob {
     }
   }
 
-  /// Whoever waits goes on to give back what the change freed, and an old view would hold on to it.
+  /// The waiting thread continues by freeing pages, which an old view would keep in use.
   func didMoveView() { unsafe result.set(outcome) }
 
   func didFail(_ error: StoreError, _ corpus: Corpus) { result.set(.failure(error)) }
@@ -51,7 +51,7 @@ final class ChangeJob: WriteJob {
   fileprivate func wait() throws(StoreError) { try result.wait().get() }
 }
 
-/// Ends the newest part before it is full. Nobody waits for it.
+/// Ends the newest part before it is full. No thread waits for it.
 final class PartEndJob: WriteJob {
   let tokenCount = 0
   let (waitsForCompaction, waitsForRoom, mayBeUnsaved) = (false, false, true)
@@ -63,10 +63,10 @@ final class PartEndJob: WriteJob {
 }
 
 extension Corpus {
-  /// Has the writer commit a change and then bring memory up to date, and waits for both. All that
-  /// was acknowledged before is on disk then as well.
+  /// Has the writer commit a change and then update memory, and waits for both. Everything
+  /// acknowledged before is on disk then as well.
   ///
-  /// - Parameter installation: Is called when the change is on disk.
+  /// - Parameter installation: Called when the change is on disk.
   func commit(
     _ change: @escaping ChangeJob.Change = { (_, _) throws(LMDBError) in },
     installing installation: @escaping ChangeJob.Installation = { () throws(StoreError) in }

@@ -1,6 +1,6 @@
 import LMDB
 
-/// A sequence that has its place in the history.
+/// A sequence with its order number.
 struct PlannedSequence: Sendable {
   let order: UInt64
   let committedSeconds: UInt64
@@ -16,7 +16,7 @@ struct PlannedSequence: Sendable {
     self.tokens = tokens
   }
 
-  /// What is known of it in memory.
+  /// Its description in memory.
   var finished: FinishedSequence {
     FinishedSequence(order: order, tokens: tokens.count, committedSeconds: committedSeconds)
   }
@@ -32,14 +32,14 @@ struct PlannedSequence: Sendable {
   }
 }
 
-/// Sequences that arrive whole.
+/// An insert of complete sequences.
 final class InsertJob: WriteJob, @unchecked Sendable {
-  // @unchecked Sendable: made by one thread, then used by the writer thread alone.
+  // @unchecked Sendable: created by one thread, then used by the writer thread alone.
   private let sequences: [NewSequence]
-  /// For as long as the sequences wait.
+  /// Held for as long as the sequences wait.
   private let reservation: MemoryBudget.Reservation
-  /// nil once it was called. A job that is accepted may wait for long to be written, and must not keep
-  /// what waits for its answer meanwhile: a service that stops waits for just that.
+  /// nil once it was called. A job that is accepted may wait long to be written. It must not keep
+  /// what waits for its answer in the meantime: a service that stops waits for exactly that.
   private var completion: (@Sendable (Result<InsertReceipt, StoreError>) -> Void)?
   private var receipt = InsertReceipt()
   private var planned: [PlannedSequence] = []
@@ -60,7 +60,7 @@ final class InsertJob: WriteJob, @unchecked Sendable {
   func prepare(_ planning: inout WritePlanning) throws(WriteRefusal) {
     receipt = InsertReceipt()
     planned = []
-    // All ids are looked up before anything is taken, so that a conflict leaves no trace.
+    // All ids are looked up before anything is changed, so that a conflict leaves no trace.
     var new: [(position: Int, digest: UInt64)] = []
     var digests: [String: UInt64] = [:]
     for (position, sequence) in sequences.enumerated() {
@@ -113,12 +113,12 @@ final class InsertJob: WriteJob, @unchecked Sendable {
 
 /// The output of a session that closes.
 final class RecordJob: WriteJob, @unchecked Sendable {
-  // @unchecked Sendable: made by one thread, then used by the writer thread alone.
-  // Both nil once it was answered, as an insert's.
+  // @unchecked Sendable: created by one thread, then used by the writer thread alone. Both are nil
+  // once the job was answered, as in an insert.
   private var session: DecodingSession?
   private var completion: (@Sendable (Result<RecordReceipt, StoreError>) -> Void)?
   private let output: [Int32]
-  /// nil for an output that is longer than all that the corpus keeps: such a one leaves at once.
+  /// nil for an output that is longer than all that the corpus keeps: it is removed at once.
   private var planned: PlannedSequence?
 
   var tokenCount: Int { output.count }
@@ -158,7 +158,7 @@ final class RecordJob: WriteJob, @unchecked Sendable {
   }
 
   func didFail(_ error: StoreError, _ corpus: Corpus) {
-    // A session over a corpus that is gone has ended: it can never be recorded.
+    // A session over a corpus that no longer exists has ended: it can never be recorded.
     if case .closed = error {
       answer(.failure(error), ended: true)
     } else {

@@ -13,8 +13,8 @@ struct HistorySize: Equatable {
 
   static func += (one: inout HistorySize, other: HistorySize) { one = one + other }
 
-  /// Whether a history of this size is within the bounds; with slack, whether it passes them by one
-  /// eighth at most.
+  /// True if a history of this size is within the bounds; with slack, true if it exceeds them by at
+  /// most one eighth.
   func fits(_ retention: Retention, slack: Bool) -> Bool {
     func fits(_ size: Int, _ bound: Int?) -> Bool {
       guard let bound else { return true }

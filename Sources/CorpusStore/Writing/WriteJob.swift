@@ -1,24 +1,24 @@
 import LMDB
 
-/// Something to be written. Jobs that wait together are committed together.
+/// A unit of work for the writer. Jobs that wait together are committed together.
 ///
 /// A job is prepared, written and accepted, in this order, each on the corpus's writer thread. With
-/// durability `commit` it is accepted when its transaction is on disk, with `interval` as soon as it
-/// is prepared; it is written later then. After a transaction that failed, `write` may be called
-/// again, and `prepare` too where the job was not accepted.
+/// durability `commit` it is accepted when its transaction is on disk, with `interval` as soon as
+/// it is prepared, and written later. After a transaction that failed, `write` may be called again,
+/// and `prepare` too if the job was not accepted.
 protocol WriteJob: AnyObject, Sendable {
   /// Tokens that the job keeps in memory while it waits.
   var tokenCount: Int { get }
-  /// Whether the job is held back until compaction has caught up. What compaction itself writes may
-  /// not be, nor what ends a session: the part that is to be sealed may be waiting for it.
+  /// True if the job is held back until compaction has caught up. Jobs of compaction itself must
+  /// not be, nor those that end a session: the part to be sealed may be waiting for them.
   var waitsForCompaction: Bool { get }
-  /// Whether the job is held back while the oldest sequences leave to make room: all that adds
-  /// history is, in the order in which it came.
+  /// True if the job is held back while the oldest sequences leave to make room. This applies to
+  /// all jobs that add history, in the order in which they came.
   var waitsForRoom: Bool { get }
-  /// Whether the job may be accepted before it is on disk, where the corpus's durability allows it.
+  /// True if the job may be accepted before it is on disk, if the corpus's durability allows it.
   var mayBeUnsaved: Bool { get }
 
-  /// Decides what the job is to write, and changes nothing.
+  /// Decides what the job will write, and changes nothing.
   func prepare(_ planning: inout WritePlanning) throws(WriteRefusal)
 
   /// Makes the changes that were prepared.
@@ -26,13 +26,13 @@ protocol WriteJob: AnyObject, Sendable {
     _ transaction: borrowing WriteTransaction, _ file: CorpusFile
   ) throws(LMDBError)
 
-  /// Brings memory up to date and answers.
+  /// Updates memory and answers.
   func didAccept(_ corpus: Corpus)
 
-  /// Is called when the corpus's view has moved on to what was written, after `didAccept`.
+  /// Called after `didAccept`, when the corpus's view includes what was written.
   func didMoveView()
 
-  /// Answers that nothing was changed.
+  /// Answers with an error; nothing was changed.
   func didFail(_ error: StoreError, _ corpus: Corpus)
 }
 
@@ -42,6 +42,6 @@ extension WriteJob {
 
 enum WriteRefusal: Error {
   case refused(StoreError)
-  /// The oldest sequences have to leave before there is room for so much.
+  /// The oldest sequences have to leave before there is room for this amount.
   case needsRoom(HistorySize)
 }

@@ -1,18 +1,18 @@
 import LMDB
 
-/// What jobs look up and take while they are prepared: ids, order numbers, room.
+/// Ids, order numbers and room, which jobs look up and take while they are prepared.
 struct WritePlanning: ~Copyable {
   private let file: CorpusFile
   private let reading: ReadTransaction
   private let retention: Retention
-  /// The stamp of what is planned, seconds since 1970.
+  /// The time stamp of the planned sequences, in seconds since 1970.
   let seconds: UInt64
-  /// Token ids are below it.
+  /// All token ids are below it.
   let tokenBound: Int32
-  /// The history with what was planned so far.
+  /// The size of the history including what was planned so far.
   private(set) var size: HistorySize
   private(set) var nextOrder: UInt64
-  /// Digests of the tokens that ids stand for which are not in the file yet.
+  /// Digests of the tokens of ids that are not in the file yet.
   private(set) var unsavedIDs: [String: UInt64]
 
   init(
@@ -29,7 +29,7 @@ struct WritePlanning: ~Copyable {
     self.unsavedIDs = unsavedIDs
   }
 
-  /// The digest of the tokens that an id stands for, or nil.
+  /// The digest of the tokens that an id belongs to, or nil.
   func digest(ofID id: String) throws(WriteRefusal) -> UInt64? {
     if let digest = unsavedIDs[id] { return digest }
     do throws(StoreError) {
@@ -39,9 +39,9 @@ struct WritePlanning: ~Copyable {
     }
   }
 
-  /// Sees to it that there is room, before anything of a job is taken.
+  /// Ensures that there is room, before anything of a job is taken.
   ///
-  /// - Throws: `needsRoom`, or `refused` for what is more than the corpus keeps at all.
+  /// - Throws: `needsRoom`, or `refused` for more than the corpus keeps at all.
   mutating func takeRoom(_ added: HistorySize) throws(WriteRefusal) {
     let bounds = [
       ("tokens", retention.tokens, added.tokens),
@@ -54,13 +54,13 @@ struct WritePlanning: ~Copyable {
     size += added
   }
 
-  /// Takes order numbers that follow each other, and returns the first.
+  /// Takes consecutive order numbers, and returns the first.
   mutating func takeOrders(_ count: Int) -> UInt64 {
     nextOrder += UInt64(count)
     return nextOrder - UInt64(count)
   }
 
-  /// Takes an order number for a sequence, and notes what its id stands for.
+  /// Takes an order number for a sequence, and notes the digest of its id.
   mutating func takeOrder(id: String?, digest: UInt64) -> UInt64 {
     if let id { unsavedIDs[id] = digest }
     nextOrder += 1
@@ -69,9 +69,9 @@ struct WritePlanning: ~Copyable {
 }
 
 extension CorpusFile {
-  /// What an id stands for, or nil.
+  /// The record of an id, or nil.
   ///
-  /// - Throws: `corrupt` where the record is damaged.
+  /// - Throws: `corrupt` if the record is damaged.
   func idRecord<Reading: Transaction & ~Copyable>(
     _ id: String, _ transaction: borrowing Reading
   ) throws(StoreError) -> IDRecord? {
@@ -88,7 +88,7 @@ extension CorpusFile {
 
   /// A finished sequence of the log.
   ///
-  /// - Throws: `corrupt` where it is missing or damaged.
+  /// - Throws: `corrupt` if it is missing or damaged.
   func loggedSequence(
     _ order: UInt64, _ transaction: borrowing ReadTransaction
   ) throws(StoreError) -> SequenceRecord {

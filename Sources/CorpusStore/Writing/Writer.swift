@@ -2,21 +2,21 @@ import CLinux
 import Foundation
 import LMDB
 
-/// The one thread that writes to a corpus's file.
+/// The only thread that writes to a corpus's file.
 ///
-/// It takes all jobs that wait, prepares them, writes them in one transaction and commits (group
-/// commit: an fsync costs a third of a millisecond whether it is for one sequence or a thousand),
-/// then has them accepted. A job that is refused fails alone. When the transaction itself fails,
-/// each of its jobs is tried in one of its own, so that one that is too large does not take others
-/// with it.
+/// It takes all waiting jobs, prepares them, writes them in one transaction and commits (group
+/// commit: an fsync costs a third of a millisecond for one sequence and for a thousand), then
+/// accepts them. A job that is refused fails alone. If the transaction itself fails, each of its
+/// jobs is retried in a transaction of its own, so that one that is too large does not fail the
+/// others.
 ///
 /// With durability `interval`, sequences are accepted when they are prepared, and written together
-/// when half of the window has passed, or with the next change of compaction's. While writing them
-/// fails, for want of room on the disk say, no further sequence is accepted, and it is tried again
-/// every half window.
+/// when half of the window has passed, or with the next change of compaction. While writing them
+/// fails, for example because the disk is full, no further sequence is accepted, and writing is
+/// retried every half window.
 final class Writer: @unchecked Sendable {
-  // @unchecked Sendable: what waits is guarded by `condition`; `orders` and all about unsaved jobs
-  // belong to the thread.
+  // @unchecked Sendable: the queue is guarded by `condition`; `orders` and all state of unsaved
+  // jobs belong to the thread.
   private let tokensWaitingMax: Int
   private let condition = MonotonicCondition()
   private let clock: StoreClock
@@ -40,14 +40,14 @@ final class Writer: @unchecked Sendable {
   private let saveInterval: Duration?
   private var unsaved: [any WriteJob] = []
   private var unsavedSequences = 0
-  /// When the oldest of them was accepted.
+  /// The time at which the oldest of them was accepted.
   private var unsavedSince: ContinuousClock.Instant?
   private var unsavedIDs: [String: UInt64] = [:]
   private var saveTime: ContinuousClock.Instant?
-  /// Why unsaved jobs could not be written when it was last tried.
+  /// The error of the last attempt to write unsaved jobs.
   private var saveFailure: StoreError?
 
-  /// Most tokens in one transaction, so that an insert never waits for seconds behind others.
+  /// The most tokens in one transaction, so that an insert never waits for seconds behind others.
   private static let tokensPerCommitMax = 1 << 20
 
   init(
@@ -83,7 +83,7 @@ final class Writer: @unchecked Sendable {
       if !job.waitsForCompaction {
         urgent.append(job)
       } else {
-        // A job that alone exceeds the bound is taken when nothing else waits.
+        // A job that alone exceeds the bound is accepted when no other waits.
         if tokensWaiting > 0 && tokensWaiting + job.tokenCount > tokensWaitingMax {
           return .busy(retryAfterMillis: 100)
         }
@@ -95,15 +95,16 @@ final class Writer: @unchecked Sendable {
     }
   }
 
-  /// Why what was accepted could not be written. To be asked when the thread has ended, or stands still.
+  /// The reason why accepted jobs could not be written. Call it only when the thread has ended or
+  /// is paused.
   var lastSaveFailure: StoreError? { condition.withLock { hasStopped } ? saveFailure : nil }
 
-  /// Tells the thread that what was held back may go on.
+  /// Wakes the thread, so that it reconsiders jobs that were held back.
   func wake() {
     condition.withLock { condition.broadcast() }
   }
 
-  /// Lets the thread finish what was enqueued, and waits for it.
+  /// Lets the thread finish the queued jobs, and waits for it.
   func stop() {
     condition.withLock {
       isStopping = true
@@ -112,19 +113,18 @@ final class Writer: @unchecked Sendable {
     }
   }
 
-  /// Where the thread is to end, waits until it has.
+  /// If the thread is about to end, waits until it has ended.
   func waitIfStopping() {
     condition.withLock {
       while isStopping && !hasStopped { condition.wait() }
     }
   }
 
-  /// Has the thread save what is unsaved and stand still while `body` runs: nothing is written
-  /// meanwhile, but for what `body` writes.
+  /// Has the thread save unsaved jobs and pause while `body` runs: only `body` writes in the
+  /// meantime.
   ///
-  /// - Parameter body: May replace the corpus's file, and returns the order number that the next
-  ///   sequence gets then.
-  /// - Throws: What `body` throws, or `closed` where the thread has ended.
+  /// - Parameter body: May replace the corpus's file, and then returns the next order number.
+  /// - Throws: The error of `body`, or `closed` if the thread has ended.
   func pausing(
     of corpus: String, _ body: () throws(StoreError) -> UInt64?
   ) throws(StoreError) {
@@ -143,7 +143,7 @@ final class Writer: @unchecked Sendable {
       }
     }
     if !unsaved.isEmpty, let saveFailure { throw saveFailure }
-    // The thread stands still, so what belongs to it may be changed.
+    // The thread is paused, so its state may be changed here.
     if let nextOrder = try body() { self.nextOrder = nextOrder }
   }
 
@@ -159,9 +159,10 @@ final class Writer: @unchecked Sendable {
       if let saveTime, saveTime <= clock.now() { save(corpus) }
       corpus.beginPartIfFull()
     }
-    // What was accepted is saved before the thread ends, if that is possible at all.
+    // Accepted jobs are saved before the thread ends, if that is possible at all.
     if !unsaved.isEmpty { save(corpus) }
-    // Jobs keep sessions, and those their corpus, which keeps this writer.
+    // Jobs keep sessions, which keep their corpus, which keeps this writer: clearing breaks the
+    // cycle.
     unsaved = []
   }
 
@@ -175,7 +176,8 @@ final class Writer: @unchecked Sendable {
     }
   }
 
-  /// Waits for jobs, for the time to save, or to be paused. nil when the writer was stopped and all is done.
+  /// Waits for jobs, for the time to save, or for a pause. Returns nil when the writer was stopped
+  /// and all jobs are done.
   private func nextJobs(_ corpus: Corpus) -> [any WriteJob]? {
     condition.withLock {
       while true {
@@ -211,7 +213,7 @@ final class Writer: @unchecked Sendable {
     }
   }
 
-  /// Puts back what came after a job for which there is no room yet.
+  /// Puts back the jobs after one for which there is no room yet.
   private func putBack(_ jobs: [any WriteJob]) {
     condition.withLock {
       urgent.insert(contentsOf: jobs.filter { !$0.waitsForCompaction }, at: 0)
@@ -278,7 +280,7 @@ final class Writer: @unchecked Sendable {
       for job in prepared { job.didAccept(corpus) }
     } else if !prepared.isEmpty {
       let next = planning.nextOrder
-      // It reads the state before, and would hold on to what this commit frees.
+      // It reads the previous state, and would keep pages in use that this commit frees.
       _ = consume planning
       commit(prepared, nextOrder: next, corpus)
     }
@@ -288,7 +290,7 @@ final class Writer: @unchecked Sendable {
     }
   }
 
-  /// Writes jobs that were prepared, and before them what is unsaved.
+  /// Writes prepared jobs, and before them the unsaved ones.
   private func commit(_ jobs: [any WriteJob], nextOrder next: UInt64, _ corpus: Corpus) {
     do throws(StoreError) {
       try write(unsaved + jobs, nextOrder: next, corpus)
@@ -307,14 +309,14 @@ final class Writer: @unchecked Sendable {
     nextOrder = next
     didSave(corpus)
     for job in jobs { job.didAccept(corpus) }
-    // The view moves on with every commit, so that it pins no page longer than that. It comes
-    // after the jobs, because one of them may have installed a view without segments that this
-    // commit freed.
+    // The view moves on with every commit, so that it keeps no page in use longer than that. This
+    // comes after the jobs, because one of them may have installed a view without segments that
+    // this commit freed.
     corpus.renewView()
     for job in jobs { job.didMoveView() }
   }
 
-  /// Writes what was accepted and is not on disk yet.
+  /// Writes accepted jobs that are not on disk yet.
   private func save(_ corpus: Corpus) {
     do throws(StoreError) {
       if let failure = corpus.displacement { throw failure }
