@@ -3,22 +3,22 @@ import NIOPosix
 import Synchronization
 import WireProtocol
 
-/// The one connection of a client, and the calls that are under way on it.
+/// The one connection of a client, and the calls under way on it.
 ///
 /// Everything here is confined to one event loop: calls arrive by `execute`, answers through the
 /// channel's handler, deadlines as scheduled tasks of the loop.
 final class Link: @unchecked Sendable {
-  // @unchecked Sendable: all stored variables are touched on `loop` only.
+  // @unchecked Sendable: all stored variables are used on `loop` only.
   private let address: RepriseClient.Address
   private let configuration: RepriseClient.Configuration
   private let loop: any EventLoop
 
   private enum State {
     case idle
-    /// Calls wait here until the connection stands.
+    /// Calls wait here until the connection is established.
     case connecting([() -> Void])
     case connected(any Channel)
-    /// The last attempt failed; none is made before the deadline.
+    /// The last attempt failed; the next is made after the deadline.
     case waiting(until: NIODeadline, reason: String)
     case closed
   }
@@ -33,17 +33,17 @@ final class Link: @unchecked Sendable {
   private var lastID: Int64 = 0
   private var writer = JSONWriter()
   private var failures = 0
-  /// Made for the first connection.
+  /// Created for the first connection.
   private var tls: TLSContext?
 
-  /// Of the request that presents the access token.
+  /// The id of the request that presents the access token.
   private static let authenticationID: Int64 = 0
-  /// Of the request that asks for `lineBytesAtOnce`.
+  /// The id of the request that asks for `lineBytesAtOnce`.
   private static let infoID: Int64 = -1
 
   private let knownLineBytes = Atomic(Int.max)
-  /// Bytes of the longest line that the service's event loop reads itself, once the service has told;
-  /// without a bound before.
+  /// Bytes of the longest line that the service's event loop reads itself, once the service has
+  /// reported it; unlimited before.
   var lineBytesAtOnce: Int { knownLineBytes.load(ordering: .relaxed) }
 
   init(
@@ -55,14 +55,14 @@ final class Link: @unchecked Sendable {
     self.loop = loop
   }
 
-  /// Sends a call and waits for its answer, for the deadline's length at most.
+  /// Sends a call and waits for its answer, at most until the deadline.
   func call<Answer: WireResult>(
     _ call: Call, deadline: Duration
   ) async -> Result<Answer, ClientError> {
     await calls([call], deadline: deadline)[0]
   }
 
-  /// Sends calls one behind the other and waits for all of their answers.
+  /// Sends calls one after the other and waits for all of their answers.
   func calls<Answer: WireResult>(
     _ calls: [Call], deadline: Duration
   ) async -> [Result<Answer, ClientError>] {
@@ -110,7 +110,7 @@ final class Link: @unchecked Sendable {
   }
 
   private func finish(_ id: Int64, _ result: Result<ResultObject, ClientError>) {
-    // An answer that comes after its deadline finds nobody.
+    // An answer that comes after its deadline has no waiting call.
     guard let call = pending.removeValue(forKey: id) else { return }
     call.deadline.cancel()
     call.answer(result)
@@ -149,7 +149,7 @@ final class Link: @unchecked Sendable {
     if case .unixSocket = address {
       socket = address.unixSocketAddress
       if socket == nil {
-        // Nothing will make it shorter.
+        // Retrying cannot make the path shorter.
         let reason = address.pathTooLong
         state = .waiting(until: .distantFuture, reason: reason)
         return failAll(.unavailable(reason: reason))
@@ -174,7 +174,7 @@ final class Link: @unchecked Sendable {
       }
     attempt.hop(to: loop).whenComplete { [self] result in
       guard case .connecting(let waiting) = state else {
-        // Closed meanwhile.
+        // The client was closed in the meantime.
         if case .success(let channel) = result { channel.close(promise: nil) }
         return
       }
@@ -213,7 +213,7 @@ final class Link: @unchecked Sendable {
       try unsafe reader.read(RawSpan(_unsafeBytes: bytes)) { id, result in
         guard case .number(let number) = id else { return }
         if number == Self.authenticationID, case .failure(let error) = result {
-          // Nothing else would be answered either.
+          // The service would not answer other requests either.
           failAll(.service(error))
         }
         if number == Self.infoID, case .success(let object) = result,
@@ -248,7 +248,7 @@ final class Link: @unchecked Sendable {
   }
 }
 
-/// Cuts what the service sends into lines.
+/// Divides the bytes of the service into lines.
 private final class AnswerHandler: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
 
@@ -279,7 +279,7 @@ private final class AnswerHandler: ChannelInboundHandler {
       do {
         try link.didRead(line, reader)
       } catch {
-        // What follows cannot be trusted either.
+        // The following bytes cannot be trusted either.
         context.close(promise: nil)
         return
       }

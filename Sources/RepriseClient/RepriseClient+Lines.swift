@@ -3,13 +3,13 @@ import NIOPosix
 import WireProtocol
 
 extension RepriseClient {
-  /// Sends lines as they are, on a connection of their own, and passes on each line that comes back: for
-  /// tools that look at the protocol itself. It ends when the service has answered all of them.
+  /// Sends lines unchanged, on a connection of their own, and passes on each line that comes back:
+  /// for tools that examine the protocol itself. It ends when the service has answered all of them.
   ///
   /// - Parameters:
-  ///   - next: Gives the next line, without its newline; nil ends them. May block.
-  ///   - receive: Takes each line that the service sends, without its newline.
-  /// - Throws: `unavailable` where there is no connection, `disconnected` where it broke.
+  ///   - next: Returns the next line, without its newline; nil after the last. May block.
+  ///   - receive: Called with each line that the service sends, without its newline.
+  /// - Throws: `unavailable` if there is no connection, `disconnected` if it broke.
   public func exchangeLines(
     _ next: @escaping @Sendable () async throws -> [UInt8]?,
     receive: ([UInt8]) throws -> Void

@@ -1,13 +1,13 @@
 import WireProtocol
 
-/// What operators ask for. These calls read or rewrite whole corpora, so each has an hour by
-/// default (`configuration.operationDeadline`). The service does one after the other; a call whose
-/// deadline has passed is still done.
+/// Calls of operators. They read or rewrite whole corpora, so each has an hour by default
+/// (`configuration.operationDeadline`). The service carries them out one after the other; a call
+/// whose deadline has passed is still carried out.
 extension RepriseClient {
-  /// Removes sequences for good. When this returns they are in no draft, in no later snapshot and
-  /// not on disk; older snapshots, which the answer names, still hold them.
+  /// Removes sequences permanently. When this returns they are in no draft, in no later snapshot
+  /// and not on disk; older snapshots, which the result names, still hold them.
   ///
-  /// - Parameter ids: At most 65,536. Those that stand for nothing are counted, and no error.
+  /// - Parameter ids: At most 65,536. Ids that no sequence has are counted and are not an error.
   @discardableResult
   public func forget(
     ids: [String], inCorpus corpus: String, deadline: Duration? = nil
@@ -15,10 +15,10 @@ extension RepriseClient {
     try await operate(.sequenceForget(SequenceForget(corpus: corpus, ids: ids)), deadline)
   }
 
-  /// Takes a snapshot of a corpus, which is read and written meanwhile.
+  /// Takes a snapshot of a corpus, which can be read and written in the meantime.
   ///
   /// - Parameter name: 1 to 128 letters, digits, '.', '_' or '-', not beginning with '.' or '-';
-  ///   nil has the service choose one.
+  ///   nil lets the service choose one.
   @discardableResult
   public func createSnapshot(
     ofCorpus corpus: String, named name: String? = nil, deadline: Duration? = nil
@@ -28,7 +28,7 @@ extension RepriseClient {
 
   /// The snapshots in the store, by name.
   ///
-  /// - Parameter corpus: Only those that were taken of it; it need not exist any more.
+  /// - Parameter corpus: Only snapshots taken from it; it need not exist any more.
   public func snapshots(
     ofCorpus corpus: String? = nil, deadline: Duration? = nil
   ) async throws(ClientError) -> [SnapshotDescription] {
@@ -36,9 +36,9 @@ extension RepriseClient {
     return list.snapshots
   }
 
-  /// Reads a whole snapshot; fails with `corrupt` where anything is wrong with it.
+  /// Reads a whole snapshot; fails with `corrupt` if anything is wrong with it.
   ///
-  /// - Parameter snapshot: A path is the service's to read, and relative to where it was started.
+  /// - Parameter snapshot: The service reads a path, which is relative to its working directory.
   @discardableResult
   public func verifySnapshot(
     _ snapshot: SnapshotReference, deadline: Duration? = nil
@@ -46,7 +46,7 @@ extension RepriseClient {
     try await operate(.snapshotVerify(snapshot), deadline)
   }
 
-  /// Removes a snapshot from the store, for good.
+  /// Removes a snapshot from the store permanently.
   @discardableResult
   public func deleteSnapshot(
     _ name: String, deadline: Duration? = nil
@@ -54,12 +54,12 @@ extension RepriseClient {
     try await operate(.snapshotDelete(snapshot: name), deadline)
   }
 
-  /// Verifies a snapshot and makes a corpus of it, whole or not at all.
+  /// Verifies a snapshot and creates a corpus from it, completely or not at all.
   ///
   /// - Parameters:
-  ///   - snapshot: A path is the service's to read, and relative to where it was started.
-  ///   - replacing: Whether a corpus of that name is replaced. Sessions over it go on.
-  /// - Returns: What now stands.
+  ///   - snapshot: The service reads a path, which is relative to its working directory.
+  ///   - replacing: True if an existing corpus of that name is replaced. Sessions over it continue.
+  /// - Returns: The restored corpus.
   @discardableResult
   public func restore(
     _ snapshot: SnapshotReference, into corpus: String, replacing: Bool = false,
@@ -69,8 +69,8 @@ extension RepriseClient {
       .snapshotRestore(SnapshotRestore(snapshot, corpus: corpus, replace: replacing)), deadline)
   }
 
-  /// Adds the sequences of one corpus to another, all of them or none. Those whose id stands there
-  /// are passed over.
+  /// Adds the sequences of one corpus to another, all of them or none. Sequences whose id the other
+  /// corpus already holds are skipped.
   @discardableResult
   public func mergeCorpus(
     from source: String, into target: String, deadline: Duration? = nil

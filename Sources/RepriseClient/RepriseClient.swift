@@ -4,11 +4,11 @@ import NIOCore
 import NIOPosix
 import WireProtocol
 
-/// A connection to a Reprise service, made again whenever it is lost.
+/// A connection to a Reprise service, which is re-established whenever it is lost.
 ///
 /// Any number of calls may be under way at once, from any task; they share one connection and are
-/// answered as they are ready. Nothing here waits longer than a call's deadline: a service that is
-/// slow, gone or lying costs a worker an error, which it treats as an empty draft.
+/// answered as they are ready. No call waits longer than its deadline: a service that is slow, gone
+/// or faulty costs a worker an error, which it treats as an empty draft.
 ///
 ///     let client = RepriseClient(.unixSocket(path: "/run/reprise.sock"))
 ///     try await client.createCorpus("qwen3-coder")
@@ -19,29 +19,32 @@ import WireProtocol
 ///     }
 ///     try await session.close()
 public final class RepriseClient: Sendable {
+  /// A Unix socket, or a host and port of TCP.
   public enum Address: Equatable, Sendable {
     case unixSocket(path: String)
     case tcp(host: String, port: Int)
   }
 
+  /// The deadlines, bounds and credentials of a client.
   public struct Configuration: Sendable {
-    /// Longest wait for an answer that needs no disk, where a call names no deadline.
+    /// The longest wait for an answer that needs no disk, unless a call sets a deadline.
     public var deadline: Duration = .seconds(1)
-    /// The same for calls that are answered when something is on disk.
+    /// The longest wait for an answer that is given when data is on disk.
     public var writeDeadline: Duration = .seconds(30)
-    /// The same for operators' calls, which read or rewrite whole corpora.
+    /// The longest wait for operators' calls, which read or rewrite whole corpora.
     public var operationDeadline: Duration = .seconds(3600)
-    /// After a failed attempt to connect, calls fail at once for this long, so that a dead service
-    /// costs nothing. Doubled with each failure, up to `reconnectDelayMax`.
+    /// The time after a failed attempt to connect during which calls fail immediately, so that a
+    /// dead service costs nothing. Doubled with each failure, up to `reconnectDelayMax`.
     public var reconnectDelay: Duration = .milliseconds(50)
+    /// The longest delay between two attempts to connect.
     public var reconnectDelayMax: Duration = .seconds(2)
-    /// Calls that may be under way at once.
+    /// The most calls that may be under way at once.
     public var callsMax = 4096
-    /// Longest answer.
+    /// The longest answer, in bytes.
     public var lineBytesMax = 64 << 20
-    /// Presented on each new connection, where the service has an access file.
+    /// The access token presented on each new connection, for a service with an access file.
     public var accessToken: String?
-    /// What a connection over TCP is encrypted with; nil leaves it as it is.
+    /// The files for encrypting a connection over TCP; nil leaves it unencrypted.
     public var tls: TLS?
 
     public init() {}
@@ -49,10 +52,10 @@ public final class RepriseClient: Sendable {
 
   /// PEM files for an encrypted connection.
   public struct TLS: Sendable {
-    /// Certificates of authorities that the service's certificate may come from; nil for the
+    /// Certificates of the authorities that may have signed the service's certificate; nil for the
     /// system's.
     public var authority: String?
-    /// This client's own certificate and key, where the service asks for one.
+    /// This client's own certificate and key, if the service requires one.
     public var certificate: String?
     public var key: String?
 
@@ -68,7 +71,7 @@ public final class RepriseClient: Sendable {
   private let group: MultiThreadedEventLoopGroup
   private let link: Link
 
-  /// Makes a client. The first call connects.
+  /// Creates a client. The first call connects.
   public init(_ address: Address, configuration: Configuration = Configuration()) {
     self.address = address
     self.configuration = configuration
@@ -76,35 +79,36 @@ public final class RepriseClient: Sendable {
     link = Link(address, configuration, group.next())
   }
 
-  /// Ends the connection. Calls under way fail with `disconnected`, later ones with `closed`.
+  /// Closes the connection. Calls under way fail with `disconnected`, later ones with `closed`.
   public func close() async {
     await link.close()
   }
 
   // MARK: The protocol
 
+  /// The service's version, limits and uptime.
   public func serverInfo(deadline: Duration? = nil) async throws(ClientError) -> ServerInfo {
     try await call(.serverInfo, deadline)
   }
 
-  /// Whether the service runs.
+  /// Asks whether the service runs.
   public func isLive(deadline: Duration? = nil) async throws(ClientError) -> Health {
     try await call(.healthLive, deadline)
   }
 
-  /// Whether the service answers drafts.
+  /// Asks whether the service answers drafts.
   public func isReady(deadline: Duration? = nil) async throws(ClientError) -> Health {
     try await call(.healthReady, deadline)
   }
 
-  /// All that the service counts and measures, in Prometheus's text format 0.0.4. Needs an access token
-  /// for all corpora, where there are tokens.
+  /// All metrics of the service, in Prometheus's text format 0.0.4. If access tokens are in use,
+  /// needs one for all corpora.
   public func metrics(deadline: Duration? = nil) async throws(ClientError) -> String {
     let metrics: ServerMetrics = try await call(.serverMetrics, deadline)
     return metrics.text
   }
 
-  /// Tells the service what became of this client's steps since its last report, for its metrics.
+  /// Reports the outcome of this client's steps since its last report, for the service's metrics.
   ///
   /// - Returns: The name under which they are counted.
   @discardableResult
@@ -114,14 +118,14 @@ public final class RepriseClient: Sendable {
     try await call(.clientReport(report), deadline)
   }
 
-  /// Makes a corpus, or finds the one that stands with the same settings.
+  /// Creates a corpus, or finds the existing one with the same settings.
   ///
   /// - Parameters:
-  ///   - tokenizer: Inserts that name another are refused.
+  ///   - tokenizer: Inserts that name another tokenizer are refused.
   ///   - depth: Longest pattern whose count is kept, in tokens.
-  ///   - retention: How much history is kept; all of it where no bound is given.
-  ///   - durability: When what was acknowledged is on disk.
-  ///   - vocabulary: Token ids are below it, others are refused; nil has no bound.
+  ///   - retention: The amount of history that is kept; unlimited without bounds.
+  ///   - durability: The moment at which acknowledged sequences are on disk.
+  ///   - vocabulary: All token ids are below it, others are refused; nil sets no bound.
   @discardableResult
   public func createCorpus(
     _ name: String, tokenizer: String? = nil, depth: Int = 64,
@@ -136,18 +140,20 @@ public final class RepriseClient: Sendable {
       deadline ?? configuration.writeDeadline)
   }
 
+  /// The statistics of all corpora that the caller may see.
   public func corpora(deadline: Duration? = nil) async throws(ClientError) -> [CorpusStatistics] {
     let list: CorpusList = try await call(.corpusList, deadline)
     return list.corpora
   }
 
+  /// The statistics of a corpus.
   public func stats(
     ofCorpus name: String, deadline: Duration? = nil
   ) async throws(ClientError) -> CorpusStatistics {
     try await call(.corpusStats(corpus: name), deadline)
   }
 
-  /// Removes a corpus and its file, for good.
+  /// Removes a corpus and its file permanently.
   @discardableResult
   public func dropCorpus(
     _ name: String, deadline: Duration? = nil
@@ -168,7 +174,7 @@ public final class RepriseClient: Sendable {
       deadline ?? configuration.writeDeadline)
   }
 
-  /// Drafts what follows a context, from the shared history.
+  /// Drafts the continuation of a context, from the shared history.
   public func speculate(
     _ context: [Int32], corpus: String, _ options: DraftOptions = DraftOptions(),
     deadline: Duration? = nil
@@ -177,7 +183,7 @@ public final class RepriseClient: Sendable {
       .speculate(Speculate(corpus: corpus, context: context, options: options)), deadline)
   }
 
-  /// Drafts what follows each of several contexts, in one exchange.
+  /// Drafts the continuation of each of several contexts, in one exchange.
   public func speculate(
     contexts: [[Int32]], corpus: String, _ options: DraftOptions = DraftOptions(),
     deadline: Duration? = nil
@@ -188,9 +194,9 @@ public final class RepriseClient: Sendable {
     return list.drafts
   }
 
-  /// Begins a session for one request that is to be decoded.
+  /// Opens a session for one request of an engine.
   ///
-  /// - Parameter vocabulary: No token id at or above it is drafted.
+  /// - Parameter vocabulary: All drafted token ids are below it.
   public func openSession(
     corpus: String, prompt: [Int32], name: String? = nil, parent: String? = nil,
     share: SessionOpen.Share = .live, ttlSeconds: Int? = nil, vocabulary: Int = Int(Int32.max),
@@ -205,8 +211,8 @@ public final class RepriseClient: Sendable {
     return Session(client: self, opened: opened)
   }
 
-  /// One decoding step of any number of sessions, in one exchange: in as many lines as the service's
-  /// event loops read at once, sent together.
+  /// Takes one decoding step of any number of sessions, in one exchange: in as many lines as needed
+  /// for the service's event loops to read each one directly, sent together.
   ///
   /// - Returns: For each step, in order, a draft or an error of its own.
   public func step(
@@ -221,7 +227,7 @@ public final class RepriseClient: Sendable {
     return drafts
   }
 
-  /// Ends a session. When this returns, its output is on disk (unless it is not to be recorded).
+  /// Ends a session. When this returns, its output is on disk (unless it is not recorded).
   @discardableResult
   public func closeSession(
     _ name: String, record: Bool = true, deadline: Duration? = nil
@@ -237,15 +243,17 @@ public final class RepriseClient: Sendable {
     try await link.call(call, deadline: deadline ?? configuration.deadline).get()
   }
 
-  /// One request being decoded.
+  /// A session for one request of an engine.
   public struct Session: Sendable {
     let client: RepriseClient
+    /// The answer to opening the session.
     public let opened: SessionOpened
 
+    /// The name of the session on the wire.
     public var name: String { opened.session }
 
-    /// Tells which tokens joined the output since the last step, accepted ones and the model's
-    /// own, and asks for what may follow.
+    /// Reports the tokens that joined the output since the last step, accepted ones and the model's
+    /// own, and drafts their continuation.
     public func step(
       accepting tokens: [Int32] = [], _ options: DraftOptions = DraftOptions(),
       deadline: Duration? = nil
@@ -258,7 +266,7 @@ public final class RepriseClient: Sendable {
       }
     }
 
-    /// Ends the session, and has its output kept.
+    /// Ends the session and records its output.
     @discardableResult
     public func close(
       record: Bool = true, deadline: Duration? = nil
@@ -268,19 +276,19 @@ public final class RepriseClient: Sendable {
   }
 }
 
-/// Why a call gave no answer.
+/// The reason why a call gave no answer.
 public enum ClientError: Error, Equatable, Sendable, CustomStringConvertible {
-  /// The service says no, and why.
+  /// The service refused the call.
   case service(WireError)
   /// No answer in time. The service may still carry the call out.
   case deadlineExceeded
-  /// The connection was lost while the call was under way. It may have been carried out.
+  /// The connection was lost while the call was under way. The call may have been carried out.
   case disconnected
   /// There is no connection, and it is too soon to try again. Nothing was sent.
   case unavailable(reason: String)
   /// More calls are under way than `callsMax`. Nothing was sent.
   case tooManyCalls
-  /// The service's answer could not be understood.
+  /// The service's answer could not be parsed.
   case malformedAnswer
   /// The client was closed.
   case closed

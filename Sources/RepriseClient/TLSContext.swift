@@ -21,17 +21,18 @@ import NIOCore
       context = try NIOSSLContext(configuration: configuration)
     }
 
-    /// Makes the handler of one connection.
+    /// Creates the handler of one connection.
     ///
-    /// - Parameter host: Where the connection goes: a name, or an address.
+    /// - Parameter host: The host of the connection: a name, or an address.
     func makeHandler(host: String) throws -> any ChannelHandler {
-      // A certificate is for a name; one for an address is compared with where the connection goes.
+      // A certificate for a name is checked against the name; one for an address against the peer's
+      // address.
       let isAddress = (try? SocketAddress(ipAddress: host, port: 0)) != nil
       return try NIOSSLClientHandler(context: context, serverHostname: isAddress ? nil : host)
     }
   }
 #else
-  /// A build without the package trait `TLS` makes no encrypted connection.
+  /// A build without the package trait `TLS` opens no encrypted connection.
   struct TLSContext {
     struct LeftOut: Error, CustomStringConvertible {
       var description: String { "this build has no TLS; build with the package trait TLS" }

@@ -11,14 +11,15 @@ extension RepriseClient.Address: CustomStringConvertible {
     }
   }
 
-  /// The address that NIO connects to; nil for a path that is too long for the system.
+  /// The address that NIO connects to; nil if the path is too long for the system.
   var unixSocketAddress: SocketAddress? {
     guard case .unixSocket(let path) = self else { return nil }
-    // NIO's own bound of paths is that of another system.
+    // NIO's own bound on paths is that of another system.
     return sockaddr_un(path: path).map { SocketAddress($0) }
   }
 
-  /// Why no connection came about, for a person: the address, what was wrong, what to do.
+  /// The reason why no connection was established, for people: the address, what was wrong, what to
+  /// do.
   func reason(_ error: any Error) -> String {
     switch error {
     case let error as IOError: reason(errno: error.errnoCode)
@@ -50,7 +51,7 @@ extension RepriseClient.Address: CustomStringConvertible {
     }
   }
 
-  /// Why a path cannot be a socket's.
+  /// The reason why a path cannot be a socket's.
   var pathTooLong: String {
     "\(self) has \(description.utf8.count) bytes, and the path of a socket has at most "
       + "\(sockaddr_un.pathBytesMax); name a shorter one"

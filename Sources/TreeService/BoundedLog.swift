@@ -3,15 +3,15 @@ import NIOConcurrencyHelpers
 import NIOCore
 import WireProtocol
 
-/// The log of a service whose clients decide how much there is to say, and of whom.
+/// A log whose volume clients cannot inflate.
 ///
-/// Of each level so many lines a second are written; the next one that is says how many were left out
-/// before it. What is told of a client stays on the event's one line.
+/// Each level may write a number of lines a second; the next line that is written says how many
+/// were left out before it. Text from a client stays on the event's one line.
 struct BoundedLog: LogHandler {
   private var handler: any LogHandler
   private let allowances: Allowances
 
-  /// Lines of one level a second.
+  /// The most lines of one level in a second.
   static let linesPerSecondMax = 20
 
   init(_ handler: any LogHandler) {
@@ -48,12 +48,12 @@ struct BoundedLog: LogHandler {
   }
 }
 
-/// How many lines each level may still have, and how many it had too many.
+/// The remaining lines of each level, and the number of lines left out.
 private final class Allowances: Sendable {
   private let rates = Logger.Level.allCases.map { _ in RateLimiter() }
   private let leftOut = NIOLockedValueBox([Int](repeating: 0, count: Logger.Level.allCases.count))
 
-  /// Returns how many lines were left out since the last one, or nil where this one is to be too.
+  /// Returns the number of lines left out since the last one, or nil if this one is left out too.
   func take(_ level: Logger.Level) -> Int? {
     let index = Logger.Level.allCases.firstIndex(of: level) ?? 0
     let mayPass = rates[index].take(BoundedLog.linesPerSecondMax, now: .now()) == nil

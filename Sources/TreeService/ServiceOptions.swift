@@ -1,25 +1,26 @@
 import WireProtocol
 
-/// Where the service listens, whom it answers, and what it takes.
+/// The addresses, access rules and limits of the service.
 public struct ServiceOptions: Sendable {
+  /// The addresses that accept the line protocol.
   public var listeners: [Listener]
-  /// File of access tokens. Without one, whoever may open the Unix socket may do everything, and TCP
-  /// is refused.
+  /// The file of access tokens. Without one, every user who may open the Unix socket may do
+  /// everything, and TCP is refused.
   public var accessFile: String?
-  /// What connections over TCP are encrypted with. Addresses that other hosts reach need it.
+  /// The files for encrypting connections over TCP. Addresses that other hosts reach need them.
   public var tls: TLSFiles?
-  /// Where metrics and health are told over HTTP, to whoever asks; nil for nowhere.
+  /// The HTTP address of metrics and health, open to every client; nil for none.
   public var http: (host: String, port: Int)?
-  /// Connections over HTTP at once: scrapers, orchestrators, engines.
+  /// The most connections over HTTP: scrapers, orchestrators, engines.
   public var httpConnectionsMax = 64
   public var limits = Limits()
-  /// Event loops. Each answers its connections itself.
+  /// The number of event loops. Each answers its connections itself.
   public var threads = 2
-  /// Lease of a session that names none.
+  /// The lease of a session that names none, in seconds.
   public var sessionSeconds = 600
-  /// Closed sessions whose index is kept for a turn that goes on from there, tokens in them, and for how
-  /// many seconds each is. They take at most an eighth of `memory_bytes`, and go first where memory is
-  /// short.
+  /// The most closed sessions whose index is kept for a chat turn that continues them, the tokens
+  /// in them, and the number of seconds for which each is kept. They take at most an eighth of
+  /// `memory_bytes`, and are dropped first if memory is short.
   public var parkedSessionsMax = 256
   public var parkedTokensMax = 1 << 20
   public var parkedSeconds = 45
@@ -34,7 +35,7 @@ public struct TLSFiles: Hashable, Sendable {
   /// The service's certificate, and those between it and the authority that its clients trust.
   public var certificate: String
   public var key: String
-  /// Certificates of authorities; clients must then have a certificate of one of them.
+  /// Certificates of authorities; clients must then have a certificate signed by one of them.
   public var clientAuthority: String?
 
   public init(certificate: String, key: String, clientAuthority: String? = nil) {
@@ -44,5 +45,5 @@ public struct TLSFiles: Hashable, Sendable {
   }
 }
 
-/// The version that `server.info` and `--version` tell.
+/// The version that `server.info` and `--version` report.
 public let repriseVersion = "0.1.0"

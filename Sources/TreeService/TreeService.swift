@@ -10,8 +10,8 @@ import WireProtocol
 
 /// The service: a store behind sockets.
 ///
-/// Requests are read, answered and written by the event loop that their connection belongs to.
-/// `start` listens; `stop` answers what was received, records open sessions, and commits.
+/// Requests are read, answered and written by the event loop of their connection. `start` listens;
+/// `stop` answers the received requests, records open sessions, and commits.
 public final class TreeService: Sendable {
   private let responder: Responder
   private let certificates: Certificates?
@@ -21,7 +21,7 @@ public final class TreeService: Sendable {
   private let everySecond: RepeatedTask
   private let http: HTTPListening?
 
-  /// Listens. The store must be open; it stays the caller's to close.
+  /// Starts listening. The store must be open; the caller closes it after `stop`.
   ///
   /// - Throws: `StartError`, `AccessFile.Mistake`.
   public static func start(
@@ -68,8 +68,8 @@ public final class TreeService: Sendable {
     }
   }
 
-  /// Whether a service could start, as far as that can be told without starting it: who may reach it and
-  /// where, the access file, the certificates.
+  /// Checks whether a service could start, as far as possible without starting it: addresses,
+  /// access rules, the access file, the certificates.
   ///
   /// - Throws: `StartError`, `AccessFile.Mistake`.
   public static func check(_ options: ServiceOptions) throws {
@@ -102,7 +102,7 @@ public final class TreeService: Sendable {
     }
   }
 
-  /// Where it listens.
+  /// The addresses on which it listens.
   public var addresses: [String] {
     listening.channels.map { channel in
       guard let address = channel.localAddress else { return "unknown" }
@@ -110,10 +110,11 @@ public final class TreeService: Sendable {
     }
   }
 
-  /// The operator's call that is being carried out, such as "snapshot restored"; nil where none is.
+  /// The operator's call that is being carried out, for example "snapshot restored"; nil if there
+  /// is none.
   public var operationUnderWay: String? { responder.operationUnderWay.withLockedValue { $0 } }
 
-  /// Returns when every event loop has done something for this call.
+  /// Returns when every event loop has executed a task of this call.
   public func answers() async {
     for loop in group.makeIterator() { try? await loop.submit {}.get() }
   }
@@ -121,11 +122,11 @@ public final class TreeService: Sendable {
   /// The port of the first TCP listener.
   public var port: Int? { listening.channels.lazy.compactMap { $0.localAddress?.port }.first }
 
-  /// The port that metrics are told on.
+  /// The port of HTTP, on which metrics are served.
   public var httpPort: Int? { http?.channel.localAddress?.port }
 
-  /// Reads the access file and the certificates again. Where one has a mistake it stays as it was,
-  /// and the log says so.
+  /// Reads the access file and the certificates again. A file with a mistake is ignored with a line
+  /// in the log, and its old content stays in use.
   public func reload() {
     let logger = responder.logger
     do {
@@ -137,10 +138,10 @@ public final class TreeService: Sendable {
     }
   }
 
-  /// Takes no more connections, answers what was received, records open sessions and ends.
+  /// Stops accepting connections, answers the received requests, records open sessions and ends.
   ///
-  /// An operator's call that is under way is done first, however long it takes; drafts go on
-  /// meanwhile. Those that wait for their turn are answered `busy`.
+  /// An operator's call that is under way is completed first, however long it takes; drafts
+  /// continue in the meantime. Calls that wait in the queue are answered with `busy`.
   public func stop() async throws {
     everySecond.cancel()
     responder.setStopping()
@@ -152,7 +153,7 @@ public final class TreeService: Sendable {
     await withCheckedContinuation { continuation in
       responder.closeSessions(endingBy: .distantFuture) { continuation.resume() }
     }
-    // Also for clients that have gone.
+    // Also for clients that have disconnected.
     await withCheckedContinuation { continuation in
       responder.workElsewhere.notify(queue: .global()) { continuation.resume() }
     }

@@ -1,17 +1,17 @@
 import NIOConcurrencyHelpers
 import WireProtocol
 
-/// Finds out who calls. The access file may be read again while connections are open: what it says
-/// then holds for them at once.
+/// Identifies callers. The access file may be read again while connections are open: its new
+/// content applies to them immediately.
 final class AccessControl: Sendable {
   private struct State {
     var holders: [(digest: TokenDigest, principal: Principal)] = []
   }
 
-  /// nil where no file is in use: everybody may do everything.
+  /// nil if no file is in use: every caller may do everything.
   let path: String?
   private let state = NIOLockedValueBox(State())
-  /// Whoever calls without a token, and needs none.
+  /// The principal of callers without a token, where none is needed.
   let everybody: Principal?
   private let sessions: SessionTables
 
@@ -22,7 +22,7 @@ final class AccessControl: Sendable {
     try reload()
   }
 
-  /// Reads the file again. Where it has a mistake, all stays as it was.
+  /// Reads the file again. If it contains a mistake, nothing changes.
   func reload() throws(AccessFile.Mistake) {
     guard let path else { return }
     let file = try AccessFile(path: path)
@@ -34,7 +34,8 @@ final class AccessControl: Sendable {
           known.principal.grant = entry.grant
           holders.append(known)
         } else {
-          // Another token for the same holder finds the same sessions; the old one no longer does.
+          // Another token for the same holder finds the same sessions; the old token no longer
+          // does.
           holders.append(
             (entry.digest, Principal(entry.grant, known?.principal.sessions ?? sessions.add())))
         }
@@ -46,7 +47,7 @@ final class AccessControl: Sendable {
     }
   }
 
-  /// The holder of a token. Takes the same time for every token that is none.
+  /// The holder of a token. Takes the same time for every unknown token.
   func holder(ofToken token: String) -> Principal? {
     let digest = TokenDigest(token: token)
     return state.withLockedValue { state in

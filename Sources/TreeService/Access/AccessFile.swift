@@ -1,13 +1,14 @@
 import Foundation
 
-/// A file that says which access tokens there are and what their holders may do:
+/// A file of access tokens and of the rights of their holders:
 ///
 ///     {"tokens": [{"name": "agents", "sha256": "9f86d0…", "corpora": ["agents", "sql-*"],
 ///                  "rights": ["draft", "insert"], "requests_per_second": 2000}]}
 ///
-/// Tokens themselves are in no file: they are 256 random bits, so that one round of SHA-256 hides
-/// them as well as any slower function would.
+/// Tokens themselves are in no file: they are 256 random bits, so one round of SHA-256 hides them
+/// as well as a slower function would.
 public struct AccessFile: Sendable {
+  /// An access token's rights and its digest.
   public struct Entry: Hashable, Sendable {
     public var grant: Grant
     public var digest: TokenDigest
@@ -20,17 +21,17 @@ public struct AccessFile: Sendable {
 
   public private(set) var entries: [Entry]
 
-  /// Tokens in one file: each call of `server.authenticate` compares with all of them.
+  /// The most tokens in one file: each call of `server.authenticate` compares with all of them.
   static let entriesMax = 10_000
 
-  /// What is wrong with a file, where, and what was expected.
+  /// A mistake in a file: its place, and what was expected.
   public struct Mistake: Error, Equatable, CustomStringConvertible {
     public let path: String
     public let reason: String
     public var description: String { "access file \(path): \(reason)" }
   }
 
-  /// Reads a file. Others than its owner and group must not be able to write it.
+  /// Reads a file. Only its owner and group may have the right to write it.
   public init(path: String) throws(Mistake) {
     var status = stat()
     guard unsafe stat(path, &status) == 0, let data = FileManager.default.contents(atPath: path)
@@ -102,8 +103,8 @@ public struct AccessFile: Sendable {
 
   // MARK: As it is written
 
-  /// Adds a token's entry to a file, which is made if it is not there, readable by its owner alone.
-  /// Whoever reads it meanwhile sees it as it was or as it is then.
+  /// Adds a token's entry to a file, which is created if it does not exist, readable by its owner
+  /// alone. A reader sees either the old file or the new one.
   public static func add(_ entry: Entry, to path: String) throws {
     var file = AccessFile()
     if FileManager.default.fileExists(atPath: path) { file = try AccessFile(path: path) }
@@ -115,7 +116,7 @@ public struct AccessFile: Sendable {
     try file.write(to: path)
   }
 
-  /// Takes a token away.
+  /// Removes a token.
   public static func remove(name: String, from path: String) throws {
     var file = try AccessFile(path: path)
     guard let position = file.entries.firstIndex(where: { $0.grant.name == name }) else {
@@ -139,7 +140,8 @@ public struct AccessFile: Sendable {
     else { throw Mistake(path: path, reason: "cannot be written") }
   }
 
-  /// Members as in the file; what is not known is refused, so that a mistyped bound is not no bound.
+  /// The members of the file; unknown members are refused, so that a mistyped bound is not taken
+  /// for none.
   private struct Contents: Codable {
     var tokens: [Token]
 

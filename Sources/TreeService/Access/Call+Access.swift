@@ -1,19 +1,20 @@
 import WireProtocol
 
 extension Call {
-  /// What a caller must have for a call.
+  /// The right that a caller needs for a call.
   enum Access {
-    /// Anybody may, also without a token.
+    /// Open to all, also without a token.
     case anybody
-    /// Any holder of a token may; what is shown is what it covers.
+    /// Open to every holder of a token; the result shows only what the token covers.
     case holder
-    /// Only holders of tokens for all corpora may: it tells of all of them.
+    /// Open to holders of tokens for all corpora: the result describes all of them.
     case everything
-    /// Any holder who may draft may: sessions are the holder's own, found by their names, and so is
-    /// what is counted of its steps.
+    /// Open to every holder with the right to draft: sessions, and counts of steps, are found by
+    /// names of the holder's own.
     case drafting
     case corpus(String, Rights)
-    /// The corpus may have to be made. Whether it is there is not told to those that it is not for.
+    /// The corpus may have to be created. Callers without rights to it do not learn whether it
+    /// exists.
     case making(corpus: String, Rights)
     case merging(from: String, into: String)
     case snapshot(SnapshotReference)
@@ -57,8 +58,8 @@ extension WireError {
 }
 
 extension Grant {
-  /// Refuses what is not granted. A corpus that is not the caller's is told from one that is not
-  /// there by nothing.
+  /// Refuses calls beyond the grant. To a caller without rights to the corpus, an existing corpus
+  /// and a missing one give identical answers.
   func check(_ access: Call.Access) throws(WireError) {
     switch access {
     case .anybody, .holder: break
@@ -91,7 +92,7 @@ extension Grant {
     if !missing.isEmpty { throw .unauthorized(needs: "the right to \(missing)", what) }
   }
 
-  /// A file may hold any corpus's text. Snapshots in the store are looked at when their corpus is
+  /// A file may hold any corpus's text. Snapshots in the store are checked when their corpus is
   /// known.
   private func check(_ snapshot: SnapshotReference) throws(WireError) {
     try check(.admin, "this")

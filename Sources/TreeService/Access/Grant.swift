@@ -1,11 +1,11 @@
-/// What the holder of an access token may do.
+/// The rights of the holder of an access token.
 public struct Grant: Hashable, Sendable {
-  /// Who it is, for the log and for `server.authenticate`. Sessions are known by their names to the
-  /// same holder only.
+  /// The holder's name, for the log and for `server.authenticate`. Sessions are found by their
+  /// names only by the same holder.
   public var name: String
   public var corpora: [CorpusPattern]
   public var rights: Rights
-  /// nil leaves it to the limit `requests_per_second`.
+  /// nil uses the limit `requests_per_second`.
   public var requestsPerSecond: Int?
 
   public init(
@@ -17,16 +17,17 @@ public struct Grant: Hashable, Sendable {
     self.requestsPerSecond = requestsPerSecond
   }
 
-  /// Of everybody, where no access file is in use.
+  /// The grant of every caller, if no access file is in use.
   public static let everything = Grant(name: "", corpora: [.all], rights: .all)
 
+  /// True if the grant covers a corpus of this name, whether or not it exists.
   public func covers(corpus: String) -> Bool { corpora.contains { $0.matches(corpus) } }
 
-  /// Whether all corpora are covered, those that are still to be made included.
+  /// True if all corpora are covered, including those created later.
   public var coversAll: Bool { corpora.contains(.all) }
 }
 
-/// A corpus's name, or what names begin with: `chat`, `team-a-*`, `*`.
+/// A corpus name, or a prefix of names: `chat`, `team-a-*`, `*`.
 public struct CorpusPattern: Hashable, Sendable, CustomStringConvertible {
   private let text: String
   private let isPrefix: Bool
@@ -38,7 +39,7 @@ public struct CorpusPattern: Hashable, Sendable, CustomStringConvertible {
     self.isPrefix = isPrefix
   }
 
-  /// nil where it could match no corpus's name.
+  /// Returns nil if the pattern can match no corpus name.
   public init?(_ pattern: String) {
     isPrefix = pattern.hasSuffix("*")
     text = isPrefix ? String(pattern.dropLast()) : pattern
@@ -54,6 +55,7 @@ public struct CorpusPattern: Hashable, Sendable, CustomStringConvertible {
     if !allowed || text.utf8.count > 64 || (text.isEmpty && !isPrefix) { return nil }
   }
 
+  /// True if the pattern matches a name.
   public func matches(_ name: String) -> Bool { isPrefix ? name.hasPrefix(text) : name == text }
 
   public var description: String { isPrefix ? text + "*" : text }

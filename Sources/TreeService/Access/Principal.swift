@@ -2,13 +2,14 @@ import NIOConcurrencyHelpers
 import NIOCore
 import WireProtocol
 
-/// Whoever calls: the holder of an access token, or everybody where no access file is in use. All of
-/// a holder's connections share one.
+/// A caller: the holder of an access token, or every caller if no access file is in use. All
+/// connections of a holder share one principal.
 final class Principal: Sendable {
-  /// nil when the token was taken away.
+  /// nil once the token was removed.
   private let current: NIOLockedValueBox<Grant?>
   private let rate = RateLimiter()
-  /// The holder's own: nobody else's sessions can be found, or told by a name that is taken.
+  /// The holder's own table: other holders' sessions cannot be found, nor detected by a name that
+  /// is taken.
   let sessions: SessionTable
   let name: String
 
@@ -23,7 +24,7 @@ final class Principal: Sendable {
     set { current.withLockedValue { $0 = newValue } }
   }
 
-  /// Takes one request from what the holder may send.
+  /// Counts one request against the holder's rate.
   func takeRequest(_ limits: Limits, now: NIODeadline) throws(WireError) {
     let perSecond = current.withLockedValue { $0?.requestsPerSecond } ?? limits.requestsPerSecondMax
     if let millis = rate.take(perSecond, now: now) {

@@ -1,11 +1,11 @@
 import NIOConcurrencyHelpers
 import NIOCore
 
-/// Lets so many requests a second through, and as many at once after a second without any.
+/// Allows a number of requests each second, and as many at once after a second without any.
 final class RateLimiter: Sendable {
   private struct State {
-    /// When the allowance would be full if nothing came: a request moves it on by its share of a
-    /// second, and is refused where it is more than a second ahead.
+    /// The time at which the allowance would be full without further requests: a request moves it
+    /// on by its share of a second, and is refused if it is more than a second ahead.
     var full: NIODeadline
   }
 
@@ -13,7 +13,7 @@ final class RateLimiter: Sendable {
 
   /// Takes one request from the allowance.
   ///
-  /// - Returns: nil, or the milliseconds after which there is one again.
+  /// - Returns: nil, or the milliseconds until a request is allowed again.
   func take(_ requestsPerSecond: Int, now: NIODeadline) -> Int? {
     let share = TimeAmount.nanoseconds(1_000_000_000 / Int64(requestsPerSecond))
     return state.withLockedValue { state in

@@ -1,4 +1,4 @@
-/// What a caller may do, within the corpora that are theirs. Each is given on its own.
+/// The rights of a caller, within the corpora of its grant. Each is granted separately.
 public struct Rights: OptionSet, Hashable, Sendable, CustomStringConvertible {
   public let rawValue: Int
 
@@ -6,14 +6,14 @@ public struct Rights: OptionSet, Hashable, Sendable, CustomStringConvertible {
 
   /// Drafts, statistics, and sessions that leave nothing behind (`share` "never").
   public static let draft = Rights(rawValue: 1)
-  /// Sessions that join the history, inserts, and making corpora.
+  /// Sessions that join the history, inserts, and creating corpora.
   public static let insert = Rights(rawValue: 2)
   /// Dropping, merging, forgetting, snapshots.
   public static let admin = Rights(rawValue: 4)
 
   public static let all: Rights = [.draft, .insert, .admin]
 
-  /// Each by the name that it has in access files and errors.
+  /// The rights with their names in access files and errors.
   static let named: [(name: String, right: Rights)] = [
     ("draft", .draft), ("insert", .insert), ("admin", .admin),
   ]
@@ -32,6 +32,7 @@ public struct Rights: OptionSet, Hashable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// A name that no right has.
   public struct UnknownRight: Error, CustomStringConvertible {
     let name: String
     public var description: String {

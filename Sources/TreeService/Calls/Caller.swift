@@ -3,24 +3,24 @@ import Drafting
 import NIOCore
 import WireProtocol
 
-/// One connection, as calls see it: who calls, and buffers for answering.
+/// A connection from the point of view of calls: its principal, and buffers for answers.
 package struct Caller {
-  /// nil until an access token was presented, where one is needed.
+  /// nil until an access token was presented, if one is needed.
   var principal: Principal?
   let owner: SessionOwner
   let answerBytesMax: Int
-  /// Where the connection comes from, for the log.
+  /// The origin of the connection, for the log.
   var peer = ""
 
   var scratch = DraftScratch()
   var draft = Draft()
-  /// What was counted since the connection's last read.
+  /// The counts since the connection's last read.
   var tally = Tally()
-  /// Whether it is a connection beyond the limit, for calls of operators.
+  /// True for a connection beyond the limit, which may make calls of operators.
   var isBeyondLimit = false
-  /// Whether such a connection has made another call. It is closed when that is answered.
+  /// True if such a connection has made another call. It is closed when that is answered.
   var wasRefused = false
-  /// When others are to be served before this one again.
+  /// The end of the connection's quantum, after which others are served first.
   var turnEnds = NIODeadline.distantFuture
 
   init(_ principal: Principal?, _ limits: Limits) {
@@ -29,7 +29,7 @@ package struct Caller {
     answerBytesMax = limits.answerBytesMax
   }
 
-  /// Refuses to make an answer longer than it may be.
+  /// Refuses to build an answer beyond the bound.
   func refuseBeyondLimit(answerBytes: Int) throws(WireError) {
     if answerBytes > answerBytesMax {
       throw .limit("answer_bytes", max: answerBytesMax, got: answerBytes, "the answer")

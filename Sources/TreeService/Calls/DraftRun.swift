@@ -3,8 +3,8 @@ import Drafting
 import NIOCore
 import WireProtocol
 
-/// The drafts that one request asks for. There may be thousands, so they are made in turns, between
-/// which the event loop serves others.
+/// The drafts of one request. There may be thousands, so they are computed in quanta, between which
+/// the event loop serves other connections.
 package struct DraftRun {
   private enum Work {
     case contexts(Speculate, of: Corpus)
@@ -16,7 +16,7 @@ package struct DraftRun {
   private var position = 0
   private var bytes = 0
 
-  /// For `speculate` with several contexts.
+  /// The drafts of a `speculate` with several contexts.
   init(_ call: Speculate, of corpus: Corpus) {
     work = .contexts(call, of: corpus)
     count = call.contexts.count
@@ -27,10 +27,10 @@ package struct DraftRun {
     count = call.steps.count
   }
 
-  /// Makes drafts until all are there or the caller's turn is over, one at least.
+  /// Computes drafts, at least one, until all are done or the caller's quantum is over.
   ///
-  /// - Parameter writer: Receives the members of the result, over all turns.
-  /// - Returns: Whether all are there.
+  /// - Parameter writer: Receives the members of the result, over all quanta.
+  /// - Returns: True if all drafts are done.
   mutating func goOn(_ caller: inout Caller, _ writer: inout JSONWriter) -> Bool {
     if position == 0 { DraftList.begin(&writer) }
     while position < count {
@@ -58,7 +58,7 @@ package struct DraftRun {
     return true
   }
 
-  /// Makes one of a call's drafts, which is the caller's then.
+  /// Computes one of a call's drafts into the caller's buffer.
   static func draft(
     _ call: Speculate, _ position: Int, of corpus: Corpus, _ caller: inout Caller
   ) throws(WireError) {
@@ -71,9 +71,10 @@ package struct DraftRun {
     }
   }
 
-  /// Takes one of a call's steps; its draft is the caller's then.
+  /// Takes one of a call's steps; its draft is then in the caller's buffer.
   ///
-  /// - Parameter place: Where an accepted token stands, where the request is no `session.step`.
+  /// - Parameter place: The place of an accepted token in the request, if that is not a
+  ///   `session.step`.
   static func draft(
     _ call: SessionStep, _ position: Int, of principal: Principal, _ caller: inout Caller,
     tokenAt place: ((Int) -> String)? = nil

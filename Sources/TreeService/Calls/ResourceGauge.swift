@@ -3,8 +3,8 @@ import Foundation
 import Synchronization
 import WireProtocol
 
-/// The service's view of memory and disk. Nothing here waits: the disk is looked at once a second, and
-/// memory is asked of the process's budget.
+/// The service's view of memory and disk. No call waits: disk usage is read once a second, and
+/// memory comes from the process's budget.
 final class ResourceGauge: Sendable {
   private let store: Store
   private let disk = Atomic(0)
@@ -20,13 +20,14 @@ final class ResourceGauge: Sendable {
   /// Bytes that all corpora take on disk.
   var diskBytes: Int { disk.load(ordering: .relaxed) }
 
-  /// Looks at the disk, and has growing indexes sealed where memory is short.
+  /// Reads the disk usage, and has growing indexes sealed if memory is short.
   func look() {
     disk.store(store.corpora().reduce(0) { $0 + $1.bytesOnDisk }, ordering: .relaxed)
     store.relieveMemory()
   }
 
-  /// Promises memory to a session that is to be opened: it is refused before what is there gets slow.
+  /// Reserves memory for a session to be opened: it is refused before existing sessions become
+  /// slow.
   func reserveMemory(
     promptTokens: Int
   ) throws(WireError) -> MemoryBudget.Reservation {
@@ -37,7 +38,7 @@ final class ResourceGauge: Sendable {
     return reservation
   }
 
-  /// Refuses a line that goes on when there is no memory for it.
+  /// Refuses a line that continues if there is no memory for it.
   func refuseMemory(forLineOf bytes: Int) throws(WireError) {
     if !memory.fits(0, for: .sessions) { throw memoryIsShort(for: bytes, "the line") }
   }

@@ -2,7 +2,7 @@ import CorpusStore
 import Logging
 import WireProtocol
 
-/// Making, finding and dropping corpora.
+/// Creating, finding and dropping corpora.
 extension Responder {
   func corpus(_ name: String) throws(WireError) -> Corpus {
     do throws(StoreError) {
@@ -13,7 +13,7 @@ extension Responder {
     throw .corpusNotFound(name)
   }
 
-  /// Refuses a corpus that would be one too many.
+  /// Refuses a corpus that would exceed the limit.
   func refuseBeyondLimit(_ name: String) throws(WireError) {
     let count = store.corpusCount
     if count >= options.limits.corporaMax, !store.holdsCorpus(named: name) {
@@ -27,7 +27,7 @@ extension Responder {
     try refuseBeyondLimit(call.corpus)
     let completion = completion()
     disk.run { [self] in
-      // Others may have been made since it was asked for.
+      // Others may have been created since the request.
       do throws(WireError) {
         try refuseBeyondLimit(call.corpus)
       } catch {
@@ -45,7 +45,7 @@ extension Responder {
 
   func drop(_ call: CorpusDrop, _ completion: () -> Completion) throws(WireError) {
     if !store.holdsCorpus(named: call.corpus) { throw .corpusNotFound(call.corpus) }
-    // One that cannot be used has no sessions.
+    // A corpus that cannot be used has no sessions.
     let corpus = try? corpus(call.corpus)
     let completion = completion()
     disk.run { [self] in

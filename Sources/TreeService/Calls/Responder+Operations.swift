@@ -4,8 +4,8 @@ import NIOConcurrencyHelpers
 import NIOCore
 import WireProtocol
 
-/// The calls of operators, which read or rewrite whole corpora. They are done one after the other, on
-/// a thread that others come before, and each leaves one line in the log.
+/// The calls of operators, which read or rewrite whole corpora. They are carried out one after the
+/// other, on a thread with low priority, and each leaves one line in the log.
 extension Responder {
   func merge(_ call: CorpusMerge, _ completion: () -> Completion) throws(WireError) {
     _ = try corpus(call.from)
@@ -50,7 +50,7 @@ extension Responder {
     }
   }
 
-  /// Snapshots of a corpus that was dropped are listed as well.
+  /// Snapshots of dropped corpora are listed as well.
   func listSnapshots(
     ofCorpus corpus: String?, _ grant: Grant, _ completion: @escaping Completion
   ) {
@@ -97,7 +97,7 @@ extension Responder {
     ) { [self] (line) throws(WireError) in
       try refuseBeyondLimit(call.corpus)
       try check(call.snapshot, isFor: grant)
-      // The store refuses it too, but does not know how it is called here.
+      // The store refuses it too, but does not know the wire's name of the option.
       if !call.replace, store.holdsCorpus(named: call.corpus) {
         throw .corpusStands(call.corpus)
       }
@@ -111,7 +111,8 @@ extension Responder {
     }
   }
 
-  /// A snapshot of a corpus that is not the caller's is told from one that is not there by nothing.
+  /// To a caller without rights to the corpus, an existing snapshot and a missing one give
+  /// identical answers.
   private func check(
     _ snapshot: SnapshotReference, isFor grant: Grant
   ) throws(WireError) {
@@ -122,9 +123,9 @@ extension Responder {
     }
   }
 
-  // MARK: How they are done
+  // MARK: Execution
 
-  /// Does something with the store; what it throws becomes an error of the wire.
+  /// Runs `body` with the store; errors are translated to those of the wire.
   private func wire<Value>(
     corpus: String = "", snapshotMember: String = "params.snapshot",
     _ body: () throws(StoreError) -> Value
@@ -136,7 +137,7 @@ extension Responder {
     }
   }
 
-  /// The wire's error for one of the store's. Whole paths of this machine are in the log alone.
+  /// The wire's error for one of the store's. Full paths of this machine appear in the log alone.
   func wireError(
     _ error: StoreError, corpus: String, snapshotMember: String = "params.snapshot"
   ) -> WireError {
@@ -146,9 +147,11 @@ extension Responder {
     return WireError(error, corpus: corpus, snapshotMember: snapshotMember)
   }
 
+  /// Carries out a call of an operator.
+  ///
   /// - Parameters:
-  ///   - metadata: What is known of the log's line before.
-  ///   - body: Does it, and adds to the line.
+  ///   - metadata: The fields of the log line that are known before.
+  ///   - body: Carries the call out, and adds fields to the line.
   private func operate(
     _ what: Logger.Message, level: Logger.Level = .notice, _ metadata: Logger.Metadata,
     _ completion: @escaping Completion,
@@ -186,7 +189,7 @@ extension WireError {
 }
 
 extension SnapshotReference {
-  /// For the log.
+  /// The name of a snapshot in the log.
   fileprivate var label: String {
     switch self {
     case .named(let name): name.excerpt

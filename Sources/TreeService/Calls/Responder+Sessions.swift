@@ -5,9 +5,9 @@ import WireProtocol
 
 /// Opening and closing sessions.
 extension Responder {
-  /// Prompts of more tokens are indexed off the event loop: indexing so many takes some 0.2 ms.
+  /// Prompts of more tokens are indexed off the event loop: indexing this many takes some 0.2 ms.
   private static let promptTokensAtOnce = 4096
-  /// Where more tokens of an output are to leave the shared history, they do so off the event loop: it
+  /// If more tokens of an output leave the shared history, the removal runs off the event loop: it
   /// takes 1 µs a token.
   private static let sharedTokensAtOnce = 128
 
@@ -19,7 +19,7 @@ extension Responder {
       try open(call, table, for: owner).write(to: &writer)
       return .now
     }
-    // Before it waits for its turn, so that many prompts that come at once do not all pass.
+    // Reserved before it waits in the queue, so that many prompts at once are not all admitted.
     let memory = try resources.reserveMemory(promptTokens: call.prompt.count)
     let completion = completion()
     prompts.run { [self] in
@@ -32,7 +32,7 @@ extension Responder {
     return .later
   }
 
-  /// Opens a session on the thread that calls.
+  /// Opens a session on the calling thread.
   func open(
     _ call: SessionOpen, _ table: SessionTable, for owner: SessionOwner
   ) throws(WireError) -> SessionOpened {
@@ -40,7 +40,8 @@ extension Responder {
     return try open(call, table, for: owner, memory)
   }
 
-  /// - Parameter memory: What was promised for the session, until it has taken it.
+  /// - Parameter memory: The reservation for the session, held until the session has taken its
+  ///   memory.
   private func open(
     _ call: SessionOpen, _ table: SessionTable, for owner: SessionOwner,
     _ memory: MemoryBudget.Reservation
@@ -58,7 +59,7 @@ extension Responder {
     guard table.add(session, reservation, leaseSeconds: leaseSeconds) else {
       throw .corpusNotFound(call.corpus)
     }
-    // The connection may have ended meanwhile, and did not see this one then.
+    // The connection may have ended in the meantime, without seeing this session.
     if owner.hasEnded { closeSessions(of: owner) }
     return SessionOpened(
       session: reservation.name, promptTokens: session.promptTokens,
@@ -84,10 +85,10 @@ extension Responder {
       })
   }
 
-  // MARK: Sessions that nobody closes
+  // MARK: Sessions that no client closes
 
-  /// Closes sessions whose lease has run out, or all of them, as if their clients had: what they
-  /// wrote is history.
+  /// Closes sessions whose lease has run out, or all of them, as if their clients had: their
+  /// outputs join the history.
   ///
   /// - Parameter done: Called once, when all of them are recorded.
   func closeSessions(
@@ -102,7 +103,7 @@ extension Responder {
 
   /// Closes the sessions that end with a connection, as if its client had.
   func closeSessions(of owner: SessionOwner) {
-    // Finding them is a look at all that are open.
+    // Finding them means reading all open sessions.
     if owner.allowance.sessions == 0 { return }
     for table in sessions.all {
       for (name, session) in table.owned(by: owner) { record(session, name, of: table, nil) }
@@ -121,7 +122,7 @@ extension Responder {
     session.close(record: true) { [logger] result in
       switch result {
       case .success: table.park(session, name)
-      // Closed already, by its client or another end, which parks it when it is done.
+      // Closed already, by its client or by another end, which parks it when it is done.
       case .failure(.closed): break
       case .failure(let error):
         logger.error(

@@ -7,8 +7,9 @@ import NIOCore
 import Synchronization
 import WireProtocol
 
-/// Carries calls out, for callers that may have it. What only reads memory is answered at once, by the caller's thread; what has
-/// to wait for the disk, or is long, is answered through a completion.
+/// Executes calls for callers who are authorised to make them. Calls that only read memory are
+/// answered at once, on the caller's thread; calls that wait for the disk, or are long, are
+/// answered through a completion.
 package final class Responder: Sendable {
   let store: Store
   let sessions: SessionTables
@@ -16,27 +17,27 @@ package final class Responder: Sendable {
   let options: ServiceOptions
   let resources: ResourceGauge
   let metrics = Metrics()
-  /// The operator's call that is being carried out, as the log calls it when it is done.
+  /// The operator's call that is being carried out, as the log names it when it is done.
   let operationUnderWay = NIOLockedValueBox<String?>(nil)
   private let phase = Atomic(Phase.starting.rawValue)
   let logger: Logger
   private let started = NIODeadline.now()
-  /// Runs the few calls that wait for the disk themselves, making and dropping corpora, and takes long
-  /// outputs out of the shared history. Writers, which must not stand behind others, have its niceness:
-  /// whoever holds a corpus's lock must not lose its core to others.
+  /// Runs the few calls that wait for the disk themselves, creating and dropping corpora, and
+  /// removes long outputs from the shared history. It has the niceness of writers, which must not
+  /// wait behind others: the holder of a corpus's lock must not lose its core to other threads.
   let disk = WorkQueue("reprise-disk", isBackground: false)
-  /// Runs what operators ask for: it reads or rewrites whole corpora, and takes seconds to minutes.
+  /// Runs calls of operators: they read or rewrite whole corpora, and take seconds to minutes.
   let operations = WorkQueue("reprise-ops")
   /// Indexes long prompts.
   let prompts = WorkQueue("reprise-prompts")
-  /// Reads long lines, and frees what is large. Not the thread of prompts: a line of steps must not wait
-  /// for those.
+  /// Reads long lines, and frees large buffers. It is not the thread of prompts, because a line of
+  /// steps must not wait for those.
   private let lines = WorkQueue("reprise-lines")
-  /// Makes the text of metrics: it looks at every corpus and at files of the kernel's.
+  /// Writes the text of metrics: it reads every corpus and files of the kernel.
   private let reports = WorkQueue("reprise-reports")
   private let longLines: LongLineReader
-  /// What is worked on for connections by other threads. It comes back to their event loops, so these
-  /// must not end before it has.
+  /// Work of other threads for connections. Its results go to the event loops of the connections,
+  /// which must not end before it is done.
   let workElsewhere = DispatchGroup()
 
   package init(
@@ -51,30 +52,30 @@ package final class Responder: Sendable {
     resources = ResourceGauge(store, options.limits)
   }
 
-  /// What a new connection begins with.
+  /// Returns the state of a new connection.
   package func beginConnection() -> Caller {
     Caller(access.everybody, options.limits)
   }
 
-  /// What an answer to be given later will be.
+  /// Receives the result of an answer that is given later.
   package typealias Completion = @Sendable (Result<any WireResult, WireError>) -> Void
 
   package enum Answer {
-    /// Written between `beginResult` and `endResult`.
+    /// The result is written, between `beginResult` and `endResult`.
     case now
     case later
-    /// Begun: the caller's turn is over before all of it is written. Nothing else may be asked in its
-    /// name until it is, so that calls are carried out in their order.
+    /// The result is begun: the caller's quantum is over before it is complete. No other request of
+    /// the caller may begin until it is, so that calls are carried out in their order.
     case inTurns(DraftRun)
   }
 
   /// Carries a call out.
   ///
   /// - Parameters:
-  ///   - caller: The connection's.
+  ///   - caller: The state of the connection.
   ///   - writer: Receives the members of the result when the answer is `now`.
-  ///   - completion: Makes what is called when it is `later`, perhaps before this returns, and on any
-  ///     thread. Calls that are answered at once make none.
+  ///   - completion: Creates the callback of an answer that is `later`; the callback may be called
+  ///     before this returns, and on any thread. Calls that are answered at once create none.
   package func respond(
     to call: Call, _ caller: inout Caller, writer: inout JSONWriter,
     completion: () -> Completion
@@ -147,7 +148,7 @@ package final class Responder: Sendable {
     return .now
   }
 
-  /// Answers those who have not said who they are.
+  /// Answers callers who have not authenticated.
   private func respondToAnybody(
     _ call: Call, _ caller: inout Caller, writer: inout JSONWriter
   ) throws(WireError) {
@@ -182,26 +183,26 @@ package final class Responder: Sendable {
       name: grant.name, rights: grant.rights.names, corpora: grant.corpora.map(\.description))
   }
 
-  /// Reads a line that would hold up an event loop.
+  /// Reads a line that would block an event loop for too long.
   ///
-  /// - Parameter completion: Is called on another thread.
+  /// - Parameter completion: Called on another thread.
   func readLong(_ line: Line, completion: @escaping @Sendable (RequestLine) -> Void) {
     lines.run { [longLines] in completion(longLines.reader.read(line.joined())) }
   }
 
-  /// Lets go of a line without an end: freeing megabytes would hold up an event loop.
+  /// Frees a line without an end: freeing megabytes would block an event loop for too long.
   func free(_ lines: consuming LineBuffer) {
     guard lines.count > ConnectionHandler.lineBytesAtOnce else { return }
-    // In a box, so that it is freed there whoever lets go of the closure last.
+    // In a box, so that it is freed there, whichever thread releases the closure last.
     let box = NIOLockedValueBox(lines)
     self.lines.run { box.withLockedValue { $0 = LineBuffer() } }
   }
 
-  /// Looks at memory and disk. Called once a second.
+  /// Reads memory and disk usage. Called once a second.
   func lookAtResources() {
     disk.run { [self] in
       sessions.parked.removeExpired(at: .now())
-      // What is kept for turns to come goes first.
+      // Sessions kept for later chat turns go first.
       let excess = resources.memory.excess
       if excess > 0 { sessions.parked.remove(bytes: excess) }
       sessions.parked.returnFreedMemory()
@@ -213,11 +214,11 @@ package final class Responder: Sendable {
 
   // MARK: The service
 
-  /// What is still awaited before requests are answered as they should be; it stops being ready
-  /// before it stops.
+  /// Conditions that must be met before requests are answered normally; the service stops being
+  /// ready before it stops.
   var awaited: [String] {
     switch phase.load(ordering: .relaxed) {
-    // Each kind once, however many corpora it concerns.
+    // Each kind appears once, for any number of corpora.
     case Phase.ready.rawValue:
       Set(store.conditions.preventingReadiness.map(\.kind.summary)).sorted()
     case Phase.starting.rawValue: ["the start"]
@@ -285,7 +286,7 @@ package final class Responder: Sendable {
   }
 }
 
-/// The reader of the queue for what is long.
+/// The reader of the queue for long lines.
 private struct LongLineReader: @unchecked Sendable {
   // @unchecked Sendable: used by that queue's one thread alone.
   let reader: RequestReader
@@ -301,8 +302,8 @@ extension RequestReader {
 }
 
 extension Call {
-  /// Whether it may be made through a connection beyond the limit: what is said of the service, and what
-  /// makes room.
+  /// True if the call may be made through a connection beyond the limit: calls that report on the
+  /// service, and those that make room.
   fileprivate var isForOperators: Bool {
     switch self {
     case .sessionOpen, .sessionStep, .sessionClose, .speculate, .sequenceInsert, .corpusCreate:

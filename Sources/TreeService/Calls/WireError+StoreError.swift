@@ -2,9 +2,11 @@ import CorpusStore
 import WireProtocol
 
 extension WireError {
+  /// Translates an error of the store.
+  ///
   /// - Parameters:
   ///   - corpus: The corpus that the call was for.
-  ///   - snapshotMember: Where the call names a snapshot.
+  ///   - snapshotMember: The member of the call that names a snapshot.
   package init(
     _ error: StoreError, corpus: String = "", snapshotMember: String = "params.snapshot"
   ) {
@@ -63,7 +65,9 @@ extension WireError {
     }
   }
 
-  /// - Parameter place: Where a token stands that the session was to accept.
+  /// Translates an error of a session.
+  ///
+  /// - Parameter place: The place of a token that the session was to accept.
   init(_ error: StoreError, session: String, tokenAt place: (Int) -> String = { "accept[\($0)]" }) {
     switch error {
     case .closed: self = .sessionNotFound(session)
@@ -76,7 +80,7 @@ extension WireError {
 }
 
 extension StoreError {
-  /// The same, about excerpts of what a client may have named.
+  /// The same error, with excerpts of names that a client may have sent.
   fileprivate var repeatingExcerpts: StoreError {
     switch self {
     case .corpusName(let name): .corpusName(name.excerpt)

@@ -1,8 +1,8 @@
 import CorpusStore
 import WireProtocol
 
-// What the store tells, and what it is told, in the words of the wire. The command uses these too,
-// where it opens a store itself.
+// Conversions between the store's types and the wire's. The command uses these too, where it opens
+// a store itself.
 
 extension CorpusSettings {
   package init(_ call: CorpusCreate) {

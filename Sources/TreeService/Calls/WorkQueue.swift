@@ -2,19 +2,21 @@ import CLinux
 import NIOConcurrencyHelpers
 import NIOPosix
 
-/// A thread for what would hold up an event loop, done one by one.
+/// A thread for work that would block an event loop, one item after the other.
 struct WorkQueue: Sendable {
   private let pool = NIOThreadPool(numberOfThreads: 1)
 
+  /// Starts the thread.
+  ///
   /// - Parameters:
-  ///   - name: The thread's.
-  ///   - isBackground: Whether others come before it.
+  ///   - name: The name of the thread.
+  ///   - isBackground: True if other threads have priority.
   init(_ name: String, isBackground: Bool = true) {
     pool.start()
     run { unsafe take_short_turns(name, isBackground ? 10 : 0) }
   }
 
-  /// - Parameter ended: Called instead of `body` where the queue ends before its turn.
+  /// - Parameter ended: Called instead of `body` if the queue ends before it runs.
   func run(
     _ body: @escaping @Sendable () -> Void, ended: @escaping @Sendable () -> Void = {}
   ) {
@@ -26,14 +28,14 @@ struct WorkQueue: Sendable {
     }
   }
 
-  /// Waits for what has begun; what waits for its turn, or is still to come, is not done.
+  /// Waits for the work that has begun; waiting and later work is not carried out.
   func end() async {
-    // It fails where the queue has ended already.
+    // This fails if the queue has ended already.
     try? await pool.shutdownGracefully()
   }
 }
 
-/// Calls back when all that entered has left. It is made with one entry, for whoever enters others.
+/// Calls back when every entry has left. It begins with one entry, held while others are added.
 final class CompletionGroup: Sendable {
   private let entered = NIOLockedValueBox(1)
   private let done: @Sendable () -> Void

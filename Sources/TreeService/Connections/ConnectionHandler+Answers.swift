@@ -3,20 +3,20 @@ import NIOConcurrencyHelpers
 import NIOCore
 import WireProtocol
 
-/// From a line to its answer.
+/// The path from a line to its answer.
 extension ConnectionHandler {
-  /// Lines of more bytes are read by another thread: reading so many takes half a turn. A step of 64
-  /// sessions has 4 to 7 KB.
+  /// Longer lines are read by another thread: reading this many bytes takes half a quantum. A step
+  /// of 64 sessions has 4 to 7 KB.
   static let lineBytesAtOnce = 1 << 14
 
-  /// The answers of an array of requests, in the requests' order, which go out as one array when the last
-  /// of them is there. They are put together as they come: a thousand at once would take a turn. Those
-  /// that had to wait for one before them stay as they are.
+  /// The answers of an array of requests, in the requests' order, which are sent as one array when
+  /// the last of them is ready. They are joined as they arrive, because joining a thousand at once
+  /// would take a quantum. Answers that wait for an earlier one stay separate.
   final class BatchAnswers {
     private let count: Int
-    /// How many are in the line.
+    /// The number of answers in the line so far.
     private var written = 0
-    /// Those that wait for one before them.
+    /// Answers that wait for an earlier one.
     private var early: [Int: [ByteBuffer]] = [:]
     private var line = [ByteBuffer(string: "[")]
     private var isEmpty = true
@@ -26,9 +26,9 @@ extension ConnectionHandler {
       self.count = count
     }
 
-    /// Returns the line of all answers when this is the last one and there are any.
+    /// Returns the line of all answers if this is the last one and there are any.
     ///
-    /// - Parameter answer: In pieces; none for a notification.
+    /// - Parameter answer: The answer in pieces; none for a notification.
     fileprivate func put(_ answer: [ByteBuffer], at position: Int) -> [ByteBuffer]? {
       bytes += answer.reduce(0) { $0 + $1.readableBytes }
       early[position] = answer
@@ -57,12 +57,12 @@ extension ConnectionHandler {
     }
   }
 
-  /// Where an answer belongs: nil for a line of its own.
+  /// The place of an answer: nil for a line of its own.
   typealias Place = (batch: BatchAnswers, position: Int)?
 
-  /// Requests of one line that wait for those before them.
+  /// Requests of one line that wait for earlier ones.
   struct WaitingBatch {
-    /// The next one last, so that each is freed when it has been answered.
+    /// In reverse order, so that each is freed when it has been answered.
     private var requests: [Result<Request, BadRequest>]
     private let answers: BatchAnswers
     private var position = 0
@@ -81,21 +81,21 @@ extension ConnectionHandler {
     }
   }
 
-  /// What an answer is known by.
+  /// The identification of an answer.
   struct Ticket {
     /// nil for a notification, which has no answer.
     var id: RequestID?
     var place: Place
-    /// What was asked for, and since when; nil where it could not be read.
+    /// The method of the request and its start; nil if it could not be read.
     var method: Method?
     var began = NIODeadline.now()
   }
 
-  /// A request whose turn was over before its drafts were all made, and what is written of its answer.
+  /// A request whose quantum ended before its drafts were complete, and its answer so far.
   final class Unfinished {
     fileprivate var run: DraftRun
     fileprivate let ticket: Ticket
-    /// What is written, but for what the writer holds.
+    /// The answer so far, except for the bytes in the writer.
     fileprivate var pieces: [ByteBuffer] = []
     fileprivate var writer = JSONWriter()
 
@@ -116,7 +116,7 @@ extension ConnectionHandler {
     }
   }
 
-  /// Has a line read by another thread. Those after it wait, so that calls begin in their order.
+  /// Has a line read by another thread. Later lines wait, so that calls begin in their order.
   private func readLong(_ line: Line, _ context: ChannelHandlerContext) {
     lineIsBeingRead = true
     let loop = context.eventLoop
@@ -142,7 +142,7 @@ extension ConnectionHandler {
     }
   }
 
-  /// Answers the next request of the array that waits.
+  /// Answers the next request of the waiting array.
   func answerNextOfBatch(_ context: ChannelHandlerContext) {
     guard let (request, place) = batch?.removeFirst() else { return }
     if batch?.isEmpty == true { batch = nil }
@@ -155,7 +155,8 @@ extension ConnectionHandler {
     let mark = outbox.writer.mark
     switch request {
     case .failure(let bad):
-      // What cannot be read may have been a notification or not; silence would help nobody.
+      // A request that cannot be read may have been a notification; an answer is more useful than
+      // silence.
       outbox.writer.error(bad.id ?? .null, bad.error)
       caller.tally.noteError(bad.error.kind)
       finish(Ticket(id: bad.id ?? .null, place: place), since: mark)
@@ -186,7 +187,7 @@ extension ConnectionHandler {
     }
   }
 
-  /// Makes more drafts of a request that has begun.
+  /// Computes more drafts of a request that has begun.
   func goOn(with unfinished: Unfinished, _ context: ChannelHandlerContext) {
     let isDone = unfinished.run.goOn(&caller, &unfinished.writer)
     if isDone { unfinished.writer.endResult() }
@@ -198,16 +199,16 @@ extension ConnectionHandler {
     finish(unfinished.ticket, unfinished.pieces)
   }
 
-  // MARK: Where answers belong
+  // MARK: The place of answers
 
-  /// Puts the answer that was written since `mark` where it belongs.
+  /// Delivers the answer that was written since `mark`.
   private func finish(_ ticket: Ticket, since mark: JSONWriter.Mark) {
     if ticket.place != nil { return finish(ticket, [outbox.writer.take(since: mark)]) }
     note(ticket)
     if ticket.id == nil { outbox.writer.rollBack(to: mark) } else { outbox.writer.endLine() }
   }
 
-  /// Puts an answer that was written elsewhere where it belongs.
+  /// Delivers an answer that was written elsewhere.
   private func finish(_ ticket: Ticket, _ answer: [ByteBuffer]) {
     note(ticket)
     guard let (batch, position) = ticket.place else {
@@ -225,14 +226,15 @@ extension ConnectionHandler {
 
   // MARK: Answers that had to wait
 
-  /// Answers that other threads have brought, in order. Those of a thousand inserts come at once.
+  /// Answers that other threads have delivered, in order. Those of a thousand inserts arrive at
+  /// once.
   final class ArrivedAnswers: Sendable {
     typealias Answer = (
       ticket: NIOLoopBound<Ticket>, result: Result<any WireResult, WireError>
     )
     private let answers = NIOLockedValueBox(CircularBuffer<Answer>())
 
-    /// Whether it is the first, so that whoever takes them has to be told.
+    /// Adds an answer. Returns true if it is the first, so that the receiver must be notified.
     fileprivate func add(_ answer: Answer) -> Bool {
       answers.withLockedValue { answers in
         answers.append(answer)
@@ -243,7 +245,7 @@ extension ConnectionHandler {
     func next() -> Answer? { answers.withLockedValue { $0.popFirst() } }
   }
 
-  /// What brings an answer that had to wait back to this connection's event loop.
+  /// Returns the callback that brings a late answer back to this connection's event loop.
   private func completion(
     _ ticket: Ticket, _ context: ChannelHandlerContext
   ) -> Responder.Completion {
@@ -262,7 +264,7 @@ extension ConnectionHandler {
     }
   }
 
-  /// Puts an answer that is there now where it belongs.
+  /// Delivers an answer that has arrived.
   func finish(_ arrived: ArrivedAnswers.Answer) {
     answersAwaited -= 1
     let ticket = arrived.ticket.value
@@ -277,8 +279,8 @@ extension ConnectionHandler {
   }
 }
 
-/// Something that another thread does and comes back with, or not: a call may be refused after its
-/// completion was made. It is over when nobody holds it any more.
+/// Work of another thread that will report back, or not: a call may be refused after its completion
+/// was created. The work is over when nothing refers to it any more.
 private final class WorkElsewhere: Sendable {
   private let group: DispatchGroup
 

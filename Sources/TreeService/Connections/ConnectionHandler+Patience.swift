@@ -2,15 +2,15 @@ import Logging
 import NIOCore
 import WireProtocol
 
-/// When a connection that keeps memory and gives nothing for it is ended.
+/// The rules for ending a connection that holds memory without making progress.
 struct Patience {
-  /// When the line that is not complete yet began.
+  /// The time at which the incomplete line began.
   private var partialBegan: NIODeadline?
-  /// When the last complete line came, or the connection; or when something was last done for it, which
-  /// may take longer than it may be idle.
+  /// The time of the last complete line, or of the connection's start; or of the last work for it,
+  /// which may take longer than the connection may be idle.
   private var lastWork = NIODeadline.now()
   fileprivate let connected = NIODeadline.now()
-  /// Since when answers wait for the client to take any of those before them.
+  /// The time since when answers wait for the client to read earlier ones.
   private var answersBlocked: NIODeadline?
   fileprivate var watch: RepeatedTask?
 
@@ -25,7 +25,7 @@ struct Patience {
 
   mutating func isWorkedFor(_ now: NIODeadline) { lastWork = now }
 
-  /// All that is left is a line without an end; nil where nothing is.
+  /// Notes that only a line without an end is left; nil if nothing is left.
   mutating func lineBegan(_ now: NIODeadline?) {
     partialBegan = now.map { partialBegan ?? $0 }
   }
@@ -34,7 +34,7 @@ struct Patience {
     answersBlocked = areTaken ? nil : .now()
   }
 
-  /// Some were.
+  /// Notes that the client has read some answers.
   mutating func answersWereTaken() {
     if answersBlocked != nil { answersBlocked = .now() }
   }
@@ -46,7 +46,7 @@ struct Patience {
 
   fileprivate enum Loss { case answersNotTaken, lineTooSlow, noToken, idle }
 
-  /// What takes too long.
+  /// The bound that is exceeded.
   fileprivate func loss(
     _ limits: Limits, isKnown: Bool, now: NIODeadline
   ) -> Loss? {
@@ -62,7 +62,7 @@ struct Patience {
 }
 
 extension ConnectionHandler {
-  /// Looks at the connection again and again.
+  /// Checks the connection periodically.
   func watch(_ context: ChannelHandlerContext) {
     let limits = responder.options.limits
     let shortest = min(limits.lineSecondsMax, limits.answerSecondsMax, limits.idleSecondsMax)
@@ -75,7 +75,7 @@ extension ConnectionHandler {
     }
   }
 
-  /// Seconds for which a connection beyond the limit may make no call.
+  /// Seconds in which a connection beyond the limit must make a call.
   private static let secondsBeyondLimit = 5
 
   private func losePatience(_ context: ChannelHandlerContext) {
@@ -90,7 +90,7 @@ extension ConnectionHandler {
     }
     switch patience.loss(limits, isKnown: caller.principal != nil, now: now) {
     case .answersNotTaken:
-      // It reads nothing, so it is told nothing.
+      // The client reads nothing, so no error is sent.
       responder.metrics.note(.answersNotTaken)
       responder.logger.notice(
         "cut off: it did not take its answers", metadata: ["peer": "\(caller.peer)"])

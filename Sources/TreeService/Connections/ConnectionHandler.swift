@@ -2,13 +2,13 @@ import Logging
 import NIOCore
 import WireProtocol
 
-/// Cuts the bytes of one connection into lines and answers them.
+/// Divides the bytes of one connection into lines and answers them.
 ///
 /// Requests are answered in the handler itself, without a hop to another thread, and flushed once a
-/// read; only those that wait for the disk, and long ones, are answered later. They begin in the order
-/// in which they came. A connection works for a turn at most before others of its event loop are
-/// looked at again. A client that does not read its answers is not read from either, until it has, and
-/// is cut off where it takes too long.
+/// read; only those that wait for the disk, and long ones, are answered later. They begin in the
+/// order in which they came. A connection works for at most one quantum before others of its event
+/// loop are served. If a client does not read its answers, its requests are not read either until
+/// it does, and it is disconnected if it takes too long.
 final class ConnectionHandler: ChannelDuplexHandler {
   typealias InboundIn = ByteBuffer
   typealias OutboundIn = ByteBuffer
@@ -21,22 +21,23 @@ final class ConnectionHandler: ChannelDuplexHandler {
   var outbox = Outbox()
   private var lines = LineBuffer()
 
-  // What keeps lines waiting that are there already.
+  // Reasons for lines that have arrived to wait.
 
-  /// A request whose drafts are not all made.
+  /// A request whose drafts are not complete.
   var unfinished: Unfinished?
-  /// Requests of an array that are not begun.
+  /// Requests of an array that have not begun.
   var batch: WaitingBatch?
-  /// Whether another thread reads a line.
+  /// True while another thread reads a line.
   var lineIsBeingRead = false
-  /// Answers that wait for the disk, or for something long to be done, and those that are there now.
+  /// The number of answers that wait for the disk or for long work, and of those that have arrived.
   var answersAwaited = 0
   let arrived = ArrivedAnswers()
-  /// Whether this connection waits for its turn.
+  /// True if this connection waits for its next quantum.
   private var turnIsDue = false
-  /// Whether it stopped before all lines were begun, for another reason than its turn's end.
+  /// True if processing stopped with lines still queued because of backpressure rather than an
+  /// expired quantum.
   private var linesWait = false
-  /// The event loop's time that it has used.
+  /// The event loop's time that this connection has used.
   private var use: RecentUse
 
   private var readIsWaiting = false
@@ -44,8 +45,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
   var isClosing = false
   var patience = Patience()
 
-  /// - Parameter isBeyondLimit: Whether there are more connections than the limit allows without this
-  ///   one. It may make calls of operators then, and is closed after any other.
+  /// - Parameter isBeyondLimit: True if the limit of connections is reached without this one. It
+  ///   may then make calls of operators, and is closed after any other.
   init(_ responder: Responder, _ turns: TurnQueue, isBeyondLimit: Bool = false) {
     self.responder = responder
     self.turns = turns
@@ -55,7 +56,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     caller.isBeyondLimit = isBeyondLimit
   }
 
-  // MARK: Turns
+  // MARK: Quanta
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     if isClosing { return }
@@ -68,13 +69,13 @@ final class ConnectionHandler: ChannelDuplexHandler {
     closeIfDone(context)
   }
 
-  /// Works at once, or in a turn where somebody waits who comes before.
+  /// Works at once, or in a later quantum if a waiting connection has priority.
   private func goOnIfNext(_ context: ChannelHandlerContext) {
     if turnIsDue { return }
     if turns.wouldBeNext(use) { goOn(context) } else { takeATurn(context) }
   }
 
-  /// Works until nothing is left to do, something has to be waited for, or the turn is over.
+  /// Works until nothing is left to do, something must be waited for, or the quantum is over.
   private func goOn(_ context: ChannelHandlerContext) {
     let began = NIODeadline.now()
     caller.turnEnds = began + turns.turn(of: use, now: began)
@@ -107,7 +108,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     turns.note(NIODeadline.now() - began, by: &use)
   }
 
-  /// Whether what comes next may not begin yet. What has begun goes on.
+  /// True if the next request may not begin yet. Requests that have begun continue.
   private func mustWait(_ context: ChannelHandlerContext) -> Bool {
     lineIsBeingRead || outbox.hasPieces || !context.channel.isWritable
       || answersAwaited >= responder.options.limits.pipelinedRequestsMax
@@ -123,7 +124,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
   }
 
-  /// Goes on outside of a read, when what was waited for is there.
+  /// Continues outside of a read, when the awaited event has happened.
   func goOnLater(_ context: ChannelHandlerContext) {
     goOnIfNext(context)
     goneOnLater(context)
@@ -142,7 +143,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
   }
 
-  /// Hands one piece of large answers over.
+  /// Passes one piece of large answers to the channel.
   private func sendPiece(_ context: ChannelHandlerContext) {
     guard let piece = outbox.nextPiece() else { return }
     context.writeAndFlush(wrapOutboundOut(piece)).assumeIsolated().whenSuccess { [self] in
@@ -150,7 +151,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
   }
 
-  /// The rest is a line that has no end yet.
+  /// Checks the rest, which is a line without an end.
   private func checkLineWithoutEnd(_ now: NIODeadline, _ context: ChannelHandlerContext) {
     // The beginning of the next request cannot be found any more, so the connection ends.
     do throws(WireError) {
@@ -164,7 +165,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   private func refuseLongLine() throws(WireError) {
     let limits = responder.options.limits
-    // Who has not said who it is has nothing long to say.
+    // A client that has not authenticated has no reason for long lines.
     let max =
       caller.principal == nil
       ? min(limits.lineBytesMax, Self.lineBytesAtOnce) : limits.lineBytesMax
@@ -177,20 +178,20 @@ final class ConnectionHandler: ChannelDuplexHandler {
   // MARK: The connection
 
   func read(context: ChannelHandlerContext) {
-    // Lines that wait are enough; more are not asked for.
+    // Waiting lines are enough; no more bytes are read.
     readIsWaiting = turnIsDue || linesWait || mustWait(context)
     if !readIsWaiting { context.read() }
   }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
     patience.answersAreTaken(context.channel.isWritable)
-    // This may be told while answers are handed over, so not at once.
+    // This may be called while answers are being sent, so work begins later.
     if context.channel.isWritable && (linesWait || readIsWaiting) { takeATurn(context) }
     context.fireChannelWritabilityChanged()
   }
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    // A client that has sent all it has to send still gets its answers.
+    // A client that has finished sending still gets its answers.
     if case .some(ChannelEvent.inputClosed) = event as? ChannelEvent {
       inputHasEnded = true
       sendAnswers(context)
@@ -199,7 +200,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     context.fireUserInboundEventTriggered(event)
   }
 
-  /// Whether there is something to do for it, or to wait for.
+  /// True if there is work for the connection, or an awaited event.
   var isWorking: Bool {
     turnIsDue || linesWait || lineIsBeingRead || answersAwaited > 0 || unfinished != nil
       || batch != nil || outbox.hasPieces
@@ -208,13 +209,13 @@ final class ConnectionHandler: ChannelDuplexHandler {
   private func closeIfDone(_ context: ChannelHandlerContext) {
     if !(inputHasEnded || caller.wasRefused) || isWorking || isClosing { return }
     isClosing = true
-    // Not before the last answer is out.
+    // Only after the last answer was sent.
     let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
     let empty = wrapOutboundOut(ByteBuffer())
     context.writeAndFlush(empty).whenComplete { _ in bound.value.close(promise: nil) }
   }
 
-  /// Says why, and closes the connection.
+  /// Sends the error, and closes the connection.
   func end(_ error: WireError, _ context: ChannelHandlerContext) {
     caller.tally.noteError(error.kind)
     outbox.writer.error(.null, error)

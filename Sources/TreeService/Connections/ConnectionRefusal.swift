@@ -1,8 +1,8 @@
 import NIOCore
 import WireProtocol
 
-/// Tells a connection that is one too many so, and closes it: at once, or, where it is to be encrypted,
-/// when the handshake is done, for which it has some seconds.
+/// Refuses a connection beyond the limit and closes it: at once or, if it is to be encrypted, after
+/// the handshake, for which it has some seconds.
 final class ConnectionRefusal: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
@@ -15,7 +15,7 @@ final class ConnectionRefusal: ChannelInboundHandler {
 
   private static let seconds: Int64 = 5
 
-  /// The line that says so.
+  /// The line with the error.
   static func line(_ connectionsMax: Int) -> [UInt8] {
     var writer = JSONWriter()
     writer.error(.null, .tooManyConnections(max: connectionsMax))

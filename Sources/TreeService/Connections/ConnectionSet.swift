@@ -1,37 +1,37 @@
 import NIOConcurrencyHelpers
 import NIOCore
 
-/// The open connections, to be closed in good order.
+/// The open connections, for an orderly end.
 final class ConnectionSet: Sendable {
   private typealias Members = [ObjectIdentifier: (channel: any Channel, place: Place)]
   private let channels = NIOLockedValueBox<Members>([:])
 
-  /// The number of connections that there is room for.
+  /// The kinds of places for connections.
   enum Place {
-    /// One of those that the limit allows.
+    /// A place within the limit.
     case ordinary
-    /// One of a few beyond the limit, for calls that help to make room.
+    /// One of a few places beyond the limit, for calls that help to make room.
     case beyondLimit
-    /// To be told that it is one too many.
+    /// A place only for sending the refusal.
     case refusal
   }
 
-  /// Connections beyond the limit that may make calls of operators.
+  /// The most connections beyond the limit, which may make calls of operators.
   static let beyondLimitMax = 2
-  /// Connections that are being refused.
+  /// The most connections that are being refused at once.
   static let refusalsMax = 8
 
   private static let patience = TimeAmount.seconds(5)
 
   var count: Int { channels.withLockedValue { $0.count } }
 
-  /// Whether there was room for one more.
+  /// Adds a connection. Returns false if there is no room.
   func add(_ channel: any Channel, max: Int) -> Bool {
     add(channel, places: [(.ordinary, max)]) != nil
   }
 
-  /// Adds a connection where there is room for it: within the limit, beyond it, or to be refused. Returns
-  /// nil where there is none.
+  /// Adds a connection in the first place with room: within the limit, beyond it, or to be refused.
+  /// Returns nil if there is none.
   func place(_ channel: any Channel, max: Int) -> Place? {
     add(
       channel,
@@ -44,7 +44,7 @@ final class ConnectionSet: Sendable {
     let key = ObjectIdentifier(channel)
     let added = channels.withLockedValue { channels in
       let found = places.first { place, max in
-        // Mostly all of them have an ordinary place; those are not counted one by one.
+        // Usually all connections have an ordinary place; they are not counted one by one.
         channels.count < max || channels.values.count { $0.place == place } < max
       }
       if let found { channels[key] = (channel, found.place) }
@@ -58,12 +58,12 @@ final class ConnectionSet: Sendable {
     return added
   }
 
-  /// Closes all of them, when each has been answered what was received.
+  /// Closes all connections, each after the answers to the requests that it has received.
   func closeAll() async {
     let channels = channels.withLockedValue { $0.values.map(\.channel) }
     for channel in channels {
       channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
-      // A client that does not read its answers cannot hold the service up.
+      // A client that does not read its answers cannot delay the service's end.
       let limit = channel.eventLoop.scheduleTask(in: Self.patience) { channel.close(promise: nil) }
       channel.closeFuture.whenComplete { _ in limit.cancel() }
     }

@@ -1,20 +1,20 @@
 import Glibc
 import NIOCore
 
-/// A line without its newline. A long one is in pieces: putting megabytes together, again and again
-/// while they come, would hold up an event loop.
+/// A line without its newline. A long line is in pieces: joining megabytes, repeatedly while they
+/// arrive, would block an event loop for too long.
 struct Line: Sendable {
   fileprivate var pieces: [ByteBuffer] = []
   fileprivate var last: ByteBuffer
   let count: Int
 
-  /// All of it. That takes time where the line is long.
+  /// The whole line in one buffer. Takes time if the line is long.
   func joined() -> ByteBuffer {
     guard var line = pieces.first else { return last }
     line.reserveCapacity(count)
     for piece in pieces.dropFirst() {
       line.writeImmutableBuffer(piece)
-      // The thread that does it is one that others come before.
+      // The thread that joins them has low priority.
       sched_yield()
     }
     line.writeImmutableBuffer(last)
@@ -22,20 +22,20 @@ struct Line: Sendable {
   }
 }
 
-/// Lines, out of bytes that come in pieces.
+/// Extracts lines from bytes that arrive in pieces.
 struct LineBuffer: Sendable {
-  /// Pieces of a long line whose end is not among them.
+  /// Pieces of a long line whose end has not arrived.
   private var pieces: [ByteBuffer] = []
   private var pieceBytes = 0
-  /// What follows them.
+  /// The bytes that follow the pieces.
   private var bytes = ByteBuffer()
-  /// How far `bytes` has been searched for a newline.
+  /// The offset up to which `bytes` has been searched for a newline.
   private var searched = 0
 
-  /// Smaller pieces are put together, so that each byte that is held takes one byte.
+  /// Smaller pieces are joined, so that buffered bytes take little more than their own number.
   private static let pieceBytesMin = 1 << 16
 
-  /// Bytes that are held: of lines that wait, and of one that has no end yet.
+  /// The number of buffered bytes: of waiting lines, and of one without an end.
   var count: Int { pieceBytes + bytes.readableBytes }
 
   mutating func append(_ read: ByteBuffer) {
@@ -52,11 +52,11 @@ struct LineBuffer: Sendable {
     }
   }
 
-  /// Takes the next line that has an end.
+  /// Removes and returns the next complete line.
   mutating func next() -> Line? {
     guard let length = bytes.bytesBefore(UInt8(ascii: "\n"), from: searched) else {
       searched = bytes.readableBytes
-      // What was taken lies before it, and would be kept as long as it has no end.
+      // The bytes of earlier lines lie before it, and would be kept until its end arrives.
       bytes.discardReadBytes()
       return nil
     }
@@ -71,7 +71,7 @@ struct LineBuffer: Sendable {
     return Line(pieces: pieces, last: last, count: pieceBytes + length)
   }
 
-  /// Takes all of it out.
+  /// Removes and returns everything.
   mutating func takeAll() -> LineBuffer {
     defer { self = LineBuffer() }
     return self
@@ -79,8 +79,8 @@ struct LineBuffer: Sendable {
 }
 
 extension ByteBuffer {
-  /// How many readable bytes stand before the first one of a value, which is searched for from an
-  /// offset on; nil where there is none.
+  /// The number of readable bytes before the first one of a value, searched from an offset on; nil
+  /// if there is none.
   fileprivate func bytesBefore(_ byte: UInt8, from offset: Int) -> Int? {
     unsafe withUnsafeReadableBytes { bytes in
       guard offset < bytes.count, let base = bytes.baseAddress else { return nil }

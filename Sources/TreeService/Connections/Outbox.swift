@@ -3,14 +3,14 @@ import WireProtocol
 
 /// Answers on their way to a connection's channel, in their order.
 ///
-/// Where there is much of them it waits in pieces, of which one is handed over at a time: to copy a
-/// large answer, or to write it to a client that takes it as fast as it comes, would hold up others.
+/// Large amounts wait in pieces, one of which is passed on at a time: copying a large answer, or
+/// writing it to a client that reads it as fast as it comes, would delay other connections.
 struct Outbox: ~Copyable {
-  /// What comes after the pieces.
+  /// Bytes that come after the pieces.
   var writer = JSONWriter()
   private var pieces = CircularBuffer<ByteBuffer>()
 
-  /// Of a piece that is handed over, at most.
+  /// The most bytes of a piece that is passed on.
   static let pieceBytes = 1 << 16
 
   var hasPieces: Bool { !pieces.isEmpty }
@@ -22,7 +22,7 @@ struct Outbox: ~Copyable {
     pieces.append(ByteBuffer(integer: UInt8(ascii: "\n")))
   }
 
-  /// Makes a piece of what is written, where it is much.
+  /// Turns the written bytes into a piece, if they are many.
   mutating func stowIfMuch() {
     if writer.count > Self.pieceBytes { stow() }
   }
@@ -30,11 +30,11 @@ struct Outbox: ~Copyable {
   private mutating func stow() {
     if writer.count == 0 { return }
     pieces.append(writer.takeAll())
-    // What a large answer took is not kept for the next one.
+    // The memory of a large answer is not kept for the next one.
     if writer.capacity > 4 * Self.pieceBytes { writer = JSONWriter() }
   }
 
-  /// Takes the next piece, small ones together; nil where none waits.
+  /// Removes and returns the next piece, with small ones joined; nil if none waits.
   mutating func nextPiece() -> ByteBuffer? {
     guard var piece = pieces.popFirst() else { return nil }
     if piece.readableBytes > Self.pieceBytes {
@@ -49,7 +49,7 @@ struct Outbox: ~Copyable {
     return piece
   }
 
-  /// Takes what is written, where nothing comes before it.
+  /// Removes and returns the written bytes, if nothing comes before them.
   mutating func takeWritten() -> ByteBuffer? {
     pieces.isEmpty && writer.count > 0 ? writer.takeAll() : nil
   }
@@ -58,14 +58,14 @@ struct Outbox: ~Copyable {
 }
 
 extension JSONWriter {
-  /// Takes out what was written since the mark, as if it had not been.
+  /// Removes and returns the bytes written since the mark, and restores the writer's state.
   mutating func take(since mark: Mark) -> ByteBuffer {
     let taken = unsafe withBytes(since: mark) { unsafe ByteBuffer(bytes: $0) }
     rollBack(to: mark)
     return taken
   }
 
-  /// Takes out all of it, which is the beginning of what is written next.
+  /// Removes and returns all bytes, which are the beginning of the next ones.
   mutating func takeAll() -> ByteBuffer {
     let taken = unsafe withBytes { unsafe ByteBuffer(bytes: $0) }
     removeBeginning()

@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 import NIOCore
 
-/// Where a connection comes from, as it is told in the log.
+/// The origin of a connection, as the log shows it.
 enum Peer {
   static func description(of channel: any Channel) -> String {
     switch channel.remoteAddress {
@@ -12,13 +12,13 @@ enum Peer {
     }
   }
 
-  /// What the kernel says of the process at the other end of a Unix socket.
+  /// The kernel's data on the process at the other end of a Unix socket.
   private static func credentials(of channel: any Channel) -> String? {
     guard let options = channel as? any SocketOptionProvider else { return nil }
     let found =
       options.unsafeGetSocketOption(
         level: .socket, name: .init(rawValue: SO_PEERCRED)) as EventLoopFuture<peer_credentials>
-    // On the channel's event loop it is there at once.
+    // On the channel's event loop the option is available at once.
     var credentials: peer_credentials?
     found.assumeIsolated().whenSuccess { credentials = $0 }
     return credentials.map { "uid \($0.user) gid \($0.group) pid \($0.process)" }

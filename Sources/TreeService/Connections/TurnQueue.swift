@@ -3,15 +3,15 @@ import Glibc
 import NIOCore
 import NIOPosix
 
-/// How much of an event loop's time somebody has used lately: what was used a second ago counts half.
+/// A connection's recent use of an event loop's time, with a half-life of one second.
 struct RecentUse: Equatable, Comparable {
   // log₂ of the time, as if it were used now, plus the age of the machine in half-lives. All uses
-  // fade alike, so this number stays what it is, and may be compared, until more is used.
+  // decay alike, so this number stays the same, and comparable, until more is used.
   private var level = -Double.infinity
 
   init() {}
 
-  /// That of somebody who always uses a part of all time.
+  /// The use of a connection that constantly takes this share of the time.
   init(share: Double, now: NIODeadline) {
     level = log2(share / log(2)) + Self.halfLives(now)
   }
@@ -25,30 +25,30 @@ struct RecentUse: Equatable, Comparable {
     level = log2(exp2(level - halfLives) + Double(time.nanoseconds) * 1e-9) + halfLives
   }
 
-  /// The part of all time that it was: somebody who always uses as much has used that.
+  /// The share of the time that a connection with this use would constantly take.
   func share(now: NIODeadline) -> Double { exp2(level - Self.halfLives(now)) * log(2) }
 
   static func < (left: Self, right: Self) -> Bool { left.level < right.level }
 }
 
-/// Who of one event loop's connections has more to do than fits into its turn.
+/// A queue of one event loop's connections that have more work than fits into their quantum.
 ///
-/// Next is who has used least of the event loop's time lately: who asks for much does not take turns
-/// from who asks for little, and those who ask for much share what is left. Who is new counts as who has
-/// used most, so that nobody comes first by connecting anew.
+/// The connection with the least recent use is next: heavy connections take no quanta from light
+/// ones, and share the rest among themselves. A new connection is treated like the heaviest current
+/// user, so that reconnecting gains no priority.
 ///
-/// Between two turns the event loop looks at its sockets, so that a request which takes no turn of its
-/// own waits for one turn at most, however many wait here. NIO runs all tasks that are due before it
-/// does that, also those that tasks add; so a turn is no task, but what the event loop finds when it
-/// looks: a bell, among the sockets, that is rung while somebody waits.
+/// Between two quanta the event loop polls its sockets, so that a request which needs no quantum
+/// waits for one quantum at most, however many connections wait here. NIO runs all due tasks before
+/// it polls, including those that tasks add. Therefore a quantum is not a task but an event among
+/// the sockets: a bell (a wake-up socket) that is rung while connections wait.
 final class TurnQueue: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
 
-  /// A socket whose other end is this handler's channel. It never holds more than a byte.
+  /// A socket whose other end is this handler's channel. It never holds more than one byte.
   private let bell: Int32
   private var hasEnded = false
   private var mostUsed = RecentUse()
-  // In no order: there are as many at most as connections, and to look at a thousand takes a
+  // Unordered: there are at most as many as connections, and searching a thousand takes a
   // microsecond.
   private var waiting: [(use: RecentUse, turn: () -> Void)] = []
 
@@ -68,7 +68,7 @@ final class TurnQueue: ChannelInboundHandler {
     }
     let (heard, bell) = (ends[0], ends[1])
     return try await NIOPipeBootstrap(group: loop)
-      // One turn each time that the event loop looks.
+      // One quantum each time that the event loop polls.
       .channelOption(.maxMessagesPerRead, value: 1)
       .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 1))
       .takingOwnershipOfDescriptor(input: heard) { channel in
@@ -80,29 +80,30 @@ final class TurnQueue: ChannelInboundHandler {
       }
   }
 
-  /// For so long somebody may work while others wait: that much later they may be served. A step of 64
-  /// sessions takes three of the longer turns, which are for whoever seldom asks.
+  /// The length of a quantum, and so the delay that others may suffer. A step of 64 sessions takes
+  /// three of the longer quanta, which light connections get.
   ///
-  /// - Precondition: called on the event loop, as all else here is.
+  /// - Precondition: called on the event loop, as all methods here are.
   func turn(of use: RecentUse, now: NIODeadline) -> TimeAmount {
     .microseconds(use.share(now: now) < Self.seldom ? 200 : 50)
   }
 
-  /// The part of an event loop's time below which somebody seldom asks.
+  /// The share of an event loop's time below which a connection counts as light.
   private static let seldom = 0.1
 
-  /// What somebody new counts as having used. Nobody seldom asks by connecting anew.
+  /// The usage that a new connection starts with. It is high, so that reconnecting gains no
+  /// priority.
   var useOfNewcomers: RecentUse {
     max(mostUsed, RecentUse(share: 2 * Self.seldom, now: .now()))
   }
 
-  /// Notes that somebody has used some time.
+  /// Adds time to a connection's use.
   func note(_ time: TimeAmount, by use: inout RecentUse) {
     use.add(time, now: .now())
     mostUsed = max(mostUsed, use)
   }
 
-  /// Whether nobody waits who has used less.
+  /// True if no waiting connection has used less.
   func wouldBeNext(_ use: RecentUse) -> Bool { waiting.allSatisfy { use < $0.use } }
 
   func add(_ use: RecentUse, _ turn: @escaping () -> Void) {
@@ -111,7 +112,7 @@ final class TurnQueue: ChannelInboundHandler {
   }
 
   private func ring() {
-    // Where the event loop has ended nobody's turn comes.
+    // After the event loop has ended no quantum begins.
     if !hasEnded { _ = unsafe send(bell, "x", 1, Int32(MSG_NOSIGNAL)) }
   }
 
@@ -119,7 +120,7 @@ final class TurnQueue: ChannelInboundHandler {
     guard let next = waiting.indices.min(by: { waiting[$0].use < waiting[$1].use }) else { return }
     waiting.swapAt(next, waiting.count - 1)
     let (_, turn) = waiting.removeLast()
-    // Before the turn, so that what it adds does not ring as well.
+    // Rung before the quantum, so that connections added in it do not ring as well.
     if !waiting.isEmpty { ring() }
     turn()
   }
@@ -143,7 +144,7 @@ final class TurnQueues: Sendable {
     self.queues = queues
   }
 
-  /// - Precondition: called on that event loop, one of the group's.
+  /// - Precondition: called on that event loop, which belongs to the group.
   func queue(of loop: any EventLoop) -> TurnQueue {
     guard let queue = queues[ObjectIdentifier(loop)] else {
       preconditionFailure("the event loop belongs to another group")

@@ -2,15 +2,15 @@ import NIOCore
 import NIOHTTP1
 import WireProtocol
 
-/// Answers what Prometheus, orchestrators and engines ask over HTTP:
+/// Answers the HTTP requests of Prometheus, orchestrators and engines:
 ///
-///     GET /metrics        what is counted and measured
+///     GET /metrics        counters and measurements
 ///     GET /health/live    200 while the process runs
 ///     GET /health/ready   200 while drafts are answered, else 503
-///     POST /v1/draft      what may follow a prefix, for holders of an access token
+///     POST /v1/draft      a continuation of a prefix, for holders of an access token
 ///
-/// Without a token nothing can be changed through it, and no text or token id is told; names of corpora
-/// are.
+/// Without a token it changes nothing, and shows no text or token id; it does show names of
+/// corpora.
 final class HTTPHandler: ChannelInboundHandler {
   typealias InboundIn = HTTPServerRequestPart
   typealias OutboundOut = HTTPServerResponsePart
@@ -18,10 +18,10 @@ final class HTTPHandler: ChannelInboundHandler {
   private let responder: Responder
   private let drafter: PrefixDrafter
   private let bounds: HTTPRequestBounds
-  /// Of the request that is being read, or waits to be answered.
+  /// The head of the request that is being read, or waits for its answer.
   private var head: HTTPRequestHead?
   private var body = ByteBuffer()
-  /// Whether the request is whole.
+  /// True if the request is complete.
   private var isWaiting = false
 
   init(_ responder: Responder, _ drafter: PrefixDrafter, _ bounds: HTTPRequestBounds) {
@@ -50,8 +50,9 @@ final class HTTPHandler: ChannelInboundHandler {
     context.fireChannelWritabilityChanged()
   }
 
-  /// Answers the request that waits, once the client has taken the answers before: many requests fit in
-  /// one packet, and an answer may be a thousand times as long. No other request comes until then.
+  /// Answers the waiting request, once the client has read the earlier answers: many requests fit
+  /// in one packet, and an answer may be a thousand times as long. No other request is read until
+  /// then.
   private func answerIfTaken(_ context: ChannelHandlerContext) {
     guard isWaiting, context.channel.isWritable, let head else { return }
     isWaiting = false
@@ -149,7 +150,7 @@ final class HTTPHandler: ChannelInboundHandler {
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     if let error = error as? HTTPParserError {
-      // Many short lines are too much for the parser before the bytes are.
+      // Many short lines exceed the parser's bound before their bytes exceed ours.
       if error == .headerOverflow { return bounds.refuseHead() }
       bounds.refuse(
         .badRequest, WireError(.parseError, "this is no HTTP request; send one of HTTP/1.1"))

@@ -3,12 +3,12 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 
-/// The HTTP port, on an event loop of its own: whoever scrapes holds up no draft.
+/// The HTTP port, on an event loop of its own, so that scrapes delay no draft.
 struct HTTPListening {
   private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
   let channel: any Channel
 
-  /// Those that are being told that they are too many.
+  /// The most connections that are being refused at once.
   private static let refusalsMax = 8
 
   init(_ host: String, _ port: Int, _ responder: Responder) async throws {
@@ -40,7 +40,7 @@ struct HTTPListening {
           let pipeline = channel.pipeline.syncOperations
           let limits = responder.options.limits
           guard connections.add(channel, max: max) else {
-            // Where even these are too many there is nothing to tell it with.
+            // If even these are too many, the connection is closed without an answer.
             guard refusals.add(channel, max: Self.refusalsMax) else {
               throw ChannelError.alreadyClosed
             }
@@ -49,7 +49,7 @@ struct HTTPListening {
           }
           let bounds = HTTPRequestBounds(limits)
           try pipeline.addHandler(bounds)
-          // What is no request is answered by the handlers here.
+          // Requests that cannot be parsed are answered by the handlers here.
           try pipeline.configureHTTPServerPipeline(
             withPipeliningAssistance: true, withErrorHandling: false)
           try pipeline.addHandler(HTTPHandler(responder, drafter.value, bounds))
@@ -63,7 +63,7 @@ struct HTTPListening {
     }
   }
 
-  /// Returns when all drafts that were begun are given.
+  /// Returns when all drafts that were begun have been answered.
   func draftsAreGiven() async { try? await channel.eventLoop.submit {}.get() }
 
   func close() async {

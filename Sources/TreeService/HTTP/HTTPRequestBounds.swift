@@ -2,11 +2,11 @@ import NIOCore
 import NIOHTTP1
 import WireProtocol
 
-/// Ends a connection whose request has too many bytes or takes too long, and one that makes none. It
-/// stands before the parser, which bounds neither.
+/// Ends a connection whose request has too many bytes or takes too long, and one without requests.
+/// It comes before the parser, which bounds neither.
 ///
-/// A request that is refused is answered at once. What else the client sends is then read and thrown away
-/// for a while, because many clients read no answer before they have sent all of their request.
+/// A refused request is answered at once. Further bytes of the client are read and discarded for a
+/// while, because many clients read no answer before they have sent their whole request.
 final class HTTPRequestBounds: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
   typealias InboundOut = ByteBuffer
@@ -15,7 +15,7 @@ final class HTTPRequestBounds: ChannelInboundHandler {
   private let limits: Limits
   private let phaseAtStart: Phase
   private var phase: Phase
-  /// Bytes that came since the last request ended.
+  /// Bytes that arrived since the last request ended.
   private var bytes = 0
   private var bytesMax = HTTPRequestBounds.requestBytesMax
   private var headHasCome = false
@@ -23,27 +23,28 @@ final class HTTPRequestBounds: ChannelInboundHandler {
   private var context: ChannelHandlerContext?
 
   private enum Phase {
-    /// A request is read, or awaited.
+    /// A request is being read, or awaited.
     case reading
-    /// A request is whole and not answered yet.
+    /// A request is complete and not answered yet.
     case answering
-    /// The answer is given; what comes is thrown away.
+    /// The answer was sent; arriving bytes are discarded.
     case refused
-    /// There is no room for the connection.
+    /// The connection exceeds the limit.
     case tooMany(max: Int)
   }
 
-  /// A request of a scraper or an orchestrator has a few hundred.
+  /// Requests of scrapers and orchestrators have a few hundred bytes.
   static let requestBytesMax = 1 << 16
-  /// Half a million tokens. Whoever reaches the port may have so many bytes kept, for each connection.
+  /// Half a million tokens. Every client of the port may make the service hold this much, for each
+  /// connection.
   static let bodyBytesMax = 4 << 20
-  /// Bytes of a refused request that are read and thrown away.
+  /// The most bytes of a refused request that are read and discarded.
   static let discardedBytesMax = 256 << 20
   /// The next request of the same scraper comes within a minute or two.
   private static let idleSecondsMax = 300
 
-  /// - Parameter connectionsMax: For a connection that is one too many, which is told so: how many there
-  ///   may be.
+  /// - Parameter connectionsMax: For a connection beyond the limit, the limit, which the refusal
+  ///   names.
   init(_ limits: Limits, refusingBeyond connectionsMax: Int? = nil) {
     self.limits = limits
     phaseAtStart = connectionsMax.map { .tooMany(max: $0) } ?? .reading
@@ -54,14 +55,14 @@ final class HTTPRequestBounds: ChannelInboundHandler {
     if case .refused = phase { true } else { false }
   }
 
-  /// Bytes that a body may have.
+  /// The most bytes of a body.
   func bodyBytesMax(ofDraft isDraft: Bool) -> Int {
     isDraft ? min(limits.lineBytesMax, Self.bodyBytesMax) : Self.requestBytesMax
   }
 
-  // MARK: What the request's handler tells
+  // MARK: Calls of the request's handler
 
-  /// A request's head was read. Returns whether its body may follow.
+  /// Notes that a request's head was read. Returns true if its body may follow.
   func headCame(_ head: HTTPRequestHead, isDraft: Bool) -> Bool {
     headHasCome = true
     let max = bodyBytesMax(ofDraft: isDraft)
@@ -78,7 +79,7 @@ final class HTTPRequestBounds: ChannelInboundHandler {
     return true
   }
 
-  /// So much of a draft's body was read.
+  /// Notes that this much of a draft's body was read.
   func bodyCame(bytes: Int) {
     let max = bodyBytesMax(ofDraft: true)
     if bytes > max {
@@ -86,7 +87,7 @@ final class HTTPRequestBounds: ChannelInboundHandler {
     }
   }
 
-  /// A request is whole. What comes after it belongs to the next one.
+  /// Notes that a request is complete. Later bytes belong to the next one.
   func requestEnded() {
     bytes = 0
     bytesMax = Self.requestBytesMax
@@ -95,7 +96,7 @@ final class HTTPRequestBounds: ChannelInboundHandler {
     close(after: min(limits.idleSecondsMax, Self.idleSecondsMax))
   }
 
-  /// The request was answered.
+  /// Notes that the request was answered.
   func requestWasAnswered() {
     if case .answering = phase { phase = .reading }
   }
@@ -103,7 +104,7 @@ final class HTTPRequestBounds: ChannelInboundHandler {
   /// Answers the request that is being read, in place of its handler, and closes the connection.
   func refuse(_ status: HTTPResponseStatus, _ error: WireError) {
     guard let context else { return }
-    // An answer before it that is not given yet would come after this one.
+    // An earlier answer that is not sent yet would follow this one.
     if case .answering = phase { return context.close(promise: nil) }
     if isRefused { return }
     phase = .refused
@@ -131,7 +132,7 @@ final class HTTPRequestBounds: ChannelInboundHandler {
       .limit("head_bytes", max: Self.requestBytesMax, got: bytes, "the request's head"))
   }
 
-  // MARK: What comes
+  // MARK: Arriving bytes
 
   func handlerAdded(context: ChannelHandlerContext) { self.context = context }
   func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
@@ -146,7 +147,7 @@ final class HTTPRequestBounds: ChannelInboundHandler {
           remedy: "close some, or connect again later"))
       return
     }
-    // The first request is a slow one from the beginning.
+    // The time of the first request counts from the connection's start.
     close(after: limits.lineSecondsMax)
     context.fireChannelActive()
   }
@@ -174,7 +175,7 @@ final class HTTPRequestBounds: ChannelInboundHandler {
 
   func channelReadComplete(context: ChannelHandlerContext) {
     context.fireChannelReadComplete()
-    // Those behind this handler may wait for the rest of the request, and ask for nothing.
+    // The handlers behind this one may wait for the rest of the request, and read nothing.
     if isRefused { context.read() }
   }
 

@@ -2,13 +2,13 @@ import Drafting
 import NIOCore
 import WireProtocol
 
-/// Drafts for engines that post all tokens of a request so far, each time.
+/// Drafts for engines that post all tokens of a request each time.
 ///
-/// A request is a session here: what its prefix has more than the last time was accepted. An engine
-/// does not say when a request ends, so its session ends with its lease, or when another prefix comes
-/// under its id, and is history then.
+/// A request is a session here: the tokens by which its prefix has grown were accepted. An engine
+/// does not say when a request ends. Its session ends with its lease, or when another prefix comes
+/// under its id, and then joins the history.
 ///
-/// Whoever posts presents an access token, because a port is open to all users of a machine. Used on
+/// Callers must present an access token, because a port is open to all users of a machine. Used on
 /// the HTTP port's one event loop alone.
 final class PrefixDrafter {
   private struct Key: Hashable {
@@ -18,7 +18,7 @@ final class PrefixDrafter {
   }
 
   private struct Known {
-    /// The session's name, which the table has chosen.
+    /// The session's name, chosen by the table.
     let name: String
     let table: SessionTable
     var tokens: [Int32]
@@ -30,10 +30,10 @@ final class PrefixDrafter {
   private let reader: PrefixDraft.Reader
   private var caller: Caller
   private var known: [Key: Known] = [:]
-  /// When as many are known, those whose sessions have ended are looked for.
+  /// The number of known sessions at which those that have ended are removed.
   private var lookForEndedAt = 256
 
-  /// A request whose tokens come by steps of a model posts some a second.
+  /// A request that a model steps through posts several times a second.
   private static let leaseSeconds = 60
 
   init(_ responder: Responder) {
@@ -42,6 +42,8 @@ final class PrefixDrafter {
     caller = responder.beginConnection()
   }
 
+  /// Drafts for one request.
+  ///
   /// - Parameter bearer: The access token of the request's head; the body may have one instead.
   /// - Complexity: linear in the prefix, which is read and compared each time; its tokens are indexed
   ///   once.
@@ -76,7 +78,7 @@ final class PrefixDrafter {
   private func draft(
     _ request: PrefixDraft, for principal: Principal
   ) throws(WireError) -> [Int32] {
-    // What is opened from here on would not be recorded.
+    // A session opened from here on would not be recorded.
     if responder.isStopping {
       throw WireError(
         .busy, "the service is stopping; send again when it is back",
@@ -88,7 +90,7 @@ final class PrefixDrafter {
       .corpus(request.corpus, request.share == .never ? .draft : [.draft, .insert]))
     var options = request.options
     if let lengthMax = request.lengthMax {
-      // The model gives a token of its own beside those that it accepts.
+      // The model adds a token of its own to those that it accepts.
       options.maxTokens = min(options.maxTokens, max(0, lengthMax - request.prefix.count - 1))
     }
     if let id = request.request {
@@ -110,7 +112,7 @@ final class PrefixDrafter {
     return Array(caller.draft.tokens[...(end ?? caller.draft.tokens.count - 1)])
   }
 
-  /// The session of a request: the one that is known, or a new one with the prefix for its prompt.
+  /// The session of a request: the known one, or a new one with the prefix as its prompt.
   private func session(
     for request: PrefixDraft, _ key: Key, _ principal: Principal
   ) throws(WireError) -> Known {

@@ -2,27 +2,27 @@ import CorpusStore
 import Glibc
 import NIOCore
 
-/// Stands before a listener and keeps it from asking for connections for which there are no files.
+/// Precedes a listener and keeps it from accepting connections for which there are no files.
 ///
-/// Where the process, or the machine, can open no further file, accepting a connection fails and the
-/// connection goes on waiting: the listener would try again and again. Instead a file that is held for this
-/// is given up for a moment, those that wait are accepted, told so and closed, and accepting pauses.
+/// When the process, or the machine, can open no further file, accepting a connection fails and the
+/// connection keeps waiting: the listener would retry endlessly. Instead, a spare file is closed
+/// for a moment, the waiting connections are accepted, refused and closed, and accepting pauses.
 final class AcceptGate: ChannelDuplexHandler {
   typealias InboundIn = any Channel
   typealias OutboundIn = any Channel
 
   private let listener: Int32
   private let conditions: StandingConditions
-  /// The answer to a connection that there is no file for; empty where it cannot be told anything.
+  /// The answer to a connection without a file; empty if none can be sent.
   private let refusal: [UInt8]
-  /// Given up for a moment where there is no other file.
+  /// A spare file, closed for a moment when no other can be opened.
   private var spare = AcceptGate.openSpare()
   private var isPaused = false
   private var readIsWaiting = false
   private var isOutOfFiles = false
 
   private static let pause = TimeAmount.milliseconds(200)
-  /// Connections that are refused before the event loop goes on with other work.
+  /// The most connections that are refused before the event loop continues with other work.
   private static let refusalsAtOnce = 64
 
   init(_ listener: Int32, _ conditions: StandingConditions, refusal: [UInt8]) {
@@ -84,7 +84,7 @@ final class AcceptGate: ChannelDuplexHandler {
     for _ in 0..<Self.refusalsAtOnce {
       let connection = accept(listener, nil, nil)
       if connection < 0 { break }
-      // It fits into the buffer of a new connection.
+      // The refusal fits into the buffer of a new connection.
       _ = unsafe refusal.withUnsafeBytes {
         unsafe send(
           connection, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))

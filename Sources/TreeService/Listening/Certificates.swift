@@ -5,8 +5,8 @@ import NIOCore
   import NIOConcurrencyHelpers
   import NIOSSL
 
-  /// The keys that connections are encrypted with. May be read again: new connections then have the new
-  /// certificate, those that are open keep the old one.
+  /// The keys for encrypting connections. They can be read again: new connections then use the new
+  /// certificate, open ones keep the old one.
   final class Certificates: Sendable {
     private let files: TLSFiles
     private let context: NIOLockedValueBox<NIOSSLContext>
@@ -52,7 +52,7 @@ import NIOCore
       if let authority = files.clientAuthority {
         configuration.trustRoots = .certificates(
           try read(authority) { try NIOSSLCertificate.fromPEMFile(authority) })
-        // There are no names of clients to be compared with.
+        // Clients have no host names to compare with.
         configuration.certificateVerification = .noHostnameVerification
       }
       return try read(files.certificate) { try NIOSSLContext(configuration: configuration) }

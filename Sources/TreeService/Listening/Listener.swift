@@ -1,13 +1,13 @@
-/// A place where the service listens.
+/// An address on which the service listens.
 public enum Listener: Hashable, Sendable, CustomStringConvertible {
-  /// Who may open the file may connect.
+  /// A Unix socket. Users with the right to open its file may connect.
   ///
   /// - Parameters:
-  ///   - mode: Rights of the file.
+  ///   - mode: Permission bits of the file.
   ///   - group: Name or number of its group; nil leaves the process's.
   case unixSocket(path: String, mode: UInt32 = 0o600, group: String? = nil)
   case tcp(host: String, port: Int)
-  /// Bound already, by systemd.
+  /// A socket that systemd has already bound.
   case inherited(descriptor: Int32)
 
   public var description: String {
@@ -18,7 +18,7 @@ public enum Listener: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  /// Whether only this host's processes reach it.
+  /// True if only processes of this host reach it.
   var isLocal: Bool {
     switch self {
     case .unixSocket: true
@@ -43,27 +43,27 @@ public enum Listener: Hashable, Sendable, CustomStringConvertible {
   }
 }
 
-/// Why a service does not start.
+/// The reason why a service does not start.
 public enum StartError: Error, Equatable, CustomStringConvertible {
   /// A service answers on the socket already.
   case alreadyServed(path: String)
-  /// Something else than a socket stands where the socket should be.
+  /// The socket's path leads to something else than a socket.
   case notASocket(path: String)
-  /// Longer than the system allows.
+  /// The path is longer than the system allows.
   case pathTooLong(path: String, bytesMax: Int)
   case cannotListen(address: String, reason: String)
-  /// The group that a socket's file is to have.
+  /// There is no such group for the socket's file.
   case unknownGroup(String)
-  /// A host's name that stands for no address.
+  /// A host name without an address.
   case unknownHost(String, address: String)
-  /// TCP has no file whose mode could be the gate.
+  /// TCP has no file whose mode could restrict access.
   case tokensNeeded(address: String)
-  /// Tokens and text would go over the network as they are.
+  /// Tokens and text would cross the network unencrypted.
   case encryptionNeeded(address: String)
   case certificate(reason: String)
 
-  /// Whether the service will fail again in the same way until a setting, or a file that it names, is
-  /// changed. What is not one of these may go away by itself.
+  /// True if starting fails again in the same way until a setting, or a file that it names, is
+  /// changed. Other errors may disappear without that.
   public var isConfiguration: Bool {
     switch self {
     case .alreadyServed, .cannotListen: false

@@ -12,7 +12,7 @@ struct Listening {
   private let turns: TurnQueues
   private let connections: ConnectionSet
   private(set) var channels: [any Channel] = []
-  /// To be removed when listening ends.
+  /// Socket files that are removed when listening ends.
   private var socketFiles: [SocketFile] = []
 
   init(
@@ -40,13 +40,13 @@ struct Listening {
     }
   }
 
-  /// Takes no more connections.
+  /// Stops accepting connections.
   func close() async {
     for file in socketFiles { file.remove() }
     for channel in channels { try? await channel.close().get() }
   }
 
-  /// Accepts connections of a socket that listens, which it owns from here on.
+  /// Accepts connections of a listening socket, which this owns from here on.
   private func accepting(_ socket: Int32, _ listener: Listener) async throws -> any Channel {
     do {
       return try await bootstrap(listener, socket).withBoundSocket(socket).get()
@@ -59,7 +59,7 @@ struct Listening {
     let (responder, turns, connections) = (responder, turns, connections)
     var certificates = certificates
     if case .unixSocket = listener { certificates = nil }
-    // Before a handshake nothing can be said.
+    // Before a handshake no refusal can be sent.
     let refusal =
       certificates == nil ? ConnectionRefusal.line(responder.options.limits.connectionsMax) : []
     return ServerBootstrap(group: group)
@@ -73,10 +73,10 @@ struct Listening {
       .serverChannelOption(.maxMessagesPerRead, value: 1)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelOption(.allowRemoteHalfClosure, value: true)
-      // After each read others are looked at.
+      // After each read other connections are served.
       .childChannelOption(.maxMessagesPerRead, value: 1)
-      // A whole step of 64 sessions fits one read, and reads of many connections that send long lines at
-      // once fit a turn.
+      // A whole step of 64 sessions fits one read, and the reads of many connections that send long
+      // lines at once fit a quantum.
       .childChannelOption(
         .recvAllocator,
         value: AdaptiveRecvByteBufferAllocator(minimum: 4096, initial: 16384, maximum: 16384)

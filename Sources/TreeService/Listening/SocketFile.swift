@@ -3,12 +3,13 @@ import WireProtocol
 
 /// The file of a Unix socket on which this process listens.
 ///
-/// It is removed once, and only while the path still leads to the file that was bound: a service that was
-/// started on the same path meanwhile keeps its own. To bind and to remove, the directory is locked, so that
-/// two services that start or end at one moment do so one after the other.
+/// It is removed once, and only while the path still leads to the file that was bound: a service
+/// that was started on the same path in the meantime keeps its own. The directory is locked for
+/// binding and removing, so that two services that start or end at the same moment do so one after
+/// the other.
 final class SocketFile: Sendable {
   let path: String
-  /// Holds the file, so that its number is not given to another one.
+  /// Keeps the file open, so that its inode number is not reused.
   private let file: Int32
 
   private init(_ path: String, _ file: Int32) {
@@ -20,9 +21,9 @@ final class SocketFile: Sendable {
 
   // MARK: Binding
 
-  /// Listens at a path, where nothing stands or a socket that nothing answers on.
+  /// Listens at a path that is free, or at which a socket lies that no process answers on.
   ///
-  /// The file is its owner's alone until it has its group and mode.
+  /// Only the owner may use the file until it has its group and mode.
   ///
   /// - Parameter group: Name or number of the file's group; nil leaves the process's.
   /// - Returns: The listening socket, which does not block, and its file.
@@ -33,12 +34,12 @@ final class SocketFile: Sendable {
     try check(path: path, group: group)
     let lock = DirectoryLock(of: path)
     defer { lock.end() }
-    // What stands there may have changed before the lock was taken.
+    // The path may have changed before the lock was taken.
     try check(path: path, group: nil)
     if try isAnswered(path) { throw .alreadyServed(path: path) }
     unsafe unlink(path)
     let socket = try unixSocket(path)
-    // Linux makes the file with the mode that the socket has.
+    // Linux creates the file with the mode of the socket.
     fchmod(socket, 0o600)
     var bound = false
     do throws(StartError) {
@@ -63,12 +64,12 @@ final class SocketFile: Sendable {
     }
   }
 
-  /// O_PATH, which glibc shows to C programs only: the file itself, not what it leads to.
+  /// O_PATH, which glibc declares for C programs only: the file itself, not the target of a link.
   private static let pathOnly: Int32 = 0o10000000
   /// Connections that wait to be accepted.
   static let backlog = 256
 
-  /// Whether a service may listen at a path, as far as can be told without doing so.
+  /// Checks whether a service may listen at a path, as far as possible without listening.
   ///
   /// - Throws: `pathTooLong`, `notASocket`, `unknownGroup`.
   static func check(path: String, group: String?) throws(StartError) {
@@ -89,7 +90,7 @@ final class SocketFile: Sendable {
     return socket
   }
 
-  /// Whether a process listens at the path.
+  /// True if a process listens at the path.
   private static func isAnswered(_ path: String) throws(StartError) -> Bool {
     let socket = try unixSocket(path)
     defer { close(socket) }
@@ -97,7 +98,7 @@ final class SocketFile: Sendable {
     try unsafe withAddress(path) { (address, size) throws(StartError) in
       if unsafe connect(socket, address, size) != 0 { failure = errno }
     }
-    // With a full backlog, or without the right to connect, there is a service nevertheless.
+    // A full backlog, or a refused permission, shows that there is a service.
     return failure != ECONNREFUSED && failure != ENOENT
   }
 
@@ -116,7 +117,7 @@ final class SocketFile: Sendable {
     }
   }
 
-  /// Throws what the last system call failed with.
+  /// Throws the error of the last system call.
   private static func require(
     _ success: Bool, _ path: String, _ what: String = ""
   ) throws(StartError) {
@@ -151,7 +152,7 @@ final class SocketFile: Sendable {
     unsafe unlink(path)
   }
 
-  /// Whether an open socket is one of this kind.
+  /// True if an open socket is a Unix socket.
   static func isUnixSocket(_ descriptor: Int32) -> Bool {
     var domain: Int32 = 0
     var size = socklen_t(MemoryLayout<Int32>.size)
@@ -166,15 +167,15 @@ private func directory(of path: String) -> String {
   return end == path.startIndex ? "/" : String(path[..<end])
 }
 
-/// A lock on the directory of a socket's file, which no other service has meanwhile.
+/// An exclusive lock on the directory of a socket's file.
 private struct DirectoryLock {
   private let descriptor: Int32
 
   private static let tries = 200
   private static let waitMicros: UInt32 = 10_000
 
-  /// Waits for the lock. A file system that knows none, or a process that keeps it for two seconds, does
-  /// not keep a service from starting or ending.
+  /// Waits for the lock. A file system without locks, or a process that holds it for two seconds,
+  /// does not prevent a service from starting or ending.
   init(of path: String) {
     descriptor = unsafe open(directory(of: path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     if descriptor < 0 { return }

@@ -2,9 +2,9 @@ import Glibc
 
 /// Listening sockets of TCP.
 enum TCPSocket {
-  /// Listens at the first address that a host's name stands for.
+  /// Listens at the first address of a host name.
   ///
-  /// - Parameter name: What messages call it.
+  /// - Parameter name: The name of the address in messages.
   /// - Returns: The listening socket, which does not block.
   /// - Throws: `unknownHost`, `cannotListen`.
   static func listen(host: String, port: Int, as name: String) throws(StartError) -> Int32 {
@@ -37,9 +37,9 @@ enum TCPSocket {
     }
   }
 
-  /// Whether a host's name stands for an address.
+  /// Checks that a host name has an address.
   ///
-  /// - Throws: `unknownHost`; `cannotListen` where that cannot be found out now.
+  /// - Throws: `unknownHost`; `cannotListen` if this cannot be found out now.
   static func check(host: String, port: Int, as name: String) throws(StartError) {
     try unsafe withAddress(host, port, name) { (_) throws(StartError) in }
   }

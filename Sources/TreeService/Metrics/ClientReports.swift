@@ -7,25 +7,25 @@ import WireProtocol
 struct ClientReports {
   struct Counts: Equatable {
     var steps = 0
-    /// By the place of the reason in `ClientReport.Reason.allCases`.
+    /// Counts by the place of the reason in `ClientReport.Reason.allCases`.
     var missed = [Int](repeating: 0, count: ClientReport.Reason.allCases.count)
   }
 
   private(set) var counts: [String: Counts] = [:]
 
-  /// Names that are counted apart.
+  /// The most names with counts of their own.
   static let namesMax = 64
-  /// The name of a client that has none.
+  /// The name of clients without a name.
   static let anonymous = "anonymous"
   /// The name under which the clients beyond `namesMax` are counted together.
   static let other = "other"
 
-  /// Adds a report, and returns the name that it is counted under.
+  /// Adds a report, and returns the name under which it is counted.
   ///
-  /// - Parameter holder: The name that the access token was made for; empty without a token.
+  /// - Parameter holder: The name that the access token was created for; empty without a token.
   mutating func take(_ report: ClientReport, of holder: String) -> String {
     let wanted = holder.isEmpty ? report.engine?.excerpt ?? Self.anonymous : holder
-    // The name for all others takes no place of its own.
+    // The name for all others takes none of the places.
     let named = counts.count - (counts[Self.other] == nil ? 0 : 1)
     let name = counts[wanted] != nil || named < Self.namesMax ? wanted : Self.other
     counts[name, default: Counts()].steps += report.steps

@@ -3,7 +3,7 @@ import NIOCore
 import Synchronization
 import WireProtocol
 
-/// What the service counts while it runs.
+/// The counters of the running service.
 final class Metrics: Sendable {
   private let total = NIOLockedValueBox(Tally())
   let started = NIODeadline.now()
@@ -14,7 +14,7 @@ final class Metrics: Sendable {
   private let reports = NIOLockedValueBox(ClientReports())
   private let cut = NIOLockedValueBox<[Cut: Int]>([:])
 
-  /// Why a connection was ended by the service.
+  /// The reason for which the service ended a connection.
   enum Cut: String, CaseIterable {
     case tooMany = "too_many"
     case lineTooLong = "line_too_long"
@@ -24,13 +24,13 @@ final class Metrics: Sendable {
     case idle
   }
 
-  /// Adds what a connection has counted, and empties it.
+  /// Adds the counts of a connection, and sets them to zero.
   func take(_ tally: inout Tally) {
     if tally.isEmpty { return }
     total.withLockedValue { $0.take(&tally) }
   }
 
-  /// Adds what a client has told, and returns the name that it is counted under.
+  /// Adds a client's report, and returns the name under which it is counted.
   func take(_ report: ClientReport, of holder: String) -> String {
     reports.withLockedValue { $0.take(report, of: holder) }
   }
@@ -46,7 +46,7 @@ final class Metrics: Sendable {
   func noteClosed() { closed.add(1, ordering: .relaxed) }
   func note(_ reason: Cut) { cut.withLockedValue { $0[reason, default: 0] += 1 } }
 
-  /// Counts one more telling of all of this, and returns how many there were.
+  /// Counts one more scrape, and returns the number of scrapes.
   func noteTold() -> Int { told.add(1, ordering: .relaxed).newValue }
 
   var connectionsOpened: Int { opened.load(ordering: .relaxed) }

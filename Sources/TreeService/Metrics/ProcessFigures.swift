@@ -1,6 +1,6 @@
 import Foundation
 
-/// What the kernel says of this process, under the names that Prometheus's own libraries give it.
+/// The kernel's figures on this process, under the names that Prometheus's own libraries use.
 struct ProcessFigures {
   private var cpuSeconds = 0.0
   private var residentBytes = 0.0

@@ -2,8 +2,8 @@ import CorpusStore
 import Foundation
 import WireProtocol
 
-/// All that is counted and measured, under Prometheus's conventions. What vLLM counts about
-/// speculative decoding has vLLM's names, with `reprise_` for `vllm:`.
+/// All metrics, under Prometheus's conventions. Metrics of speculative decoding that vLLM has as
+/// well have vLLM's names, with `reprise_` for `vllm:`.
 extension Responder {
   func metricsText() -> String {
     var text = PrometheusText()
@@ -44,7 +44,7 @@ extension Responder {
       perPosition, .counter,
       "Tokens of verified drafts that joined the output, by place in the draft, up to "
         + "\(Tally.positions - 1).")
-    // All of them, also before they are counted: a rate needs the zero before the first one.
+    // All positions, also before they are counted: a rate needs the zero before the first event.
     for (position, count) in tally.acceptedAtPosition.enumerated() {
       text.sample(perPosition, [("position", "\(position)")], Double(count))
     }
@@ -123,7 +123,7 @@ extension Responder {
   }
 
   private func resources(_ text: inout PrometheusText) {
-    // The gauge may not have looked since a corpus was made or filled.
+    // The gauge may not have read since a corpus was created or filled.
     resources.look()
     text.begin(
       "reprise_limit", .gauge, "Bounds of what the service takes, as in docs/guide/protocol.md.")
@@ -137,7 +137,7 @@ extension Responder {
     ProcessFigures.current().write(to: &text)
   }
 
-  /// All kinds, also before they are met: a rate needs the zero before the first one.
+  /// All kinds, also before they occur: a rate needs the zero before the first event.
   private func conditions(_ text: inout PrometheusText) {
     let current = store.conditions.current
     text.begin("reprise_standing_conditions", .gauge, "Failures that last, by kind.")

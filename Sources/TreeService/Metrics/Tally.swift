@@ -2,19 +2,19 @@ import CorpusStore
 import Drafting
 import WireProtocol
 
-/// What one connection has done since it was last added to the service's metrics: plain numbers, so
-/// that a step is counted without a lock or an allocation.
+/// The work of one connection since it was last added to the service's metrics: plain numbers, so
+/// that counting a step needs no lock and no allocation.
 struct Tally {
-  /// Drafts that were given, by where they were found.
+  /// Drafts that were given, by their history.
   var local = Found()
   var shared = Found()
-  /// Nothing to say.
+  /// Drafts without a token.
   var emptyDrafts: UInt64 = 0
   /// Steps in which tokens joined a session's output, and those tokens.
   var steps: UInt64 = 0
   var outputTokens: UInt64 = 0
-  /// Drafts of sessions whose outcome is known, tokens in them, how many of these were accepted, and how
-  /// many drafts had their first so many tokens accepted.
+  /// Drafts of sessions whose outcome is known, tokens in them, the number of these that were
+  /// accepted, and for each place in the draft the number of drafts accepted up to it.
   var verifiedDrafts: UInt64 = 0
   var verifiedTokens: UInt64 = 0
   var acceptedTokens: UInt64 = 0
@@ -25,7 +25,7 @@ struct Tally {
   var errors = [UInt64](repeating: 0, count: WireError.Kind.allCases.count)
   private(set) var isEmpty = true
 
-  /// What was found in one history.
+  /// The drafts found in one history.
   struct Found {
     var tokens: UInt64 = 0
     /// One value a draft.
@@ -44,7 +44,7 @@ struct Tally {
     }
   }
 
-  /// Tokens at places beyond these are in the totals alone.
+  /// Tokens at later places are counted in the totals alone.
   static let positions = 64
 
   mutating func note(_ draft: borrowing Draft) {
@@ -82,7 +82,7 @@ struct Tally {
     errors[kind.number] += 1
   }
 
-  /// Adds another to this one, and empties it.
+  /// Adds another tally to this one, and sets the other to zero.
   mutating func take(_ other: inout Tally) {
     if other.isEmpty { return }
     isEmpty = false

@@ -4,11 +4,11 @@ import NIOConcurrencyHelpers
 import NIOCore
 import Synchronization
 
-/// Closed sessions that are kept for a while, so that a turn that goes on from one takes over its
-/// index. All holders share the room; each finds its own alone.
+/// Closed sessions that are kept for a while, so that a chat turn that continues one takes over its
+/// index. All holders share the room; each finds only its own.
 ///
-/// They take a bounded part of memory, are kept for a bounded time, and go first where memory is short.
-/// Freed memory goes back to the system (`returnFreedMemory`).
+/// They take a bounded part of memory, are kept for a bounded time, and go first if memory is
+/// short. Freed memory is returned to the system (`returnFreedMemory`).
 final class ParkedSessions: Sendable {
   private struct Entry {
     let table: ObjectIdentifier
@@ -20,7 +20,7 @@ final class ParkedSessions: Sendable {
   }
 
   private struct State {
-    /// Oldest first, and so in the order in which they end.
+    /// Oldest first, which is also the order in which they expire.
     var entries: [Entry] = []
     var tokens = 0
     var bytes = 0
@@ -34,23 +34,23 @@ final class ParkedSessions: Sendable {
   }
 
   private let state = NIOLockedValueBox(State())
-  /// Frees those that are kept no longer: an index of a hundred thousand tokens takes a millisecond.
+  /// Frees dropped sessions: an index of a hundred thousand tokens takes a millisecond.
   private let freeing: WorkQueue
   /// Bytes that wait to be freed there.
   private let bytesToFree = Atomic(0)
-  /// Bytes that were freed and may be with malloc still.
+  /// Bytes that were freed but may still be held by malloc.
   private let bytesFreed = Atomic(0)
   private let sessionsMax: Int
   private let tokensMax: Int
   private let secondsMax: Int64
   private let memory: MemoryBudget
 
-  /// Beyond so much that waits to be freed, those who let go of a session free it themselves: the
-  /// thread that frees comes after others, and may fall behind.
+  /// If more bytes wait to be freed, the dropping threads free them themselves: the freeing thread
+  /// has low priority and may fall behind.
   private let bytesToFreeMax: Int
-  /// So much must have been freed before it is given back to the system.
+  /// The number of freed bytes from which returning them to the system is worthwhile.
   private static let bytesWorthReturning = 8 << 20
-  /// The part of the memory, in sixteenths, that closed sessions may take.
+  /// The share of the memory, in sixteenths, that closed sessions may take.
   private static let share = 2
 
   init(
@@ -65,7 +65,7 @@ final class ParkedSessions: Sendable {
     secondsMax = Int64(options.parkedSeconds)
   }
 
-  /// Memory of those that are kept.
+  /// Memory of the kept sessions, in bytes.
   var bytes: Int { state.withLockedValue { $0.bytes } }
   var count: Int { state.withLockedValue { $0.entries.count } }
 
@@ -80,8 +80,8 @@ final class ParkedSessions: Sendable {
     free(
       state.withLockedValue { state in
         var dropped: [Entry] = []
-        // No session of a corpus that was dropped can go on. Looked at under the lock: the corpus is
-        // closed before its sessions are forgotten.
+        // A session of a dropped corpus cannot be continued. Checked under the lock: the corpus is
+        // closed before its sessions are removed.
         if session.corpus.isClosed { return dropped }
         state.entries.append(entry)
         state.tokens += entry.tokens
@@ -95,7 +95,7 @@ final class ParkedSessions: Sendable {
       })
   }
 
-  /// Lets go of those whose time is over.
+  /// Drops the sessions whose time is over.
   func removeExpired(at now: NIODeadline) {
     free(
       state.withLockedValue { state in
@@ -107,7 +107,7 @@ final class ParkedSessions: Sendable {
       })
   }
 
-  /// Lets go of the oldest, until so much is free.
+  /// Drops the oldest sessions, until this many bytes are free.
   func remove(bytes: Int) {
     free(
       state.withLockedValue { state in
@@ -144,7 +144,7 @@ final class ParkedSessions: Sendable {
     bytesFreed.add(bytes, ordering: .relaxed)
   }
 
-  /// Gives the system what was freed, if it is much. Not on a thread that answers.
+  /// Returns freed memory to the system, if it is much. Not to be called on an event loop.
   func returnFreedMemory() {
     if bytesFreed.load(ordering: .relaxed) < Self.bytesWorthReturning { return }
     bytesFreed.store(0, ordering: .relaxed)

@@ -1,8 +1,8 @@
 import Synchronization
 import WireProtocol
 
-/// How many sessions may be open, and how many tokens their prompts and outputs may have: in all, or
-/// of one connection.
+/// The number of sessions that may be open, and of tokens in their prompts and outputs: in all, or
+/// for one connection.
 final class SessionAllowance: Sendable {
   private let sessionsLimit: (name: String, max: Int)
   private let tokensLimit: (name: String, max: Int)
@@ -29,7 +29,7 @@ final class SessionAllowance: Sendable {
   var sessions: Int { openSessions.load(ordering: .relaxed) }
   var tokens: Int { openTokens.load(ordering: .relaxed) }
 
-  /// Takes all or nothing.
+  /// Takes all of the amount or nothing.
   func take(sessions: Int, tokens: Int) throws(WireError) {
     let newSessions = openSessions.add(sessions, ordering: .relaxed).newValue
     let newTokens = openTokens.add(tokens, ordering: .relaxed).newValue

@@ -6,16 +6,16 @@ import WireProtocol
 
 /// One holder's open sessions by name, and their leases.
 final class SessionTable: Sendable {
-  /// An object, so that a step renews the lease where it finds the session, with one look-up.
+  /// An object, so that a step renews the lease with the same look-up that finds the session.
   private final class Entry: @unchecked Sendable {
     // @unchecked Sendable: `ends` and `tokens` are guarded by the table's lock.
     let session: DecodingSession
     let leaseSeconds: Int
     let owner: SessionOwner
-    /// Whether it ends with its owner's connection.
+    /// True if it ends with its owner's connection.
     let isOwned: Bool
     var ends: NIODeadline
-    /// Of the prompt and the output: what was taken of the allowances.
+    /// Tokens of prompt and output that were taken from the allowances.
     var tokens: Int
 
     init(_ session: DecodingSession, leaseSeconds: Int, _ owner: SessionOwner, isOwned: Bool) {
@@ -36,7 +36,7 @@ final class SessionTable: Sendable {
   }
 
   private let state = NIOLockedValueBox(State())
-  /// Of all tables together.
+  /// The allowance of all tables together.
   private let allowance: SessionAllowance
   private let parked: ParkedSessions
 
@@ -45,16 +45,16 @@ final class SessionTable: Sendable {
     self.parked = parked
   }
 
-  /// A name that was taken for a session which is to be opened, and room for its prompt.
+  /// A reserved name for a session to be opened, and room for its prompt.
   struct Reservation {
     let name: String
     let promptTokens: Int
     let owner: SessionOwner
-    /// Whether the name was the table's to choose.
+    /// True if the table chose the name.
     let isOwned: Bool
   }
 
-  /// Takes a name for a session that is to be opened: the caller's, or a new one.
+  /// Reserves a name for a session to be opened: the caller's, or a new one.
   func reserve(
     _ name: String?, promptTokens: Int, for owner: SessionOwner
   ) throws(WireError) -> Reservation {
@@ -86,17 +86,17 @@ final class SessionTable: Sendable {
       name: chosen, promptTokens: promptTokens, owner: owner, isOwned: name == nil)
   }
 
-  /// Gives a reservation back.
+  /// Returns a reservation.
   func cancel(_ reservation: Reservation) {
     state.withLockedValue { _ = $0.opening.remove(reservation.name) }
     give(sessions: 1, tokens: reservation.promptTokens, for: reservation.owner)
   }
 
-  /// Enters a session under the name that was reserved for it. Not where its corpus was dropped
-  /// meanwhile: nothing would take it out again. Returns whether it was entered.
+  /// Adds a session under its reserved name, unless its corpus was dropped in the meantime, because
+  /// nothing would remove the session again. Returns true if it was added.
   func add(_ session: DecodingSession, _ reservation: Reservation, leaseSeconds: Int) -> Bool {
     let isAdded = state.withLockedValue { state in
-      // Looked at under the lock: the corpus is closed before its sessions are forgotten.
+      // Checked under the lock: the corpus is closed before its sessions are removed.
       if session.corpus.isClosed { return false }
       state.opening.remove(reservation.name)
       state.open[reservation.name] = Entry(
@@ -108,7 +108,7 @@ final class SessionTable: Sendable {
     return isAdded
   }
 
-  /// Finds an open session, takes room for tokens that it is to have more, and renews its lease.
+  /// Finds an open session, takes room for its additional tokens, and renews its lease.
   func use(_ name: String, adding tokens: Int, now: NIODeadline) throws(WireError)
     -> DecodingSession
   {
@@ -155,7 +155,8 @@ final class SessionTable: Sendable {
     give(sessions: 1, tokens: entry.tokens, for: entry.owner)
   }
 
-  /// Takes a closed session out of the table and keeps it for a while. Its name may be another's by now.
+  /// Removes a closed session from the table and keeps it for a while. Its name may belong to
+  /// another one by now.
   func park(_ session: DecodingSession, _ name: String) {
     let entry = state.withLockedValue { state in
       state.open[name]?.session === session ? state.open.removeValue(forKey: name) : nil
@@ -168,7 +169,7 @@ final class SessionTable: Sendable {
   /// A closed session that is still kept.
   func parked(_ name: String) -> DecodingSession? { parked.find(name, of: self) }
 
-  /// Sessions whose lease has run out, or all of them.
+  /// Sessions whose lease has run out, or all sessions.
   func ended(by now: NIODeadline) -> [(name: String, session: DecodingSession)] {
     state.withLockedValue { state in
       state.open.filter { $0.value.ends <= now }.map { ($0.key, $0.value.session) }
@@ -183,19 +184,19 @@ final class SessionTable: Sendable {
     }
   }
 
-  /// Forgets the sessions of a corpus that was dropped.
+  /// Removes the sessions of a dropped corpus.
   func forget(corpus: Corpus) {
     let forgotten = state.withLockedValue { state in
       let entries = state.open.filter { $0.value.session.corpus === corpus }
       for name in entries.keys { state.open[name] = nil }
       return entries.values
     }
-    // Freed by this thread, and not under the lock: an index of a long prompt takes a millisecond.
+    // Freed by this thread, outside of the lock: an index of a long prompt takes a millisecond.
     for entry in forgotten { giveBack(entry) }
   }
 }
 
-/// What sessions are opened by: a connection. Those that it gave no name end with it.
+/// The connection that opens sessions. Sessions that it gave no name end with it.
 final class SessionOwner: Sendable {
   let allowance: SessionAllowance
   private let ended = Atomic(false)
@@ -204,7 +205,7 @@ final class SessionOwner: Sendable {
     allowance = .ofConnection(limits)
   }
 
-  /// Whether the connection is gone. What it still opens then ends at once.
+  /// True once the connection is closed. Sessions that it still opens end at once.
   var hasEnded: Bool { ended.load(ordering: .acquiring) }
   func end() { ended.store(true, ordering: .releasing) }
 }

@@ -2,11 +2,11 @@ import CorpusStore
 import NIOConcurrencyHelpers
 import NIOCore
 
-/// The tables of all holders, those included whose access token was taken away: their sessions end
+/// The tables of all holders, including those whose access token was removed: their sessions end
 /// with their leases.
 final class SessionTables: Sendable {
   private let tables = NIOLockedValueBox<[SessionTable]>([])
-  /// What is open in all of them.
+  /// The number of sessions and tokens in all of them.
   let allowance: SessionAllowance
   let parked: ParkedSessions
 
