@@ -18,9 +18,9 @@ package struct Chart {
 
   let title: String
   let xTitle: String
-  /// What follows each number below the axis, with a space where there is to be one.
+  /// The unit behind each number below the axis, with a leading space if there is to be one.
   let xUnit: String
-  /// How `x` is laid out. `y` is linear, from zero.
+  /// The scale of `x`. `y` is linear, from zero.
   let xAxis: Axis
   let lines: [Line]
 
@@ -36,7 +36,7 @@ package struct Chart {
   private static let height = 230.0
   private static let top = 50.0
 
-  /// Two charts side by side, as a file.
+  /// An SVG file with two charts side by side.
   package static func svg(_ first: Chart, _ second: Chart) -> String {
     """
     <svg xmlns="http://www.w3.org/2000/svg" width="900" height="340" font-family="sans-serif" \
@@ -75,7 +75,7 @@ package struct Chart {
       svg +=
         "<polyline points=\"\(path.joined(separator: " "))\" fill=\"none\" "
         + "stroke=\"\(line.colour)\" stroke-width=\"2\"/>\n"
-      // More would cover the line.
+      // More circles would cover the line.
       for point in line.points where line.points.count < 20 {
         svg += String(
           format: "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"%@\"/>\n", x(point.x), y(point.y),

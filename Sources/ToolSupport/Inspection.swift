@@ -1,7 +1,7 @@
 import CorpusStore
 import Foundation
 
-/// What is in a store's directory, as the product's own reading calls tell it.
+/// The content of a store's directory, as the product's own calls read it.
 package struct Inspection {
   package struct Entry {
     package var order: UInt64
@@ -11,16 +11,16 @@ package struct Inspection {
 
   package var corpora: [String: [Entry]] = [:]
   package var snapshots: [String: [Entry]] = [:]
-  /// Damage that was found, in sentences.
+  /// Sentences on the damage that was found.
   package var damage: [String] = []
 
-  /// Looks for damage, opens the store, and reads everything.
+  /// Checks for damage, opens the store, and reads everything.
   ///
-  /// - Parameter body: Is called with the open store and all that was found.
+  /// - Parameter body: Called with the open store and all findings.
   package init(
     store path: String, _ body: (Store, Inspection) throws -> Void = { _, _ in }
   ) throws {
-    // Without it the directory is no store yet, and is made one by opening it.
+    // Without this file the directory is not a store yet; opening it creates one.
     if FileManager.default.fileExists(atPath: "\(path)/format") {
       let report = try Store.check(path: path, deep: true)
       for found in report.damage { damage.append("\(found.what): \(found.reason)") }
@@ -55,7 +55,7 @@ package struct Inspection {
     return entries
   }
 
-  /// Nothing but what is asked for changes the store while it is looked at.
+  /// Nothing else may change the store while it is inspected.
   private static var options: StoreOptions {
     var options = StoreOptions()
     options.mapBytes = 1 << 30

@@ -1,4 +1,4 @@
-/// The rule of `Retention`, told a second time and with another word for each step.
+/// A second implementation of the rule of `Retention`, with another formulation of each step.
 package struct KeepingRule: Codable, Sendable {
   package var tokens: Int?
   package var sequences: Int?
@@ -8,12 +8,13 @@ package struct KeepingRule: Codable, Sendable {
     self.sequences = sequences
   }
 
-  /// What is kept of a history when a call adds to it. Sequences are known by numbers, oldest first.
+  /// The history that is kept when a call adds to it. Sequences are identified by numbers, oldest
+  /// first.
   ///
-  /// A sequence of the call that stands there already is no addition, unless it has to leave for the
-  /// others: then it comes again, with the call.
+  /// A sequence of the call that the history already holds adds nothing, unless it has to leave to
+  /// make room for the others: then the call adds it again.
   ///
-  /// - Parameter size: Tokens of a sequence.
+  /// - Parameter size: Returns the number of tokens of a sequence.
   package func keeping(
     _ history: [Int32], adding new: [Int32], _ size: (Int32) -> Int
   ) -> [Int32] {
@@ -21,7 +22,8 @@ package struct KeepingRule: Codable, Sendable {
     return rest + Self.added(to: rest, new)
   }
 
-  /// The history before a call adds to it: as it was, and each time that the oldest have left.
+  /// The states of the history before a call adds to it: unchanged, and after each removal of the
+  /// oldest.
   package func makingRoom(
     in history: [Int32], for new: [Int32], _ size: (Int32) -> Int
   ) -> [[Int32]] {
@@ -30,7 +32,8 @@ package struct KeepingRule: Codable, Sendable {
     while let rest = stages.last, !rest.isEmpty {
       let added = Self.added(to: rest, new)
       let (all, count) = (total(rest) + total(added), rest.count + added.count)
-      // More than one eighth beyond: eight times what is too much is more than the bound.
+      // The bound is exceeded by more than one eighth: eight times the excess is more than the
+      // bound.
       let isPast =
         tokens.map { (all - $0) * 8 > $0 } ?? false
         || sequences.map { (count - $0) * 8 > $0 } ?? false

@@ -1,6 +1,6 @@
 import Foundation
 
-/// A `reprise serve` that may be killed, starved, robbed or watched.
+/// A `reprise serve` that a tool may kill, starve of resources, or observe.
 package final class ServiceProcess {
   package let identifier: pid_t
   /// The wait status, once the process has ended.
@@ -9,8 +9,8 @@ package final class ServiceProcess {
   /// Starts a program.
   ///
   /// - Parameters:
-  ///   - log: What it says on standard error is appended here.
-  ///   - descriptorsMax: Descriptors that it may have open.
+  ///   - log: Its standard error is appended to this file.
+  ///   - descriptorsMax: The most descriptors that it may have open.
   package init(
     _ program: String, _ arguments: [String], environment: [String: String] = [:], log: String,
     descriptorsMax: Int? = nil
@@ -56,7 +56,7 @@ package final class ServiceProcess {
     return true
   }
 
-  /// Waits for the end. Returns the exit status, or the signal's number below zero.
+  /// Waits for the end. Returns the exit status, or the negative number of a signal.
   @discardableResult
   package func wait() -> Int32 {
     var found = status ?? 0
@@ -68,7 +68,7 @@ package final class ServiceProcess {
     return signal == 0 ? (found >> 8) & 0xFF : -signal
   }
 
-  /// Waits for the end, but no longer than so many seconds; nil when it is still running.
+  /// Waits for the end, at most `secondsMax` seconds; returns nil if it is still running.
   package func wait(secondsMax: Double) -> Int32? {
     let start = ContinuousClock.now
     while !hasEnded {
@@ -79,7 +79,7 @@ package final class ServiceProcess {
   }
 }
 
-/// What keeps a tool from going on.
+/// The reason why a tool cannot continue.
 package struct ToolError: Error, CustomStringConvertible {
   package let description: String
   package init(_ description: String) { self.description = description }

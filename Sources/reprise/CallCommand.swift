@@ -49,7 +49,7 @@ struct CallCommand: AsyncParsableCommand {
         try requests.next()
       } receive: { line in
         var answer: (id: RequestID, error: WireError?)?
-        // What is no answer, such as that of a batch, is printed as it is.
+        // A line that is not a single answer, such as that of a batch, is printed unchanged.
         try? unsafe reader.read(line.span.bytes) { id, result in
           if case .failure(let error) = result { answer = (id, error) } else { answer = (id, nil) }
         }
@@ -64,13 +64,13 @@ struct CallCommand: AsyncParsableCommand {
     }
     await client.close()
     if let failure {
-      // With "-" the answer itself is printed.
+      // With "-" the error itself has been printed.
       if method == "-" { throw ExitCode(failure.kind.exitStatus) }
       throw ExitCode(failure.kind.exitStatus, saying: "\(failure)")
     }
   }
 
-  /// Exits with 69 where there is no service.
+  /// Exits with 69 if there is no service.
   private func reportingUnavailable(_ body: () async throws -> Void) async throws {
     do {
       try await body()
@@ -90,13 +90,13 @@ struct CallCommand: AsyncParsableCommand {
 private final class Requests: Sendable {
   private struct State {
     var lines: [[UInt8]] = []
-    /// nil when there is nothing to read.
+    /// nil if there is nothing to read.
     var input: LineInput?
   }
   private let state: Mutex<State>
 
   static let tokenID = RequestID.string("token")
-  /// The text before the result of the one request.
+  /// The bytes before the result in the answer to the one request.
   private static let beginning = "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":"
 
   init(method: String, params: String?, token: String?) throws {
@@ -121,7 +121,7 @@ private final class Requests: Sendable {
     writer.name("method")
     writer.string(method)
     writer.name("params")
-    // A newline would end the request; in JSON a space stands for it.
+    // A newline would end the request; in JSON a space is equivalent.
     writer.json((params ?? "{}").utf8.map { $0 == UInt8(ascii: "\n") ? UInt8(ascii: " ") : $0 })
     writer.endObject()
     lines.append(writer.bytes)
@@ -135,14 +135,14 @@ private final class Requests: Sendable {
     }
   }
 
-  /// The result, of an answer to the one request.
+  /// The result in the answer to the one request.
   static func result(in line: [UInt8]) -> ArraySlice<UInt8> {
     line.starts(with: beginning.utf8) ? line.dropFirst(beginning.utf8.count).dropLast() : line[...]
   }
 }
 
 extension WireError.Kind {
-  /// As sysexits.h numbers them.
+  /// The exit status of an error, as in sysexits.h.
   fileprivate var exitStatus: Int32 {
     switch self {
     case .parseError, .invalidRequest, .methodNotFound, .invalidParams: 64

@@ -45,7 +45,7 @@ struct Check: AsyncParsableCommand {
         }
       }
     } catch {
-      // Its read transaction has ended by now, so that the service can use pages again.
+      // The check's read transaction has ended by now, so the service can reuse pages.
       if let signal = interruption.signal { throw ExitCode(128 + signal) }
       throw error
     }
@@ -54,14 +54,14 @@ struct Check: AsyncParsableCommand {
   }
 }
 
-/// A signal that asks a command to end. What the command reads is let go of in order: a service that has
-/// the store open could not use pages again that the command might still see.
+/// A signal that asks a command to end. The command releases the files that it reads in order: a
+/// service with the store open could not reuse pages that the command might still read.
 private final class Interruption: Sendable {
   /// Cancelled by the first signal.
   let cancellation = Cancellation()
   private let number = Atomic<Int32>(0)
 
-  /// How long the command may take to end.
+  /// The time that the command may take to end.
   private static let patience = Duration.seconds(2)
 
   var signal: Int32? {
@@ -69,7 +69,7 @@ private final class Interruption: Sendable {
     return number == 0 ? nil : number
   }
 
-  /// Notes signals from here on, until the task is cancelled.
+  /// Handles signals from here on, until the task is cancelled.
   func watch() async -> Task<Void, any Error> {
     let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
     return Task { [self] in
@@ -77,7 +77,7 @@ private final class Interruption: Sendable {
         number.store(signal.rawValue, ordering: .relaxed)
         cancellation.cancel()
         try await Task.sleep(for: Self.patience)
-        // Some long read. The service notices by itself that this process is gone.
+        // Some long read is under way. The service notices by itself that this process has ended.
         _exit(128 + signal.rawValue)
       }
     }

@@ -84,7 +84,7 @@ extension CorpusCommand {
 }
 
 extension CorpusRetention {
-  /// For people.
+  /// The bounds, for people.
   var text: String {
     let bounds = [
       tokens.map { "\($0) tokens" }, sequences.map { "\($0) sequences" },
@@ -95,6 +95,6 @@ extension CorpusRetention {
 }
 
 extension CorpusDurability {
-  /// For people.
+  /// The durability, for people.
   var text: String { mode + (millis.map { ", \($0) ms" } ?? "") }
 }

@@ -55,7 +55,7 @@ struct Forget: AsyncParsableCommand {
 
   private static func isID(_ text: String) -> Bool { (1...idBytesMax).contains(text.utf8.count) }
 
-  /// Reads one id a line; empty lines are passed over.
+  /// Reads one id a line; empty lines are skipped.
   private static func read(_ path: String) throws -> [String] {
     let input = try LineInput(path)
     var ids: [String] = []

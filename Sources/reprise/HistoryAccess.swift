@@ -1,9 +1,9 @@
 import Drafting
 import WireProtocol
 
-/// What commands do with a history, wherever it is.
+/// The operations of commands on a history, in a service or in a store.
 protocol HistoryAccess: Sendable {
-  /// Makes a corpus, or finds the one that stands with the same settings.
+  /// Creates a corpus, or finds the existing one with the same settings.
   func createCorpus(_ call: CorpusCreate) async throws -> CorpusDescription
   func corpora() async throws -> [CorpusStatistics]
   func stats(_ corpus: String) async throws -> CorpusStatistics
@@ -13,11 +13,11 @@ protocol HistoryAccess: Sendable {
   func openSession(corpus: String, prompt: [Int32], share: SessionOpen.Share) async throws
     -> any SessionAccess
 
-  // What follows takes long. `progress` is called on any thread, or never.
+  // The following operations take long. `progress` is called on any thread, or never.
   func mergeCorpus(
     from source: String, into target: String, progress: @escaping OperationProgress
   ) async throws -> CorpusMerged
-  /// Any number of ids.
+  /// Removes any number of sequences by their ids.
   func forget(_ ids: [String], in corpus: String) async throws -> Forgotten
   func createSnapshot(
     of corpus: String, named name: String?, progress: @escaping OperationProgress
@@ -32,21 +32,21 @@ protocol HistoryAccess: Sendable {
     progress: @escaping OperationProgress
   ) async throws -> CorpusStatistics
 
-  /// Ends the access; what was inserted is on disk.
+  /// Ends the access; everything inserted is on disk.
   func close() async
 }
 
 extension HistoryAccess {
-  /// Makes a corpus with the usual settings where none of that name stands, whatever its settings.
+  /// Creates a corpus with the default settings if none of that name exists, with any settings.
   func makeCorpusIfMissing(_ name: String) async throws {
     if try await corpora().contains(where: { $0.corpus == name }) { return }
     _ = try await createCorpus(CorpusCreate(corpus: name))
   }
 }
 
-/// How long the two halves of a step took.
+/// The durations of the two halves of a step.
 struct StepTimes {
-  /// Adding the accepted tokens; nil where one exchange does both.
+  /// Adding the accepted tokens; nil if one exchange does both.
   var acceptMicros: Double?
   /// Drafting, or the whole exchange.
   var draftMicros: Double

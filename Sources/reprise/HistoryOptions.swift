@@ -3,8 +3,8 @@ import CorpusStore
 import Foundation
 import RepriseClient
 
-/// Where a command finds its history: behind a socket, or in a store's directory that no service
-/// has open.
+/// The place of a command's history: a service's socket, or the directory of a store that no
+/// service has open.
 struct HistoryOptions: ParsableArguments {
   @Option(help: "Socket of a running service. [env: REPRISE_SOCKET]")
   var socket: String?
@@ -41,10 +41,10 @@ struct HistoryOptions: ParsableArguments {
     }
   }
 
-  /// Whether a service is named here, not only in the environment.
+  /// True if a flag names a service, not only the environment.
   var namesService: Bool { socket != nil || connect != nil }
 
-  /// The service that is named here or in the environment.
+  /// The service that a flag or the environment names.
   func service() throws -> ServiceAccess? {
     if store != nil { return nil }
     if let connect {
@@ -72,8 +72,8 @@ struct HistoryOptions: ParsableArguments {
     return text.trimmingCharacters(in: .whitespacesAndNewlines)
   }
 
-  /// - Parameter writes: Whether so much is to be written that a store is compacted meanwhile. A command
-  ///   that only reads begins nothing that it would have to wait for.
+  /// - Parameter writes: True if enough will be written for the store to be compacted in the
+  ///   meantime. A command that only reads starts no work that it would have to wait for.
   func open(toWrite writes: Bool = false) throws -> any HistoryAccess {
     if let store {
       var options = StoreOptions()

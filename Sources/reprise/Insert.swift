@@ -79,8 +79,8 @@ struct Insert: AsyncParsableCommand {
   }
 }
 
-/// Gathers sequences into calls of a size that costs little each, with one under way while the next
-/// is gathered.
+/// Collects sequences into calls of an efficient size, with one call under way while the next is
+/// collected.
 struct SequenceBatches {
   private let access: any HistoryAccess
   private let corpus: String

@@ -2,20 +2,20 @@ import ArgumentParser
 import Foundation
 import WireProtocol
 
-/// The lines of a file or of standard input, one after the other, with how far it is.
+/// The lines of a file or of standard input, one after the other, with the progress through it.
 final class LineInput {
   private let handle: FileHandle
   private let name: String
-  /// Bytes in the file; nil for what has no size.
+  /// The size of the file in bytes; nil if the input has none.
   let byteCount: Int?
   private(set) var bytesRead = 0
   private(set) var lineNumber = 0
   private var buffer: [UInt8] = []
-  /// Where the next line begins in the buffer.
+  /// The beginning of the next line in the buffer.
   private var start = 0
   private var hasEnded = false
 
-  /// Longest line: a prompt and an output of a million tokens each.
+  /// The longest line, in bytes: a prompt and an output of a million tokens each.
   static let lineBytesMax = 64 << 20
 
   /// - Parameter path: `-` for standard input.
@@ -34,7 +34,7 @@ final class LineInput {
     }
   }
 
-  /// The next record, or nil at the end. Empty lines are passed over.
+  /// The next record, or nil at the end. Empty lines are skipped.
   func next(_ reader: TraceLineReader) throws -> TraceLine? {
     while let line = try nextLine() {
       lineNumber += 1
@@ -48,7 +48,7 @@ final class LineInput {
     return nil
   }
 
-  /// The next line as text, or nil at the end. Empty lines are passed over.
+  /// The next line as text, or nil at the end. Empty lines are skipped.
   func nextText() throws -> String? {
     while let line = try nextLine() {
       lineNumber += 1
@@ -61,7 +61,7 @@ final class LineInput {
     return nil
   }
 
-  /// Where the line that was read last stands.
+  /// The place of the line that was read last.
   var place: String { "\(name), line \(lineNumber)" }
 
   private func nextLine() throws -> [UInt8]? {
@@ -71,7 +71,7 @@ final class LineInput {
         defer { start = newline + 1 }
         return Array(buffer[start..<newline])
       }
-      // What was used is dropped once a chunk, not once a line.
+      // Used bytes are removed once a chunk, not once a line.
       buffer.removeSubrange(..<start)
       searched = buffer.count
       start = 0

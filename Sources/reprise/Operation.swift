@@ -1,11 +1,11 @@
 import Dispatch
 import Synchronization
 
-/// Is told, on any thread, how far something long is: bytes or tokens done, and in all.
+/// Called on any thread with the progress of long work: bytes or tokens done, and in all.
 typealias OperationProgress = @Sendable (_ done: Int, _ total: Int) -> Void
 
-/// Does something long, and shows on a terminal that it goes on: a bar where it tells how far it is,
-/// and a sign that turns where it does not.
+/// Runs long work, and shows on a terminal that it continues: with a bar if the work reports its
+/// progress, otherwise with a turning sign.
 func showingProgress<Value: Sendable>(
   _ title: String, _ body: (@escaping OperationProgress) async throws -> Value
 ) async throws -> Value {
@@ -39,13 +39,13 @@ private final class LatestProgress: Sendable {
 
   func set(done: Int, total: Int) { latest.withLock { $0 = (done, total) } }
 
-  /// nil where nothing was told yet.
+  /// nil if no progress was reported yet.
   var fraction: Double? {
     latest.withLock { $0.map { Double($0.done) / Double(max($0.total, 1)) } }
   }
 }
 
-/// Runs what blocks on a thread where it holds up nothing else.
+/// Runs blocking work on a thread where it delays nothing else.
 func onThread<Value: Sendable>(
   _ body: @escaping @Sendable () throws -> Value
 ) async throws -> Value {

@@ -30,7 +30,7 @@ func printTable(_ headings: [String], _ rows: [[String]]) {
 
 func fixed(_ value: Double, _ digits: Int) -> String { String(format: "%.\(digits)f", value) }
 
-/// Opens a history, uses it, and closes it whatever happens.
+/// Opens a history, uses it, and closes it in every case.
 func withHistory<Result: Sendable>(
   _ options: HistoryOptions, _ body: @Sendable (any HistoryAccess) async throws -> Result
 ) async throws -> Result {
@@ -64,7 +64,7 @@ func reportingErrors<Result>(_ body: () async throws -> Result) async throws -> 
 }
 
 extension StoreError {
-  /// The advice of the command, behind the store's own words.
+  /// The advice of the command, appended to the store's message.
   fileprivate var hint: String {
     switch self {
     case .corpusNotFound: " (`reprise corpus list` shows them)"

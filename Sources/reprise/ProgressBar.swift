@@ -1,6 +1,6 @@
 import Foundation
 
-/// A line on standard error that says how far long work is. Silent where that is no terminal.
+/// A line on standard error with the progress of long work. Silent if that is not a terminal.
 final class ProgressBar {
   private let isShown = isatty(STDERR_FILENO) != 0
   private let title: String
@@ -14,8 +14,8 @@ final class ProgressBar {
   }
 
   /// - Parameters:
-  ///   - fraction: How much is done; nil where the whole is not known.
-  ///   - detail: Such as "1.2 M tokens".
+  ///   - fraction: The part that is done; nil if the total is unknown.
+  ///   - detail: A text such as "1.2 M tokens".
   func show(_ fraction: Double?, _ detail: @autoclosure () -> String) {
     let now = ContinuousClock.now
     if !isShown { return }

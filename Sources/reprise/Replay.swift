@@ -97,7 +97,7 @@ struct Replay: AsyncParsableCommand {
     return report
   }
 
-  /// The corpus to replay over, made if need be; of a snapshot the only one.
+  /// The corpus to replay over, created if necessary; of a snapshot the only one.
   private func chosenCorpus(in access: any HistoryAccess) async throws -> String {
     if snapshot != nil, let only = try await access.corpora().first { return only.corpus }
     let name = corpus ?? "replay"
@@ -149,12 +149,12 @@ struct Replay: AsyncParsableCommand {
       let times = try await session.step(accepting: joined, self.draft.options, into: &draft)
       let rest = record.output[position...]
       let accepted = draft.acceptedTokens(by: rest)
-      // The model gives one token of its own behind those that it accepted.
+      // The model adds one token of its own to those that it accepted.
       joined = Array(rest.prefix(accepted + 1))
       position += joined.count
       report.add(times, outputTokens: joined.count, accepted: accepted, drafted: draft.count)
     }
-    // The last tokens join the output too.
+    // The last tokens join the output as well.
     _ = try await session.step(
       accepting: joined, DraftOptions(maxTokens: 0), into: &draft)
     try await session.close()

@@ -1,6 +1,6 @@
 import WireProtocol
 
-/// What a replay found.
+/// The results of a replay.
 struct ReplayReport {
   var records = 0
   var outputTokens = 0
@@ -10,7 +10,7 @@ struct ReplayReport {
   var promptTokens = 0
   var openMicros = 0.0
   var draftMicros: [Double] = []
-  /// Empty where one exchange accepts and drafts.
+  /// Empty if one exchange accepts and drafts.
   var acceptMicros: [Double] = []
   var historyTokens = 0
   var historyBytes = 0
@@ -27,7 +27,7 @@ struct ReplayReport {
 
   private func perStep(_ count: Int) -> Double { steps == 0 ? 0 : Double(count) / Double(steps) }
 
-  /// What a step gives: accepted tokens and the one that the model always gives.
+  /// The tokens that a step yields: accepted tokens and the one that the model always adds.
   var tokensPerStep: Double { perStep(outputTokens) }
 
   private var bytesPerToken: Double {
@@ -118,13 +118,13 @@ struct ReplayReport {
   }
 }
 
-/// A sample of times, summed up.
+/// The summary of a sample of times.
 struct Times {
   let mean: Double
   let p50: Double
   let p99: Double
 
-  /// nil for an empty sample.
+  /// Returns nil for an empty sample.
   init?(_ sample: [Double]) {
     if sample.isEmpty { return nil }
     let sorted = sample.sorted()

@@ -27,7 +27,7 @@ struct Sample: ParsableCommand {
   func run() {
     var day = AgentDay(seed: seed)
     if words {
-      // Every word of the world turns up within a few hundred records.
+      // Every word of the world occurs within a few hundred records.
       for _ in 0..<2000 { _ = day.next() }
       for (word, token) in day.vocabulary.sorted(by: { $0.value < $1.value }) {
         print("\(token)\t\(word == "\n" ? "↵" : word)")

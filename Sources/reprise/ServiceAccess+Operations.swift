@@ -1,7 +1,7 @@
 import RepriseClient
 import WireProtocol
 
-/// A service tells nothing before it is done, so that `progress` is never called.
+/// Operations of a service. It reports no progress, so `progress` is never called.
 extension ServiceAccess {
   func mergeCorpus(
     from source: String, into target: String, progress: @escaping OperationProgress
@@ -9,12 +9,12 @@ extension ServiceAccess {
     try await client.mergeCorpus(from: source, into: target)
   }
 
-  /// In as few calls as the service's limits allow, because each rewrites the segments that its
-  /// sequences lie in.
+  /// Uses as few calls as the service's limits allow, because each rewrites the segments of its
+  /// sequences.
   func forget(_ ids: [String], in corpus: String) async throws -> Forgotten {
     let limits = try await client.serverInfo().limits
     let idsMax = max(1, limits["forget_ids"] ?? Limits().forgetIDsMax)
-    // What stands around the ids is shorter than this.
+    // The request without its ids is shorter than this.
     let bytesMax = (limits["line_bytes"] ?? Limits().lineBytesMax) - 512
     var total = Forgotten(forgotten: 0, tokens: 0, missing: 0, olderSnapshots: [])
     var rest = ids[...]
@@ -35,7 +35,7 @@ extension ServiceAccess {
     return total
   }
 
-  /// Bytes of an id in a line at most, with its quotes and a comma.
+  /// The most bytes of an id in a line, with its quotes and a comma.
   private func lineBytes(of id: String) -> Int {
     id.utf8.reduce(3) { bytes, byte in
       bytes + (byte < 0x20 ? 6 : byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") ? 2 : 1)

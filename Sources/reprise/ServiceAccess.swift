@@ -8,7 +8,7 @@ struct ServiceAccess: HistoryAccess {
 
   init(_ address: RepriseClient.Address, token: String?, tls: RepriseClient.TLS?) {
     var configuration = RepriseClient.Configuration()
-    // A person waits; a worker would not.
+    // A person can wait longer than a worker.
     configuration.deadline = .seconds(10)
     configuration.writeDeadline = .seconds(600)
     configuration.operationDeadline = .seconds(86_400)

@@ -103,7 +103,7 @@ struct SnapshotCommand: AsyncParsableCommand {
       let reference = snapshot.reference
       let verified: SnapshotDescription
       if case .file = reference, !history.namesService {
-        // It needs no store; an empty one lends its reader.
+        // It needs no store; an empty one provides the reader.
         verified = try await reportingErrors {
           let temporary = TemporaryStore()
           defer { temporary.remove() }
@@ -208,7 +208,7 @@ struct SnapshotArguments: ParsableArguments {
     }
   }
 
-  /// Paths are made absolute: a service may have been started elsewhere.
+  /// Paths are made absolute: a service may have another working directory.
   var reference: SnapshotReference {
     if let path { return .file(path: absolute(path)) }
     let name = snapshot ?? ""

@@ -3,7 +3,7 @@ import Drafting
 import Foundation
 import WireProtocol
 
-/// The options of a draft, as every command that drafts takes them.
+/// The options of a draft, shared by all commands that draft.
 struct DraftFlags: ParsableArguments {
   @Flag(help: "Draft a tree instead of a path.")
   var tree = false
@@ -85,7 +85,7 @@ struct SpeculateCommand: AsyncParsableCommand {
   }
 }
 
-/// Reads texts of tokens; lines that are something else are passed over.
+/// Reads texts of tokens; other lines are ignored.
 private func readWords(_ path: String) throws -> [Int32: String] {
   guard let data = FileManager.default.contents(atPath: path) else {
     throw ValidationError("cannot read \(path), expected lines of token id, tab, text")

@@ -2,7 +2,7 @@ import CorpusStore
 import TreeService
 import WireProtocol
 
-/// The store's own calls block, so each has a thread.
+/// Operations of a store. Its own calls block, so each runs on a thread.
 extension StoreAccess {
   func mergeCorpus(
     from source: String, into target: String, progress: @escaping OperationProgress

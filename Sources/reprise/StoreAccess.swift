@@ -69,7 +69,7 @@ private final class StoreSession: SessionAccess {
     self.session = session
   }
 
-  /// In two calls, so that each half has its own time.
+  /// Uses two calls, so that each half has its own time.
   func step(
     accepting tokens: [Int32], _ options: DraftOptions, into draft: inout Draft
   ) async throws -> StepTimes {

@@ -1,6 +1,6 @@
 import Foundation
 
-/// A directory for a store that is gone when the command ends.
+/// A directory for a store that is removed when the command ends.
 struct TemporaryStore {
   let path = FileManager.default.temporaryDirectory
     .appendingPathComponent("reprise-\(UUID().uuidString)").path

@@ -80,7 +80,7 @@ struct TokenCommand: ParsableCommand {
               digest: TokenDigest(token: token)),
             to: access)
         } catch {
-          // A token that opens nothing is kept nowhere.
+          // A token without its entry would be useless, so it is not kept.
           if let output { unsafe unlink(output) }
           throw error
         }
@@ -88,7 +88,7 @@ struct TokenCommand: ParsableCommand {
       }
     }
 
-    /// Makes the file, which nobody else can read at any moment.
+    /// Creates the file, which no other user can read at any moment.
     private static func write(_ token: String, to path: String) throws {
       let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
       if descriptor < 0 {

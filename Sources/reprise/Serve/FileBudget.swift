@@ -1,28 +1,29 @@
 import Foundation
 
-/// How the files that the process may open are shared out among connections, corpora and everything else.
+/// The division of the files that the process may open among connections, corpora and everything
+/// else.
 ///
-/// The files that the service needs in any case are kept aside. The rest goes to connections and corpora,
-/// which have limits for it: so none of them takes what another needs, and each refusal has a reason.
+/// Files that the service always needs are reserved. The rest goes to connections and corpora, each
+/// with a limit: none of them takes what another needs, and each refusal has a reason.
 struct FileBudget {
-  /// Files that the process may open.
+  /// The number of files that the process may open.
   let files: Int
   let threads: Int
   let hasHTTP: Bool
-  /// Corpora that there are already.
+  /// The number of existing corpora.
   let corpora: Int
 
-  /// An environment of LMDB: the data twice, and its lock.
+  /// An LMDB environment: the data file twice, and its lock file.
   static let filesPerCorpus = 3
   private static let filesPerEventLoop = 3
-  /// Standard streams, the store's lock, signals, timers, listeners, and what libraries hold.
+  /// Standard streams, the store's lock, signals, timers, listeners, and files of libraries.
   private static let filesAtStart = 20
-  /// An operator's call (a restore: a file that is read, one that is written, an environment), metrics and
-  /// settings that are read again, and a corpus that is made.
+  /// An operator's call (a restore: a file that is read, one that is written, an environment),
+  /// metrics, reloaded settings, and a corpus that is being created.
   private static let filesOfCalls = 12
   /// Operators' connections beyond the limit, and those that are being refused.
   private static let filesBeyondLimit = 10
-  /// With so few the service would start, and fail in the middle of something.
+  /// With fewer files the service would start, and then fail during some operation.
   static let filesMin = 64
 
   struct Shares: Equatable {
@@ -31,7 +32,7 @@ struct FileBudget {
     var httpConnections: Int
   }
 
-  /// Why the files do not suffice.
+  /// The reason why the files do not suffice.
   struct Shortage: Error {
     let description: String
   }
@@ -44,16 +45,16 @@ struct FileBudget {
       + min(Self.filesBeyondLimit, files / 10) + httpConnections
   }
 
-  /// Shares the files out.
+  /// Divides the files.
   ///
   /// - Parameters:
-  ///   - connections: What was set; nil for as many as there is room for, at most `connectionsMax`.
-  ///   - corpora: The same.
+  ///   - connections: The configured number; nil for as many as possible, at most `connectionsMax`.
+  ///   - corpora: The configured number; nil for as many as possible.
   func shares(
     connections: Int?, corpora: Int?, connectionsMax: Int, corporaMax: Int
   ) throws(Shortage) -> Shares {
     let rest = files - aside
-    // At least what there is, and one to be made.
+    // At least the existing corpora, and one to be created.
     let corporaMin = corpora ?? max(self.corpora, 1)
     let needed = aside + max(corporaMin, self.corpora) * Self.filesPerCorpus + (connections ?? 1)
     if needed > files {
@@ -69,7 +70,7 @@ struct FileBudget {
       shares.corpora =
         corpora ?? min(corporaMax, (rest - connections) / Self.filesPerCorpus)
     } else {
-      // Half of them each, where they are few.
+      // Half of them each, if they are few.
       let half = max(corporaMin, self.corpora, rest / 2 / Self.filesPerCorpus)
       shares.corpora = corpora ?? min(max(corporaMax, self.corpora), half)
       shares.connections =

@@ -3,30 +3,31 @@ import CLinux
 import CorpusStore
 import Foundation
 
-/// What this machine, and whoever started this process, let it have.
+/// The resources that this machine, and the supervisor of this process, allow it.
 enum Machine {
-  /// Bytes of memory: the machine's, or what the control group allows where that is less.
+  /// Bytes of memory: the machine's, or the control group's limit if that is lower.
   static var memoryBytes: Int {
     min(Int(ProcessInfo.processInfo.physicalMemory), ControlGroup().limit ?? .max)
   }
 
-  /// Bytes of memory that `reprise serve` takes at most, where nothing else is said, and commands that
-  /// open a store themselves: eight tenths, because the kernel's part and the page cache count as well.
+  /// The default limit of memory in bytes, for `reprise serve` and for commands that open a store
+  /// themselves: eight tenths, because the kernel's memory and the page cache count as well.
   static var memoryBytesDefault: Int { max(1 << 20, memoryBytes / 10 * 8) }
 
   /// The memory of a command that may run beside a service in the same control group.
   static func memoryBesideOthers() -> MemoryBudget {
-    // What this process has already is among what the group has.
+    // The group's use includes that of this process.
     let left = ControlGroup().bytesLeft(ofTenths: 8).map { $0 + anonymousBytes() } ?? .max
     return MemoryBudget(limit: min(memoryBytesDefault, left))
   }
 
-  /// Cores that this process may use.
+  /// The number of cores that this process may use.
   static var cores: Int { Int(count_cores()) }
 
-  /// Leaves event loops, which are still to be made, all cores but the last few, and everything else those.
+  /// Reserves the last few cores for everything but event loops, which are created later and get
+  /// the others.
   ///
-  /// - Parameter count: Fewer than there are.
+  /// - Parameter count: Must be lower than the number of cores.
   static func keepCores(forBackground count: Int) throws(ExitCode) {
     if keep_cores_for_others(Int32(count)) == 0 { return }
     throw ExitCode(
@@ -36,7 +37,7 @@ enum Machine {
         + "\(unsafe String(cString: strerror(errno))); leave it out, or allow sched_setaffinity")
   }
 
-  /// Raises this process's limit of open files as far as it may go, and returns it.
+  /// Raises this process's limit of open files to the maximum, and returns it.
   @discardableResult
   static func raiseFileLimit() -> Int {
     var limit = rlimit()

@@ -1,8 +1,9 @@
 import Logging
 import WireProtocol
 
-/// Logs one line an event. Clients choose names that are told here, so a value that is no plain word stands
-/// between quotes, and what would end a line, or command a terminal, is escaped as in JSON.
+/// Logs one line an event. Clients choose names that appear here, so a value that is not a plain
+/// word is quoted, and characters that would end a line, or control a terminal, are escaped as in
+/// JSON.
 struct OneLineLogHandler: LogHandler {
   private var lines: StreamLogHandler
 
@@ -42,7 +43,7 @@ struct OneLineLogHandler: LogHandler {
     return line
   }
 
-  // MARK: As the other handler has it
+  // MARK: Requirements of LogHandler
 
   var logLevel: Logger.Level {
     get { lines.logLevel }

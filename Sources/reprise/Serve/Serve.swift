@@ -47,10 +47,10 @@ struct Serve: AsyncParsableCommand {
   var checksConfiguration = false
 
   func run() async throws {
-    // Before anything else, so that a signal during the start is not lost either.
+    // Before everything else, so that a signal during the start is not lost either.
     let endings = await UnixSignalsSequence(trapping: .sigterm, .sigint)
     let reloads = await UnixSignalsSequence(trapping: .sighup)
-    // A client that goes away in the middle of its answer is no reason to end.
+    // A client that disconnects during its answer must not end the process.
     signal(SIGPIPE, SIG_IGN)
     map_large_blocks()
     let files = Machine.raiseFileLimit()
@@ -95,7 +95,7 @@ struct Serve: AsyncParsableCommand {
       try Machine.keepCores(forBackground: configuration.backgroundCores)
     }
     let stopping = Stopping(drain: .seconds(configuration.drainSeconds), logger)
-    // To the end of the process, so that a second signal ends nothing.
+    // Until the process ends, so that a second signal has no effect.
     let signals = Task { for await signal in endings { stopping.begin(signal: "\(signal)") } }
     defer { signals.cancel() }
     guard let store = try await Self.open(configuration, stopping, logger) else { return }
@@ -111,7 +111,7 @@ struct Serve: AsyncParsableCommand {
     logger.notice("stopped; all is on disk")
   }
 
-  /// Returns when the service is to end and all that it received is answered.
+  /// Returns when the service is about to end and all received requests are answered.
   private func serve(
     _ store: Store, _ configuration: ServeConfiguration, _ supervisor: Supervisor,
     _ stopping: Stopping, _ reloads: UnixSignalsSequence, since start: ContinuousClock.Instant,
@@ -129,9 +129,9 @@ struct Serve: AsyncParsableCommand {
       line["http"] = "\(Listener.tcp(host: host, port: port))"
     }
     logger.notice("serving", metadata: line)
-    // What goes wrong there is thrown as well.
+    // Its errors are thrown as well.
     let lifecycleLogger = Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() }
-    // Those that come last end first.
+    // Services are stopped in reverse order.
     let group = ServiceGroupConfiguration(
       services: [
         .init(
@@ -144,7 +144,7 @@ struct Serve: AsyncParsableCommand {
     try await ServiceGroup(configuration: group).run()
   }
 
-  /// Opens what is to be served. Returns nil where a signal came before that was done.
+  /// Opens the store or snapshot. Returns nil if a signal came before that was done.
   private static func open(
     _ configuration: ServeConfiguration, _ stopping: Stopping, _ logger: Logger
   ) async throws -> Store? {
@@ -175,8 +175,8 @@ struct Serve: AsyncParsableCommand {
 }
 
 extension ExitCode {
-  /// 78 for what will fail again in the same way until a setting is changed, or a file that it names; 1 for
-  /// what may go away by itself.
+  /// 78 for an error that persists until a setting, or a file that it names, is changed; 1 for one
+  /// that may disappear without that.
   fileprivate static func ofStart(_ error: any Error) -> ExitCode {
     if let status = error as? ExitCode { return status }
     let isConfiguration =

@@ -4,7 +4,7 @@ import Logging
 import TreeService
 import WireProtocol
 
-/// All that `reprise serve` is told: what to serve, where, to whom, and how much of it.
+/// The configuration of `reprise serve`: the store, addresses, access rules and limits.
 struct ServeConfiguration {
   enum Source: CustomStringConvertible {
     case store(path: String)
@@ -21,7 +21,7 @@ struct ServeConfiguration {
   var source: Source
   var storeOptions = StoreOptions()
   var service: ServiceOptions
-  /// Cores that event loops leave to everything else; 0 where all share all.
+  /// The number of cores that event loops leave to everything else; 0 if all share all.
   var backgroundCores: Int
   var drainSeconds: Int
   var logLevel: Logger.Level
@@ -86,11 +86,11 @@ struct ServeConfiguration {
     try settings.refuseUnknown()
   }
 
-  /// Looks whether the service would start, as far as that can be told without starting it. What another
-  /// process has at this moment (an address, the store's lock) does not count.
+  /// Checks whether the service would start, as far as possible without starting it. Resources that
+  /// another process holds at this moment (an address, the store's lock) are not checked.
   ///
-  /// - Throws: `StoreError`, `StartError`, `AccessFile.Mistake`, and an exit status for cores that cannot
-  ///   be kept. The process is good for nothing else afterwards.
+  /// - Throws: `StoreError`, `StartError`, `AccessFile.Mistake`, and an exit status for cores that
+  ///   cannot be kept. The process cannot be used afterwards.
   func check() throws {
     try TreeService.check(service)
     switch source {
@@ -164,7 +164,7 @@ struct ServeConfiguration {
         "limits.\(limit.name)", flag: given[limit.name], default: limits[keyPath: limit.keyPath],
         in: limit.range)
     }
-    // Open sessions grow, so what they may grow to follows from the memory.
+    // Open sessions grow, so their limit follows from the memory.
     let isMemory = { (limit: Limit) in limit.keyPath == \Limits.memoryBytesMax }
     for limit in Limit.all where isMemory(limit) { try set(limit) }
     let sessionTokens = max(1, limits.memoryBytesMax / 2 / DecodingSession.bytesPerToken)
@@ -174,7 +174,7 @@ struct ServeConfiguration {
     return limits
   }
 
-  /// Sets how many connections and corpora there are files for.
+  /// Sets the numbers of connections and corpora by the files that there are.
   private mutating func shareFiles(
     _ settings: inout SettingsReader
   ) throws(SettingsReader.Mistake) {

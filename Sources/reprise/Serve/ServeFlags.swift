@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// The flags of `reprise serve`. All of them may be set by environment and file as well, so none has a
+/// The flags of `reprise serve`. All of them may also be set by environment and file, so none has a
 /// default here.
 struct ServeFlags: ParsableArguments {
   @Option(help: "Directory of the store; made if it is not there.")

@@ -2,7 +2,7 @@ import ServiceLifecycle
 import TreeService
 import UnixSignals
 
-/// The sockets. They close first, and what was received is answered.
+/// The sockets. They close first, after received requests are answered.
 struct SocketService: Service {
   let service: TreeService
   let supervisor: Supervisor
@@ -31,7 +31,7 @@ struct ReloadService: Service {
   }
 }
 
-/// Gives signs of life, as long as every event loop does.
+/// Sends keep-alive messages, as long as every event loop responds.
 struct WatchdogService: Service {
   let service: TreeService
   let supervisor: Supervisor

@@ -2,13 +2,13 @@ import Configuration
 import Foundation
 import SystemPackage
 
-/// Reads settings by name: a flag comes before the environment, that before the file, and that before
-/// the default.
+/// Reads settings by name. A flag overrides the environment, that overrides the file, and that the
+/// default.
 ///
 /// `listen.socket` is REPRISE_LISTEN_SOCKET in the environment, and {"listen": {"socket": …}} in the
 /// file.
 struct SettingsReader {
-  /// What is wrong with a setting, and where it came from.
+  /// A sentence on what is wrong with a setting, and where it was set.
   struct Mistake: Error, CustomStringConvertible {
     let description: String
   }
@@ -16,9 +16,9 @@ struct SettingsReader {
   private let environment: KeyMappingProvider<EnvironmentVariablesProvider>
   private let file: FileProvider<JSONSnapshot>?
   private let filePath: String?
-  /// All that was asked for: its value as JSON has it, or nil.
+  /// All settings that were read: the value in JSON, or nil.
   private(set) var values: [(name: String, value: ConfigContent?)] = []
-  /// Integers that are not by default what they are.
+  /// Names of integers that were set explicitly.
   private var given: Set<String> = []
 
   init(file path: String?) async throws(Mistake) {
@@ -60,7 +60,7 @@ struct SettingsReader {
     return value
   }
 
-  /// An integer that was asked for; nil where it is what it is by default.
+  /// An integer that was set explicitly; nil if it has its default.
   func given(_ name: String) -> Int? {
     guard given.contains(name), let known = values.last(where: { $0.name == name }),
       case .int(let value)? = known.value
@@ -68,7 +68,7 @@ struct SettingsReader {
     return value
   }
 
-  /// Tells a value that is another one in force than was asked for.
+  /// Records that the value in force differs from the configured one.
   mutating func replace(_ name: String, by value: Int) {
     if let place = values.lastIndex(where: { $0.name == name }) {
       values[place].value = .int(value)
@@ -104,7 +104,7 @@ struct SettingsReader {
     "REPRISE_" + name.uppercased().replacing(".", with: "_")
   }
 
-  /// As it is on the command line, where it has a flag of its own.
+  /// The name on the command line, if the setting has a flag of its own.
   private static func flag(of name: String) -> String {
     if name.hasPrefix("limits.") { return "--limit \(name.dropFirst(7))" }
     let flags = [
@@ -114,8 +114,8 @@ struct SettingsReader {
     return flags[name] ?? "--" + name.replacing(".", with: "-").replacing("_", with: "-")
   }
 
-  /// Refuses what stands in the environment or the file and was not asked for, so that a mistyped bound is
-  /// not no bound.
+  /// Refuses variables of the environment and members of the file that no setting has, so that a
+  /// mistyped bound is not taken for none.
   func refuseUnknown(
     environment: [String: String] = ProcessInfo.processInfo.environment
   ) throws(Mistake) {
@@ -141,7 +141,7 @@ struct SettingsReader {
     }
   }
 
-  /// Variables of clients, doors of engines and tools, which may run in the same environment.
+  /// Variables of clients, engine integrations and tools, which may run in the same environment.
   private static let variablesOfOthers: Set<String> = [
     "REPRISE_SOCKET", "REPRISE_CORPUS", "REPRISE_TOKEN", "REPRISE_TOKEN_FILE",
     "REPRISE_DEADLINE_MS", "REPRISE_OPEN_DEADLINE_MS", "REPRISE_IDLE_S", "REPRISE_SHARE",
@@ -149,8 +149,8 @@ struct SettingsReader {
     "REPRISE_BINARY", "REPRISE_CONTROL", "REPRISE_WATCH", "REPRISE_FAULT", "REPRISE_CRASH_AT",
     "REPRISE_HOLD_AT", "REPRISE_PORT",
   ]
-  /// The same by their beginnings: of tests and benchmarks, and what Kubernetes sets for a service that is
-  /// called "reprise".
+  /// Prefixes of variables of tests and benchmarks, and of those that Kubernetes sets for a service
+  /// with the name "reprise".
   private static let beginningsOfOthers = [
     "REPRISE_TEST_", "REPRISE_BENCH_", "REPRISE_SERVICE_", "REPRISE_PORT_",
   ]
@@ -160,12 +160,12 @@ struct SettingsReader {
       || beginningsOfOthers.contains { variable.hasPrefix($0) }
   }
 
-  /// The name that takes the fewest letters to be changed, added or left out.
+  /// The name with the fewest letters to be changed, added or left out.
   static func nearest(to name: String, among names: some Collection<String>) -> String {
     names.sorted().min { distance(name, $0) < distance(name, $1) } ?? ""
   }
 
-  /// Levenshtein's.
+  /// The Levenshtein distance.
   private static func distance(_ one: String, _ other: String) -> Int {
     let other = Array(other.utf8)
     var row = Array(0...other.count)
@@ -188,9 +188,9 @@ struct SettingsReader {
     }
   }
 
-  // MARK: As a file
+  // MARK: Output as a file
 
-  /// All settings as they are in force, as a file that has the same effect. What is not set is null.
+  /// All settings in force, as a file with the same effect. Settings without a value are null.
   func json() throws -> Data {
     var root: [String: Any] = [:]
     for (name, content) in values {

@@ -5,11 +5,11 @@ import Logging
 import Synchronization
 import TreeService
 
-/// The end of a service. It begins with the first SIGTERM or SIGINT, whatever is under way then, and takes
-/// no longer than `drain`.
+/// The end of a service. It begins with the first SIGTERM or SIGINT, in any phase, and takes no
+/// longer than `drain`.
 ///
-/// A thread of its own watches the time, so that nothing that blocks other threads can delay it. When the
-/// time is over, all that was acknowledged is written and the process exits with 1.
+/// A thread of its own watches the time, so that no blocked thread can delay it. When the time is
+/// over, all acknowledged data is written and the process exits with 1.
 final class Stopping: Sendable {
   /// Cancelled when stopping begins before the store is open.
   let opening = Cancellation()
@@ -27,7 +27,8 @@ final class Stopping: Sendable {
     var service: TreeService?
   }
 
-  /// Time for writing what was acknowledged, after `drain`. A disk that does not answer takes longer.
+  /// Seconds for writing acknowledged data, after `drain`. A disk that does not answer takes
+  /// longer.
   private static let savingSeconds = 5
 
   init(drain: Duration, _ logger: Logger) {
@@ -36,7 +37,7 @@ final class Stopping: Sendable {
     (beginning, begins) = AsyncStream.makeStream()
   }
 
-  /// Begins. A second call only leaves a line in the log.
+  /// Begins stopping. A second call only writes a line to the log.
   ///
   /// - Parameter signal: The signal's name.
   func begin(signal: String) {
@@ -62,8 +63,8 @@ final class Stopping: Sendable {
   /// Returns when stopping has begun. For one caller.
   func begun() async { for await _ in beginning {} }
 
-  /// Tells that the store is open. Where stopping began just before, the store stays open, and is closed
-  /// as soon as it serves.
+  /// Notes that the store is open. If stopping began just before, the store stays open, and is
+  /// closed as soon as it serves.
   func opened(_ store: Store) {
     state.withLock { state in
       state.store = store
@@ -78,9 +79,9 @@ final class Stopping: Sendable {
     }
   }
 
-  /// Closes the store within the time that is left.
+  /// Closes the store within the remaining time.
   ///
-  /// - Returns: What of the acknowledged is not on disk, one sentence each.
+  /// - Returns: A sentence on each corpus with acknowledged data that is not on disk.
   @discardableResult
   func close(_ store: Store) async -> [String] {
     state.withLock { state in
@@ -92,7 +93,7 @@ final class Stopping: Sendable {
     return losses
   }
 
-  // MARK: When the time is over
+  // MARK: The end of the time
 
   private func giveUp() -> Never {
     let state = state.withLock { $0 }
@@ -104,7 +105,7 @@ final class Stopping: Sendable {
         "drain_seconds": "\(drain.components.seconds)", "waited_for": "\(state.phase)",
         "given_up": "\(work.isEmpty ? "nothing else" : work.joined(separator: ", "))",
       ])
-    // What is given up is done or not done at the next start, never half.
+    // Abandoned work is either complete or absent at the next start, never half done.
     let saved = DispatchSemaphore(value: 0)
     Thread.detachNewThread { [logger] in
       state.store?.cancelLongWork()
@@ -116,7 +117,7 @@ final class Stopping: Sendable {
         "what was acknowledged last could not be written",
         metadata: ["seconds": "\(Self.savingSeconds)"])
     }
-    // Other threads go on until the end, so nothing of theirs is taken down before.
+    // Other threads continue until the end, so nothing that they use is destroyed before.
     _exit(1)
   }
 }

@@ -1,19 +1,19 @@
 import Foundation
 import TreeService
 
-/// Whoever started this process, where that is systemd: sockets that it has bound, and what it wants to
-/// be told (sd_listen_fds(3), sd_notify(3)).
+/// The process's supervisor, if that is systemd: sockets that it has bound, and the notifications
+/// that it expects (sd_listen_fds(3), sd_notify(3)).
 struct Supervisor {
   /// Sockets that are bound already.
   let listeners: [Listener]
   private let notifySocket: String?
-  /// Time in which it wants a sign of life; nil where it wants none.
+  /// The interval in which it expects a keep-alive message; nil if it expects none.
   let watchdog: Duration?
 
   init(environment: [String: String] = ProcessInfo.processInfo.environment) {
     let process = "\(getpid())"
     notifySocket = environment["NOTIFY_SOCKET"]
-    // From descriptor 3 on, and only for the process that it names.
+    // The sockets begin at descriptor 3, and belong only to the process that is named.
     let count = environment["LISTEN_PID"] == process ? Int32(environment["LISTEN_FDS"] ?? "") : nil
     listeners = (0..<max(0, min(count ?? 0, 64))).map { .inherited(descriptor: 3 + $0) }
     let isWatched = environment["WATCHDOG_PID"].map { $0 == process } ?? true
@@ -32,7 +32,7 @@ struct Supervisor {
     notify("RELOADING=1\nMONOTONIC_USEC=\(time.tv_sec * 1_000_000 + time.tv_nsec / 1000)")
   }
 
-  /// What cannot be sent is not: nobody may be listening.
+  /// Sends a notification. A failure is ignored, because no process may be listening.
   private func notify(_ state: String) {
     guard let notifySocket else { return }
     let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
@@ -41,7 +41,7 @@ struct Supervisor {
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     var path = [UInt8](notifySocket.utf8)
-    // '@' stands for the zero byte of an abstract name.
+    // '@' represents the zero byte of an abstract name.
     if path.first == UInt8(ascii: "@") { path[0] = 0 }
     if path.count > 107 { return }
     // SAFETY: the path is shorter than `sun_path`.

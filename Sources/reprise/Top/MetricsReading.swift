@@ -1,17 +1,17 @@
-/// Metrics in Prometheus's text format, as a service told them at one moment.
+/// Metrics in Prometheus's text format, as a service reported them at one moment.
 struct MetricsReading: Equatable {
   private struct Sample: Equatable {
     var labels: [String: String]
     var value: Double
   }
 
-  /// A line that is no comment and no sample.
+  /// A line that is neither a comment nor a sample.
   struct Malformed: Error, Equatable, CustomStringConvertible {
     let line: String
     var description: String { "the service's metrics have a line that is none: \(line.prefix(80))" }
   }
 
-  /// By the name of the metric.
+  /// Samples by the name of their metric.
   private var samples: [String: [Sample]] = [:]
 
   init(_ text: String) throws(Malformed) {
@@ -23,18 +23,18 @@ struct MetricsReading: Equatable {
 
   // MARK: Values
 
-  /// The sum of a metric's samples that have all of some labels; 0 where there are none.
+  /// The sum of a metric's samples that have all given labels; 0 if there are none.
   func total(_ name: String, _ labels: [String: String] = [:]) -> Double {
     matching(name, labels).reduce(0) { $0 + $1.value }
   }
 
-  /// The values of a label that a metric has, in the order in which they are told.
+  /// The values of a label in a metric, in the order of the text.
   func values(of label: String, in name: String) -> [String] {
     var seen: Set<String> = []
     return (samples[name] ?? []).compactMap { $0.labels[label] }.filter { seen.insert($0).inserted }
   }
 
-  /// How many values of a histogram are at most each of its bounds, which rise to infinity.
+  /// The cumulative counts of a histogram by upper bound; the last bound is infinite.
   func buckets(_ name: String, _ labels: [String: String] = [:]) -> [(bound: Double, count: Double)]
   {
     matching("\(name)_bucket", labels).compactMap { sample in
@@ -49,7 +49,7 @@ struct MetricsReading: Equatable {
 
   // MARK: Reading
 
-  /// `name{label="value",…} number`, perhaps with a time behind it.
+  /// Parses `name{label="value",…} number`, optionally followed by a time.
   private static func sample(_ line: Substring) -> (String, Sample)? {
     var rest = line
     let name = rest.prefix { $0 != "{" && $0 != " " }

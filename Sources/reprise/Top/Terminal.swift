@@ -1,7 +1,7 @@
 import Foundation
 
-/// The terminal that a command draws on: another screen than the shell's, which is back as it was when the
-/// command ends.
+/// The terminal that a command draws on: the alternate screen, which is closed when the command
+/// ends.
 final class Terminal {
   private var saved: termios?
   private let isColoured: Bool
@@ -10,7 +10,7 @@ final class Terminal {
   static let isThere = isatty(STDOUT_FILENO) != 0
 
   init(environment: [String: String] = ProcessInfo.processInfo.environment) {
-    // https://no-color.org: any text but none.
+    // https://no-color.org: any text that is not empty.
     isColoured = (environment["NO_COLOR"] ?? "").isEmpty && environment["TERM"] != "dumb"
   }
 
@@ -24,7 +24,8 @@ final class Terminal {
     return (Int(size.ws_col), Int(size.ws_row))
   }
 
-  /// Shows the other screen, and has keys come one by one and unseen. Interrupts stay signals.
+  /// Shows the alternate screen, and makes keys arrive one by one without echo. Interrupts stay
+  /// signals.
   func open() {
     isOpen = true
     write("\u{1B}[?1049h\u{1B}[?25l")
@@ -42,7 +43,7 @@ final class Terminal {
     if var saved { unsafe tcsetattr(STDIN_FILENO, TCSANOW, &saved) }
   }
 
-  /// Draws over what was drawn, so that nothing flickers.
+  /// Draws over the last lines, so that nothing flickers.
   func draw(_ lines: [TopView.Line]) {
     let text = lines.map { styled($0) + "\u{1B}[K" }.joined(separator: "\r\n")
     write("\u{1B}[H" + text + "\u{1B}[J")
@@ -61,15 +62,15 @@ final class Terminal {
   }
 
   private func write(_ text: String) {
-    // A terminal that is gone is told nothing.
+    // Errors of a closed terminal are ignored.
     try? FileHandle.standardOutput.write(contentsOf: Data(text.utf8))
   }
 
-  /// Keys as they come, until standard input ends; none where that is no terminal.
+  /// Keys as they are pressed, until standard input ends; none if it is not a terminal.
   static func keys() -> AsyncStream<UInt8> {
     AsyncStream { continuation in
       guard isatty(STDIN_FILENO) != 0 else { return }
-      // It blocks for as long as nobody presses anything, and ends with the process.
+      // It blocks until a key is pressed, and ends with the process.
       Thread.detachNewThread {
         var key: UInt8 = 0
         while unsafe read(STDIN_FILENO, &key, 1) == 1 { continuation.yield(key) }

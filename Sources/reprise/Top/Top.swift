@@ -41,7 +41,7 @@ struct Top: AsyncParsableCommand {
     }
     try await reportingErrors {
       do {
-        // Whoever cannot be reached at the first look, or refuses it, is not waited for.
+        // If the first reading fails or is refused, the command does not wait for the service.
         let first = try await Self.look(client)
         if once || !Terminal.isThere { printOnce(first) } else { try await watch(client, first) }
       } catch {
@@ -67,7 +67,7 @@ struct Top: AsyncParsableCommand {
     history.connect ?? history.socket ?? ProcessInfo.processInfo.environment["REPRISE_SOCKET"] ?? ""
   }
 
-  /// No terminal bounds it, so all columns and all corpora are shown.
+  /// No terminal limits the size, so all columns and all corpora are shown.
   private func printOnce(_ snapshot: TopSnapshot) {
     let view = TopView(before: nil, after: snapshot, place: place, width: 200, height: .max)
     for line in view.lines { print(line.text) }
@@ -81,7 +81,7 @@ struct Top: AsyncParsableCommand {
     case resized, ended
   }
 
-  /// All that it waits for, as one stream. A look that takes long holds up no key.
+  /// All awaited events, as one stream. A slow reading delays no key.
   private func events(_ client: RepriseClient) async -> AsyncStream<Event> {
     let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup, .sigwinch)
     let interval = interval

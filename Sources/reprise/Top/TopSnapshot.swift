@@ -1,15 +1,16 @@
-/// What a service is, and what it has counted, at one moment.
+/// The state and the counters of a service at one moment.
 struct TopSnapshot: Equatable {
   var version: String
   var uptimeSeconds: Double
   var reading: MetricsReading
 
-  /// What is counted at a start. Since then is what there is to be told before a second look.
+  /// The counters at the service's start. Before a second reading, the figures since then are
+  /// shown.
   func beginning() -> TopSnapshot? {
     (try? MetricsReading("")).map { TopSnapshot(version: version, uptimeSeconds: 0, reading: $0) }
   }
 
-  /// Whether the service has been started again since another one was taken.
+  /// True if the service was restarted after another snapshot was taken.
   func isAfterRestart(since other: TopSnapshot) -> Bool {
     let start = "process_start_time_seconds"
     return reading.total(start) != other.reading.total(start)
@@ -17,14 +18,14 @@ struct TopSnapshot: Equatable {
   }
 }
 
-/// What was done between two snapshots.
+/// The work between two snapshots.
 struct TopInterval {
   let before: TopSnapshot
   let after: TopSnapshot
 
   var seconds: Double { max(after.uptimeSeconds - before.uptimeSeconds, 0.001) }
 
-  /// How much a counter grew. A corpus that was dropped and made again may have begun anew.
+  /// The growth of a counter. A corpus that was dropped and created again may have begun anew.
   func growth(_ name: String, _ labels: [String: String] = [:]) -> Double {
     max(0, after.reading.total(name, labels) - before.reading.total(name, labels))
   }
@@ -33,14 +34,14 @@ struct TopInterval {
     growth(name, labels) / seconds
   }
 
-  /// How much one counter grew for each step that another grew; nil where that stood still.
+  /// The growth of one counter for each unit of growth of another; nil if that did not grow.
   func ratio(_ name: String, _ other: String, _ labels: [String: String] = [:]) -> Double? {
     let steps = growth(other, labels)
     return steps > 0 ? growth(name, labels) / steps : nil
   }
 
-  /// The value that so many of those between are not above, as Prometheus's `histogram_quantile` tells
-  /// it: straight between two bounds, and the last bound for what is beyond it. nil where there are none.
+  /// A quantile of the values in the interval, computed as Prometheus's `histogram_quantile` does:
+  /// linear between two bounds, and the last bound for values beyond it. nil if there are none.
   func quantile(_ fraction: Double, _ name: String, _ labels: [String: String]) -> Double? {
     let earlier = before.reading.buckets(name, labels)
     let buckets = after.reading.buckets(name, labels).map { bucket in

@@ -1,8 +1,9 @@
 import Foundation
 
-/// What `reprise top` shows: lines that fit a terminal, of what was done between two looks at a service.
+/// The display of `reprise top`: lines that fit a terminal, on the work between two readings of a
+/// service.
 ///
-/// The lines depend on what is given alone, so that they can be held to what they should be.
+/// The lines depend only on the arguments, so that tests can compare them.
 struct TopView {
   struct Line: Equatable {
     enum Style { case plain, title, heading, alarm }
@@ -18,8 +19,8 @@ struct TopView {
 
   /// - Parameters:
   ///   - before: nil shows all since the service's start.
-  ///   - place: Where the service is.
-  ///   - trouble: Why it cannot be seen now; what is shown is what was seen last.
+  ///   - place: The address of the service.
+  ///   - trouble: The reason why it cannot be read now; the last reading is shown then.
   init(
     before: TopSnapshot?, after: TopSnapshot, place: String, trouble: String? = nil, width: Int,
     height: Int
@@ -88,7 +89,7 @@ struct TopView {
     return table.lines(width) + [sources(interval), positions(interval, width)]
   }
 
-  /// Where drafts were found.
+  /// The histories that drafts were found in.
   private static func sources(_ interval: TopInterval) -> Line {
     let name = "reprise_drafts_total"
     let all = interval.growth(name)
@@ -99,7 +100,7 @@ struct TopView {
     return Line(text: padded("found in", 16) + parts.joined(separator: "   "))
   }
 
-  /// How many of the verified drafts had the token at each place accepted.
+  /// The share of verified drafts whose token at each place was accepted.
   private static func positions(_ interval: TopInterval, _ width: Int) -> Line {
     let name = "reprise_spec_decode_num_accepted_tokens_per_pos_total"
     let drafts = interval.growth("reprise_spec_decode_num_drafts_total")
@@ -130,7 +131,8 @@ struct TopView {
     return Table(columns: ["", "calls/s", "p50", "p99"], rows: rows, leading: 16).lines(80)
   }
 
-  /// A line on clients' reports: steps without a draft, and the first reason beside "nothing to say".
+  /// A line on clients' reports: steps without a draft, and the first reason except "nothing to
+  /// say".
   private static func clients(_ interval: TopInterval) -> Line? {
     let (steps, missed) = ("reprise_client_steps_total", "reprise_client_drafts_missed_total")
     let parts = interval.after.reading.values(of: "client", in: steps)
@@ -202,12 +204,12 @@ struct TopView {
 
   // MARK: Text
 
-  /// Columns, the first to the left and the others to the right. Those that do not fit are left out, the
-  /// last ones first.
+  /// Columns, the first one left-aligned and the others right-aligned. Columns that do not fit are
+  /// left out, the last ones first.
   private struct Table {
     var columns: [String]
     var rows: [[String]]
-    /// Least width of the first column, so that tables stand under each other.
+    /// The least width of the first column, so that tables are aligned.
     var leading: Int
 
     private static let leadingMax = 32
@@ -230,7 +232,7 @@ struct TopView {
     }
   }
 
-  /// Names come from others: what is no letter would be a command to the terminal.
+  /// Names come from clients: characters that are not printable could control the terminal.
   private static func printable(_ text: String) -> String {
     String(
       text.unicodeScalars.map { $0.properties.generalCategory == .control ? "·" : Character($0) })
@@ -240,7 +242,7 @@ struct TopView {
     text.count <= width ? text : text.prefix(max(0, width - 1)) + "…"
   }
 
-  /// One bar a value from 0 to 1, without those at the end that are nothing.
+  /// One bar for each value from 0 to 1, without trailing zeros.
   private static func bars(_ values: [Double]) -> String {
     let signs = Array("▁▂▃▄▅▆▇█")
     let count = (values.lastIndex { $0 > 0 } ?? -1) + 1
@@ -250,7 +252,7 @@ struct TopView {
       })
   }
 
-  /// A number in a few signs: 0, 3.14, 56.0, 1234, 45.6 k.
+  /// A number in a few characters: 0, 3.14, 56.0, 1234, 45.6 k.
   static func short(_ value: Double) -> String {
     for (unit, name) in [(1e9, " G"), (1e6, " M"), (1e4, " k")] where value >= unit {
       return fixed(value / (unit == 1e4 ? 1e3 : unit), 1) + name
