@@ -1,9 +1,10 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// Every Swift target is held to the same rules. Warnings are errors so that none is ever "known";
-// strict memory safety makes each pointer operation carry the word `unsafe`, so that a reader can
-// find them all; `Lifetimes` lets the LMDB wrapper and the token spans say what they may not outlive.
+// Every Swift target follows the same rules. Warnings are errors so that none is ever "known";
+// strict memory safety marks each pointer operation with the word `unsafe`, so that a reader can
+// find them all; `Lifetimes` lets the LMDB wrapper and the token spans declare what they may not
+// outlive.
 let rules: [SwiftSetting] = [
   .swiftLanguageMode(.v6),
   .strictMemorySafety(),
@@ -17,7 +18,7 @@ let package = Package(
   products: [
     .executable(name: "reprise", targets: ["reprise"]),
     .library(name: "RepriseClient", targets: ["RepriseClient"]),
-    // Loaded into the service by the crash tests, with LD_PRELOAD.
+    // The crash tests load it into the service with LD_PRELOAD.
     .library(name: "Faults", type: .dynamic, targets: ["CFaults"]),
   ],
   traits: [
@@ -41,7 +42,7 @@ let package = Package(
     .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     // simdjson is C++ without a C interface; this target gives it a small one.
     .target(name: "CSIMDJSON", linkerSettings: [.linkedLibrary("simdjson")]),
-    // A system call that glibc has no function for.
+    // Calls a system call for which glibc has no function.
     .target(name: "CLinux"),
 
     // The layers, lowest first. Arrows point down only.
@@ -88,12 +89,12 @@ let package = Package(
       ],
       swiftSettings: rules),
 
-    // What the tools below share: a service to start, a store to look into, charts.
+    // Support for the tools below: a service to start, a store to inspect, charts.
     .target(name: "ToolSupport", dependencies: ["CorpusStore"], swiftSettings: rules),
 
-    // Stands in for malloc in benchmarks and tests, and counts.
+    // Replaces malloc in benchmarks and tests, and counts.
     .target(name: "CAllocationCounter"),
-    // Measures everything that docs/reports/benchmarks.md tells; `tools/bench` runs it.
+    // Measures all figures of docs/reports/benchmarks.md; `tools/bench` runs it.
     .executableTarget(
       name: "reprise-bench",
       dependencies: [
@@ -105,9 +106,10 @@ let package = Package(
       ],
       swiftSettings: rules),
 
-    // Stands between the service and its files: records what it does to them, or lets it fail.
+    // Is loaded between the service and its files: records its changes, or makes them fail.
     .target(name: "CFaults"),
-    // Ends, starves and robs the service, and looks at what is left; `tools/crash` runs it.
+    // Kills the service and denies it resources, and checks the store that remains; `tools/crash`
+    // runs it.
     .executableTarget(
       name: "reprise-crash",
       dependencies: [
@@ -125,12 +127,12 @@ let package = Package(
       ],
       swiftSettings: rules),
 
-    // The oracle is a module of its own, so that every test suite is held to the same slow answer.
+    // The oracle is a module of its own, so that all test suites compare with the same slow answer.
     .target(name: "Oracle", path: "Tests/Oracle", swiftSettings: rules),
-    // How far randomised tests go, and from which seed.
+    // The extent of randomised tests, and their seed.
     .target(name: "TestEffort", path: "Tests/TestEffort", swiftSettings: rules),
-    // Clients that are hostile or broken: tested for what they are answered, measured for what they
-    // cost others.
+    // Clients that are hostile or broken: tests check the answers to them, benchmarks measure their
+    // cost for others.
     .target(
       name: "HostileClients", dependencies: ["WireProtocol"], path: "Tests/HostileClients",
       swiftSettings: rules),
@@ -165,6 +167,6 @@ let package = Package(
       dependencies: ["Oracle", "RepriseClient", "TestEffort", "WireProtocol", "reprise"],
       swiftSettings: rules),
   ],
-  // What simdjson's headers need.
+  // The standard that simdjson's headers need.
   cxxLanguageStandard: .cxx17
 )

@@ -18,7 +18,7 @@ bool allocations_are_counted(void) { return false; }
 #else
 bool allocations_are_counted(void) { return true; }
 
-// glibc's own names for what it exports as malloc and so on.
+// glibc's internal names of the functions that it exports as malloc and so on.
 extern void *__libc_malloc(size_t bytes);
 extern void *__libc_calloc(size_t elements, size_t bytes);
 extern void *__libc_realloc(void *block, size_t bytes);

@@ -20,15 +20,15 @@
 #include <time.h>
 #include <unistd.h>
 
-// The function that this one stands before.
+// The function that this one replaces.
 #define REAL(name)                                                        \
   static __typeof__(&name) real_##name;                                   \
   if (!real_##name) real_##name = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
 enum { descriptors_max = 4096, objects_max = 1 << 16, faults_max = 8 };
 
-// A file or directory that was seen, and what the system knows it by. Numbers of inodes are used
-// again after a removal; then the newest object with that number is meant.
+// A file or directory that was seen, with the system's numbers for it. Inode numbers are reused
+// after a removal; then the newest object with that number is meant.
 struct object {
   dev_t device;
   ino_t inode;
@@ -42,7 +42,7 @@ struct fault {
   bool goes_on;
 };
 
-// One lock: what is recorded happened in the order in which it stands there.
+// One lock: changes happened in the order of the recording.
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char root[PATH_MAX];
 static size_t root_bytes;
@@ -129,13 +129,13 @@ __attribute__((constructor)) static void start(void) {
   const char *text = getenv("REPRISE_FAULT");
   if (text) read_faults(text);
   add_object(&status, root);
-  // From here on the functions below look.
+  // From here on the functions below watch.
   root_bytes = strlen(root);
 }
 
-// MARK: What is watched
+// MARK: Watching
 
-// The path below the watched directory, or NULL where it is elsewhere. "" is the directory itself.
+// The path below the watched directory, or NULL if it is elsewhere. "" is the directory itself.
 static const char *watched(int directory, const char *path, char buffer[PATH_MAX]) {
   if (!root_bytes || !path) return NULL;
   char joined[PATH_MAX];
@@ -170,8 +170,8 @@ static const char *watched(int directory, const char *path, char buffer[PATH_MAX
   return buffer[root_bytes] == '/' ? buffer + root_bytes + 1 : NULL;
 }
 
-// The object behind a descriptor, 0 for what is not watched. The system is asked, because libraries
-// close and open descriptors by ways that do not lead through here.
+// The object behind a descriptor, 0 if it is not watched. The system is asked, because libraries
+// also close and open descriptors without calling the functions here.
 static uint32_t object_behind(int descriptor) {
   if (!root_bytes || descriptor < 0 || descriptor >= descriptors_max) return 0;
   uint32_t object = object_of[descriptor];
@@ -190,9 +190,9 @@ static void remember(int descriptor, uint32_t object, int flags) {
 
 // MARK: Faults
 
-// Whether this call is to fail; errno is set then.
+// True if this call must fail; errno is set then.
 //
-// `needs_room` is false where something is written in place: a disk that is full takes that.
+// `needs_room` is false if bytes are overwritten in place: a full disk allows that.
 static bool fails_where(const char *call, const char *group, bool needs_room) {
   bool failed = false;
   if (control->is_disarmed) return false;
@@ -249,7 +249,7 @@ static bool is_synchronous(int descriptor) {
   return (flags_of[descriptor] & (O_DSYNC | O_SYNC)) != 0;
 }
 
-// The database writes its head, a place in the file that is there, through such a descriptor.
+// The database writes its head, an existing place in the file, through such a descriptor.
 static bool fails_to_write(const char *call, int descriptor) {
   return fails_where(call, "writes", !is_synchronous(descriptor));
 }
@@ -271,7 +271,7 @@ static void record_write(
   }
 }
 
-// What the system copied into a file without showing it: it is read back.
+// The system copied these bytes into a file without showing them, so they are read back.
 static void record_copied(int descriptor, uint32_t object, off_t offset, ssize_t count) {
   static char buffer[1 << 16];
   while (count > 0) {
@@ -317,7 +317,7 @@ static int open_watched(int directory, const char *path, int flags, mode_t mode)
     if (!object) {
       object = add_object(&after, inside);
       if (!existed) record(faults_create, object, 0, 0, 0, inside, NULL, NULL, 0);
-      // Only a recording has to know everything from the beginning.
+      // Only a recording must know everything from the beginning.
       else if (recording >= 0) stop("the watched directory was not empty");
     } else if ((flags & O_TRUNC) && before.st_size > 0) {
       record(faults_truncate, object, 0, 0, 0, NULL, NULL, NULL, 0);
@@ -373,7 +373,7 @@ int creat(const char *path, mode_t mode) {
 
 int creat64(const char *path, mode_t mode) { return creat(path, mode); }
 
-// mkstemp opens by a way of its own, and only then the name is known.
+// mkstemp opens in a way of its own, and the name is known only afterwards.
 static int made(char *pattern, int suffix, int flags) {
   static __typeof__(&mkostemps) real;
   if (!real) real = (__typeof__(&mkostemps))dlsym(RTLD_NEXT, "mkostemps");
@@ -408,7 +408,7 @@ int close(int descriptor) {
 
 // MARK: Bytes
 
-// Ends a call on what is watched, for which the lock was taken.
+// Ends a call on a watched file, for which the lock was taken.
 #define END                    \
   int error = errno;           \
   pthread_mutex_unlock(&lock); \
@@ -568,7 +568,7 @@ int fdatasync(int descriptor) {
   END;
 }
 
-// It promises nothing after a loss of power, so it is not recorded.
+// It guarantees nothing after a power failure, so it is not recorded.
 int sync_file_range(int descriptor, off_t offset, off_t count, unsigned flags) {
   REAL(sync_file_range);
   uint32_t object = object_behind(descriptor);
@@ -663,10 +663,10 @@ int mkdirat(int directory, const char *path, mode_t mode) {
 
 int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode); }
 
-// MARK: What is only looked at
+// MARK: Reading
 
-// A file that is changed through memory would be changed behind the recording's back. LMDB's lock
-// file is; nothing in it outlives the process.
+// Changes through a memory map would not be recorded. LMDB maps its lock file; nothing in that
+// outlives the process.
 void *mmap(void *address, size_t length, int protection, int flags, int descriptor, off_t offset) {
   REAL(mmap);
   if (root_bytes && (flags & MAP_SHARED) && (protection & PROT_WRITE)) {

@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-// As in linux/sched/types.h, which glibc has no name for.
+// As in linux/sched/types.h; glibc does not declare it.
 struct scheduling {
   uint32_t size;
   uint32_t policy;
@@ -26,7 +26,7 @@ struct scheduling {
   uint64_t period;
 };
 
-// The shortest that the kernel takes.
+// The shortest time slice that the kernel accepts.
 static const uint64_t shortest_turn_nanoseconds = 100 * 1000;
 
 static int take_turns(uint64_t nanoseconds, int niceness) {
@@ -35,8 +35,8 @@ static int take_turns(uint64_t nanoseconds, int niceness) {
   return (int)syscall(SYS_sched_setattr, 0, &scheduling, 0);
 }
 
-// Of threads with the shortest turns; none where cores are not kept apart. Written before such threads
-// are made.
+// The cores of threads with the shortest time slices; none if cores are not kept apart. Written
+// before such threads are created.
 static cpu_set_t first_cores;
 
 void take_shortest_turns(void) {
@@ -67,7 +67,7 @@ int keep_cores_for_others(int count) {
   int result = 0;
   for (struct dirent *entry; result == 0 && (entry = readdir(threads)) != NULL;) {
     int thread = atoi(entry->d_name);
-    // "." and ".." are no threads, and one that has ended meanwhile needs no core.
+    // "." and ".." are not threads, and a thread that has ended in the meantime needs no core.
     if (thread > 0) result = sched_setaffinity(thread, sizeof others, &others);
     if (result != 0 && errno == ESRCH) result = 0;
   }
@@ -109,7 +109,7 @@ void return_freed_memory(void) { malloc_trim(0); }
 void map_large_blocks(void) {
   const int bytes = 1 << 20;
   mallopt(M_MMAP_THRESHOLD, bytes);
-  // Malloc no longer raises this one either, and with its first value would give small blocks back and
-  // take them again all the time.
+  // Setting it also stops malloc from raising it. With its initial value malloc would return small
+  // blocks to the system and take them again all the time.
   mallopt(M_TRIM_THRESHOLD, 4 * bytes);
 }

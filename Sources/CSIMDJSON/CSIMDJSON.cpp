@@ -155,7 +155,7 @@ static size_t copy_integers(csj_value value, Integer *integers, size_t capacity,
                             int64_t most) {
   return copy_array(value, integers, capacity, [=](dom::element element, Integer &integer) {
     int64_t read;
-    // A real number would be converted.
+    // A real number would be converted otherwise.
     if (!element.is_int64() || element.get_int64().get(read) != SUCCESS) return false;
     integer = static_cast<Integer>(read);
     return least <= read && read <= most;

@@ -33,6 +33,7 @@ public struct Draft: Equatable, Sendable {
   /// The number of the context's last tokens that were found in the history. 0 in an empty draft.
   public var matchLength: Int = 0
 
+  /// The history that the draft was taken from.
   public var source: Source = .shared
 
   public init() {}

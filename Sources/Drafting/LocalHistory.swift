@@ -9,6 +9,7 @@ public final class LocalHistory {
     index = GrowingIndex(depth: depth, tokensExpected: tokensExpected)
   }
 
+  /// The number of tokens in the history.
   public var tokenCount: Int { index.tokenCount }
 
   /// Memory in use, in bytes.

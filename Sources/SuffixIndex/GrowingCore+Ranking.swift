@@ -108,7 +108,7 @@ extension GrowingCore {
     let block = states[state].ranking
     var ranked: UInt32 = 0
     while edge != Self.none {
-      // Insertion from the end; whatever falls off the block's end is not among the best.
+      // Insertion from the end; an edge that falls off the block's end is not among the best.
       var place = ranked
       if ranked < Self.rankedMax {
         ranked += 1

@@ -81,6 +81,7 @@ public final class GrowingIndex {
     unsafe core.deallocate()
   }
 
+  /// A reader of this index, valid as long as the index lives.
   public var reader: Reader { unsafe Reader(core: core) }
 
   /// Longest pattern whose count is kept, in tokens.

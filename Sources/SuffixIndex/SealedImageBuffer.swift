@@ -4,6 +4,7 @@ public final class SealedImageBuffer {
   // SAFETY: both are allocated in `init` and freed in `deinit`.
   private let bytes: UnsafeMutableRawPointer
   private let table: UnsafeMutablePointer<UnsafeRawPointer>
+  /// Bytes of the image.
   public let byteCount: Int
   /// The number of leading bytes that are zero or were stored. The rest was never touched, and
   /// therefore takes no memory yet.

@@ -46,6 +46,7 @@
 /// numbers that are possible ones set no mark: only `checkStructure` compares all of them.
 @safe
 public final class SealedIndex {
+  /// The reason why bytes cannot be opened as a sealed index.
   public enum FormatError: Error, Equatable, CustomStringConvertible {
     /// The bytes do not begin as a sealed index does. They are damaged, or belong to something
     /// else.
@@ -77,6 +78,7 @@ public final class SealedIndex {
   // SAFETY: allocated in `init`, freed in `deinit`, never changed between.
   private let core: UnsafeMutablePointer<SealedCore>
 
+  /// A reader of this index, valid as long as the index lives.
   public var reader: Reader { unsafe Reader(core: UnsafePointer(core)) }
 
   /// Longest pattern whose count is kept, in tokens.
@@ -84,6 +86,7 @@ public final class SealedIndex {
   /// Tokens in all sequences, without separators.
   public var tokenCount: Int { unsafe core.pointee.layout.suffixes.count }
   public let sequenceCount: Int
+  /// Bytes of the image.
   public var byteCount: Int { unsafe core.pointee.layout.byteCount }
   /// Tokens in the text, the ends of sequences included.
   public var textTokens: Int { unsafe core.pointee.layout.text.count }

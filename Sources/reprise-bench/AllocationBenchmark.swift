@@ -3,7 +3,7 @@ import CorpusStore
 import Drafting
 import Foundation
 
-/// What a step allocates in the store. (A test holds this and the whole request path.)
+/// The allocations of a step in the store. (A test covers this and the whole request path.)
 struct AllocationBenchmark {
   private let setting: Setting
 

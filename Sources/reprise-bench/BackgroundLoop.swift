@@ -1,15 +1,15 @@
 import Foundation
 
-/// Does something again and again on a thread of its own, and keeps how long each took.
+/// Runs a body repeatedly on a thread of its own, and records the duration of each run.
 final class BackgroundLoop: @unchecked Sendable {
-  // @unchecked Sendable: what changes is guarded by `condition`.
+  // @unchecked Sendable: mutable state is guarded by `condition`.
   private let condition = NSCondition()
   private var times = Times()
   private var isStopping = false
   private var hasEnded = false
   private(set) var count = 0
 
-  /// - Parameter body: Is given 0, 1, 2 … and returns nanoseconds, or nil to end.
+  /// - Parameter body: Receives 0, 1, 2 … and returns nanoseconds, or nil to end.
   init(_ body: @escaping @Sendable (Int) throws -> Int?) {
     Thread.detachNewThread { [self] in
       var number = 0
@@ -25,7 +25,7 @@ final class BackgroundLoop: @unchecked Sendable {
     }
   }
 
-  /// The times since this was called last.
+  /// The durations since the last call of this method.
   func takeTimes() -> Times {
     condition.withLock {
       defer { times = Times() }
@@ -33,7 +33,7 @@ final class BackgroundLoop: @unchecked Sendable {
     }
   }
 
-  /// Returns when the thread does nothing more; then `count` says how often it did.
+  /// Returns when the thread has ended; then `count` is the number of runs.
   func stop() {
     condition.withLock {
       isStopping = true

@@ -78,7 +78,7 @@ struct Run: AsyncParsableCommand {
   }
 }
 
-/// Where everything is.
+/// The places of programs, traces and stores.
 struct Setting {
   let reprise: String
   let traces: String
@@ -95,7 +95,7 @@ struct Setting {
 
   func records(_ name: String) throws -> [Record] { try readTrace("\(traces)/\(name).jsonl") }
 
-  /// Outputs of a trace that follow on so many tokens of it, up to so many tokens more.
+  /// Outputs of a trace that come after `tokens` tokens of it, with up to `count` tokens.
   func outputs(of trace: String, after tokens: Int, tokens count: Int) throws -> [[Int32]] {
     var seen = 0
     return try readTrace(trace, tokensMax: tokens + count).map(\.output).filter { output in
@@ -104,10 +104,10 @@ struct Setting {
     }
   }
 
-  /// Sizes of history that drafts are measured over; the last one is the whole large trace.
+  /// Sizes of history for measuring drafts; the last one is the whole large trace.
   static let historySizes = [100_000, 300_000, 1_000_000, 3_000_000, 10_000_000]
 
-  /// A directory in which a benchmark may put a store; emptied.
+  /// An empty directory for a benchmark's store.
   func emptyStore(_ name: String) throws -> String {
     let path = "\(work)/\(name)"
     if FileManager.default.fileExists(atPath: path) {
@@ -116,9 +116,9 @@ struct Setting {
     return path
   }
 
-  /// The whole large trace, as the load benchmark left it.
+  /// The store of the whole large trace, which the load benchmark leaves.
   var wholeStore: String { "\(work)/whole" }
-  /// Ten million tokens of it, as the draft benchmark left it.
+  /// The store of its first ten million tokens, which the draft benchmark leaves.
   var tenMillionStore: String { "\(work)/history-10000000" }
 
   func require(_ store: String, of benchmark: String) throws {
@@ -128,5 +128,5 @@ struct Setting {
   }
 }
 
-/// The middle of several rounds.
+/// The median of several rounds.
 func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }

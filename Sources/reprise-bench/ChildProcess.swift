@@ -1,14 +1,14 @@
 import Foundation
 
-/// A program under measurement, and what the kernel says of it.
+/// A measured program, and the kernel's figures on it.
 final class ChildProcess {
   private let process = Process()
   var identifier: Int32 { process.processIdentifier }
   var isRunning: Bool { process.isRunning }
 
-  /// Starts a program. What it says on standard error is shown, on standard output is not.
+  /// Starts a program. Its standard error is shown, its standard output is not.
   ///
-  /// - Parameter cores: Those that it is kept to, as taskset takes them.
+  /// - Parameter cores: The cores that it is bound to, as an argument of taskset.
   init(_ program: String, _ arguments: [String], cores: String? = nil) throws {
     process.executableURL = URL(fileURLWithPath: cores == nil ? program : "/usr/bin/taskset")
     process.arguments = (cores.map { ["-c", $0, program] } ?? []) + arguments
@@ -16,7 +16,7 @@ final class ChildProcess {
     try process.run()
   }
 
-  /// Starts `reprise serve` or an echo, and waits until it can be connected to.
+  /// Starts `reprise serve` or an echo, and waits until it accepts connections.
   static func serving(
     _ program: String, _ arguments: [String], socket: String, cores: String? = nil
   ) throws -> ChildProcess {
@@ -41,7 +41,7 @@ final class ChildProcess {
     }
   }
 
-  /// Seconds of CPU so far, of all threads or of those whose names begin like this.
+  /// CPU seconds so far, of all threads or of those whose names begin with a prefix.
   func cpuSeconds(threads prefixes: [String] = [""]) -> Double {
     let tasks = "/proc/\(identifier)/task"
     var ticks = 0.0
@@ -51,14 +51,14 @@ final class ChildProcess {
       else { continue }
       let name = stat[stat.index(after: open)..<close]
       guard prefixes.contains(where: { name.hasPrefix($0) }) else { continue }
-      // The 14th and 15th field; the name is the second.
+      // The 14th and 15th fields; the name is the second.
       let fields = stat[close...].split(separator: " ")
       if fields.count > 13 { ticks += (Double(fields[12]) ?? 0) + (Double(fields[13]) ?? 0) }
     }
     return ticks / Double(sysconf(Int32(_SC_CLK_TCK)))
   }
 
-  /// Bytes of memory that no file backs.
+  /// Anonymous memory (not backed by a file), in bytes.
   var anonymousBytes: Int {
     let status = (try? String(contentsOfFile: "/proc/\(identifier)/status", encoding: .utf8)) ?? ""
     for line in status.split(separator: "\n") where line.hasPrefix("RssAnon:") {

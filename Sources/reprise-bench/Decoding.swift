@@ -3,12 +3,12 @@ import Drafting
 import Foundation
 import ToolSupport
 
-/// Decodes recorded outputs as a model that writes just these would.
+/// Decodes recorded outputs like a model that writes exactly these.
 struct Decoding {
   var steps = Times()
   var tokens = 0
 
-  /// Replays outputs through sessions in this process. One call a step accepts and drafts.
+  /// Replays outputs through sessions in this process. One call for each step accepts and drafts.
   static func run(
     _ records: ArraySlice<Record>, over corpus: Corpus, tree: Bool
   ) throws -> Decoding {
@@ -29,7 +29,7 @@ struct Decoding {
         position += joined.count
       }
       decoding.tokens += record.output.count
-      // Not recorded, so that every round meets the same history.
+      // Not recorded, so that every round has the same history.
       session.close(record: false) { _ in }
     }
     return decoding

@@ -2,14 +2,14 @@ import CorpusStore
 import Foundation
 import ToolSupport
 
-/// Drafts in this process from local and shared history, and advancing, against history size.
+/// Drafts in this process from local and shared history, advancing included, by history size.
 struct DraftBenchmark {
   private let setting: Setting
   private static let evaluated = 200
   private static let rounds = 3
 
-  /// A fifth of the published implementation's p50 and p99, from the measurements that this project
-  /// was begun with; where those are a range, of its upper end.
+  /// A fifth of the published implementation's p50 and p99, from the measurements at the beginning
+  /// of this project; where those are a range, of its upper end.
   private static func targets(_ tokens: Int) -> (p50: Double, p99: Double) {
     tokens <= 1_000_000 ? (20.0 / 5, 137.0 / 5) : (17.5 / 5, 67.0 / 5)
   }
@@ -43,7 +43,7 @@ struct DraftBenchmark {
     try whole(large, pathAtOneMillion, &report, &plot)
   }
 
-  /// The whole large trace but its last records, which are replayed.
+  /// Replays the last records of the large trace over all the others.
   private func whole(
     _ large: String, _ atOneMillion: Double, _ report: inout Report, _ plot: inout HistoryPlot
   ) throws {
@@ -88,7 +88,7 @@ struct DraftBenchmark {
     return (median(rounds.map { $0.quantile(0.5) }), median(rounds.map { $0.quantile(0.99) }))
   }
 
-  /// A store of the first records, compacted as far as it goes. Returns how many were used.
+  /// Creates a store of the first records, fully compacted. Returns the number of records used.
   private func history(
     of size: Int, _ records: [Record]
   ) throws -> (Store, Corpus, used: Int) {

@@ -1,19 +1,19 @@
 import Drafting
 import WireProtocol
 
-/// Whether two services draft the same from what should be the same history: their answers to the
-/// same lines are the same bytes.
+/// Compares the drafts of two services that should have the same history: their answers to the same
+/// lines must be the same bytes.
 struct DraftComparison {
   static let contexts = 10_000
   private static let contextTokens = 64
   private let lines: [[UInt8]]
 
-  /// - Parameter outputs: Contexts are taken from them, up to each of many places in turn; every
-  ///   other one is answered by a tree.
+  /// - Parameter outputs: The source of contexts, each up to one of many places; every other one is
+  ///   answered with a tree.
   init(corpus: String, outputs: [[Int32]]) {
     lines = (0..<Self.contexts).map { number in
       let output = outputs[number % outputs.count]
-      // A large prime goes through all places.
+      // Multiples of a large prime visit all places.
       let end = 1 + number * 7919 % output.count
       return requestLine(
         .speculate(
@@ -23,7 +23,7 @@ struct DraftComparison {
     }
   }
 
-  /// How many contexts are answered alike, and how many of the drafts are not empty.
+  /// The number of contexts with equal answers, and the number of drafts that are not empty.
   func run(_ first: LineSocket, _ second: LineSocket) -> (equal: Int, drafted: Int) {
     var (equal, drafted) = (0, 0)
     for line in lines {
@@ -35,7 +35,7 @@ struct DraftComparison {
     return (equal, drafted)
   }
 
-  /// Adds what came out to a report.
+  /// Adds the results to a report.
   func report(_ first: LineSocket, _ second: LineSocket, to report: inout Report) {
     let (equal, drafted) = run(first, second)
     report.add("contexts", Double(lines.count), "")

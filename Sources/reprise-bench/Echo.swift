@@ -3,7 +3,7 @@ import Foundation
 import NIOCore
 import NIOPosix
 
-/// What the socket itself costs: answers every line with a line of one length.
+/// The cost of the socket itself: answers every line with a line of a fixed length.
 struct Echo: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Answer every line with one of a fixed length.", shouldDisplay: false)

@@ -1,8 +1,8 @@
 import ArgumentParser
 import Foundation
 
-/// The client end of the comparison of drafts with echoes, as a process of its own so that it can be
-/// kept to one core.
+/// The client end of the comparison of drafts with echoes, as a process of its own so that it can
+/// be bound to one core.
 struct Exchange: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Exchange lines with two services by turns and print the p50 and p99 of both.",
@@ -24,7 +24,7 @@ struct Exchange: ParsableCommand {
       for line in lines {
         let one = first.exchange(line).nanoseconds
         let other = second.exchange(line).nanoseconds
-        // The first round warms both up.
+        // The first round warms up both.
         if round == 0 { continue }
         times.0.add(one)
         times.1.add(other)

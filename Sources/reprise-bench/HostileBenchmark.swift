@@ -4,13 +4,13 @@ import HostileClients
 import ToolSupport
 import WireProtocol
 
-/// What hostile and heavy clients cost a worker beside them.
+/// The cost of hostile and heavy clients for a worker of the same service.
 ///
-/// All clients share the service's one event loop, which has all cores but the last (`--background-cores 1`).
-/// The last has all else: the service's work in the background and the clients. The worker comes first
-/// there, at SCHED_FIFO where that is allowed, and hostile threads last, at SCHED_IDLE, so that what the
-/// worker waits for is the service. It takes a step each half millisecond; windows without and with the
-/// other clients follow each other.
+/// All clients share the service's one event loop, which has all cores but the last
+/// (`--background-cores 1`). The last core has all else: the service's work in the background and
+/// the clients. The worker has priority there, at SCHED_FIFO if that is allowed, and hostile
+/// threads are last, at SCHED_IDLE, so that the worker's delays come from the service. It takes a
+/// step each half millisecond; windows without and with the other clients alternate.
 struct HostileBenchmark {
   private let setting: Setting
   private let parts: [String]
@@ -19,12 +19,14 @@ struct HostileBenchmark {
   private static let stepsAWindow = 600
   private static let hostileThreads = 2
 
-  /// - Parameter clients: Parts of the names of those that are measured; none for all.
+  /// - Parameter clients: Parts of the names of the clients to measure; none for all.
   init(_ setting: Setting, clients: [String]) {
     self.setting = setting
     parts = clients
   }
 
+  /// Measures all clients.
+  ///
   /// - Returns: The tables of docs/reports/hostile-clients.md.
   func run(_ report: inout Report) throws -> String {
     report.begin("A worker's steps beside hostile clients: p99 to that without them")
@@ -63,11 +65,11 @@ struct HostileBenchmark {
       let hostile = Hostile(client, served.target, threads: Self.hostileThreads)
       beside.append(worker.run(Self.stepsAWindow).quantile(0.99))
       for outcome in hostile.stop(while: { worker.run(20) }) { outcomes[outcome, default: 0] += 1 }
-      // What is left to do when they have gone is not the next window's.
+      // Work that remains after they have ended must not count in the next window.
       worker.run(40)
     }
     worker.end()
-    // The quietest windows but one: what else the machine does falls into the others.
+    // The second quietest windows: disturbances by other programs fall into the others.
     let (before, after) = (alone.sorted()[1], beside.sorted()[1])
     report.add(
       "\(client.name): \(significant(before)) µs, then \(significant(after)) µs", after / before,
@@ -83,7 +85,7 @@ struct HostileBenchmark {
   private static func millis(_ micros: Double) -> String { significant(micros / 1000) }
 }
 
-/// `reprise serve` with a history for the worker and one for the others.
+/// A `reprise serve` with a history for the worker and one for the others.
 private struct HostileService {
   let process: ChildProcess
   let target: Target
@@ -91,7 +93,7 @@ private struct HostileService {
   let outputs: [[Int32]]
   let workersToken: String?
 
-  /// Limits that are reached within a window, or by two threads at once.
+  /// Limits that are reached within a window, or by two threads together.
   private static let limits = [
     "line_seconds": 1, "answer_seconds": 1, "idle_seconds": 5, "connections": 4096,
     "sessions": 8192, "corpora": 64,
@@ -144,7 +146,7 @@ private struct HostileService {
     return text.trimmingCharacters(in: .whitespacesAndNewlines)
   }
 
-  /// A million tokens at most. What the others insert does not grow without end.
+  /// At most a million tokens. The inserts of the others do not grow without bound.
   private static func fill(_ socket: String, _ outputs: [[Int32]], _ token: String?) throws {
     guard let connection = LineSocket(socket) else { throw BenchError("no connection") }
     func ask(_ call: Call) throws {
@@ -172,7 +174,7 @@ private struct HostileService {
   func stop() { process.stop() }
 }
 
-/// Steps one session, each half millisecond, or when the step before it is done.
+/// Steps one session each half millisecond, or when the previous step is done.
 private final class Worker {
   private let connection: LineSocket
   private let lines: [[UInt8]]
@@ -218,9 +220,9 @@ private final class Worker {
   }
 }
 
-/// Threads that do something hostile again and again.
+/// Threads that repeat a hostile act.
 private final class Hostile: @unchecked Sendable {
-  // @unchecked Sendable: what changes is guarded by `lock`.
+  // @unchecked Sendable: mutable state is guarded by `lock`.
   private let lock = NSLock()
   private var isStopping = false
   private var threads: Int
@@ -245,9 +247,9 @@ private final class Hostile: @unchecked Sendable {
     }
   }
 
-  /// Returns all that came of it, when nobody does it any more.
+  /// Returns all outcomes, when no thread acts any more.
   ///
-  /// - Parameter wait: Called again and again until then.
+  /// - Parameter wait: Called repeatedly until then.
   func stop(while wait: () -> Void) -> [String] {
     lock.withLock { isStopping = true }
     while lock.withLock({ threads > 0 }) { wait() }
@@ -255,7 +257,7 @@ private final class Hostile: @unchecked Sendable {
   }
 }
 
-/// Who has a core first, as in linux/sched.h. Threads and processes that are made begin as usual.
+/// The priorities for a core, as in linux/sched.h. New threads and processes do not inherit them.
 private enum Scheduling: Int32 {
   case usual = 0
   /// SCHED_FIFO | SCHED_RESET_ON_FORK
@@ -263,14 +265,14 @@ private enum Scheduling: Int32 {
   /// SCHED_IDLE
   case last = 5
 
-  /// For the calling thread. Where it is not allowed, all stays as it is.
+  /// Applies it to the calling thread. Does nothing if it is not allowed.
   func apply() {
     var parameters = sched_param(sched_priority: self == .first ? 1 : 0)
     unsafe sched_setscheduler(0, rawValue, &parameters)
   }
 }
 
-/// Where threads run.
+/// The cores for threads.
 private enum Core {
   static let first = 0
   static let last = ProcessInfo.processInfo.processorCount - 1

@@ -3,7 +3,7 @@ import Foundation
 import SuffixIndex
 import ToolSupport
 
-/// What the two indexes cost on each trace: bytes, and time to add, beside the yardsticks.
+/// The costs of the two indexes on each trace: bytes, and time to add, beside the yardsticks.
 struct IndexBenchmark {
   private let setting: Setting
   private static let depth = 64
@@ -54,7 +54,7 @@ struct IndexBenchmark {
       }
       times.append(Double(nanoseconds() - start) / Double(tokens) / 1000)
       bytes = index.bytes
-      // Rounds of both alternate, so that a slow moment of the machine meets both.
+      // Rounds of both alternate, so that a slow moment of the machine affects both.
       if let yardstick = try yardstickMicros(name, records: outputs.count) {
         yardsticks.append(yardstick)
       }
@@ -70,7 +70,7 @@ struct IndexBenchmark {
     }
   }
 
-  /// What the yardstick takes to add a token.
+  /// The time that the yardstick takes to add a token.
   private func yardstickMicros(_ name: String, records: Int) throws -> Double? {
     guard let directory = setting.yardstick else { return nil }
     let process = Process()

@@ -2,20 +2,20 @@ import Foundation
 import ToolSupport
 import WireProtocol
 
-/// A request as the line that is sent.
+/// The line of a request.
 func requestLine(_ call: Call) -> [UInt8] {
   var writer = JSONWriter()
   Request(id: .number(1), call: call).write(to: &writer)
   return writer.bytes
 }
 
-/// A blocking connection that exchanges lines: the least that a client can be.
+/// A blocking connection that exchanges lines: the simplest possible client.
 final class LineSocket: @unchecked Sendable {
   // @unchecked Sendable: used by one thread at a time.
   private let descriptor: Int32
   private var buffer = [UInt8](repeating: 0, count: 1 << 20)
 
-  /// Connects, or returns nil where nobody answers yet.
+  /// Connects, or returns nil if no process listens yet.
   init?(_ path: String) {
     descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
     var address = sockaddr_un()
@@ -47,7 +47,7 @@ final class LineSocket: @unchecked Sendable {
     }
   }
 
-  /// Reads one line, and returns its length with the newline.
+  /// Reads one line, and returns its length including the newline.
   func receive() -> Int {
     var length = 0
     while true {

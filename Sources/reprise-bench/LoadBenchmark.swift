@@ -2,11 +2,11 @@ import CorpusStore
 import Foundation
 import ToolSupport
 
-/// The large trace from a file into a store, and its merging to the end: as an operator would.
+/// Loads the large trace from a file into a store, and merges to the end, as an operator would.
 struct LoadBenchmark {
   private let setting: Setting
 
-  /// What a load may take in memory, whatever its size, before the merging that follows it.
+  /// The most memory in MiB for a load of any size, before the merging that follows.
   private static let memoryMax = 1024.0
 
   init(_ setting: Setting) { self.setting = setting }
@@ -18,7 +18,7 @@ struct LoadBenchmark {
     _ = try setting.emptyStore("whole")
     let compacting = ["reprise-sealing", "reprise-merging"]
 
-    // A load in one go, and the sealing and merging that it waits for.
+    // A load in one go, with the sealing and merging that it waits for.
     var load = Consumption()
     let start = nanoseconds()
     let insert = try ChildProcess(
@@ -35,7 +35,7 @@ struct LoadBenchmark {
     report.add(
       "largest memory", Double(load.anonymousBytes) / 1_048_576, "MiB", .atMost(Self.memoryMax))
 
-    // What is left to be merged, by a service. Its largest merge decides what memory it needs.
+    // A service does the remaining merging. Its largest merge determines the memory that it needs.
     var merging = Consumption()
     let socket = "\(setting.work)/s"
     let service = try ChildProcess.serving(

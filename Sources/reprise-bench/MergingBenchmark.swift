@@ -2,8 +2,8 @@ import Foundation
 import ToolSupport
 import WireProtocol
 
-/// Whether a draft waits for merging: steps of one session, beside the merging of a corpus that
-/// was just loaded, and after it.
+/// The delay of drafts by merging: steps of one session during the merging of a corpus that was
+/// just loaded, and after it.
 struct MergingBenchmark {
   private let setting: Setting
 
@@ -48,7 +48,7 @@ struct MergingBenchmark {
       }
       return service.cpuSeconds(threads: ["reprise-merging"]) - before
     }
-    // Until merging has come to its end.
+    // Until merging is complete.
     var idle = 0
     while idle < 3 { idle = run(into: &merging, millis: 500) == 0 ? idle + 1 : 0 }
     _ = run(into: &quiet, millis: 5000)

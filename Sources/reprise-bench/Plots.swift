@@ -38,7 +38,7 @@ struct HistoryPlot {
   }
 }
 
-/// What a bounded corpus holds and takes on the disk, against what it was fed.
+/// The kept tokens and the file size of a bounded corpus, against the tokens that it was fed.
 struct RetentionPlot {
   private var samples: [(fed: Int, kept: Int, bytesUsed: Int, bytesLong: Int)] = []
 

@@ -3,7 +3,8 @@ import Drafting
 import Foundation
 import ToolSupport
 
-/// What opening a session costs, in this process; the socket benchmark has what it costs others.
+/// The cost of opening a session, in this process; the socket benchmark measures its cost for
+/// others.
 struct PromptBenchmark {
   private let setting: Setting
 

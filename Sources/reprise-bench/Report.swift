@@ -2,12 +2,12 @@ import Foundation
 import ToolSupport
 import WireProtocol
 
-/// One number that was measured, beside what it should be.
+/// A measured number with its target.
 struct Figure {
   enum Target {
     case atMost(Double)
     case atLeast(Double)
-    /// Only to be known.
+    /// There is no target.
     case none
   }
 
@@ -25,7 +25,7 @@ struct Figure {
   }
 }
 
-/// All figures of a run, printed as they come.
+/// All figures of a run, printed as they arrive.
 struct Report {
   private(set) var sections: [(title: String, figures: [Figure])] = []
 
@@ -45,7 +45,7 @@ struct Report {
         + significant(value).leftPadded(10) + " "
         + unit.padding(toLength: max(16, unit.count), withPad: " ", startingAt: 0) + mark + " "
         + Self.text(figure.target))
-    // Each as it comes, also into a pipe.
+    // Flushed at once, also into a pipe.
     fflush(nil)
   }
 

@@ -4,7 +4,8 @@ import RepriseClient
 import ToolSupport
 import WireProtocol
 
-/// A bounded corpus that is fed ten times its bound: what it keeps, and what its file takes.
+/// A bounded corpus that is fed ten times its bound: the tokens that it keeps, and the size of its
+/// file.
 struct RetentionBenchmark {
   private let setting: Setting
   private static let boundTokens = 1_000_000
@@ -24,7 +25,7 @@ struct RetentionBenchmark {
       "large", retention: CorpusRetention(tokens: Self.boundTokens))
     let kept = try await feed(outputs, bounded, &report, &plot)
 
-    // A corpus of just what should be kept.
+    // A corpus of exactly the history that should be kept.
     let expected = try Served(
       setting.reprise, store: try setting.emptyStore("bounded-expected"),
       socket: "\(setting.work)/r")
@@ -35,7 +36,7 @@ struct RetentionBenchmark {
       }
       try await expected.client.insert(sequences, into: "large", deadline: .seconds(60))
     }
-    // From what is kept, from what has left, and from what was never there.
+    // Contexts from kept history, from removed history, and from text that was never inserted.
     let others = try setting.outputs(of: large, after: Self.fedTokens, tokens: 1_000_000)
     let asked = zip(zip(kept, outputs), others).flatMap { [$0.0, $0.1, $1] }
     DraftComparison(corpus: "large", outputs: asked).report(
@@ -44,7 +45,7 @@ struct RetentionBenchmark {
     await bounded.stop()
   }
 
-  /// Inserts all outputs, one call after the other. Returns what should be kept.
+  /// Inserts all outputs, one call after the other. Returns the history that should be kept.
   private func feed(
     _ outputs: [[Int32]], _ bounded: Served, _ report: inout Report, _ plot: inout RetentionPlot
   ) async throws -> [[Int32]] {
@@ -93,7 +94,7 @@ struct RetentionBenchmark {
     return rule.kept
   }
 
-  /// What `Retention` says is kept, applied to a list.
+  /// The rule of `Retention`, applied to a list.
   private struct Rule {
     let bound: Int
     private(set) var kept: [[Int32]] = []
@@ -111,7 +112,7 @@ struct RetentionBenchmark {
     }
   }
 
-  /// Bytes of a file: what is in use on the disk, and how long it is.
+  /// The size of a file in bytes: the used space on the disk, and the length.
   private static func size(of file: String) throws -> (used: Int, long: Int) {
     var status = stat()
     guard unsafe stat(file, &status) == 0 else { throw BenchError("cannot look at \(file)") }

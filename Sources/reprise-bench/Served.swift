@@ -1,6 +1,6 @@
 import RepriseClient
 
-/// `reprise serve` over a store, and ways to talk to it.
+/// A `reprise serve` over a store, and connections to it.
 struct Served {
   let process: ChildProcess
   let client: RepriseClient

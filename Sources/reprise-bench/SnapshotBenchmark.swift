@@ -4,12 +4,12 @@ import RepriseClient
 import ToolSupport
 import WireProtocol
 
-/// What a snapshot costs those who draft and insert meanwhile, and whether what is restored from it
-/// drafts as the original did at that moment.
+/// The cost of a snapshot for drafts and inserts in the meantime, and a check that a restored
+/// corpus drafts as the original did at that moment.
 struct SnapshotBenchmark {
   private let setting: Setting
   private static let snapshots = 5
-  /// Inserts are of pieces, so that there are many of them.
+  /// Inserts are small pieces, so that there are many of them.
   private static let pieceTokens = 256
 
   init(_ setting: Setting) { self.setting = setting }
@@ -20,7 +20,7 @@ struct SnapshotBenchmark {
     report.begin(
       "Snapshots of 10 M tokens, while one session steps and one connection inserts, as fast as they go"
     )
-    // What the history does not hold.
+    // Outputs that the history does not hold.
     let outputs = try setting.outputs(of: large, after: 10_100_000, tokens: 6_000_000)
     let pieces = outputs.flatMap { output in
       stride(from: 0, to: output.count - Self.pieceTokens, by: Self.pieceTokens).map {
@@ -49,7 +49,7 @@ struct SnapshotBenchmark {
     await restored.stop()
   }
 
-  /// Takes snapshots under load. Returns the last one's file and how many sequences it has.
+  /// Takes snapshots under load. Returns the last one's file and the number of its sequences.
   private func take(
     _ store: String, _ outputs: [[Int32]], _ pieces: [[Int32]], _ report: inout Report
   ) async throws -> (path: String, sequences: Int) {
@@ -119,7 +119,7 @@ struct SnapshotBenchmark {
     return store
   }
 
-  /// Adds to a history what had been inserted when it had so many sequences.
+  /// Adds the pieces that had been inserted when the history had this number of sequences.
   private func insert(_ pieces: [[Int32]], into path: String, upTo sequences: Int) throws {
     let store = try Store(path: path)
     defer { store.close() }

@@ -5,7 +5,8 @@ import RepriseClient
 import ToolSupport
 import WireProtocol
 
-/// The service as workers meet it: both processes on this machine, a history of ten million tokens.
+/// The service from a worker's view: both processes on this machine, a history of ten million
+/// tokens.
 struct SocketBenchmark {
   private let setting: Setting
   private let socket: String
@@ -25,10 +26,11 @@ struct SocketBenchmark {
     try setting.require(setting.tenMillionStore, of: "drafts")
     report.begin(
       "Through the socket: Unix socket, history of 10 M tokens, both ends on this machine")
-    // What the history does not hold: sessions write these, each once, and they are recorded.
+    // Outputs that the history does not hold: sessions write them, each once, and they are
+    // recorded.
     var outputs = Outputs(
       try readTrace(large, tokensMax: 16_500_000).map(\.output), historyTokens: 10_100_000)
-    // Sessions add to the history, so it is a copy.
+    // Sessions add to the history, so the benchmark uses a copy.
     let store = try setting.emptyStore("served")
     try FileManager.default.copyItem(atPath: setting.tenMillionStore, toPath: store)
     try inProcess(store, outputs, &report)
@@ -45,7 +47,7 @@ struct SocketBenchmark {
     try prompts(outputs.take(200_000), &report)
   }
 
-  /// Outputs that are handed out once.
+  /// Outputs, each of which is handed out once.
   private struct Outputs {
     private var left: ArraySlice<[Int32]>
 
@@ -68,7 +70,7 @@ struct SocketBenchmark {
     }
   }
 
-  /// The same without service and socket: what the index work alone takes.
+  /// The same steps without service and socket: the index work alone.
   private func inProcess(
     _ path: String, _ outputs: Outputs, _ report: inout Report
   ) throws {
@@ -137,8 +139,8 @@ struct SocketBenchmark {
       return (next - 1) % outputs.count
     }
 
-    /// One line for all sessions. Those whose output has ended begin again as others, which is
-    /// not timed.
+    /// Sends one line for all sessions. Sessions whose output has ended are replaced by new ones,
+    /// which is not timed.
     func step(_ options: DraftOptions) async throws -> (nanoseconds: Int, drafted: Int) {
       var step = SessionStep()
       for place in sessions.indices {
@@ -187,7 +189,7 @@ struct SocketBenchmark {
       "\(what): drafted", Double(drafted) / Double(Self.lines * Self.sessions), "a session")
   }
 
-  /// Several workers at once, so that the service is never idle; what its CPU did for it.
+  /// Several workers at once, so that the service is never idle; measures the CPU that it takes.
   private func sustained(
     _ service: ChildProcess, _ outputs: inout Outputs, _ report: inout Report
   ) async throws {
@@ -220,9 +222,9 @@ struct SocketBenchmark {
 
   // MARK: Stateless drafts
 
-  /// One context of 64 tokens, beside an echo of lines of the same lengths. Where the kernel puts the
-  /// two ends decides more than what the service does, so both cases are measured: ends on two cores,
-  /// and on one.
+  /// One context of 64 tokens, compared with an echo of lines of the same lengths. The kernel's
+  /// placement of the two ends has more effect than the service, so both cases are measured: ends
+  /// on two cores, and on one.
   private func speculate(
     _ store: String, _ outputs: [[Int32]], _ report: inout Report
   ) throws {
@@ -273,9 +275,9 @@ struct SocketBenchmark {
 
   // MARK: Prompts
 
-  /// How much later a step is answered because another session is opened with 100,000 tokens.
+  /// The delay of a step while another session is opened with 100,000 tokens.
   private func prompts(_ outputs: [[Int32]], _ report: inout Report) throws {
-    // One event loop, so that both are on it.
+    // One event loop, so that both sessions share it.
     let socket = "\(setting.work)/p"
     let service = try ChildProcess.serving(
       setting.reprise,
@@ -347,7 +349,7 @@ struct SocketBenchmark {
       turns.quantile(0.5) / 1000, "ms")
   }
 
-  /// Set by one thread, seen by another.
+  /// A flag that one thread sets and another reads.
   private final class Once: @unchecked Sendable {
     // @unchecked Sendable: guarded by `lock`.
     private let lock = NSLock()

@@ -1,4 +1,4 @@
-/// A sample of times in nanoseconds, summed up in microseconds.
+/// A sample of times in nanoseconds, summarised in microseconds.
 struct Times {
   private(set) var sample: [Int] = []
 

@@ -1,7 +1,7 @@
 import Foundation
 import WireProtocol
 
-/// One record of a trace: what was asked, and what was written.
+/// One record of a trace: the prompt and the output.
 struct Record {
   let prompt: [Int32]
   let output: [Int32]

@@ -3,18 +3,18 @@ import Foundation
 import Oracle
 import ToolSupport
 
-/// Where everything is, and what all kinds of tests share.
+/// The places of programs and directories, and the state that all kinds of tests share.
 final class Bench {
-  /// The binary under test, of a build with the named places.
+  /// The binary under test, from a build with crash points.
   let reprise: String
-  /// The binary that meets the system's refusals: what people run, because debug builds of libraries may
-  /// trap there, or the binary under test where that is optimised.
+  /// The binary for refusals of the system: an ordinary release build, because debug builds of
+  /// libraries may trap there; or the binary under test if that is optimised.
   let released: String
-  /// The library that stands between the service and its files.
+  /// The library that is loaded between the service and its files.
   let faults: String
-  /// Directory for stores; on memory where there is room.
+  /// The directory for stores; in memory if there is room.
   let work: String
-  /// Directory in which what failed is kept.
+  /// The directory in which failed cases are kept.
   let failed: String
   let seed: UInt64
   let report: Report
@@ -32,7 +32,7 @@ final class Bench {
     self.report = report
   }
 
-  /// A seed of its own for each point, whatever others are run.
+  /// A seed of its own for each point, independent of the other points that are run.
   func seed(_ kind: Kind, _ numbers: Int...) -> UInt64 {
     var generator = SeededGenerator(seed: seed &* 1_000_003 &+ UInt64(kind.number))
     for number in numbers {
@@ -48,7 +48,7 @@ final class Bench {
     return path
   }
 
-  /// Keeps a directory of what failed, and returns its new place.
+  /// Keeps the directory of a failed case, and returns its new place.
   @discardableResult
   func keep(_ path: String, as name: String) -> String {
     let place = "\(failed)/\(name)"
@@ -56,7 +56,7 @@ final class Bench {
     try? manager.createDirectory(atPath: failed, withIntermediateDirectories: true)
     try? manager.removeItem(atPath: place)
     try? manager.createDirectory(atPath: place, withIntermediateDirectories: true)
-    // One by one, because the socket among them cannot be copied.
+    // One by one, because the socket in it cannot be copied.
     for name in (try? manager.contentsOfDirectory(atPath: path)) ?? [] {
       try? manager.copyItem(atPath: "\(path)/\(name)", toPath: "\(place)/\(name)")
     }
@@ -64,7 +64,7 @@ final class Bench {
   }
 }
 
-/// A store, the service over it, and what both were told.
+/// A store, the service over it, and the calls that it was sent.
 final class Site {
   let bench: Bench
   let directory: String
@@ -85,7 +85,7 @@ final class Site {
     self.setting = setting
     directory = try bench.emptyDirectory(name)
     control = try ControlPage("\(directory)/control")
-    // The directory itself is the operator's, and lasts.
+    // The directory itself belongs to the operator, and lasts.
     try FileManager.default.createDirectory(
       atPath: "\(directory)/store", withIntermediateDirectories: true)
   }
@@ -95,7 +95,7 @@ final class Site {
     try? FileManager.default.removeItem(atPath: directory)
   }
 
-  /// What is kept beside a store or a recording, so that a failure can be looked into.
+  /// Data kept with a store or a recording, for examining a failure.
   struct Notes: Codable {
     var setting: LoadSetting
     var record: Ledger.Record
@@ -105,13 +105,13 @@ final class Site {
     try JSONEncoder().encode(notes).write(to: URL(fileURLWithPath: "\(directory)/notes.json"))
   }
 
-  /// Keeps the store, the service's log and what was sent under a name.
+  /// Keeps the store, the service's log and the sent calls under a name.
   func keep(as name: String) throws -> String {
     try write(Notes(setting: setting, record: ledger.record))
     return bench.keep(directory, as: name.replacing(":", with: "-"))
   }
 
-  /// Starts the service. Returns whether it answers; if not, it has ended.
+  /// Starts the service. Returns true if it answers; otherwise it has ended.
   func start(
     environment: [String: String] = [:], arguments: [String] = [], descriptorsMax: Int? = nil,
     watching: Bool = false
@@ -146,10 +146,10 @@ final class Site {
     return text.split(separator: "\n").last.map(String.init) ?? ""
   }
 
-  /// Ends the service in good order. Returns a sentence if it did not.
+  /// Stops the service with SIGTERM. Returns a sentence if this failed.
   ///
-  /// - Parameter mayLose: Whether sequences that were acknowledged before they were on disk may be lost,
-  ///   as the service tells then: its disk has failed.
+  /// - Parameter mayLose: True if acknowledged sequences that were not on disk yet may be lost,
+  ///   which the service then reports: its disk has failed.
   func stop(mayLose: Bool = false) -> String? {
     guard let process else { return nil }
     process.signal(SIGTERM)
@@ -168,9 +168,9 @@ final class Site {
     Load(socket: socket, ledger: ledger, setting: setting, seed: seed)
   }
 
-  /// Looks at a store and returns what is wrong with it, and what is there.
+  /// Inspects a store and returns its faults and its content.
   ///
-  /// - Parameter path: Where, if not in its own place.
+  /// - Parameter path: The place of the store, if not the usual one.
   func judge(
     _ judge: Judge, at path: String? = nil, position: Int = .max, crashed: UInt64,
     _ drafts: inout DraftComparison

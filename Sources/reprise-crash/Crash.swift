@@ -59,7 +59,7 @@ struct RepriseCrash: ParsableCommand {
     if report.failures > 0 { throw ExitCode.failure }
   }
 
-  /// Hundredths of all points: states of a disk cost milliseconds, the others a service each.
+  /// Percentages of all points: states of a disk cost milliseconds, the others a service each.
   private var shares: [(Kind, Int)] {
     if let only, let kind = Kind(rawValue: only) { return [(kind, 100)] }
     return [(.replay, 75), (.kill, 15), (.faults, 10)]

@@ -2,15 +2,17 @@ import Foundation
 import Oracle
 import ToolSupport
 
-/// A directory as a disk may hold it after a loss of power: what was synchronised, and of what came
-/// later any part that the rules allow.
+/// A directory as a disk may hold it after a power failure: everything that was synchronised, and
+/// any part of the later changes that the rules allow.
 ///
-/// - Bytes of a file are there after fsync or fdatasync of it, or when a synchronous write returned.
-///   A later write is there whole, not at all, or in some of its sectors of 512 bytes; a sector never
-///   holds a write without the earlier ones to that sector. Holes are like writes of zeros.
+/// - Bytes of a file are durable after fsync or fdatasync of it, or when a synchronous write
+///   returned. A later write may be there completely, not at all, or in some of its sectors of 512
+///   bytes; a sector never holds a write without the earlier ones to that sector. Holes are like
+///   writes of zeros.
 /// - A file is as long as it was when it was synchronised, or as any later change made it.
-/// - Names are there after fsync of their directory. Later ones are there in order: of two changes of
-///   one directory never the second alone. A rename between two directories is one change of both.
+/// - Names are durable after fsync of their directory. Later changes of names appear in order: of
+///   two changes of one directory never the second alone. A rename between two directories is one
+///   change of both.
 final class DiskModel {
   private final class Node {
     let number: Int
@@ -18,7 +20,7 @@ final class DiskModel {
     /// Names on disk, and names as the running system sees them.
     var entries: [String: Node] = [:]
     var live: [String: Node] = [:]
-    /// Bytes on disk, and what has changed since.
+    /// Bytes on disk, and the changes since.
     var bytes: [UInt8] = []
     var pending: [Int] = []
 
@@ -37,7 +39,7 @@ final class DiskModel {
   private let root = Node(1, isDirectory: true)
   private var nodes: [Int: Node]
   private var namings: [Naming] = []
-  /// Changes that have happened.
+  /// The number of changes that have happened.
   private(set) var position = 0
 
   private static let sectorBytes = 512
@@ -54,7 +56,7 @@ final class DiskModel {
     }
   }
 
-  // MARK: What happens
+  // MARK: Changes
 
   private func apply(_ number: Int) throws {
     let change = recording.changes[number]
@@ -108,8 +110,8 @@ final class DiskModel {
     namings.append(naming)
   }
 
-  /// Makes a directory's changes lasting, and with them those that came before in other directories
-  /// which they touch.
+  /// Makes a directory's changes durable, and with them the earlier changes in other directories
+  /// that they involve.
   private func synchronise(_ directory: Node) {
     var touched = [directory]
     var lasting: [Naming] = []
@@ -168,22 +170,23 @@ final class DiskModel {
     if bytes.count < count { bytes += repeatElement(0, count: count - bytes.count) }
   }
 
-  // MARK: What is left
+  // MARK: The state after a crash
 
-  /// How a state is drawn from what is not on disk for certain.
+  /// The ways of drawing a state from the changes that are not certainly on disk.
   enum Manner: CaseIterable {
-    /// Everything got there, as when only the process dies.
+    /// All changes are on disk, as when only the process dies.
     case all
     case nothing
     /// The first changes in order, the last of them torn.
     case prefix
-    /// Each change by itself, whole or not at all.
+    /// Each change independently, completely or not at all.
     case some
-    /// Each change by itself, and of some only some sectors.
+    /// Each change independently, some of them only with some sectors.
     case torn
   }
 
-  /// Writes a state that a crash now may leave into an empty directory. The next change is under way.
+  /// Writes a state that a crash now may leave into an empty directory. The next change is under
+  /// way.
   func leave(at path: String, _ manner: Manner, _ generator: inout SeededGenerator) throws {
     var underWay: Int?
     if position < recording.changes.count {
@@ -196,7 +199,7 @@ final class DiskModel {
     defer {
       if let underWay { nodes[recording.changes[underWay].object]?.pending.removeLast() }
     }
-    // Where the prefix ends, over all files.
+    // The end of the prefix, over all files.
     let pending = nodes.values.flatMap(\.pending).sorted()
     let last = pending.randomElement(using: &generator) ?? 0
     let share = [0.1, 0.5, 0.9].randomElement(using: &generator)!
@@ -204,12 +207,12 @@ final class DiskModel {
 
     func chance() -> Double { Double.random(in: 0..<1, using: &drawn) }
 
-    /// Sectors of a change that got to the disk.
+    /// The sectors of a change that reached the disk.
     func sectors(_ number: Int) -> (Int) -> Bool {
       let change = recording.changes[number]
       let lasts = change.isSynchronous && number != underWay
       if lasts { return { _ in true } }
-      // What is under way and synchronous is one sector of the database's head: there or not.
+      // A synchronous change under way is one sector of the database's head: on disk or not.
       var isThere: Bool
       var isTorn = false
       switch manner {
@@ -240,7 +243,7 @@ final class DiskModel {
 
     func contents(_ node: Node) -> [UInt8] {
       var bytes = node.bytes
-      // A sector that holds a change holds those before it.
+      // A sector that holds a change also holds the earlier ones.
       let held = node.pending.map { (number: $0, holds: sectors($0)) }
       var latest: [Int: Int] = [:]
       for (number, holds) in held {
@@ -261,7 +264,7 @@ final class DiskModel {
       return bytes
     }
 
-    // A copy of the names, with those that got to the disk.
+    // A copy of the names, with the changes that reached the disk.
     var entries: [ObjectIdentifier: [String: Node]] = [:]
     var blocked: [Node] = []
     for naming in namings {
@@ -298,7 +301,7 @@ final class DiskModel {
     generator = drawn
   }
 
-  /// Throws unless a directory holds what all changes together make: then the recording is whole.
+  /// Throws unless a directory equals the sum of all changes: then the recording is complete.
   func verify(equals path: String) throws {
     func compare(_ directory: Node, _ path: String) throws {
       let names = try FileManager.default.contentsOfDirectory(atPath: path).sorted()

@@ -3,18 +3,18 @@ import Drafting
 import Oracle
 import ToolSupport
 
-/// Compares a corpus's drafts with those of the oracle over what the corpus holds.
+/// Compares a corpus's drafts with those of the oracle over the corpus's content.
 struct DraftComparison {
   private let depth: Int
   private var generator: SeededGenerator
-  /// Kept from point to point, and brought up to date by what has come and gone: from one state of a
-  /// store to the next that is little.
+  /// Kept from point to point, and updated by the differences: from one state of a store to the
+  /// next they are few.
   private var oracles: [String: (oracle: NGramOracle, held: [[Int32]: Int])] = [:]
   private var scratch = DraftScratch()
-  /// Drafts that were compared since it was last set to 0.
+  /// The number of drafts compared since it was last set to 0.
   var compared = 0
 
-  /// Contexts for each corpus, each with a path and a tree.
+  /// The number of contexts for each corpus, each with a path and a tree.
   private static let contexts = 20
 
   init(depth: Int, seed: UInt64) {
@@ -22,7 +22,7 @@ struct DraftComparison {
     generator = SeededGenerator(seed: seed)
   }
 
-  /// Returns a sentence for each draft that is not the oracle's.
+  /// Returns a sentence for each draft that differs from the oracle's.
   mutating func differences(_ corpus: Corpus, _ entries: [Inspection.Entry]) throws -> [String] {
     let sequences = entries.map(\.tokens)
     let oracle = oracle(of: corpus.name, holding: sequences)
@@ -55,7 +55,7 @@ struct DraftComparison {
   }
 
   private mutating func oracle(of corpus: String, holding sequences: [[Int32]]) -> NGramOracle {
-    // Taken out, so that changing it copies nothing.
+    // Removed from the dictionary, so that changing it copies nothing.
     var (oracle, held) = oracles.removeValue(forKey: corpus) ?? (NGramOracle(depth: depth), [:])
     var wanted: [[Int32]: Int] = [:]
     for sequence in sequences { wanted[sequence, default: 0] += 1 }
@@ -70,7 +70,7 @@ struct DraftComparison {
     return oracle
   }
 
-  /// Mostly a piece of what is there, perhaps with a token that leads away.
+  /// Usually a piece of the content, sometimes with a token that leads away.
   private mutating func context(_ sequences: [[Int32]]) -> [Int32] {
     guard let sequence = sequences.randomElement(using: &generator),
       Int.random(in: 0..<4, using: &generator) > 0

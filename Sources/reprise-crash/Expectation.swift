@@ -1,39 +1,43 @@
 import ToolSupport
 
-/// What may be in a store, from the calls that it was sent and the answers that came.
+/// The possible contents of a store, derived from the calls that it was sent and the answers that
+/// came.
 ///
 /// Calls of several connections overlap, so for some sequences only bounds are known: a sequence
 /// whose insert overlapped a restore may have come before it and be gone, or after it and be there.
-/// Calls without an answer are left open here, and `Judge` asks for each of them to have happened
-/// whole or not at all.
+/// Calls without an answer remain open here, and `Judge` requires that each of them happened
+/// completely or not at all.
 struct Expectation: Codable {
-  /// How often each sequence may stand in a corpus; those that are not named, never.
+  /// The number of times that each sequence may be in a corpus; never for unlisted ones.
   typealias Contents = [Int32: ClosedRange<Int>]
 
   struct Snapshot: Codable {
     var contents: Contents
-    /// Whether it must be there.
+    /// True if it must be there.
     var isCertain = true
   }
 
   var corpora: [String: Contents] = [:]
-  /// What corpora with a bound may hold, oldest first: one history, or for each call without an answer
-  /// twice as many. One connection alone writes to these, so the order of the calls is known.
+  /// The possible histories of corpora with a bound, oldest sequence first: one history, doubled by
+  /// each call without an answer. Only one connection writes to these, so the order of the calls is
+  /// known.
   var kept: [String: [[Int32]]] = [:]
   var snapshots: [String: Snapshot] = [:]
-  /// Calls that were not answered.
+  /// Calls without an answer.
   private(set) var open: [Call] = []
   /// Calls that were answered and not refused, in the order of their answers.
   private(set) var answered: [Call] = []
   private var calls: [Call] { answered + open }
 
-  /// Nothing.
+  /// The expectation of an empty store.
   init() {}
 
+  /// Derives the expectation from calls.
+  ///
   /// - Parameters:
-  ///   - base: What was there before all calls.
-  ///   - position: Changes of files that happened; calls that were sent later are not looked at, and
-  ///     those that were answered later count as not answered.
+  ///   - base: The content before all calls.
+  ///   - position: The number of file changes that happened; calls that were sent later are
+  ///     ignored, and calls that were answered later count as unanswered.
   init(
     _ record: Ledger.Record, after base: Expectation, position: Int = .max, _ setting: LoadSetting
   ) {
@@ -54,7 +58,7 @@ struct Expectation: Codable {
   /// The expectation if an open call has happened.
   func with(_ call: Call, _ record: Ledger.Record, _ setting: LoadSetting) -> Expectation {
     var other = self
-    // As if it were answered last, so that it overlaps all that came after its sending.
+    // As if it were answered last, so that it overlaps all calls after its sending.
     var call = call
     call.answered = Call.Moment(clock: .max, position: .max, nanoseconds: .max)
     other.apply(call, record.sequences, setting)
@@ -95,7 +99,7 @@ struct Expectation: Codable {
       guard let snapshot = snapshots[name] else { return }
       let old = corpora[corpus] ?? [:]
       var new = snapshot.contents
-      // What was answered while the restore was under way may have come after it.
+      // Calls that were answered during the restore may have come after it.
       for other in calls where other.overlaps(call) {
         guard let (target, tags) = other.touched, target == corpus else { continue }
         for tag in tags {
@@ -127,7 +131,7 @@ struct Expectation: Codable {
     }
   }
 
-  /// Takes a call on a corpus with a bound into account.
+  /// Applies a call to a corpus with a bound.
   private mutating func keep(
     _ call: Call, _ sequences: [Int32: Sequence], _ setting: LoadSetting
   ) {
@@ -145,11 +149,11 @@ struct Expectation: Codable {
         between += rule.makingRoom(in: history, for: tags, size)
       }
     }
-    // Room is made first. A call that was cut off may have made it and not come.
+    // The removal comes first. An interrupted call may have removed sequences and added none.
     kept[corpus] = call.answered == nil ? Array(Set(before + between + after)) : after
   }
 
-  /// What a corpus holds, where that is certain.
+  /// The content of a corpus, if it is certain.
   func certain(_ corpus: String) -> [Int32]? {
     if let histories = kept[corpus] { return histories.count == 1 ? histories[0] : nil }
     guard let contents = corpora[corpus], contents.values.allSatisfy({ $0.count == 1 }),
@@ -158,7 +162,8 @@ struct Expectation: Codable {
     return contents.flatMap { tag, times in Array(repeating: tag, count: times.lowerBound) }
   }
 
-  /// What a call that reads a corpus may find there: what overlaps it may have come before or after.
+  /// The possible content for a call that reads a corpus: overlapping calls may have come before or
+  /// after.
   private func contents(of corpus: String, during call: Call) -> Contents {
     var contents = corpora[corpus] ?? [:]
     for other in calls where other.overlaps(call) {
@@ -170,19 +175,19 @@ struct Expectation: Codable {
 }
 
 extension Call {
-  /// Whether neither was answered before the other was sent.
+  /// True if neither call was answered before the other was sent.
   func overlaps(_ other: Call) -> Bool {
     if sent.clock == other.sent.clock { return false }
     return sent.clock < (other.answered?.clock ?? .max)
       && other.sent.clock < (answered?.clock ?? .max)
   }
 
-  /// Whether it overlaps another one and was answered first.
+  /// True if it overlaps another call and was answered first.
   func wasAnsweredDuring(_ other: Call) -> Bool {
     overlaps(other) && (answered?.clock ?? .max) < (other.answered?.clock ?? .max)
   }
 
-  /// Whether it changes a corpus or a snapshot as a whole.
+  /// True if it changes a corpus or a snapshot as a whole.
   var isWide: Bool { touched == nil }
 
   func replaces(_ corpus: String) -> Bool {
@@ -209,7 +214,7 @@ extension Call.Effect {
 }
 
 extension ClosedRange<Int> {
-  /// The least range with both in it.
+  /// The smallest range that contains both.
   func joined(with other: ClosedRange<Int>) -> ClosedRange<Int> {
     Swift.min(lowerBound, other.lowerBound)...Swift.max(upperBound, other.upperBound)
   }

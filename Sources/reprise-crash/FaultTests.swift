@@ -2,9 +2,9 @@ import Foundation
 import Oracle
 import ToolSupport
 
-/// The system refuses what the service asks of it: the caller gets an error of the right kind, the
-/// service goes on or says in a sentence why it does not start, and nothing that was acknowledged is
-/// lost.
+/// Tests in which the system refuses calls of the service: the caller gets an error of the right
+/// kind, the service continues or says in a sentence why it does not start, and no acknowledged
+/// data is lost.
 struct FaultTests {
   let bench: Bench
 
@@ -19,7 +19,7 @@ struct FaultTests {
     case syncFails
     /// The service starts on a store whose N-th write or synchronisation fails.
     case startFails
-    /// The map is full, and is made larger step by step.
+    /// The map is full, and is enlarged step by step.
     case mapFull
     /// Connections take all descriptors.
     case noDescriptors
@@ -28,7 +28,7 @@ struct FaultTests {
     /// Nothing can be opened for writing, from the start or from some moment on.
     case readOnlyStart
     case readOnly
-    /// A file system of a few megabytes, where that can be mounted.
+    /// A file system of a few megabytes, if one can be mounted.
     case smallDisk
   }
 
@@ -92,13 +92,13 @@ struct FaultTests {
   }
 }
 
-/// One service to which something is done.
+/// One service that is subjected to a scenario.
 private struct Trial {
   let site: Site
   var generator: SeededGenerator
   var load: Load
   var clients: [LoadClient] = []
-  /// The connection that drafts are asked over; open from the start, as a worker's is.
+  /// The connection for drafts; open from the start, as a worker's is.
   var drafting: LineConnection?
   var failures: [String] = []
   var refusals: [String: Int] = [:]
@@ -106,7 +106,7 @@ private struct Trial {
   var compared = 0
   private var isMounted = false
 
-  /// A few intervals of the corpus that has one.
+  /// A few intervals of the corpus with an interval.
   private static let intervalMicros: UInt32 = 200_000
 
   init(_ site: Site, seed: UInt64) {
@@ -129,8 +129,8 @@ private struct Trial {
     site.control.isDisarmed = false
     try go(steps: random(20...60))
     try compareDrafts()
-    // There is room again: nothing has to be started anew. What was acknowledged and not written is
-    // tried again every interval.
+    // There is room again: no restart is needed. Writing acknowledged data is retried every
+    // interval.
     site.control.isDisarmed = true
     usleep(Self.intervalMicros)
     takeRefusals()
@@ -140,7 +140,7 @@ private struct Trial {
     try stop()
   }
 
-  /// A single failure: it is one corpus's, and the others go on.
+  /// A single failure: it affects one corpus, and the others continue.
   mutating func fails(_ fault: String) throws {
     try begin(fault: "\(fault):\(random(1...80))")
     try go(steps: random(5...40))
@@ -151,7 +151,8 @@ private struct Trial {
     site.control.isDisarmed = true
     takeRefusals()
     try go(steps: 20)
-    // LMDB gives a file up when the write of its head fails; the corpus waits for the next start.
+    // LMDB abandons a file when writing its head fails; the corpus is unusable until the next
+    // start.
     let hurt = Set(site.ledger.takeRefusals().keys.compactMap { $0.split(separator: " ").last })
     if hurt.subtracting(["internal_error", "corrupt"]).count > 1 {
       failures.append("one failure hurt several corpora: \(hurt.sorted())")
@@ -193,7 +194,7 @@ private struct Trial {
   }
 
   mutating func noDescriptors() throws {
-    // As many as leave room for the corpora of the load; the rest is for connections.
+    // Enough for the corpora of the load; the rest is for connections.
     try begin(descriptorsMax: 160)
     try go(steps: 10)
     load.tolerance = Load.Tolerance(wide: ["internal_error", "limit_exceeded"])
@@ -201,7 +202,8 @@ private struct Trial {
     try go(steps: 30)
     try compareDrafts()
     others.removeAll()
-    // A later connection is served again, as soon as the service has seen that the others are closed.
+    // A later connection is served again, as soon as the service has noticed that the others are
+    // closed.
     let deadline = ContinuousClock.now + .seconds(60)
     while true {
       if let late = LineConnection(site.socket), case .result = late.call("health.ready", "") {
@@ -252,7 +254,7 @@ private struct Trial {
     try stop()
   }
 
-  /// Returns false where nothing can be mounted.
+  /// Returns false if nothing can be mounted.
   mutating func smallDisk() throws -> Bool {
     guard Self.run("mount", "-t", "tmpfs", "-o", "size=\(random(1...2))m", "tmpfs", site.store)
     else { return false }
@@ -284,7 +286,7 @@ private struct Trial {
 
   // MARK: Parts of scenarios
 
-  /// Starts the service over a new store and makes the corpora. A fault waits to be armed.
+  /// Starts the service over a new store and creates the corpora. A fault waits to be armed.
   private mutating func begin(fault: String? = nil, descriptorsMax: Int? = nil) throws {
     site.control.isDisarmed = true
     let environment = fault.map { ["REPRISE_FAULT": $0] } ?? [:]
@@ -308,7 +310,8 @@ private struct Trial {
     }
   }
 
-  /// So many steps, one connection after the other, so that what happens is known.
+  /// Takes a number of steps, one connection after the other, so that the sequence of events is
+  /// known.
   private mutating func go(steps: Int) throws {
     for _ in 0..<steps {
       let client = clients[random(0...(clients.count - 1))]
@@ -349,7 +352,7 @@ private struct Trial {
     }
   }
 
-  /// Compares drafts over the socket with the oracle's, where the history is certain.
+  /// Compares drafts over the socket with the oracle's, if the history is certain.
   private mutating func compareDrafts() throws {
     let record = site.ledger.record
     let expected = Expectation(record, after: Expectation(), site.setting)
@@ -380,7 +383,7 @@ private struct Trial {
     }
   }
 
-  /// Looks at what is left.
+  /// Inspects the remaining store.
   mutating func end() {
     if site.process?.hasEnded == false {
       site.process?.signal(SIGKILL)

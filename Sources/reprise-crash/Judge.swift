@@ -1,22 +1,24 @@
 import ToolSupport
 
-/// Compares what was found in a store with what may be there.
+/// Compares the content of a store with the expectation.
 struct Judge {
   let setting: LoadSetting
   let record: Ledger.Record
-  /// What was there before the calls.
+  /// The content before the calls.
   let base: Expectation
 
-  /// Milliseconds that a write of what was acknowledged may take beyond the corpus's interval: other
-  /// programs share the machine.
+  /// The most milliseconds that a write of acknowledged data may take beyond the corpus's interval:
+  /// other programs share the machine.
   static let lateMillisMax = 300
 
+  /// Returns sentences on all violations.
+  ///
   /// - Parameters:
-  ///   - position: Changes of files that had happened; `max` where all had.
+  ///   - position: The number of file changes that had happened; `max` if all had.
   ///   - crashed: A moment at which the service still ran, by CLOCK_MONOTONIC.
   func failures(_ found: Inspection, position: Int = .max, crashed: UInt64) -> [String] {
     let expected = Expectation(record, after: base, position: position, setting)
-    // Each wide call without an answer has happened or not. There is seldom more than one.
+    // Each wide call without an answer has happened or not. There is rarely more than one.
     var worlds = [expected]
     for call in expected.open where call.isWide {
       worlds += worlds.map { $0.with(call, record, setting) }
@@ -30,7 +32,7 @@ struct Judge {
     return best ?? []
   }
 
-  /// What is there is what was there before the next calls.
+  /// The content found, as the base of the next calls.
   func base(from found: Inspection) -> Expectation {
     var base = Expectation()
     for (name, entries) in found.corpora {
@@ -47,7 +49,7 @@ struct Judge {
     return base
   }
 
-  /// Acknowledged sequences that must be there.
+  /// The number of acknowledged sequences that must be there.
   func acknowledged(position: Int = .max) -> Int {
     let expected = Expectation(record, after: base, position: position, setting)
     return expected.corpora.values.reduce(0) { $0 + $1.values.count { $0.lowerBound > 0 } }
@@ -93,7 +95,7 @@ struct Judge {
     return failures
   }
 
-  /// Every sequence is one that was sent, with its tokens and its id.
+  /// Checks that every sequence was sent, with its tokens and its id.
   private func texts(_ entries: [Inspection.Entry], _ place: String) -> [String] {
     var failures: [String] = []
     for entry in entries {
@@ -127,7 +129,7 @@ struct Judge {
     return failures
   }
 
-  /// Everything that was acknowledged, and calls without an answer whole or not at all.
+  /// Expects everything acknowledged, and calls without an answer completely or not at all.
   private func plain(
     _ entries: [Inspection.Entry], _ contents: Expectation.Contents, _ open: [Call], _ name: String
   ) -> [String] {
@@ -163,7 +165,7 @@ struct Judge {
     return failures + outside(counts, contents, "corpus \(name)", except: judged)
   }
 
-  /// Exactly what the rule keeps, in its order.
+  /// Expects exactly the history that the rule keeps, in its order.
   private func bounded(
     _ entries: [Inspection.Entry], _ kept: [[Int32]], _ name: String
   ) -> [String] {
@@ -173,7 +175,7 @@ struct Judge {
     return ["corpus \(name) holds \(tags), expected \(expected)"]
   }
 
-  /// All but the last calls, none of which is older than the interval.
+  /// Expects all but the last calls, none of which is older than the interval.
   private func delayed(
     _ entries: [Inspection.Entry], _ expected: Expectation, _ name: String, crashed: UInt64
   ) -> [String] {
@@ -185,8 +187,8 @@ struct Judge {
       guard let (corpus, tags) = call.touched, corpus == name else { continue }
       for tag in tags { allowed[tag] = (allowed[tag] ?? 0...0).joined(with: 0...1) }
     }
-    // What was forgotten and came again may be there or not: the second coming may be among the last
-    // calls.
+    // A sequence that was forgotten and inserted again may be there or not: the second insert may
+    // be among the last calls.
     for call in expected.answered {
       guard case .forget(name, let tags) = call.effect else { continue }
       for tag in tags where allowed[tag] == 1...1 { allowed[tag] = 0...1 }

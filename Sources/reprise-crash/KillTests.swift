@@ -3,15 +3,16 @@ import Foundation
 import Oracle
 import ToolSupport
 
-/// The service is killed at a random moment, or at a named place, again and again over one store. Named
-/// places that were not reached so far are aimed at in the end, each in a store of its own.
+/// The service is killed at a random moment, or at a crash point, repeatedly over one store. Crash
+/// points that were not reached are aimed at in the end, each in a store of its own.
 struct KillTests {
   let bench: Bench
 
   private static let roundsPerStore = 12
-  /// When the named place was not reached by then, the service is killed wherever it is.
+  /// When the crash point was not reached by this number of answers, the service is killed
+  /// anywhere.
   private static let answersMax = 400
-  /// Stores from this number on are aimed at one named place each, as often as `triesMax` says.
+  /// Stores from this number on are aimed at one crash point each, with `triesMax` attempts.
   private static let firstAimedStore = 1_000_000
   private static let triesMax = 5
   private static let answersMaxAimed = 4000
@@ -42,7 +43,7 @@ struct KillTests {
     bench.report.count(of: note(of: place)) > 0
   }
 
-  /// - Returns: Rounds that were run; after a failure the store is given up.
+  /// - Returns: The number of rounds that were run; after a failure the store is abandoned.
   @discardableResult
   func run(store: Int, rounds: Int) throws -> Int {
     var setting = LoadSetting()
@@ -105,7 +106,7 @@ struct KillTests {
     } else if place == nil {
       failures.append("the service did not start: \(site.lastWords)")
     }
-    // When the connections have ended, the service has, or is about to.
+    // When the connections have ended, the service has ended, or is about to.
     guard let status = process.wait(secondsMax: 30) else {
       process.signal(SIGKILL)
       process.wait()

@@ -1,23 +1,23 @@
 import Foundation
 
-/// A sequence of the load. Its first token is its tag: no other sequence has it, and no token after
-/// the first is a tag. So what is found in a store can be told apart without an id.
+/// A sequence of the load. Its first token is its tag: no other sequence has it, and no later token
+/// is a tag. Sequences found in a store can therefore be identified without an id.
 struct Sequence: Codable, Equatable {
   var id: String?
   var tokens: [Int32]
 
   var tag: Int32 { tokens[0] }
 
-  /// Tags begin here; all other tokens are smaller.
+  /// The first tag; all other tokens are smaller.
   static let firstTag: Int32 = 1000
 }
 
-/// A call that changes something, as it was sent and as it was answered.
+/// A call that changes something, with its sending and its answer.
 struct Call: Codable {
   enum Effect: Codable {
     case create(corpus: String)
     case drop(corpus: String)
-    /// Sequences that arrive whole, or the output of a session that closes.
+    /// Sequences that arrive complete, or the output of a session that closes.
     case add(corpus: String, tags: [Int32])
     case forget(corpus: String, tags: [Int32])
     case createSnapshot(corpus: String, name: String)
@@ -28,9 +28,9 @@ struct Call: Codable {
 
   /// A moment, by three clocks.
   struct Moment: Codable {
-    /// Grows by one with every moment of the ledger.
+    /// Increases by one with every moment of the ledger.
     var clock: Int
-    /// Changes of files that were recorded before; 0 where nothing is recorded.
+    /// The number of file changes recorded before; 0 if nothing is recorded.
     var position: Int
     /// CLOCK_MONOTONIC.
     var nanoseconds: UInt64
@@ -38,15 +38,15 @@ struct Call: Codable {
 
   var effect: Effect
   var sent: Moment
-  /// nil while it has not been answered, and for ever when the answer was lost.
+  /// nil while it has not been answered, and permanently if the answer was lost.
   var answered: Moment?
-  /// Whether the answer was an error: then nothing was changed.
+  /// True if the answer was an error: then nothing was changed.
   var isRefused = false
-  /// Order number of the last sequence that was added, as the answer says.
+  /// Order number of the last sequence that was added, from the answer.
   var lastOrder: UInt64?
 }
 
-/// What was sent to a service and what it answered, over all connections.
+/// All calls to a service and their answers, over all connections.
 final class Ledger: @unchecked Sendable {
   // @unchecked Sendable: every stored variable is guarded by `lock`.
   private let lock = NSLock()
@@ -60,19 +60,19 @@ final class Ledger: @unchecked Sendable {
   private var refusals: [String: Int] = [:]
   /// Methods that the service does not know.
   private var unknownMethods: Set<String> = []
-  /// Is called with the number of answers so far, under the lock.
+  /// Called with the number of answers so far, under the lock.
   var didAnswer: (Int) -> Void = { _ in }
-  /// Changes of files that were recorded so far.
+  /// Returns the number of file changes recorded so far.
   var position: () -> Int = { 0 }
 
-  /// What is known, for the judge.
+  /// The data of the ledger, for the judge.
   struct Record: Codable {
     var sequences: [Int32: Sequence]
     var calls: [Call]
   }
 
   var record: Record { lock.withLock { Record(sequences: sequences, calls: calls) } }
-  /// What the service answered that it must not have.
+  /// Answers of the service that violate the expectations.
   var complaintsSoFar: [String] { lock.withLock { complaints } }
 
   private func now() -> Call.Moment {
@@ -80,7 +80,7 @@ final class Ledger: @unchecked Sendable {
     return Call.Moment(clock: clock, position: position(), nanoseconds: monotonicNanoseconds())
   }
 
-  /// Forgets calls, whose outcome is known by now; sequences stay known.
+  /// Removes calls, whose outcome is known by now; sequences stay known.
   func beginRound() {
     lock.withLock {
       calls = []
@@ -112,7 +112,7 @@ final class Ledger: @unchecked Sendable {
     }
   }
 
-  /// An answer that changes nothing, or one that leaves open what has happened.
+  /// Notes an answer that changes nothing, or that leaves the outcome open.
   func didHear() { lock.withLock { countAnswer() } }
 
   private func countAnswer() {
@@ -121,14 +121,14 @@ final class Ledger: @unchecked Sendable {
     didAnswer(answers)
   }
 
-  /// When the last answer came: the service still ran when it sent that.
+  /// The time of the last answer: the service still ran when it sent that.
   var lastAnswer: UInt64 { lock.withLock { lastHeard } }
 
   var answersSoFar: Int { lock.withLock { answers } }
 
   func complain(_ sentence: String) { lock.withLock { complaints.append(sentence) } }
 
-  /// An error that was to be expected. Counted by kind and by corpus.
+  /// Notes an expected error. Counted by kind and by corpus.
   func wasRefused(_ kind: String, corpus: String?) {
     lock.withLock { refusals["\(kind) \(corpus ?? "")", default: 0] += 1 }
   }

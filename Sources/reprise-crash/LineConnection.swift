@@ -8,18 +8,18 @@ final class LineConnection {
 
   private static let patienceSeconds = 30
 
-  /// An answer as it came: the result, or the kind of the error and its sentence.
+  /// An answer: the result, or the kind of the error and its sentence.
   enum Answer {
     case result([String: Any])
     case refused(kind: String, message: String)
-    /// The connection ended first.
+    /// The connection ended before the answer.
     case lost
   }
 
-  /// Connects, or returns nil where nobody answers.
+  /// Connects, or returns nil if no process listens.
   init?(_ path: String) {
     descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-    // Nothing in these tests takes so long; a service that never answers is as good as lost.
+    // No call in these tests takes this long; a service that never answers counts as lost.
     var patience = timeval(tv_sec: Self.patienceSeconds, tv_usec: 0)
     unsafe setsockopt(
       descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))

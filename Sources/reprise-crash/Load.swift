@@ -2,9 +2,9 @@ import Foundation
 import Oracle
 import ToolSupport
 
-/// A seeded random load over several connections, with everything that is sent and answered written
-/// into a ledger. Each connection waits for an answer before its next call, so of each at most one
-/// call is open when the service ends.
+/// A seeded random load over several connections. All calls and answers are written into a ledger.
+/// Each connection waits for an answer before its next call, so at most one of its calls is open
+/// when the service ends.
 final class Load: @unchecked Sendable {
   // @unchecked Sendable: `isStopping` and `tolerated` are guarded by `lock`; the rest never changes, and each client is
   // used by its own thread.
@@ -16,11 +16,11 @@ final class Load: @unchecked Sendable {
   private let lock = NSLock()
   private var isStopping = false
 
-  /// Kinds of errors that calls may be answered with, because something is made to fail.
+  /// The kinds of errors that are allowed as answers, because some operation is made to fail.
   struct Tolerance {
     /// Answers to inserts and to the end of a session, which need room on the disk but no file.
     var narrow: Set<String> = []
-    /// Answers to all others.
+    /// Answers to all other calls.
     var wide: Set<String> = []
   }
 
@@ -36,11 +36,11 @@ final class Load: @unchecked Sendable {
     self.seed = seed
   }
 
-  /// Has all connections end after the call that they are at.
+  /// Makes all connections end after their current calls.
   func stop() { lock.withLock { isStopping = true } }
   var mustStop: Bool { lock.withLock { isStopping } }
 
-  /// Makes the corpora that are always there. Returns whether the service answered.
+  /// Creates the corpora that always exist. Returns true if the service answered.
   func prepare() -> Bool {
     guard let client = LoadClient(self, socket, number: 0, seed: seed) else { return false }
     return client.createCorpora()
@@ -48,7 +48,7 @@ final class Load: @unchecked Sendable {
 
   /// Runs all connections until the service ends or `stop` is called.
   ///
-  /// - Parameter base: What the store held before.
+  /// - Parameter base: The content of the store before.
   func run(over base: Expectation) {
     let clients = (0...setting.writers).compactMap { number in
       LoadClient(self, socket, number: number, seed: seed &* 31 &+ UInt64(number))
@@ -75,18 +75,18 @@ final class LoadClient: @unchecked Sendable {
   private let number: Int
   private let connection: LineConnection
   private var generator: SeededGenerator
-  /// Whether the service ended, or has not answered.
+  /// True if the service ended, or has not answered.
   private(set) var isLost = false
-  /// Sequences with an id that this connection has inserted and not forgotten, by corpus. Those that a
-  /// restore has taken away are among them.
+  /// Sequences with an id that this connection has inserted and not forgotten, by corpus, including
+  /// those that a restore has removed.
   private var mine: [String: [Sequence]] = [:]
   private var forgotten: [String: [Sequence]] = [:]
   private var snapshots: [String] = []
   private var hasCopy = false
-  /// Wide calls of which it is not known whether they happened.
+  /// The number of wide calls whose outcome is unknown.
   private var openWide = 0
 
-  /// Each doubles what may be there.
+  /// Each unknown outcome doubles the number of possible contents.
   private static let openWideMax = 4
 
   private var isController: Bool { number == load.setting.writers }
@@ -101,15 +101,15 @@ final class LoadClient: @unchecked Sendable {
     generator = SeededGenerator(seed: seed)
   }
 
-  /// Corpora that this connection writes to.
+  /// The corpora that this connection writes to.
   private var corpora: [String] {
-    // The bounded one is one connection's alone.
+    // Only one connection writes to the bounded corpus.
     number == 0
       ? [LoadSetting.kept, LoadSetting.kept, LoadSetting.shared]
       : [LoadSetting.shared, LoadSetting.shared, LoadSetting.other, LoadSetting.lazy]
   }
 
-  /// Takes up what was there before: its own sequences, and the snapshots.
+  /// Continues from existing content: its own sequences, and the snapshots.
   func recall(_ base: Expectation) {
     let known = ledger.record.sequences
     let prefix = "\(number)-"
@@ -126,7 +126,7 @@ final class LoadClient: @unchecked Sendable {
     hasCopy = base.corpora[LoadSetting.copy] != nil
   }
 
-  /// Takes up what another connection to an earlier process knew.
+  /// Continues from the knowledge of another connection to an earlier process.
   func recall(_ other: LoadClient) {
     mine = other.mine
     forgotten = other.forgotten
@@ -162,11 +162,11 @@ final class LoadClient: @unchecked Sendable {
 
   // MARK: Calls
 
-  /// Sends a call and notes what comes of it. Returns the result, or nil.
+  /// Sends a call and notes its outcome. Returns the result, or nil.
   ///
   /// - Parameters:
-  ///   - effect: What it changes; nil for one that changes nothing.
-  ///   - allowed: Kinds of errors that may be the answer.
+  ///   - effect: The change that it makes; nil for a call that changes nothing.
+  ///   - allowed: Kinds of errors that are allowed as the answer.
   @discardableResult
   private func call(
     _ method: String, _ params: String, _ effect: Call.Effect? = nil, new: [Sequence] = [],
@@ -193,8 +193,8 @@ final class LoadClient: @unchecked Sendable {
         }
         if kind == "internal_error" && effect?.touched == nil { openWide += 1 }
       }
-      // After these the caller cannot know what has happened, nor after forgetting failed: some of it
-      // may be done.
+      // After these errors the caller cannot know the outcome, nor after a failed removal, which
+      // may be done in part.
       if ["internal_error", "corrupt"].contains(kind) || method == "sequence.forget" {
         ledger.didHear()
       } else if let call {
@@ -240,7 +240,7 @@ final class LoadClient: @unchecked Sendable {
     for _ in 0...random(0..<4) {
       switch random(0..<20) {
       case 0..<2:
-        // Again, with the same tokens: one that is there, or one that was forgotten.
+        // The same tokens again: of an existing sequence, or of one that was forgotten.
         if let known = mine[corpus]?.randomElement(using: &generator) { sequences.append(known) }
       case 2:
         if let known = forgotten[corpus]?.randomElement(using: &generator) {
@@ -269,7 +269,7 @@ final class LoadClient: @unchecked Sendable {
     }
   }
 
-  /// An insert with an id that stands for other tokens: nothing of it may happen. Only where the id is
+  /// An insert with an id that belongs to other tokens: it must change nothing. Only if the id is
   /// certain to be there.
   private func conflict(_ corpus: String, _ sequences: [Sequence]) {
     guard [LoadSetting.other, LoadSetting.lazy].contains(corpus),
@@ -320,7 +320,8 @@ final class LoadClient: @unchecked Sendable {
       records && share != "never" ? .add(corpus: corpus, tags: [output.tag]) : nil
     let closed = call(
       "session.close", #""session":"\#(session)","record":\#(records)"#, effect, new: [output])
-    // What could not be recorded leaves the history when the session ends without.
+    // An output that could not be recorded leaves the history when the session ends without
+    // recording.
     if closed == nil { call("session.close", #""session":"\#(session)","record":false"#) }
   }
 
@@ -343,7 +344,7 @@ final class LoadClient: @unchecked Sendable {
     call("speculate", #""corpus":"\#(corpus)","context":\#(Self.json(context))"#)
   }
 
-  // MARK: What changes a corpus as a whole
+  // MARK: Changes of a whole corpus
 
   private func createSnapshot() {
     if snapshots.count > 4 { return deleteSnapshot() }
@@ -362,7 +363,7 @@ final class LoadClient: @unchecked Sendable {
 
   private func restore() {
     guard let name = snapshots.randomElement(using: &generator) else { return }
-    // One that failed may have happened all the same.
+    // A call that failed may have happened all the same.
     let isUncertain = openWide > 0
     if hasCopy {
       let result = call(

@@ -1,24 +1,24 @@
 import ToolSupport
 
-/// What the load works on: four corpora, each held to a law of its own.
+/// The data of the load: four corpora, each with its own rule.
 struct LoadSetting: Codable {
   struct Plan: Codable {
-    /// The bound of what is kept. One connection alone writes to such a corpus, because what is kept
-    /// depends on the order of the calls.
+    /// The bound of the history. Only one connection writes to such a corpus, because the kept
+    /// history depends on the order of the calls.
     var retention: KeepingRule?
-    /// Milliseconds after which what was acknowledged is on disk; nil for before.
+    /// Milliseconds after which acknowledged sequences are on disk; nil if they are before.
     var intervalMillis: Int?
   }
 
-  /// Written by all, restored, merged into.
+  /// Written by all connections, restored, merged into.
   static let shared = "shared"
-  /// Written by all; the source of merges.
+  /// Written by all connections; the source of merges.
   static let other = "other"
   /// Keeps a bounded history.
   static let kept = "kept"
   /// Acknowledges before it is on disk.
   static let lazy = "lazy"
-  /// Comes and goes: made by a restore, dropped.
+  /// Created by a restore, and dropped.
   static let copy = "copy"
 
   var corpora: [String: Plan] = [
@@ -30,9 +30,9 @@ struct LoadSetting: Codable {
   var depth = 8
   /// Small, so that segments are sealed and merged all the time.
   var sealTokens = 400
-  /// Connections beside the one that takes snapshots, restores and merges.
+  /// The number of connections beside the one that takes snapshots, restores and merges.
   var writers = 4
 
-  /// Tokens are below this, tags above.
+  /// Tokens are below this number, tags above.
   static let alphabet: Int32 = 12
 }

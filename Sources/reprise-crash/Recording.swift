@@ -1,7 +1,7 @@
 import Foundation
 import ToolSupport
 
-/// A change of a file or a directory, as `CFaults` writes it down.
+/// A change of a file or a directory, as `CFaults` records it.
 struct Change {
   enum Kind: UInt32 {
     case create = 1
@@ -13,15 +13,15 @@ struct Change {
   var nanoseconds: UInt64
   var offset: Int
   var length: Int
-  /// On disk when it returned.
+  /// True if it was on disk when the call returned.
   var isSynchronous: Bool
   var path: String
   var other: String
-  /// Where the bytes stand in the recording.
+  /// The range of the bytes in the recording.
   var data: Range<Int>
 }
 
-/// Everything that a service did to its files, in order.
+/// All changes that a service made to its files, in order.
 struct Recording {
   let bytes: [UInt8]
   let changes: [Change]
@@ -74,7 +74,7 @@ private struct RecordHead {
   }
 }
 
-/// A page that `CFaults` shares with these tests.
+/// A memory page that `CFaults` shares with these tests.
 @safe
 final class ControlPage: @unchecked Sendable {
   // @unchecked Sendable: the service writes the first and third number, these tests the second; all
@@ -94,9 +94,9 @@ final class ControlPage: @unchecked Sendable {
 
   deinit { unsafe munmap(page, 4096) }
 
-  /// Changes that are in the recording.
+  /// The number of changes in the recording.
   var recorded: Int { Int(unsafe page[0]) }
-  /// Calls that were made to fail.
+  /// The number of calls that were made to fail.
   var failed: Int { Int(unsafe page[2]) }
 
   var isDisarmed: Bool {

@@ -2,8 +2,8 @@ import Foundation
 import Oracle
 import ToolSupport
 
-/// One run of the service is recorded; then states that a loss of power may leave are rebuilt and
-/// looked at, many for each recording.
+/// One run of the service is recorded; then states that a power failure may leave are rebuilt and
+/// inspected, many for each recording.
 struct ReplayTests {
   let bench: Bench
 
@@ -21,7 +21,7 @@ struct ReplayTests {
     }
   }
 
-  /// Looks at one point again, in the recording that was kept if it was.
+  /// Inspects one point again, in the kept recording if there is one.
   func replay(recording number: Int, point: Int) throws {
     try run(recording: number, points: [point], keptFirst: true)
   }
@@ -96,13 +96,13 @@ struct ReplayTests {
     let recording = try Recording(site.recording)
     let disk = DiskModel(recording)
     try disk.advance(to: recording.changes.count)
-    // A process that is killed may have made a change that it had no time to write down.
+    // A process that is killed may have made a change that it had no time to record.
     if !isKilled { try disk.verify(equals: site.store) }
     return Site.Notes(setting: site.setting, record: site.ledger.record)
   }
 
-  /// Positions of the recording's points: half of them anywhere, half of them where something is
-  /// made lasting or gets a name.
+  /// Positions of the recording's points: half of them anywhere, half of them at changes that make
+  /// data durable or give a name.
   private func places(in recording: Recording, _ number: Int) -> [Int] {
     var generator = SeededGenerator(seed: bench.seed(.replay, number, -2))
     let marks = recording.changes.indices.filter { index in

@@ -1,18 +1,18 @@
 import Foundation
 
-/// What the tests do to a service.
+/// The kinds of tests.
 enum Kind: String, CaseIterable, Codable {
-  /// It is killed.
+  /// The service is killed.
   case kill
-  /// Its disk loses power.
+  /// The disk loses power.
   case replay
-  /// Its system refuses calls.
+  /// The system refuses calls.
   case faults
 
   var number: Int { Kind.allCases.firstIndex(of: self)! }
 }
 
-/// Counts, shows how far the tests are, and prints the table at the end.
+/// Counts, shows the progress of the tests, and prints the table at the end.
 final class Report {
   private struct Line {
     var points = 0
@@ -28,7 +28,7 @@ final class Report {
   private let start = ContinuousClock.now
   private var kindStart = ContinuousClock.now
   private let isTerminal = isatty(STDERR_FILENO) != 0
-  /// What was seen on the way, such as which crash points were reached.
+  /// Events on the way, such as crash points that were reached.
   private var notes: [String: Int] = [:]
 
   init(seed: UInt64, pointsWanted: Int) {
@@ -45,9 +45,9 @@ final class Report {
     lines[kind, default: Line()].seconds += elapsed / .seconds(1)
   }
 
-  /// A point was looked at.
+  /// Notes that a point was tested.
   ///
-  /// - Parameter replay: What `--replay` takes to do it again.
+  /// - Parameter replay: The argument of `--replay` that repeats it.
   func add(
     _ kind: Kind, replay: String, acknowledged: Int, drafts: Int, failures: [String],
     kept: String? = nil
@@ -74,7 +74,7 @@ final class Report {
     put(sentence)
   }
 
-  /// Unbuffered, so that a run that is cut short has said what it found.
+  /// Unbuffered, so that an interrupted run has printed its findings.
   private func put(_ line: String) { FileHandle.standardOutput.write(Data((line + "\n").utf8)) }
 
   private func clear() {

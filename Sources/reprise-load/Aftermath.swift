@@ -4,12 +4,12 @@ import Oracle
 import ToolSupport
 import WireProtocol
 
-/// Looks at what is left when all workers have ended: first through the service, then, when that has
-/// ended too, into the store itself.
+/// Checks after all workers have ended: first through the service, then, when that has ended too,
+/// in the store itself.
 struct Aftermath {
   let site: Site
   let workers: [Worker]
-  /// What all workers have counted.
+  /// The sums of all workers' counts.
   let counts: Tally.Counts
   let tally: Tally
 
@@ -24,7 +24,7 @@ struct Aftermath {
   /// Storms leave sessions with leases of three seconds.
   private static let restSecondsMax = 30
 
-  /// Asks while all is at rest, ends the service and compares.
+  /// Queries the idle service, ends it and compares.
   func run() throws {
     var asked: [Asked] = []
     if !site.hasEnded {
@@ -84,7 +84,7 @@ struct Aftermath {
     }
   }
 
-  /// The service has counted all that was answered.
+  /// Compares the service's counts with the answers received.
   private func compareMetrics(_ connection: Connection) throws {
     let metrics: ServerMetrics = try connection.call(.serverMetrics)
     let lines = metrics.text.split(separator: "\n")
@@ -100,7 +100,7 @@ struct Aftermath {
     }
   }
 
-  /// Sends again everything that was acknowledged: each must be known.
+  /// Sends all acknowledged sequences again: each must be known.
   private func findAgain(_ connection: Connection) throws {
     for ledger in [site.ledger, site.lateLedger] {
       let all = ledger.acknowledged
@@ -122,7 +122,7 @@ struct Aftermath {
 
   private typealias Entry = Inspection.Entry
 
-  /// All that was acknowledged, in the order of the answers, and nothing else.
+  /// Expects all acknowledged sequences, in the order of the answers, and no others.
   private func compareWhole(_ ledger: SharedLedger, _ found: [Entry]) {
     let known = ledger.acknowledged
     if known.count != found.count {
@@ -138,8 +138,8 @@ struct Aftermath {
     }
   }
 
-  /// What is kept is the newest: from the oldest sequence that is there on, all that was acknowledged
-  /// is there, and nothing that nobody sent.
+  /// The kept history is the newest: from the oldest kept sequence on, all acknowledged ones must
+  /// be there, and none that no client sent.
   private func compare(_ ledger: SharedLedger, _ found: [Entry]) {
     let known = ledger.acknowledged
     let possible = ledger.possible
@@ -175,7 +175,7 @@ struct Aftermath {
     }
   }
 
-  /// Exactly what the rule keeps, in its order.
+  /// Expects exactly the history that the rule keeps, in its order.
   private func compareOwn(_ worker: Worker, _ found: Inspection) {
     let (name, expected): (String, [OwnHistory.Sequence])
     switch worker {

@@ -3,23 +3,23 @@ import Foundation
 import ToolSupport
 import WireProtocol
 
-/// A blocking connection of one worker. It holds each answer to the request's id and to the shape of
-/// what was asked for; what it cannot be is thrown.
+/// A blocking connection of one worker. It checks that each answer has the request's id and the
+/// right shape; violations are thrown.
 final class Connection {
   private let descriptor: Int32
   private let tally: Tally
   private var buffer: [UInt8] = []
-  /// Where the bytes that were not looked at begin.
+  /// The beginning of the bytes that were not read yet.
   private var start = 0
   private let reader = ResponseReader(lineBytesMax: 1 << 26)
   private var number: Int64
 
-  /// Nothing takes so long. What is not answered by then never will be.
+  /// No call takes this long. An answer that has not come by then never will.
   private static let patienceSeconds = 60
 
   typealias Answer = Result<any WireResult, WireError>
 
-  /// Connects, and presents an access token where one is given.
+  /// Connects, and presents an access token if one is given.
   init(_ site: Site, token: String?, _ tally: Tally, number: Int64 = 1) throws {
     self.tally = tally
     self.number = number
@@ -51,8 +51,8 @@ final class Connection {
 
   // MARK: Calls
 
-  /// Makes a call that must be answered with a result. Where the service is busy it is made again
-  /// after the time that the answer tells.
+  /// Makes a call that must be answered with a result. If the service is busy, the call is repeated
+  /// after the time that the answer gives.
   func call<Wanted: WireResult>(_ call: Call, _: Wanted.Type = Wanted.self) throws -> Wanted {
     while true {
       switch try exchange([call])[0] {
@@ -71,7 +71,7 @@ final class Connection {
     }
   }
 
-  /// Makes a call that must be refused so.
+  /// Makes a call that must be refused with an error of this kind.
   @discardableResult
   func refusal(of call: Call, _ kind: WireError.Kind) throws -> WireError {
     switch try exchange([call])[0] {
@@ -148,7 +148,7 @@ final class Connection {
     if !trySending(bytes) { throw ToolError("the connection was lost while sending") }
   }
 
-  /// Returns false where the service has ended the connection.
+  /// Sends bytes. Returns false if the service has ended the connection.
   func trySending(_ bytes: [UInt8], secondsMax: Double = .infinity) -> Bool {
     let begin = nanoseconds()
     var sent = 0
@@ -164,7 +164,7 @@ final class Connection {
     return true
   }
 
-  /// The next line, without its end.
+  /// The next line, without its newline.
   func receive() throws -> [UInt8] {
     guard let line = tryReceiving() else {
       throw ToolError(
@@ -173,7 +173,7 @@ final class Connection {
     return line
   }
 
-  /// The next line, or nil where the connection has ended.
+  /// The next line, or nil if the connection has ended.
   func tryReceiving() -> [UInt8]? {
     var searched = start
     while true {
@@ -198,7 +198,7 @@ final class Connection {
     }
   }
 
-  /// Whether the service ends the connection, reading what comes before.
+  /// True if the service ends the connection; earlier bytes are read.
   func ends(withinSeconds seconds: Int) -> Bool {
     var patience = timeval(tv_sec: seconds, tv_usec: 0)
     unsafe setsockopt(
@@ -209,7 +209,7 @@ final class Connection {
 }
 
 extension Call {
-  /// What a result of this call must be, or nil where it is not.
+  /// The typed result of this call, or nil if it has another shape.
   fileprivate func read(_ result: ResultObject) -> (any WireResult)? {
     switch self {
     case .serverInfo: ServerInfo(result: result)

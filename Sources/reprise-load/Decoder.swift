@@ -3,14 +3,14 @@ import Oracle
 import ToolSupport
 import WireProtocol
 
-/// Decodes 1 to 16 sessions at a time, as a model would: each step accepts what the model agrees with
-/// of the last draft, and a token more.
+/// Decodes 1 to 16 sessions at a time, as a model would: each step accepts the part of the last
+/// draft that the model agrees with, and one token more.
 final class Decoder: Worker, @unchecked Sendable {
   // @unchecked Sendable: as `Worker`.
 
-  /// Where the history is known, and how well.
+  /// The knowledge about the corpus's history.
   enum Truth {
-    /// This worker alone writes to the corpus.
+    /// Only this worker writes to the corpus.
     case own(OwnHistory)
     case shared(SharedLedger)
   }
@@ -19,11 +19,11 @@ final class Decoder: Worker, @unchecked Sendable {
     let name: String
     let share: SessionOpen.Share
     let promptTokens: Int
-    /// Tokens that it will have written at its end.
+    /// The number of tokens that it will have written at its end.
     let outputTokensMax: Int
     let options: DraftOptions
     var context: [Int32]
-    /// What the model will say next.
+    /// The next tokens of the model.
     var ahead: [Int32] = []
     var drafted = Draft()
 
@@ -36,7 +36,7 @@ final class Decoder: Worker, @unchecked Sendable {
   private let sessionsMax: Int
   private var connection: Connection!
   private var sessions: [Session] = []
-  /// The last session that was closed: its name and all of its text.
+  /// The last session that was closed: its name and its whole text.
   private var last: (name: String, context: [Int32])?
   private var opened = 0
   private var templates: [[Int32]] = []
@@ -79,7 +79,7 @@ final class Decoder: Worker, @unchecked Sendable {
     }
   }
 
-  /// All but one session are closed. The last one is left to the end of the connection, or of the
+  /// Closes all sessions but one. The last one is left to the end of the connection, or of the
   /// service.
   override func finish() throws {
     while sessions.count > (isOwn ? 1 : 0) { try close(0) }
@@ -89,7 +89,7 @@ final class Decoder: Worker, @unchecked Sendable {
 
   private var isOwn: Bool { if case .own = truth { true } else { false } }
 
-  /// What the corpus holds when all is at rest.
+  /// The expected content of the corpus when all clients have ended.
   var expected: [OwnHistory.Sequence]? {
     if case .own(let history) = truth { history.sequences } else { nil }
   }
@@ -106,7 +106,7 @@ final class Decoder: Worker, @unchecked Sendable {
     } else {
       prompt = templates.randomElement(using: &random)!
     }
-    // One that goes on from nothing is open to any beginning.
+    // A session without a parent may begin with any text.
     if !chance(20) {
       prompt += plan.language.text(after: prompt.last, count: roll(0...60), using: &random)
     } else {
@@ -152,7 +152,8 @@ final class Decoder: Worker, @unchecked Sendable {
     }
   }
 
-  /// What joins the output: what the model agrees with of the draft, and a token of its own.
+  /// The tokens that join the output: the part of the draft that the model agrees with, and its
+  /// own.
   private func accept(_ place: Int) -> [Int32] {
     let wanted = sessions[place].drafted.count + 1
     let last = sessions[place].ahead.last ?? sessions[place].context.last
@@ -165,7 +166,7 @@ final class Decoder: Worker, @unchecked Sendable {
     return accepted
   }
 
-  /// The draft that a session must get; over a shared corpus, the best that its own text gives.
+  /// The draft that a session must get; over a shared corpus, the best from its own text.
   private func oracle(_ place: Int) -> NaiveDraft {
     let session = sessions[place]
     let naive = DraftJudge.drafter(session.options)
@@ -188,7 +189,7 @@ final class Decoder: Worker, @unchecked Sendable {
     if isOwn || draft.source == .local {
       try compare(draft, expected, options, after: context, plan)
     } else if draft.score <= expected.score {
-      // The shared history is asked only for what beats the session's own.
+      // The shared history is used only if it beats the session's own.
       throw DraftJudge.error(
         "its own text has the better draft \(expected)", draft, options, after: context, plan)
     }

@@ -3,7 +3,7 @@ import Oracle
 import ToolSupport
 
 extension DraftOptions {
-  /// What some worker may ask for.
+  /// Options that some worker may use.
   static func random(using random: inout SeededGenerator) -> DraftOptions {
     DraftOptions(
       maxTokens: [8, 32, 32, 64].randomElement(using: &random)!,
@@ -13,11 +13,11 @@ extension DraftOptions {
   }
 }
 
-/// What a draft is held to.
+/// The checks of drafts.
 enum DraftJudge {
-  /// What is wrong with a draft whatever the history is, or nil.
+  /// The fault of a draft that is wrong for any history, or nil.
   ///
-  /// - Parameter context: A session's whole text, or what was asked for.
+  /// - Parameter context: A session's whole text, or the context of the request.
   static func fault(
     _ draft: Draft, _ options: DraftOptions, after context: [Int32], _ plan: CorpusPlan
   ) -> String? {
@@ -46,7 +46,7 @@ enum DraftJudge {
       if draft.matchLength + levels[place] > depth { return "a pattern longer than the depth" }
       if count < 1 { return "a count of \(count)" }
       if !(probability > 0 && probability <= 1) { return "a probability of \(probability)" }
-      // Rounded to a Float where it is told, and not where it is compared.
+      // The probability is rounded to a Float in answers, but not in the service's comparison.
       if Double(probability) < options.minProbability * (1 - 1e-6) { return "too improbable" }
       if place > 0 && probability > draft.probs[place - 1] { return "probabilities that rise" }
       if !language.follows(token, after: parent < 0 ? last : draft.tokens[Int(parent)]) {
@@ -63,7 +63,7 @@ enum DraftJudge {
       score += Double(probability)
     }
     if abs(score - draft.score) > 1e-5 * score { return "a score that is not the sum" }
-    // How often the match occurs follows from any child of it.
+    // The occurrences of the match follow from any child of it.
     let matches = (Double(draft.counts[0]) / Double(draft.probs[0])).rounded()
     for (parent, sum) in childrensCounts {
       let bound = parent < 0 ? matches : Double(draft.counts[Int(parent)])
@@ -85,7 +85,7 @@ enum DraftJudge {
       && (draft.source == .local) == expected.isLocal
   }
 
-  /// A wrong draft as it is told: what matters first, because the rest is long.
+  /// A wrong draft in an error: the important part first, because the rest is long.
   static func error(
     _ what: String, _ draft: Draft, _ options: DraftOptions, after context: [Int32],
     _ plan: CorpusPlan

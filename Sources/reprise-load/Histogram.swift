@@ -1,4 +1,4 @@
-/// Times by their length, to within a sixteenth, in a few hundred counters.
+/// Counts of times, to within a sixteenth, in a few hundred counters.
 struct Histogram {
   private var counts = [Int](repeating: 0, count: 40 << Self.partBits)
   private(set) var count = 0
@@ -19,7 +19,7 @@ struct Histogram {
     maxNanoseconds = max(maxNanoseconds, other.maxNanoseconds)
   }
 
-  /// Milliseconds that a fraction of all times do not exceed.
+  /// The milliseconds that a fraction of all times do not exceed.
   func quantileMillis(_ fraction: Double) -> Double {
     let wanted = Int((fraction * Double(count)).rounded(.up))
     var seen = 0
@@ -32,7 +32,7 @@ struct Histogram {
     return 0
   }
 
-  /// Up to 16 each number has its place; from there on each power of two has sixteen.
+  /// Each number up to 16 has its place; beyond, each power of two has sixteen places.
   private static func place(_ value: Int) -> Int {
     let bits = Int.bitWidth - value.leadingZeroBitCount
     if bits <= partBits { return value }

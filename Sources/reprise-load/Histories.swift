@@ -2,7 +2,7 @@ import Foundation
 import Synchronization
 import ToolSupport
 
-/// What a corpus that one worker alone writes to holds, by the written rule.
+/// The content of a corpus that only one worker writes to, by the written rule.
 struct OwnHistory {
   struct Sequence {
     var id: String?
@@ -21,7 +21,7 @@ struct OwnHistory {
   subscript(number: Int32) -> Sequence? { known[number] }
   var sequences: [Sequence] { kept.compactMap { known[$0] } }
 
-  /// Makes a sequence known, which is not there yet.
+  /// Registers a sequence that is not known yet.
   mutating func number(_ sequence: Sequence) -> Int32 {
     known[nextNumber] = sequence
     nextNumber += 1
@@ -30,7 +30,7 @@ struct OwnHistory {
 
   mutating func name(_ number: Int32, _ id: String) { known[number]?.id = id }
 
-  /// Takes a call into account. Returns those of its sequences that were not there.
+  /// Applies a call. Returns those of its sequences that were new.
   @discardableResult
   mutating func insert(_ numbers: [Int32]) -> [Int32] {
     let rest = rule.makingRoom(in: kept, for: numbers, size).last ?? kept
@@ -38,14 +38,14 @@ struct OwnHistory {
     return Array(kept.dropFirst(rest.count))
   }
 
-  /// Takes a call of sequences without ids into account.
+  /// Applies a call of sequences without ids.
   mutating func insert(_ texts: [[Int32]]) {
     insert(texts.map { number(Sequence(id: nil, tokens: $0)) })
   }
 
   mutating func remove(_ numbers: [Int32]) { kept.removeAll { numbers.contains($0) } }
 
-  /// Forgets texts that have left, but for those that are still wanted.
+  /// Removes texts that have left, except those that are still wanted.
   mutating func prune(keeping wanted: some Swift.Sequence<Int32>) {
     if known.count < 2 * kept.count + 400 { return }
     let stay = Set(kept).union(wanted)
@@ -53,12 +53,12 @@ struct OwnHistory {
   }
 }
 
-/// What many workers were told about one corpus: the sequences that were acknowledged, with their
-/// order numbers, and those that may have come without an answer.
+/// The answers to many workers about one corpus: the acknowledged sequences with their order
+/// numbers, and sequences that may have been inserted without an answer.
 final class SharedLedger: Sendable {
   struct Acknowledged {
     var order: UInt64
-    /// For a call of several sequences, the last one has `order`.
+    /// In a call of several sequences, the last one has `order`.
     var id: String?
     var tokens: [Int32]
   }
@@ -80,8 +80,8 @@ final class SharedLedger: Sendable {
     state.withLock { state in
       state.acknowledged.append(sequence)
       state.acknowledgedTokens += sequence.tokens.count
-      // What has certainly left need not be remembered. Answers come in about the order of writing,
-      // so three times the bound are more than enough.
+      // Sequences that have certainly left need not be remembered. Answers come roughly in the
+      // order of writing, so three times the bound is more than enough.
       guard let bound = plan.rule.tokens, state.acknowledgedTokens > 6 * bound else { return }
       state.acknowledged.sort { $0.order < $1.order }
       var leaving = 0
@@ -93,10 +93,10 @@ final class SharedLedger: Sendable {
     }
   }
 
-  /// What was sent by a client that did not wait for the answer.
+  /// Notes a sequence from a client that did not wait for the answer.
   func mayHold(_ tokens: [Int32]) { state.withLock { $0.possible.append(tokens) } }
 
-  /// By order number.
+  /// The acknowledged sequences by order number.
   var acknowledged: [Acknowledged] {
     state.withLock { $0.acknowledged.sorted { $0.order < $1.order } }
   }

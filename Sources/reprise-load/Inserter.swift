@@ -3,14 +3,15 @@ import Oracle
 import ToolSupport
 import WireProtocol
 
-/// Inserts in bulk into a corpus of its own that keeps the newest, sends again what it sent before,
-/// and ids with other tokens; and now and then into a corpus that keeps everything.
+/// Inserts in bulk into a corpus of its own that keeps the newest sequences, repeats earlier
+/// inserts, and sends ids with other tokens; occasionally inserts into a corpus that keeps
+/// everything.
 final class Inserter: Worker, @unchecked Sendable {
   // @unchecked Sendable: as `Worker`.
   let plan: CorpusPlan
   private var history: OwnHistory
   private var connection: Connection!
-  /// Numbers of what was sent of late, also of what has left since.
+  /// Numbers of recently sent sequences, including those that have left since.
   private var recent: [Int32] = []
   private var lastOrder: UInt64?
 
@@ -67,7 +68,7 @@ final class Inserter: Worker, @unchecked Sendable {
       } else {
         let number = newSequence()
         numbers.append(number)
-        // Now and then twice in one call.
+        // Occasionally twice in one call.
         if history[number]?.id != nil {
           recent.append(number)
           if chance(20) { numbers.append(number) }
@@ -98,7 +99,7 @@ final class Inserter: Worker, @unchecked Sendable {
     history.prune(keeping: recent)
   }
 
-  /// An id that stands for other tokens: nothing of the call may happen.
+  /// Sends an id that belongs to other tokens: the call must change nothing.
   private func conflict() throws {
     guard let known = history.kept.last(where: { history[$0]?.id != nil }) else { return }
     var other = wire(known)

@@ -1,18 +1,18 @@
 import Oracle
 
-/// Text as a model might write it: much of it comes again, some of it does not.
+/// Text like a model's: much of it repeats, some of it does not.
 ///
-/// Each token may be followed by four others, one of them mostly. So whether a token may follow
-/// another is known without any history, and tokens of one corpus are never those of another.
+/// Each token may be followed by four others, usually by one of them. Whether a token may follow
+/// another is therefore known without any history, and two corpora have no token in common.
 struct Language: Sendable {
-  /// Tokens are `base` and the `Self.tokens` numbers from there on.
+  /// Tokens are the `Self.tokens` numbers from `base` on.
   let base: Int32
   private let followers: [Int32]
 
   static let tokens: Int32 = 600
   private static let followersPerToken = 4
 
-  /// - Parameter number: Of the corpus.
+  /// - Parameter number: The number of the corpus.
   init(number: Int, seed: UInt64) {
     base = Int32(number) * 1000
     var random = SeededGenerator(seed: seed &* 7919 &+ UInt64(number))
@@ -37,7 +37,7 @@ struct Language: Sendable {
     return followers[Int(last - base) * Self.followersPerToken + choice]
   }
 
-  /// Goes on from a text's last token, or anywhere.
+  /// Continues from a text's last token, or begins anywhere.
   func text(
     after last: Int32? = nil, count: Int, using random: inout SeededGenerator
   ) -> [Int32] {

@@ -2,7 +2,7 @@ import Foundation
 import ToolSupport
 import WireProtocol
 
-/// What is told at the end, for people and for programs.
+/// The report at the end, for people and for programs.
 struct LoadReport {
   let monitor: Monitor
   let journal: Journal

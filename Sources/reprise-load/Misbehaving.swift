@@ -4,7 +4,7 @@ import Oracle
 import ToolSupport
 import WireProtocol
 
-/// Sends a byte at a time, does not end its line, or does not read its answers.
+/// Sends one byte at a time, does not end its line, or does not read its answers.
 final class SlowClient: Worker, @unchecked Sendable {
   // @unchecked Sendable: as `Worker`.
   init(_ site: Site, _ number: Int) { super.init(site, .slow, number) }
@@ -40,7 +40,7 @@ final class SlowClient: Worker, @unchecked Sendable {
   private func leaveLineOpen() throws {
     let connection = try site.connect(.reader, tally)
     try connection.send(Array(#"{"jsonrpc":"2.0","id":1,"#.utf8))
-    // It is told why, and the connection ends.
+    // The error is sent, and the connection ends.
     let answer = try json(connection.receive())
     if kind(answer) != "limit_exceeded" { throw ToolError("an open line was answered \(answer)") }
     if !connection.ends(withinSeconds: Bounds.patienceSeconds) {
@@ -64,7 +64,7 @@ final class SlowClient: Worker, @unchecked Sendable {
       Request(id: .number(Int64(id)), call: call).write(to: &writer)
     }
     let lines = writer.bytes
-    // Until the service does not read on, and then ends it.
+    // Until the service stops reading, and then ends the connection.
     let start = nanoseconds()
     while connection.trySending(lines, secondsMax: 4 * Double(Bounds.patienceSeconds)) {
       if site.journal.isStopping { return }
@@ -79,7 +79,8 @@ final class SlowClient: Worker, @unchecked Sendable {
   }
 }
 
-/// Sends what is no request, or none that it may make; each must be told so, and nobody be hurt.
+/// Sends lines that are not requests, or requests that it may not make; each must be refused, and
+/// no other client may be affected.
 final class BrokenClient: Worker, @unchecked Sendable {
   // @unchecked Sendable: as `Worker`.
   private var connection: Connection!
@@ -155,7 +156,7 @@ final class BrokenClient: Worker, @unchecked Sendable {
 
   private func sendHugeLine() throws {
     let connection = try site.connect(.reader, tally)
-    // The rest may be refused already when it is sent.
+    // The rest may already be refused when it is sent.
     _ = connection.trySending([UInt8](repeating: UInt8(ascii: "1"), count: 5 << 20))
     if let line = connection.tryReceiving(), kind(try json(line)) != "limit_exceeded" {
       throw ToolError("a line without an end was answered \(String(decoding: line, as: UTF8.self))")
@@ -181,7 +182,7 @@ final class BrokenClient: Worker, @unchecked Sendable {
     try connection.refusal(of: .corpusList, .unauthorized)
   }
 
-  /// A batch of good and bad requests, with a notification among them.
+  /// A batch of good and bad requests, including a notification.
   private func sendBatch() throws {
     try connection.send(
       Array(
@@ -198,7 +199,7 @@ final class BrokenClient: Worker, @unchecked Sendable {
     }
   }
 
-  /// Bytes that are no JSON, whatever they are.
+  /// Random bytes that are not JSON.
   private func sendNoise() throws {
     var noise = [UInt8(ascii: "!")]
     for _ in 0..<roll(0...300) { noise.append(UInt8.random(in: 0...255, using: &random)) }
@@ -208,7 +209,7 @@ final class BrokenClient: Worker, @unchecked Sendable {
   }
 }
 
-/// Opens many connections at once and leaves them in the middle of things.
+/// Opens many connections at once and abandons them during requests.
 final class Storm: Worker, @unchecked Sendable {
   // @unchecked Sendable: as `Worker`.
   private var opened = 0
@@ -217,7 +218,8 @@ final class Storm: Worker, @unchecked Sendable {
 
   override var pauseMillis: ClosedRange<Int> { 300...1500 }
 
-  /// Presents its token when it opens a connection, because the service waits some seconds for that.
+  /// Presents its token when it opens a connection, because the service waits only some seconds for
+  /// it.
   override func turn() throws {
     let ledger = site.shared.randomElement(using: &random)!
     var connections: [(connection: Connection, tenant: Tenant?)] = []
@@ -231,7 +233,7 @@ final class Storm: Worker, @unchecked Sendable {
       switch tenant {
       case .sharers: try leaveSession(connection, ledger)
       case .reader: break
-      // The service may have lost patience.
+      // The service may have ended the connection by now.
       default:
         if chance(500) { _ = connection.trySending(Array(#"{"jsonrpc":"2.0","id":1,"#.utf8)) }
       }
@@ -261,7 +263,7 @@ final class Storm: Worker, @unchecked Sendable {
       step.append(session: session.session, accept: tokens)
       Request(id: .number(1), call: .sessionStep(step)).write(to: &writer)
     }
-    // Perhaps not all of it.
+    // Possibly not the whole line.
     let line = writer.bytes
     try connection.send(chance(300) ? Array(line.prefix(roll(0...line.count - 1))) : line)
   }

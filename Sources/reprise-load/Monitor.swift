@@ -1,11 +1,11 @@
 import Foundation
 import ToolSupport
 
-/// What the kernel says of a process.
+/// The kernel's figures on a process.
 struct ProcessSample {
-  /// Memory that no file backs.
+  /// Anonymous memory (not backed by a file), in bytes.
   var anonymousBytes = 0
-  /// Mapped files, on a disk or in memory.
+  /// Mapped files, on a disk or in memory, in bytes.
   var mappedBytes = 0
   var cpuSeconds = 0.0
 
@@ -21,7 +21,7 @@ struct ProcessSample {
       if line.hasPrefix("RssAnon:") { anonymousBytes = bytes }
       if line.hasPrefix("RssFile:") || line.hasPrefix("RssShmem:") { mappedBytes += bytes }
     }
-    // The 14th and 15th field; the name is the second.
+    // The 14th and 15th fields; the name is the second.
     let fields = stat[close...].split(separator: " ")
     guard fields.count > 13, let user = Double(fields[12]), let system = Double(fields[13]) else {
       return nil
@@ -30,7 +30,7 @@ struct ProcessSample {
   }
 }
 
-/// Looks at the service and the workers once a second, and tells how it goes on a terminal.
+/// Samples the service and the workers once a second, and shows the progress on a terminal.
 final class Monitor {
   struct Second {
     var seconds: Double
@@ -41,7 +41,7 @@ final class Monitor {
 
   private(set) var seconds: [Second] = []
   private(set) var counts = Tally.Counts()
-  /// CPU seconds, of the service and of this program, from the first look to the last.
+  /// CPU seconds of the service and of this program, from the first sample to the last.
   private(set) var serviceCPU = 0.0
   private(set) var ownCPU = 0.0
   private let site: Site
@@ -60,7 +60,7 @@ final class Monitor {
 
   private var elapsed: Double { Double(nanoseconds() - start) / 1e9 }
 
-  /// Runs until the time is up, or the service has ended, or no worker is left.
+  /// Runs until the time is over, or the service has ended, or no worker is left.
   func run() {
     let first = (ProcessSample(site.identifier), ProcessSample(getpid()))
     var last = elapsed
@@ -88,7 +88,7 @@ final class Monitor {
     clear()
   }
 
-  /// What was counted since the last time.
+  /// Returns the counts since the last call.
   @discardableResult
   func take() -> Tally.Counts {
     var taken = Tally.Counts()
@@ -119,13 +119,13 @@ final class Monitor {
 
   // MARK: Memory
 
-  /// How memory went on after it had warmed up, which it is given the first quarter of the time for.
+  /// The course of memory after the warm-up, which takes the first quarter of the time.
   struct Trend {
     /// Medians of the second quarter and of the last one.
     let early: Double
     let late: Double
 
-    /// What it may have grown by: a twentieth.
+    /// The largest growth that counts as flat: a twentieth.
     static let growthMax = 1.05
 
     var growth: Double { late / early }
@@ -147,7 +147,7 @@ final class Monitor {
   /// Memory and the slowest steps over time.
   func svg() -> String {
     func points(_ value: (Second) -> Double) -> [(x: Double, y: Double)] {
-      // A few hundred are as good as thousands.
+      // A few hundred points are enough.
       let stride = max(1, seconds.count / 300)
       return seconds.indices.filter { $0 % stride == 0 }.map { place in
         let worst = seconds[place..<min(place + stride, seconds.count)].map(value).max() ?? 0

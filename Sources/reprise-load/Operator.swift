@@ -4,8 +4,8 @@ import Oracle
 import ToolSupport
 import WireProtocol
 
-/// Keeps a corpus of its own: snapshots, restores, forgets, merges and drops, and looks at metrics.
-/// After each turn it knows what stands there.
+/// Works on a corpus of its own: snapshots, restores, forgets, merges and drops, and reads metrics.
+/// After each turn it knows the content exactly.
 final class Operator: Worker, @unchecked Sendable {
   // @unchecked Sendable: as `Worker`.
   let plan: CorpusPlan
@@ -15,7 +15,7 @@ final class Operator: Worker, @unchecked Sendable {
   private var connection: Connection!
   private var auditor: Connection!
   private var turns = 0
-  /// Has another number after each restore.
+  /// The number in the name, which changes after each restore.
   private var named = 0
 
   init(_ site: Site, _ number: Int) {
@@ -130,7 +130,7 @@ final class Operator: Worker, @unchecked Sendable {
     }
   }
 
-  /// Forgets some, and takes them from the copy again.
+  /// Forgets some sequences, and merges them back from the copy.
   private func forget(_ snapshot: SnapshotDescription, _ before: OwnHistory) throws {
     let chosen = Set(
       (0..<roll(1...5)).compactMap { _ in history.kept.randomElement(using: &random) }
@@ -144,14 +144,14 @@ final class Operator: Worker, @unchecked Sendable {
       answer.olderSnapshots.contains(snapshot.snapshot)
     else { throw ToolError("forgetting \(chosen.count) with \(tokens) tokens was \(answer)") }
     try compareDrafts(corpus)
-    // Where there is no room, others would have to leave.
+    // Without room, others would have to leave.
     if size.tokens + tokens > history.rule.tokens! { return }
     let merged: CorpusMerged = try connection.call(
       .corpusMerge(CorpusMerge(from: copy, into: corpus)))
     guard merged.sequences == chosen.count, merged.tokens == tokens,
       merged.duplicates == before.kept.count - chosen.count, merged.conflicts == 0
     else { throw ToolError("merging \(chosen.count) with \(tokens) tokens was \(merged)") }
-    // They come in the order that they had.
+    // They arrive in their old order.
     history.insert(
       chosen.sorted { before.kept.firstIndex(of: $0)! < before.kept.firstIndex(of: $1)! })
     try compareDrafts(corpus)
@@ -185,7 +185,7 @@ final class Operator: Worker, @unchecked Sendable {
   }
 }
 
-/// What an HTTP server on this machine answers, header and all.
+/// The response of an HTTP server on this machine, header included.
 private func get(_ path: String, port: UInt16) throws -> String {
   let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
   defer { close(descriptor) }

@@ -2,11 +2,11 @@ import Oracle
 import ToolSupport
 import WireProtocol
 
-/// What kinds of clients there are, and how many of each.
+/// The kinds of clients, and the number of each.
 enum Role: String, CaseIterable {
-  /// Decode over a corpus of their own, so that each draft is known.
+  /// Decode over corpora of their own, so that each draft is known.
   case decoders
-  /// Decode over corpora that many share.
+  /// Decode over corpora that many workers share.
   case sharers
   case inserters
   case speculators
@@ -16,7 +16,7 @@ enum Role: String, CaseIterable {
   case broken
   case storms
 
-  /// Of a hundred workers.
+  /// The number of workers of this kind among a hundred.
   private var share: Int {
     switch self {
     case .decoders: 25
@@ -31,7 +31,7 @@ enum Role: String, CaseIterable {
     }
   }
 
-  /// Every kind is there once, however few there are in all.
+  /// Every kind occurs at least once, also with few workers.
   static func counts(workers: Int) -> [Role: Int] {
     var counts: [Role: Int] = [:]
     for role in allCases { counts[role] = max(1, workers * role.share / 100) }
@@ -40,7 +40,7 @@ enum Role: String, CaseIterable {
   }
 }
 
-/// Holders of access tokens, and what is theirs.
+/// Holders of access tokens, and their corpora and rights.
 enum Tenant: String, CaseIterable {
   case decoders, sharers, inserters, operators, reader, auditor
 
@@ -64,7 +64,7 @@ enum Tenant: String, CaseIterable {
   }
 }
 
-/// How much is kept of the corpora, and when the service loses patience.
+/// The bounds of the corpora, and the time limits of the service.
 enum Bounds {
   static let own = KeepingRule(tokens: 12_000)
   static let kept = KeepingRule(tokens: 40_000, sequences: 600)
@@ -74,7 +74,7 @@ enum Bounds {
   /// Small, so that segments are sealed and merged all the time.
   static let sealTokens = 8192
   static let mapBytes = 1 << 30
-  /// Seconds for a line that has begun, and for answers to be taken.
+  /// Seconds for a line that has begun, and for reading answers.
   static let patienceSeconds = 10
   static let limits = [
     "corpora": 512, "line_seconds": patienceSeconds, "answer_seconds": patienceSeconds,
@@ -82,7 +82,7 @@ enum Bounds {
   ]
 }
 
-/// A corpus as it is made, and what is written in it.
+/// The settings of a corpus, and the language of its texts.
 struct CorpusPlan: Sendable {
   let name: String
   let depth: Int
@@ -91,8 +91,8 @@ struct CorpusPlan: Sendable {
 
   private static let sequencesPerCall = 8
 
-  /// Calls that fill it to somewhere about its bound, so that it is from the beginning as it will be:
-  /// the oldest leave, and what is in memory is as full as it happens to be at any time.
+  /// Calls that fill it to about its bound, so that it is in its steady state from the beginning:
+  /// the oldest sequences leave, and memory has a typical fill level.
   func filling(using random: inout SeededGenerator) -> [[[Int32]]] {
     guard let bound = rule.tokens else { return [] }
     var left = Int.random(in: (bound * 3 / 4)...(bound * 5 / 4), using: &random)

@@ -3,7 +3,7 @@ import Oracle
 import ToolSupport
 import WireProtocol
 
-/// Opens sessions with prompts of up to 100,000 tokens, and lets them go on from turn to turn.
+/// Opens sessions with prompts of up to 100,000 tokens, and continues them in further chat turns.
 final class Prompter: Worker, @unchecked Sendable {
   // @unchecked Sendable: as `Worker`.
   private var connection: Connection!

@@ -5,12 +5,12 @@ import Synchronization
 import ToolSupport
 import WireProtocol
 
-/// The service under load, and what all workers know of it.
+/// The service under load, and the knowledge that all workers share.
 final class Site: Sendable {
   let directory: String
   let journal: Journal
   let seed: UInt64
-  /// How many times as busy as usual each worker is.
+  /// The factor of each worker's usual rate.
   let rate: Double
   let tokens: [Tenant: String]
   let httpPort: UInt16
@@ -26,7 +26,7 @@ final class Site: Sendable {
   var socket: String { "\(directory)/s" }
   var log: String { "\(directory)/log" }
 
-  /// Of the languages: each corpus has its own.
+  /// The numbers of the languages: each corpus has its own.
   private enum Number {
     static let fixed = 1
     static let ledger = 2
@@ -82,7 +82,7 @@ final class Site: Sendable {
     )
   }
 
-  /// Waits until the service answers, and makes what is there from the beginning.
+  /// Waits until the service answers, and creates the initial corpora.
   func prepare() throws {
     let tally = Tally()
     let begin = nanoseconds()
@@ -117,7 +117,7 @@ final class Site: Sendable {
     }
   }
 
-  /// Inserts what is all new. Returns the last one's order number.
+  /// Inserts sequences that are all new. Returns the last one's order number.
   @discardableResult
   func insert(
     _ texts: [[Int32]], into plan: CorpusPlan, _ connection: Connection
@@ -168,7 +168,7 @@ final class Site: Sendable {
 
   var hasEnded: Bool { process.withLock { $0.hasEnded } }
 
-  /// Ends the service in good order. Returns a sentence if it did not.
+  /// Stops the service with SIGTERM. Returns a sentence if this failed.
   func stop() -> String? {
     process.withLock { process in
       process.signal(SIGTERM)
@@ -182,7 +182,7 @@ final class Site: Sendable {
   }
 }
 
-/// What a program says on standard output.
+/// The standard output of a program.
 private func output(of program: String, _ arguments: [String]) throws -> String {
   let process = Process()
   process.executableURL = URL(fileURLWithPath: program)
@@ -198,7 +198,7 @@ private func output(of program: String, _ arguments: [String]) throws -> String 
   return text.trimmingCharacters(in: .whitespacesAndNewlines)
 }
 
-/// A port that nobody listens on now.
+/// A port that no process listens on now.
 private func freePort() throws -> UInt16 {
   let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
   defer { close(descriptor) }

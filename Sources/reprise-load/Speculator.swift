@@ -3,8 +3,8 @@ import Oracle
 import ToolSupport
 import WireProtocol
 
-/// Asks for drafts without a session: of a corpus that never changes, so that all that is said is
-/// known whoever else asks, and of corpora that others write to.
+/// Drafts without a session: from a corpus that never changes, so that all answers are known, and
+/// from corpora that others write to.
 final class Speculator: Worker, @unchecked Sendable {
   // @unchecked Sendable: as `Worker`.
   private var connection: Connection!
@@ -38,7 +38,7 @@ final class Speculator: Worker, @unchecked Sendable {
   }
 
   private func check(_ draft: Draft, _ options: DraftOptions, _ context: [Int32]) throws {
-    // What was asked of one is kept for the next, so not for ever.
+    // The options of one request are kept for the next, but not forever.
     if chance(20) {
       fixed = ScannedHistory(depth: site.fixed.plan.depth, sequences: site.fixed.sequences)
     }
@@ -85,7 +85,7 @@ final class Speculator: Worker, @unchecked Sendable {
     try check(draft, options, after: context, ledger.plan)
   }
 
-  /// A token to read with must not open more.
+  /// A token for reading must not allow more.
   private func tryWhatIsNotAllowed() throws {
     switch roll(0...3) {
     case 0:

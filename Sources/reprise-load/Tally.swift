@@ -1,26 +1,26 @@
 import Synchronization
 import WireProtocol
 
-/// What a worker counts. Its own thread adds, the monitor reads.
+/// A worker's counts. Its own thread adds, the monitor reads.
 final class Tally: Sendable {
   struct Counts {
     var requests = [Int](repeating: 0, count: Method.allCases.count)
-    /// Lines of `session.step`, from sending to the answer's last byte.
+    /// Durations of `session.step` lines, from sending to the answer's last byte.
     var steps = Histogram()
     /// Sessions in those lines.
     var sessionSteps = 0
-    /// Errors that were to be answered, by kind.
+    /// Expected errors, by kind.
     var errorsExpected: [String: Int] = [:]
-    /// Drafts compared with the oracle's in all that they say.
+    /// Drafts that were compared with the oracle's in every field.
     var draftsExact = 0
-    /// Drafts held to what any draft must be; those that were compared are among them.
+    /// Drafts checked for general validity, including those that were compared.
     var draftsStructural = 0
     var sequencesAcknowledged = 0
-    /// Acknowledged sequences that were sent again and known.
+    /// Acknowledged sequences that were sent again and recognised.
     var sequencesFoundAgain = 0
     /// Connections that the service had to end, and did.
     var connectionsCut = 0
-    /// CPU that the oracle took.
+    /// CPU time of the oracle.
     var oracleNanoseconds = 0
 
     mutating func add(_ other: Counts) {
@@ -41,7 +41,7 @@ final class Tally: Sendable {
 
   func note(_ change: (inout Counts) -> Void) { counts.withLock { change(&$0) } }
 
-  /// Takes what was counted since the last time.
+  /// Returns the counts since the last call, and sets them to zero.
   func take() -> Counts {
     counts.withLock { counts in
       let taken = counts
@@ -51,7 +51,7 @@ final class Tally: Sendable {
   }
 }
 
-/// What is common to all workers: what went wrong, and whether they are to end.
+/// State common to all workers: the failures, and whether they should end.
 final class Journal: Sendable {
   private struct State {
     var failures: [String] = []
@@ -60,10 +60,10 @@ final class Journal: Sendable {
 
   private let state = Mutex(State())
   private let stopping = Atomic(false)
-  /// Says a failure as it comes.
+  /// Prints a failure as it occurs.
   private let say: @Sendable (String) -> Void
 
-  /// Sentences that are kept; more of them say little more.
+  /// The most sentences that are kept; more would add little.
   private static let failuresMax = 50
 
   init(say: @escaping @Sendable (String) -> Void) { self.say = say }

@@ -4,19 +4,20 @@ import Oracle
 import ToolSupport
 import WireProtocol
 
-/// One client, with a thread of its own. Subclasses say what it does in a turn; between turns it
-/// waits, as a worker does for its model.
+/// One client, with a thread of its own. Subclasses define its turns; between turns it waits, as a
+/// worker waits for its model.
 class Worker: @unchecked Sendable {
-  // @unchecked Sendable: used by its own thread while that runs, and by the tool's before and after;
-  // the tally guards itself.
+  // @unchecked Sendable: used by its own thread while that runs, and by the tool's thread before
+  // and after; the tally guards itself.
   let site: Site
   let number: Int
   let tally = Tally()
   var random: SeededGenerator
-  /// Whether it had to give up.
+  /// True if it had to abandon its work.
   private(set) var hasFailed = false
 
-  /// Of a thousand drafts whose history is known, so many are compared with the oracle's.
+  /// The number of drafts in a thousand that are compared with the oracle's, if the history is
+  /// known.
   class var exactPerMille: Int { 80 }
 
   init(_ site: Site, _ role: Role, _ number: Int) {
@@ -34,12 +35,12 @@ class Worker: @unchecked Sendable {
 
   func prepare() throws {}
   func turn() throws {}
-  /// Leaves things as the end is to find them.
+  /// Leaves the state that the final checks expect.
   func finish() throws {}
 
   final func run() {
     do {
-      // Not all at once.
+      // Workers start at different times.
       pause(0...pauseMillis.upperBound)
       try prepare()
       while !site.journal.isStopping {
@@ -55,7 +56,7 @@ class Worker: @unchecked Sendable {
 
   private func pause(_ millis: ClosedRange<Int>) {
     let micros = Double(Int.random(in: millis, using: &random) * 1000) / site.rate
-    // In pieces, so that the end is not waited for.
+    // In pieces, so that the end of the run is noticed soon.
     var left = Int(micros)
     while left > 0 && !site.journal.isStopping {
       usleep(UInt32(min(left, 100_000)))
@@ -68,7 +69,7 @@ class Worker: @unchecked Sendable {
 
   func isSampled() -> Bool { chance(Self.exactPerMille) }
 
-  /// Has the oracle work, and counts what it takes.
+  /// Runs the oracle, and counts its time.
   func asking<Result>(_ oracle: () -> Result) -> Result {
     let start = threadNanoseconds()
     let result = oracle()
@@ -81,7 +82,7 @@ class Worker: @unchecked Sendable {
 // MARK: Drafts
 
 extension Worker {
-  /// Holds a draft to what any must be.
+  /// Checks that a draft is valid.
   func check(
     _ draft: Draft, _ options: DraftOptions, after context: [Int32], _ plan: CorpusPlan
   ) throws {
@@ -91,7 +92,7 @@ extension Worker {
     tally.note { $0.draftsStructural += 1 }
   }
 
-  /// Holds a draft to the oracle's in all that it says.
+  /// Compares a draft with the oracle's in every field.
   func compare(
     _ draft: Draft, _ expected: NaiveDraft, _ options: DraftOptions, after context: [Int32],
     _ plan: CorpusPlan
@@ -103,7 +104,7 @@ extension Worker {
     tally.note { $0.draftsExact += 1 }
   }
 
-  /// Holds a draft from a known history to what any must be, and a sample of them to the oracle's.
+  /// Checks that a draft from a known history is valid, and compares a sample with the oracle's.
   func check(
     _ draft: Draft, _ options: DraftOptions, after context: [Int32], _ plan: CorpusPlan,
     of history: () -> ScannedHistory

@@ -1,7 +1,7 @@
-// Stands between a program and its files when it is loaded with LD_PRELOAD, records what the program
-// does to them, and makes chosen calls fail. What it is told by the environment:
+// Is loaded between a program and its files with LD_PRELOAD, records the program's changes of them,
+// and makes chosen calls fail. The environment configures it:
 //
-//     REPRISE_WATCH=DIRECTORY   what it looks at: everything below, which is empty at the start
+//     REPRISE_WATCH=DIRECTORY   the watched directory with all below it; empty at the start
 //     REPRISE_RECORD=FILE       every change is appended here, see below
 //     REPRISE_CONTROL=FILE      at least 4096 bytes, mapped: a `faults_control`
 //     REPRISE_FAULT=ERROR@CALL:N[+][,…]
@@ -10,8 +10,8 @@
 //                               "writes" (all that write bytes or make room for them), "syncs" (fsync,
 //                               fdatasync), "changes" (opening for writing, mkdir, rename, unlink)
 //
-// accept and accept4 are counted whatever they accept; all others only where they touch what is
-// watched. While the control's `is_disarmed` is not zero no call fails or is counted.
+// accept and accept4 are counted for every socket; all others only if they involve watched files.
+// While the control's `is_disarmed` is not zero no call fails or is counted.
 #ifndef CFAULTS_H
 #define CFAULTS_H
 
@@ -32,11 +32,11 @@ enum faults_kind {
   faults_exchange = 12  // path, other
 };
 
-// The write was through a descriptor with O_DSYNC or O_SYNC: on disk when it returned.
+// The write used a descriptor with O_DSYNC or O_SYNC: it was on disk when the call returned.
 enum { faults_is_synchronous = 1 };
 
-// What stands before each change's path, other path and data in the recording. Paths are relative to
-// the watched directory, which is object 1. Numbers of objects are never used again.
+// The head of each change, which precedes its path, other path and data in the recording. Paths are
+// relative to the watched directory, which is object 1. Numbers of objects are never reused.
 struct faults_record {
   uint32_t kind;
   uint32_t object;
@@ -50,11 +50,11 @@ struct faults_record {
 };
 
 struct faults_control {
-  // Changes that are in the recording. Whoever has seen an answer of the program and then reads this
-  // knows that all changes the answer stands on are among so many first ones.
+  // The number of changes in the recording. After an answer of the program, all changes on which
+  // the answer depends are among the first ones of this number.
   uint64_t recorded;
   uint64_t is_disarmed;
-  // Calls that were made to fail.
+  // The number of calls that were made to fail.
   uint64_t failed;
 };
 

@@ -1,54 +1,58 @@
-// Linux's own calls, for which glibc has no function or shows it to C programs only.
+// Linux's own calls that glibc lacks or declares only for C programs.
 #ifndef CLINUX_H
 #define CLINUX_H
 
 #include <sys/types.h>
 
-// Makes the calling thread one that runs as soon as it is woken. From 6.12 on Linux lets a thread that
-// was woken wait until the one that runs has had its turn, 3 ms if it has none of its own, unless that
-// of the woken one is shorter. An older kernel changes nothing.
+// Makes the calling thread run as soon as it is woken. From 6.12 on Linux lets a woken thread wait
+// until the running one has used its time slice, 3 ms by default, unless the woken thread's slice
+// is shorter. An older kernel changes nothing.
 void take_shortest_turns(void);
 
-// Makes the calling thread one that does not keep others waiting: its turns are short, but not as short
-// as those that begin at once. And it gets a niceness of its own, as Linux has it; 0 is as much of the
-// core as any other. Where the kernel knows no turns of their own, the niceness is all. The name (at
-// most 15 bytes) is what ps and top show.
+// Makes the calling thread one that does not delay others: its time slices are short, but longer
+// than those of threads that run as soon as they are woken. It also gets a niceness of its own, as
+// Linux counts it; 0 is the same share of the core as any other thread's. On kernels without time
+// slices of threads, only the niceness has an effect. The name (at most 15 bytes) is shown by ps
+// and top.
 void take_short_turns(const char *name, int niceness);
 
-// The cores that the calling thread may use.
+// The number of cores that the calling thread may use.
 int count_cores(void);
 
-// Keeps threads that run as soon as they are woken and all others apart: of the cores that the calling
-// thread may use, the last so many are for the others. All threads that there are, and those that they
-// make, are kept to these, until one of them takes the shortest turns. (What such a thread makes begins
-// on its cores.) Returns 0, or −1 with errno set: EINVAL where no core would be left for those.
+// Separates threads that run as soon as they are woken from all others: of the cores that the
+// calling thread may use, the last `count` are for the others. All existing threads, and those that
+// they create, are bound to these cores, until one of them takes the shortest time slices. (Threads
+// that it creates begin on its cores.) Returns 0, or −1 with errno set: EINVAL if no core would be
+// left for the threads that run at once.
 int keep_cores_for_others(int count);
 
-// Keeps the calling thread, and those that it makes, to the cores from one to another.
+// Binds the calling thread, and those that it creates, to the cores from one to another.
 void keep_thread_to_cores(int first, int last);
 
-// Puts each of two files, or directories, in the place of the other, at once. Returns 0, or −1 with
-// errno set: EINVAL where the file system cannot.
+// Exchanges two files, or directories, atomically. Returns 0, or −1 with errno set: EINVAL if the
+// file system does not support it.
 int exchange_files(const char *path, const char *other);
 
-// Has the kernel begin to write a part of a file to the disk. Only a hint: nothing is waited for.
+// Asks the kernel to begin writing a part of a file to the disk. Only a hint: it does not wait.
 void begin_writing_back(int descriptor, long offset, long count);
 
-// Has malloc map blocks of a MiB and more on their own, always: they cost what is touched of them, and
-// are given back when they are freed. By itself malloc raises the size from which it does so with every
-// large block that is freed, to 32 MiB. Then LMDB's tables for an environment come from memory that was
-// used before, have to be filled with zeros, and are resident: 2 MB for a corpus that holds nothing.
+// Makes malloc always map blocks of a MiB and more separately: they take only touched memory, and
+// are returned when they are freed. By default malloc raises this size with every large block that
+// is freed, to 32 MiB. Then LMDB's tables for an environment come from used memory, must be filled
+// with zeros, and are resident: 2 MB for an empty corpus.
 void map_large_blocks(void);
 
-// Gives the system back what malloc keeps of freed memory. Each arena is locked meanwhile: milliseconds
-// for some hundred MiB that were freed since the last time.
+// Returns to the system the freed memory that malloc keeps. Each arena is locked in the meantime:
+// milliseconds for some hundred MiB that were freed since the last call.
 void return_freed_memory(void);
 
-// Makes a pipe, with room for so many bytes if the system allows it. Returns 0, or −1 with errno set.
+// Creates a pipe, with room for `bytes` bytes if the system allows it. Returns 0, or −1 with errno
+// set.
 int make_pipe(int ends[2], int bytes);
 
 
-// What SO_PEERCRED gives. glibc calls it ucred, and shows it to programs that define _GNU_SOURCE only.
+// The result of SO_PEERCRED. glibc's name is ucred, declared only for programs that define
+// _GNU_SOURCE.
 struct peer_credentials {
   pid_t process;
   uid_t user;

@@ -1,6 +1,6 @@
 // The few functions of simdjson's document interface that the wire needs, in C. No exception
-// crosses them, none allocates but for the parser's own buffers, and a value stays valid until its
-// parser parses again.
+// crosses them, none allocates except for the parser's own buffers, and a value stays valid until
+// its parser parses again.
 #ifndef CSIMDJSON_H
 #define CSIMDJSON_H
 
@@ -36,28 +36,28 @@ void csj_parser_destroy(csj_parser *parser);
 // Parses a document. Returns 0, or an error for csj_error_message.
 int csj_parse(csj_parser *parser, const uint8_t *bytes, size_t count, csj_value *root);
 const char *csj_error_message(int error);
-// Whether a number is malformed, or larger than a parser reads.
+// True if a number is malformed, or larger than a parser reads.
 bool csj_is_number_error(int error);
 
 csj_kind csj_value_kind(csj_value value);
 bool csj_value_bool(csj_value value);
 int64_t csj_value_integer(csj_value value);
-// Of an integer or a number.
+// The value of an integer or a number.
 double csj_value_double(csj_value value);
 const char *csj_value_string(csj_value value, size_t *count);
 
-// Elements of an array, or members of an object.
+// The number of elements of an array, or members of an object.
 size_t csj_value_count(csj_value value);
 
-// Iteration: begin gives a position, next the value there (and the member's name), until false.
+// Iteration: begin returns a position, next the value there (and the member's name), until false.
 csj_value csj_array_begin(csj_value array);
 bool csj_array_next(csj_value array, csj_value *position, csj_value *element);
 csj_value csj_object_begin(csj_value object);
 bool csj_object_next(csj_value object, csj_value *position, const char **name, size_t *name_count,
                      csj_value *value);
 
-// Copies an array of integers in 0 ..< 2^31 - 1. Returns how many were copied; fewer than the array
-// has means that the next one is something else.
+// Copies an array of integers in 0 ..< 2^31 - 1. Returns the number copied; fewer than the array
+// has means that the next element is something else.
 size_t csj_array_copy_tokens(csj_value array, int32_t *tokens, size_t capacity);
 
 // The same for any integers that fit, and for any numbers.
@@ -66,8 +66,7 @@ size_t csj_array_copy_int64(csj_value array, int64_t *integers, size_t capacity)
 size_t csj_array_copy_float(csj_value array, float *numbers, size_t capacity);
 
 // Writes a finite number as the shortest decimal that reads back as the same; returns its length,
-// which is at most csj_number_bytes_max. (Not simdjson's but the C++ library's, which allocates
-// nothing.)
+// at most csj_number_bytes_max. (It uses the C++ library, not simdjson, and allocates nothing.)
 enum { csj_number_bytes_max = 32 };
 size_t csj_write_float(float number, uint8_t *text);
 size_t csj_write_double(double number, uint8_t *text);
