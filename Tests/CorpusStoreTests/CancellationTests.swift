@@ -8,14 +8,14 @@ import Testing
 
 /// Long work gives way when its store is to be closed.
 ///
-/// What went wrong: a service that was told to stop waited for a merge to end, 74 s after SIGTERM. It was
-/// not asked whether the store was closing, and some stages never asked anything.
+/// What went wrong: a service that was told to stop waited for a merge to end, 74 s after SIGTERM.
+/// The merge did not check whether the store was closing, and some stages never checked anything.
 @Suite struct CancellationTests {
-  /// Something long, and the sequences that are there when it is done.
+  /// Some long work, and the corpora after it.
   struct Work: CustomTestStringConvertible, Sendable {
     let testDescription: String
     var after = Set(CancellationTests.ids)
-    /// The corpora that there are, or may be, once it is done or given up.
+    /// The corpora that may exist once it is done or cancelled.
     let body: @Sendable (Store) throws -> Void
   }
 
@@ -29,7 +29,7 @@ import Testing
     },
     Work(testDescription: "merging") { store in
       let corpus = try store.corpus(named: "c")!
-      // It returns false where it gives way.
+      // It returns false if it gives way.
       if try !corpus.compactOnce(.merging) { throw StoreError.cancelled }
     },
     Work(testDescription: "forgetting", after: Set(ids.filter { Int($0)! % 3 != 0 })) { store in
@@ -94,7 +94,7 @@ import Testing
     let template = try Self.makeStore()
     // Near its end the work may be done before it can give way.
     var last = Int.max - 1
-    /// Returns how often it asked in all.
+    /// Returns the number of times that the work asked.
     func run(cancellingAt question: Int) throws -> Int {
       let directory = try Self.copy(of: template)
       let asked = Asked()
@@ -121,7 +121,7 @@ import Testing
     let moments = Set([1, 2, all / 4, all / 2, all * 3 / 4, all - 1]).filter { $0 > 0 }
     for question in moments.sorted() {
       let count = try run(cancellingAt: question)
-      // What is around the work may ask once more each; the work itself does not go on.
+      // Stages around the work may ask once more each; the work itself does not continue.
       #expect(count - question <= 8, "asked \(count - question) times after question \(question)")
     }
   }
@@ -142,7 +142,7 @@ import Testing
       }
       asked.arm()
       try run()
-      // The last question before it is done is that of the end.
+      // The last question before the end of the work is that of the end.
       for question in stride(from: 1, to: asked.count - 1, by: max(1, asked.count / 7)) {
         let asked = Asked()
         asked.arm(cancellingAt: question)
@@ -162,8 +162,8 @@ import Testing
     #expect(try Self.keptIDs(template) == Set(Self.ids))
   }
 
-  /// What went wrong: chunks of a segment that could not be written whole stayed in the file until the
-  /// next opening, more of them with each try.
+  /// What went wrong: chunks of a segment that could not be written completely stayed in the file
+  /// until the next opening, more of them with each try.
   @Test func aMergeThatGivesWayLeavesNoChunks() throws {
     let directory = try Self.makeStore()
     var options = StoreOptions.tiny()
@@ -195,8 +195,8 @@ import Testing
     #expect(try corpus.chunkCount() == before)
   }
 
-  /// A change can fail after its commit, where no transaction can be begun to read it. Giving it up deletes
-  /// only chunks of segments that did not come.
+  /// A change can fail after its commit, when no transaction can begin to read it. Abandoning it
+  /// deletes only chunks of segments that were not added.
   @Test func aChangeThatWasCommittedKeepsItsSegments() throws {
     let directory = try Self.makeStore()
     let options = StoreOptions.tiny()
@@ -232,7 +232,7 @@ import Testing
     let store = try Store(path: directory.path, options: options)
     let corpus = try store.createCorpus(named: "c", CorpusSettings(depth: 5))
     held.begin(corpus)
-    // A part of it is full, and is to be sealed. Nothing else asks.
+    // A part of the corpus is full, and should be sealed. No other work asks.
     corpus.insert([NewSequence(id: "a", tokens: (0..<30).map { $0 })]) { _ in }
     held.waitUntilHeld()
     if byDropping { _ = try store.dropCorpus(named: "c") } else { store.close() }
@@ -245,7 +245,7 @@ import Testing
     private let corpus = Mutex<Corpus?>(nil)
     private let isHeld = DispatchSemaphore(value: 0)
     private let told = Mutex(false)
-    /// It gives up then, and the test fails.
+    /// It stops holding after this, and the test fails.
     private static let secondsMax = 20
 
     var wasTold: Bool { told.withLock { $0 } }
@@ -254,7 +254,7 @@ import Testing
     func waitUntilHeld() { isHeld.wait() }
 
     func hold() {
-      // Once: to look whether the corpus is closing asks as well.
+      // Once: checking whether the corpus is closing asks as well.
       let corpus = corpus.withLock { corpus in
         defer { corpus = nil }
         return corpus
@@ -277,7 +277,7 @@ import Testing
     #expect(!corpus.isClosing)
     store.cancelLongWork()
     #expect(corpus.isClosing && !options.cancellation.isCancelled)
-    // Inserts go on until the store is closed.
+    // Inserts continue until the store is closed.
     try corpus.insert([NewSequence(id: "late", tokens: [1, 2, 3])])
     store.close()
     #expect(try Self.keptIDs(directory) == Set(Self.ids + ["late"]))
@@ -296,7 +296,7 @@ extension Corpus {
   }
 }
 
-/// Counts how often long work asks, and cancels at one of the questions.
+/// Counts the questions of long work, and cancels at one of them.
 final class Asked: Sendable {
   private let state = Mutex(State())
   private struct State {

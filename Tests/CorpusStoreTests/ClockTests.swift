@@ -3,10 +3,10 @@ import Testing
 
 @testable import CorpusStore
 
-/// What waits or comes due goes by the monotonic clock.
+/// Waiting and due times use the monotonic clock.
 @Suite struct ClockTests {
-  /// What went wrong: the time to save was a time of the wall clock. Where that was stepped back by an
-  /// hour, what had been acknowledged stayed unwritten for an hour.
+  /// What went wrong: the time to save was a time of the wall clock. When that was stepped back by
+  /// an hour, acknowledged sequences stayed unwritten for an hour.
   @Test(arguments: [-3600, 3600]) func acknowledgedSequencesAreSavedInTime(step: Int) throws {
     let directory = TemporaryDirectory()
     let time = TestClock(standsStill: false)

@@ -5,35 +5,36 @@ import Testing
 
 @testable import CorpusStore
 
-/// A small store that holds a corpus alone, or a snapshot alone, and whose file is damaged again and
-/// again. It knows what was written, and so what may become of damage.
+/// A small store that holds a corpus alone, or a snapshot alone, and whose file is damaged
+/// repeatedly. It knows the written content, and so the allowed outcomes of damage.
 ///
-/// Where the damage ends the process, the file is left in the temporary directory.
+/// If the damage ends the process, the file is left in the temporary directory.
 final class DamagedStore {
   enum Kind: CaseIterable {
     case corpus, snapshot
-    /// A snapshot of a liar, who computes its digest and its checksum anew after the damage.
+    /// A snapshot whose digest and checksum are forged after the damage.
     case signedSnapshot
   }
 
-  /// What became of a damaged file.
+  /// The outcome of damaging a file.
   enum Outcome: String { case refused, repaired, same }
 
   let kind: Kind
-  /// What is to be damaged, as it was written: the file, or all but the manifest where that is signed.
+  /// The bytes to be damaged, as they were written: the file, or all but the manifest if that is
+  /// signed.
   private(set) var bytes: [UInt8] = []
-  /// How often each has come.
+  /// The number of times that each outcome occurred.
   private(set) var outcomes: [Outcome: Int] = [:]
 
   private var manifest: SnapshotManifest?
   private let directory = TemporaryDirectory()
   private var contents: [UInt64: NewSequence] = [:]
 
-  /// Makes a corpus with segments, a log, ids and free pages. The last transaction has added to it, so
-  /// that the one before is another state.
+  /// Creates a corpus with segments, a log, ids and free pages. The last transaction has added to
+  /// it, so that the state before is a different one.
   ///
-  /// - Parameter isMinimal: A segment instead of two, six sequences instead of 24, and what is not in
-  ///   use is zero, but for what the last one has freed.
+  /// - Parameter isMinimal: True for one segment instead of two, and six sequences instead of 24;
+  ///   unused bytes are zero, except those that the last transaction has freed.
   init(_ kind: Kind, isMinimal: Bool = false) throws {
     self.kind = kind
     let store = try Store(path: directory.path, options: .tiny())
@@ -68,7 +69,7 @@ final class DamagedStore {
     }
   }
 
-  /// Such as "corpus: 3 refused, 4 same".
+  /// A text such as "corpus: 3 refused, 4 same".
   var summary: String {
     let counts = outcomes.sorted { $0.key.rawValue < $1.key.rawValue }
     return "\(kind): " + counts.map { "\($0.value) \($0.key)" }.joined(separator: ", ")
@@ -76,11 +77,11 @@ final class DamagedStore {
 
   // MARK: Trying
 
-  /// Puts damaged bytes in their place, has them checked, and opens them.
+  /// Writes damaged bytes to the file, has them checked, and opens them.
   ///
-  /// They must be refused, and the place of the damage named; or be repaired, and that be said; or
-  /// answer as if nothing had been, and only then may the check have found nothing. A digest lets no
-  /// change pass, and what is only read is not repaired.
+  /// They must be refused, with the place of the damage named; or be repaired, with a report; or
+  /// answer like the original, and only then may the check have found nothing. A digest lets no
+  /// change pass, and a file that is only read is not repaired.
   func open(_ damaged: [UInt8], _ label: String, _ generator: inout SeededGenerator) {
     let label = "\(kind), \(label)"
     do {
@@ -128,7 +129,7 @@ final class DamagedStore {
     return try examine(try #require(corpus, "\(label): no corpus"), label, &generator)
   }
 
-  /// Whether an error tells what is damaged, and in which file.
+  /// True if an error names the damage, and the file.
   private func namesPlace(_ error: StoreError) -> Bool {
     switch error {
     case .corrupt(let what, let place): !what.isEmpty && place.contains(directory.path)
@@ -139,7 +140,7 @@ final class DamagedStore {
     }
   }
 
-  /// Looks at a corpus that was opened over a damaged file.
+  /// Examines a corpus that was opened over a damaged file.
   private func examine(
     _ corpus: Corpus, _ label: String, _ generator: inout SeededGenerator
   ) throws -> Outcome {
@@ -169,7 +170,7 @@ final class DamagedStore {
     return damage.isEmpty ? .same : .repaired
   }
 
-  /// Ids are known exactly where their sequences are.
+  /// Checks that an id is known exactly if its sequence exists.
   private func examineIDs(_ corpus: Corpus, _ whole: Set<UInt64>, _ label: String) throws {
     for isWhole in [true, false] {
       let candidates = contents.filter { $0.value.id != nil && whole.contains($0.key) == isWhole }

@@ -3,10 +3,11 @@ import Testing
 
 @testable import CorpusStore
 
-/// Files that are removed, renamed or replaced while they are in use: nothing more is acknowledged.
+/// After files are removed, renamed or replaced while they are in use, nothing more is
+/// acknowledged.
 ///
-/// What went wrong: after the store's directory was removed, every insert was acknowledged, and the end
-/// told that all was on disk.
+/// What went wrong: after the store's directory was removed, every insert was acknowledged, and the
+/// end reported that all data was on disk.
 @Suite struct DisplacementTests {
   private let directory = TemporaryDirectory()
   private let log = ReportLog()
@@ -35,7 +36,7 @@ import Testing
     }
   }
 
-  /// Whatever else is looked at: an acknowledgement never comes after the file is gone.
+  /// Regardless of other checks, an acknowledgement never comes after the file is gone.
   @Test(arguments: ["s", "s/corpora", "s/corpora/c", "s/corpora/c/data.mdb"])
   func nothingIsAcknowledgedWhenTheFileWasRemoved(path: String) throws {
     let (store, corpus) = try open()
@@ -61,7 +62,7 @@ import Testing
       losses[0].hasPrefix("1 acknowledged sequences of corpus c are not on disk and are lost"))
   }
 
-  /// What is renamed is noticed from second to second, and is in order again when it is put back.
+  /// Renaming is noticed within a second, and renaming back clears the condition.
   @Test(arguments: ["s", "s/corpora", "s/corpora/c", "s/corpora/c/lock.mdb", "s/lock"])
   func nothingIsAcknowledgedWhileItIsSomewhereElse(path: String) throws {
     let (store, corpus) = try open()
@@ -72,7 +73,7 @@ import Testing
     store.lookAfter()
     #expect(isDisplaced { try corpus.insert(new) })
     #expect(!store.conditions.preventingReadiness.isEmpty)
-    // Another file in its place is not the one that is in use.
+    // Another file in its place is not the one in use.
     if path.hasSuffix("lock") || path.hasSuffix("lock.mdb") {
       try Data().write(to: URL(fileURLWithPath: place))
       store.lookAfter()

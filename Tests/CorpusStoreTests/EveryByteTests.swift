@@ -5,16 +5,17 @@ import Testing
 
 @testable import CorpusStore
 
-/// Every byte of a small store and of a small snapshot is changed, and each is cut short everywhere.
+/// Every byte of a small store and of a small snapshot is changed, and each file is cut short
+/// everywhere.
 ///
-/// What is not in use in them is zero. One bit is changed in each byte that is not zero, in the seven
-/// after it, which may belong to the same number, and in every 127th of the others. In the first two
-/// pages, which say where the newest state of the file is, it is each bit of what is not zero. A full
-/// run changes each bit of each byte.
+/// Unused bytes in them are zero. One bit is changed in each byte that is not zero, in the seven
+/// after it, which may belong to the same number, and in every 127th of the others. In the first
+/// two pages, which locate the newest state of the file, each bit of every byte that is not zero is
+/// changed. A full run changes each bit of each byte.
 @Suite struct EveryByteTests {
   private static let metaBytes = 2 * 4096
 
-  /// Calls `body` with what each change leaves.
+  /// Calls `body` with the result of each change.
   private func forEachChange(
     of bytes: [UInt8], isComplete: Bool, _ body: (_ changed: [UInt8], _ label: String) -> Void
   ) {
@@ -45,7 +46,7 @@ import Testing
     #expect((store.outcomes[.repaired] != nil) == (kind == .corpus))
   }
 
-  /// At every sector, and a byte before it.
+  /// Cuts at every sector, and a byte before it.
   @Test(arguments: DamagedStore.Kind.allCases)
   func everyCutIsRefusedOrTookNothing(kind: DamagedStore.Kind) throws {
     let store = try DamagedStore(kind, isMinimal: true)
@@ -59,7 +60,7 @@ import Testing
     #expect(store.outcomes[.refused] != nil && store.outcomes[.repaired] == nil)
   }
 
-  /// The file that names the store as one is too small to be spared a single change.
+  /// The file that marks the directory as a store is so small that every change is tested.
   @Test func everyChangeOfTheFormatFileIsRefused() throws {
     let directory = TemporaryDirectory()
     try Store(path: directory.path).close()

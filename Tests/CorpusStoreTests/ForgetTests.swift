@@ -6,9 +6,9 @@ import Testing
 
 @testable import CorpusStore
 
-/// What is forgotten is gone: from drafts, from later snapshots, and from the bytes of the file.
+/// Forgotten sequences are gone: from drafts, from later snapshots, and from the bytes of the file.
 @Suite struct ForgetTests {
-  /// Whether bytes stand anywhere in a corpus's file.
+  /// True if the bytes occur anywhere in a corpus's file.
   private func isInFile(_ needle: [UInt8], _ directory: TemporaryDirectory) throws -> Bool {
     let file = URL(fileURLWithPath: "\(directory.path)/corpora/c/data.mdb")
     return try Data(contentsOf: file).range(of: Data(needle)) != nil
@@ -61,14 +61,14 @@ import Testing
     }
   }
 
-  /// In the log, in a segment, and in what LMDB keeps in its buffers: inserts that come after must
-  /// not bring anything back.
+  /// In the log, in a segment, and in the buffers that LMDB keeps: later inserts must not bring
+  /// anything back.
   @Test(arguments: [false, true]) func nothingOfItIsLeftInTheFile(isSealed: Bool) throws {
     let directory = TemporaryDirectory()
     let store = try Store(path: directory.path, options: .tiny(sealTokens: 1 << 20))
     defer { store.close() }
     let corpus = try store.createCorpus(named: "c", CorpusSettings())
-    // Short ones, so that it lies in a page with others, and a long one on pages of its own.
+    // Short ones, which share a page with others, and a long one on pages of its own.
     let secrets: [[Int32]] = [
       [0x5EC0001, 0x5EC0002, 0x5EC0003], (0..<5000).map { Int32(0x5EC0100 + $0) },
     ]
@@ -100,7 +100,7 @@ import Testing
     try expectNothing("after more inserts")
   }
 
-  /// A snapshot that was begun before does not end after with what is forgotten in it.
+  /// A snapshot that began before does not end afterwards with the forgotten sequence in it.
   @Test func laterSnapshotsHaveNothingOfIt() throws {
     let directory = TemporaryDirectory()
     let store = try Store(path: directory.path, options: .tiny())

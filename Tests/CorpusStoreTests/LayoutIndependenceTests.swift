@@ -8,7 +8,7 @@ import Testing
 /// The law: a draft depends on the history, the context and the request alone. Random series of
 /// insert, open, step, close, seal, merge and reopen must give the oracle's drafts, byte for byte.
 @Suite struct LayoutIndependenceTests {
-  /// What one session should be, in the oracle's terms.
+  /// The expected state of one session, in the oracle's terms.
   private struct ModelSession {
     let session: DecodingSession
     let share: SharePolicy
@@ -17,7 +17,7 @@ import Testing
     var local: NGramOracle
   }
 
-  /// A store and, beside it, what it should say.
+  /// A store with the model of its expected answers.
   private struct Model {
     let seed: UInt64
     let directory = TemporaryDirectory()
@@ -68,7 +68,7 @@ import Testing
       )
     }
 
-    /// Returns whether the draft is the oracle's.
+    /// Returns true if the draft is the oracle's.
     mutating func compare(_ expected: NaiveDraft, _ context: [Int32], _ options: DraftOptions)
       -> Bool
     {
@@ -163,8 +163,8 @@ import Testing
       return compare(naive.draft(from: shared, context: context), context, options)
     }
 
-    /// Sessions live in memory: a restart ends them, and what they shared but did not record is
-    /// gone from the history.
+    /// Sessions live in memory: a restart ends them, and shared output that was not recorded leaves
+    /// the history.
     mutating func reopen() throws {
       for session in sessions where session.share == .live { shared.remove(session.output) }
       sessions = []
@@ -204,7 +204,7 @@ import Testing
   }
 }
 
-/// A value that is set on one thread and read on another.
+/// A value that one thread sets and another reads.
 final class Mutexed<Value: Sendable>: @unchecked Sendable {
   // @unchecked Sendable: `value` is guarded by `lock`.
   private let lock = NSLock()

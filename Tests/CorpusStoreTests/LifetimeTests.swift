@@ -6,13 +6,14 @@ import Testing
 
 @testable import CorpusStore
 
-/// A corpus that was dropped or closed, and a file that was replaced, are freed with all that they hold.
+/// A corpus that was dropped or closed, and a file that was replaced, are freed with all that they
+/// hold.
 ///
-/// What went wrong: a growing part kept the sessions whose output grows in it, a session keeps its part
-/// and its corpus, and dropping cut neither: each dropped corpus with such a session kept its indexes
-/// for the life of the process.
+/// What went wrong: a growing part kept the sessions whose output grows in it, a session keeps its
+/// part and its corpus, and dropping broke neither reference: each dropped corpus with such a
+/// session kept its indexes for the life of the process.
 @Suite struct LifetimeTests {
-  /// How a session ends, before its corpus does or after it.
+  /// The ways in which a session ends, before its corpus does or after it.
   private enum Ending: CaseIterable {
     case recorded, notRecorded, recordedAfterwards, letGo
   }
@@ -30,13 +31,13 @@ import Testing
       self.session = session
     }
 
-    /// The writer's thread lets go of its corpus just after it was waited for.
+    /// The writer's thread releases its corpus just after the wait for it ends.
     func areFreed() -> Bool {
       eventually { corpus == nil && file == nil && environment == nil && session == nil }
     }
   }
 
-  /// Waits for a session's end. Returns whether it was recorded, or left out, as was asked.
+  /// Waits for a session's end. Returns true if it was recorded, or not, as requested.
   @discardableResult
   private func close(_ session: DecodingSession, record: Bool) -> Bool {
     let ended = DispatchSemaphore(value: 0)
@@ -59,12 +60,12 @@ import Testing
     try session.step(accepting: tokens.span, DraftOptions(), using: &scratch, into: &draft)
   }
 
-  /// Brings a corpus and a session into a state, ends the corpus by `end`, and lets go of both.
+  /// Brings a corpus and a session into a state, ends the corpus with `end`, and releases both.
   private func use(
     _ store: Store, _ share: SharePolicy, stepped: Bool, _ ending: Ending, durability: Durability,
     end: (Store) throws -> Void
   ) throws -> Objects {
-    // A bound of age has the corpus looked at again and again.
+    // Because of a bound of age, the corpus is checked repeatedly.
     let corpus = try store.createCorpus(
       named: "c",
       CorpusSettings(retention: Retention(ageSeconds: 3600), durability: durability))
@@ -83,7 +84,7 @@ import Testing
     #expect(corpus.isClosed)
     if ending == .recordedAfterwards {
       close(session, record: true)
-      // It has ended, whether or not there was something to record.
+      // The session has ended, whether or not there was something to record.
       #expect(!close(session, record: true))
     }
     return objects
@@ -107,7 +108,7 @@ import Testing
     }
   }
 
-  /// The store is kept: what it closed must not be.
+  /// The store is kept alive: the corpora that it closed must not be.
   @Test func theCorporaOfAClosedStoreAreFreed() throws {
     for ending in Ending.allCases {
       let directory = TemporaryDirectory()
@@ -139,7 +140,7 @@ import Testing
       #expect(old.corpus === corpus, "it is the same corpus, with another file")
       #expect(eventually { old.file == nil && old.environment == nil })
       #expect(history == nil && part == nil)
-      // The session goes on in the new one, and keeps nothing of it either.
+      // The session continues in the new file, and keeps no part of the old one alive.
       try step(session, [5, 6])
       let new = Objects(corpus, session)
       #expect(try store.dropCorpus(named: "c"))
@@ -149,8 +150,8 @@ import Testing
     #expect(new.areFreed())
   }
 
-  /// What could not be written is kept by nobody either: a job keeps its session, that its corpus, and
-  /// that the writer with its jobs.
+  /// Unwritten data is kept alive by nothing either: a job keeps its session, the session its
+  /// corpus, and the corpus the writer with its jobs.
   @Test func aCorpusWithWhatCouldNotBeWrittenIsFreed() throws {
     let directory = TemporaryDirectory()
     var options = StoreOptions.tiny(sealTokens: 1 << 20)

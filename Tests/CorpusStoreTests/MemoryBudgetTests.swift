@@ -12,7 +12,7 @@ import Testing
     let budget = Self.budget(1600, measured: 100)
     #expect(budget.reserve(1101, for: .merging) == nil)
     let merging = try #require(budget.reserve(1100, for: .merging))
-    // A quarter is left to sessions, and of that a sixteenth to sealing.
+    // A quarter is left to sessions, and a sixteenth of that to sealing.
     #expect(budget.reserve(301, for: .sessions) == nil)
     let session = try #require(budget.reserve(300, for: .sessions))
     #expect(budget.reserve(101, for: .sealing) == nil)
@@ -26,7 +26,7 @@ import Testing
     withExtendedLifetime((merging, session, sealing)) {}
   }
 
-  /// What was taken is measured, and no longer counted as promised.
+  /// Taken memory is measured, and no longer counted as reserved.
   @Test func nothingIsCountedTwice() throws {
     let measured = Mutexed(0)
     let budget = MemoryBudget(limit: 1600, measuredBy: { measured.get() })
@@ -52,7 +52,7 @@ import Testing
       return 0
     }
     var passed = 0
-    // Each is given back at once: its memory stays with the session.
+    // Each reservation is returned immediately: its memory stays with the session.
     while readings.get() < 2 && passed < 100 {
       if budget.reserve(150, for: .sessions) == nil { break }
       passed += 1
@@ -70,7 +70,7 @@ import Testing
     #expect(!budget.fits(1101, for: .sessions))
   }
 
-  /// Writes are bounded together, and one that alone is too large passes when nothing else waits.
+  /// Writes have a common bound, and one that alone exceeds it is admitted if no other waits.
   @Test func writesHaveAShare() throws {
     let budget = Self.budget(1600)
     var large = budget.reserve(500, for: .writes)
@@ -89,7 +89,7 @@ import Testing
     #expect(budget.limit == 160 && !budget.fits(151, for: .sessions))
   }
 
-  /// However many threads ask at once, promises never exceed the ceiling, and all are given back.
+  /// With any number of threads, reservations never exceed the ceiling, and all are returned.
   @Test func threadsNeverGetMoreThanThereIs() {
     let budget = Self.budget(1 << 20)
     let most = Mutexed(0)
@@ -113,7 +113,7 @@ import Testing
 }
 
 @Suite struct ControlGroupTests {
-  /// A directory with the files that are given.
+  /// A directory with the given files.
   private static func root(_ files: [String: String]) throws -> TemporaryDirectory {
     let directory = TemporaryDirectory()
     for (path, text) in files {

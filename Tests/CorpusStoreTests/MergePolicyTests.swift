@@ -21,7 +21,7 @@ import Testing
     return options
   }
 
-  /// Seals and merges as a corpus does. Returns the segments, and tokens rewritten.
+  /// Seals and merges as a corpus does. Returns the segments, and the number of rewritten tokens.
   private static func grow(
     seals: Int, limit: Int, fits: (Int) -> Bool = { _ in true }
   ) -> (segments: [MergePolicy.Candidate], rewritten: Int, largest: Int) {
@@ -49,8 +49,8 @@ import Testing
     return (segments, rewritten, largest)
   }
 
-  /// A history that grows is merged as far as memory allows: no merge takes more than half of it, and
-  /// segments stay as few as that makes possible.
+  /// A growing history is merged as far as memory allows: no merge takes more than half of it, and
+  /// the number of segments stays as low as that permits.
   @Test(arguments: [64 << 20, 205 << 20, 410 << 20, 4 << 30])
   func noMergeTakesMoreThanHalfOfMemory(limit: Int) {
     let seals = 400
@@ -89,7 +89,7 @@ import Testing
     }
   }
 
-  /// Beyond `segmentsMax` drafts are slow, so two are merged where no more fit.
+  /// Drafts are slow beyond `segmentsMax`, so two segments are merged if no more fit.
   @Test func tooManySegmentsAreMergedInPairs() {
     let policy = MergePolicy(Self.options(limit: 4 << 30), Retention())
     let segments = (0..<60).map { Self.segment(UInt64($0), tokens: Self.sealTokens) }

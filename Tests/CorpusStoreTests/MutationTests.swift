@@ -3,10 +3,11 @@ import Oracle
 import TestEffort
 import Testing
 
-/// Files of any bytes: a store or a snapshot with some bytes changed is refused, or repaired and
-/// says so, or is what it was. Nothing traps, hangs, or answers from what was never written.
+/// Files of any bytes: a store or a snapshot with some bytes changed is refused, or repaired with a
+/// report, or unchanged in content. Nothing traps, hangs, or answers from bytes that were never
+/// written.
 @Suite struct MutationTests {
-  /// Changes some bytes, in one of the ways in which disks, cables and people do.
+  /// Changes some bytes, in one of the ways that disks, cables and people cause.
   private func mutate(_ bytes: [UInt8], _ generator: inout SeededGenerator) -> [UInt8] {
     var bytes = bytes
     func place() -> Int { Int.random(in: 0..<bytes.count, using: &generator) }

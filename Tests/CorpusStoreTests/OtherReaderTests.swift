@@ -4,10 +4,12 @@ import Testing
 
 @testable import CorpusStore
 
-/// Other processes that read a corpus's file, as a check does, and what is left of those that were killed.
+/// Other processes that read a corpus's file, for example a check, and the slots that killed ones
+/// leave.
 ///
-/// What went wrong: a killed check kept its reader slot until the next check began. Nothing that was
-/// deleted meanwhile was used again, so that the file grew with each insert, and forgetting failed.
+/// What went wrong: a killed check kept its reader slot until the next check began. Pages that were
+/// freed in the meantime were not reused, so that the file grew with each insert, and forgetting
+/// failed.
 @Suite struct OtherReaderTests {
   private func ids(_ range: Range<Int>) -> [NewSequence] {
     range.map { number in
@@ -46,7 +48,7 @@ import Testing
     try corpus.releaseFreePages()
     #expect(corpus.stats().otherReaders == 0)
 
-    // And so does the service, from second to second.
+    // The service does the same every second.
     await readAndBeKilled("\(directory.path)/corpora/c")
     #expect(log.take().isEmpty)
     store.lookAfter()
@@ -56,7 +58,7 @@ import Testing
     #expect(log.take().isEmpty)
   }
 
-  /// A process that reads the corpus until a file is removed. Its id stands in another file.
+  /// A process that reads the corpus until a file is removed. Its id is in another file.
   private func readUntilToldToEnd(_ path: String, _ marker: String) async {
     await #expect(processExitsWith: .success) {
       [path = path as String, marker = marker as String] in
@@ -84,7 +86,7 @@ import Testing
     #expect(corpus.otherReaders.map(\.process) == [process])
     let name = try #require(corpus.otherReaders.first?.description)
     #expect(name.hasPrefix("process \(process) ("))
-    // What is said is the case: it is in no draft, and its bytes are there still.
+    // The message is accurate: the sequence is in no draft, and its bytes are still in the file.
     #expect(throws: StoreError.stillRead(corpus: "c", readers: [name])) {
       try corpus.forget(ids: ["3"], patience: .zero)
     }
@@ -93,7 +95,8 @@ import Testing
     #expect(text.contains(name) && text.contains("repeat the call"))
     #expect(!text.contains("nothing was written"))
 
-    // A state of a thousand commits ago is told to the operator, once, until it is read no longer.
+    // A reader of a state of a thousand commits ago is reported to the operator, once, until it
+    // ends.
     store.lookAfter()
     #expect(log.take().isEmpty)
     for _ in 0...1000 { try corpus.file.write(nextOrder: 20) { _ throws(LMDBError) in } }
@@ -118,7 +121,7 @@ import Testing
     try corpus.insert(ids(0..<20))
     try corpus.compact()
     store.close()
-    // At each time that it asks, until it ends before it is asked to.
+    // At each question, until the work ends before it is cancelled.
     var (limit, isDone) = (0, false)
     while !isDone {
       limit += 1
@@ -132,7 +135,7 @@ import Testing
       } catch {
         #expect(error == .cancelled && asked.count >= limit)
       }
-      // The next one could not open the corpus if this one had not closed it.
+      // The next child could not open the corpus if this one had not closed it.
     }
     #expect(limit > 2)
   }

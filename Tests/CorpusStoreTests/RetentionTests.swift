@@ -6,7 +6,7 @@ import Testing
 
 @testable import CorpusStore
 
-/// What is kept is what the rule in `Retention` says, whenever segments are sealed and merged.
+/// The kept history follows the rule of `Retention`, whenever segments are sealed and merged.
 @Suite struct RetentionTests {
   /// The rule, applied to a list.
   private struct Model {
@@ -110,7 +110,7 @@ import Testing
     #expect(corpus.stats().tokens == 64)
   }
 
-  /// An output that is longer than all that is kept leaves with its session, and is no error.
+  /// An output that is longer than all that is kept leaves with its session, without an error.
   @Test func anOutputThatIsLongerThanTheBoundLeavesAtOnce() throws {
     let directory = TemporaryDirectory()
     let store = try Store(path: directory.path, options: .tiny())
@@ -128,8 +128,9 @@ import Testing
     #expect(stats.tokens == 0 && stats.openTokens == 0)
   }
 
-  /// What went wrong: after room could not be made once, for want of disk, a bounded corpus refused
-  /// everything for good. The failure is told once now, and the next call tries again.
+  /// What went wrong: after making room had failed once, because the disk was full, a bounded
+  /// corpus refused everything permanently. The failure is reported once now, and the next call
+  /// tries again.
   @Test func aFailureToMakeRoomIsToldOnce() throws {
     let directory = TemporaryDirectory()
     let store = try Store(path: directory.path, options: .tiny())
@@ -179,8 +180,8 @@ import Testing
     #expect(corpus.stats().sequences == 0)
   }
 
-  /// The wall clock tells nothing of the time that has passed while the corpus was open: steps of it,
-  /// to and fro, neither make a sequence leave early nor keep it.
+  /// While the corpus is open, the wall clock does not count: steps of it, forward and back,
+  /// neither make a sequence leave early nor keep it.
   @Test(arguments: [-86_400 * 365, -7200, -3, 3, 7200, 86_400 * 365])
   func aStepOfTheWallClockChangesNoAge(seconds: Int) throws {
     let directory = TemporaryDirectory()
@@ -211,8 +212,8 @@ import Testing
     #expect(corpus.stats().sequences == 0)
   }
 
-  /// A store that is opened with a clock that is behind its own stamps keeps what it has for as long as
-  /// is bound, from then on, and not for ever.
+  /// A store that is opened with a clock behind its own stamps keeps its sequences for the bounded
+  /// time from then on, and not forever.
   @Test func stampsOfTheFutureCountFromTheOpening() throws {
     let directory = TemporaryDirectory()
     let time = TestClock()

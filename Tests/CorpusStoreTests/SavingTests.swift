@@ -5,17 +5,17 @@ import Testing
 
 @testable import CorpusStore
 
-/// With durability `interval`, nobody waits for the writing of what was acknowledged: where it fails, the
-/// operator is told, and health.
+/// With durability `interval`, no call waits for the writing of acknowledged sequences: if it
+/// fails, the operator and health are informed.
 ///
-/// What went wrong: on a full disk nothing was logged and the service was ready, until all that had been
-/// acknowledged was lost.
+/// What went wrong: on a full disk nothing was logged and the service was ready, until all
+/// acknowledged sequences were lost.
 @Suite struct SavingTests {
   private let directory = TemporaryDirectory()
   private let time = TestClock()
   private let log = ReportLog()
 
-  /// A store with a corpus that holds more than its map has room for, in values that are not its own.
+  /// A store with a corpus that holds more than its map has room for, in foreign values.
   private func openFull() throws -> (Store, Corpus) {
     var options = StoreOptions.tiny(sealTokens: 1 << 20)
     options.mapBytes = 1 << 20
@@ -36,7 +36,8 @@ import Testing
     try corpus.file.write(nextOrder: 0) { (transaction) throws(LMDBError) in
       for key in 0..<8 { try transaction.delete(Key(UInt64(key)), in: corpus.file.setAside) }
     }
-    // What a transaction frees can be used by the next but one, if nobody reads an older state.
+    // Pages freed by a transaction can be reused by the next but one, if no reader uses an older
+    // state.
     corpus.renewView()
     try corpus.file.write(nextOrder: 0) { _ throws(LMDBError) in }
     corpus.renewView()
@@ -57,7 +58,7 @@ import Testing
     #expect(told.count == 1)
     #expect(
       told[0].hasPrefix("error: saving corpus c fails: 3 acknowledged sequences are not on disk"))
-    // No others are taken, and the age of the oldest is known.
+    // Further sequences are refused, and the age of the oldest is known.
     #expect(throws: StoreError.self) { try corpus.insert([NewSequence(tokens: [1])]) }
     #expect(abs(corpus.stats().unsavedSeconds - 0.15) < 0.001)
     #expect(store.conditions.preventingReadiness.isEmpty)

@@ -6,11 +6,11 @@ import Testing
 
 @testable import CorpusStore
 
-/// A store with little memory does all that one with much does, in smaller pieces or later.
+/// A store with little memory does everything that one with much does, in smaller pieces or later.
 @Suite struct SmallMemoryTests {
   private static let depth = 8
 
-  /// Memory that a test sets, instead of the process's.
+  /// A memory use that a test sets, instead of the process's.
   private final class Measured: Sendable {
     let bytes = Atomic(0)
     func budget(_ limit: Int) -> MemoryBudget {
@@ -58,7 +58,7 @@ import Testing
     }
   }
 
-  /// Merging waits for memory, inserts do not wait for it, and it goes on when memory is there.
+  /// Merging waits for memory, inserts do not wait for it, and it continues when memory is free.
   @Test func mergingWaitsForMemory() throws {
     var fixture = Fixture()
     let measured = Measured()
@@ -86,7 +86,8 @@ import Testing
     store.close()
   }
 
-  /// A log that was written where memory was plenty is sealed, a part at a time, where it is not.
+  /// A log that was written with plenty of memory is sealed, one part at a time, where memory is
+  /// short.
   @Test func aLogThatDoesNotFitIsSealedAtOpen() throws {
     var fixture = Fixture()
     var (store, corpus) = try fixture.open(sealTokens: 100_000)
@@ -101,15 +102,15 @@ import Testing
     try fixture.expectDraftsOfTheOracle(corpus)
     #expect(try corpus.insert([fixture.inserted[3]]).duplicates == 1)
     store.close()
-    // Nothing is left of it in the log, and nothing twice.
+    // Nothing remains in the log, and nothing is there twice.
     (store, corpus) = try fixture.open()
     #expect(corpus.stats().sequences == 200 && corpus.stats().segments == stats.segments)
     try fixture.expectDraftsOfTheOracle(corpus)
     store.close()
   }
 
-  /// A large segment is written anew as several, and so is what is merged from another corpus, and a
-  /// damaged one.
+  /// A large segment is rewritten as several, and so are sequences merged from another corpus, and
+  /// a damaged segment.
   @Test func largeSegmentsAreWrittenInPieces() throws {
     var fixture = Fixture()
     var (store, corpus) = try fixture.open(sealTokens: 100_000)
@@ -117,7 +118,7 @@ import Testing
     try corpus.compact()
     #expect(corpus.stats().segments == 1)
     store.close()
-    // The smallest piece that there is: 8,192 tokens.
+    // The smallest piece: 8,192 tokens.
     let memory = Measured().budget(1 << 20)
     (store, corpus) = try fixture.open(memory, sealTokens: 100_000)
     #expect(try corpus.forget(ids: ["7"]).forgotten == 1)
@@ -136,8 +137,8 @@ import Testing
     store.close()
   }
 
-  /// A segment that turns out to need more memory than there is is given up while it is built, and the
-  /// next merge foresees more.
+  /// Building a segment that turns out to need more memory than is available is cancelled, and the
+  /// next merge estimates more.
   @Test func buildingThatNeedsMoreThanThereIsIsGivenUp() throws {
     let measured = Measured()
     let memory = measured.budget(64 << 20)
@@ -154,7 +155,7 @@ import Testing
     withExtendedLifetime(built) {}
     measured.bytes.store(48 << 20, ordering: .relaxed)
     memory.refresh()
-    // Beside 16 MB that are promised to others there is nothing left.
+    // Beside 16 MB reserved for others there is nothing left.
     let others = memory.reserve(16 << 20, for: .sealing, isUrgent: true)
     var error: StoreError?
     do throws(StoreError) {
@@ -194,7 +195,7 @@ import Testing
     store.close()
   }
 
-  /// Growing indexes are sealed before they are full where memory is short, the largest first.
+  /// Growing indexes are sealed before they are full if memory is short, the largest first.
   @Test func growingIndexesAreSealedWhereMemoryIsShort() throws {
     var fixture = Fixture()
     let measured = Measured()

@@ -73,7 +73,7 @@ import Testing
       }
       served.close()
 
-      // In place, beside a session that goes on.
+      // In place, while a session continues.
       #expect(throws: StoreError.self) { try store.restore(.named("s"), into: "c") }
       let session = corpus.openSession(prompt: [1])
       var (scratch, draft) = (DraftScratch(), Draft())
@@ -170,15 +170,15 @@ import Testing
       return true
     }
     #expect(contents == [[1, 2], [3, 3], [5, 6], [7, 8], [7, 9]])
-    // With ids, once more changes nothing; those without are taken again.
+    // Inserting again changes nothing for sequences with ids; those without ids are added again.
     #expect(try store.mergeCorpus(from: "a", into: "b").sequences == 2)
     #expect(try b.insert([NewSequence(id: "new", tokens: [5, 6])]).duplicates == 1)
     store.close()
     #expect(try Store.check(path: directory.path, deep: true).isClean)
   }
 
-  /// What is acknowledged with durability `interval` is in drafts at once and on disk within the
-  /// window, also when nothing else happens; ids and conflicts are those of the whole history.
+  /// Sequences acknowledged with durability `interval` are in drafts at once and on disk within the
+  /// window, also if nothing else happens; ids and conflicts are those of the whole history.
   @Test func unsavedSequencesAreHistory() throws {
     let directory = TemporaryDirectory()
     var store = try Store(path: directory.path, options: .tiny(sealTokens: 1000))
@@ -193,7 +193,7 @@ import Testing
     var (scratch, draft) = (DraftScratch(), Draft())
     try corpus.speculate([1].span, DraftOptions(), using: &scratch, into: &draft)
     #expect(draft.tokens == [2])
-    // Compaction saves what there is.
+    // Compaction saves unsaved sequences.
     try corpus.compact()
     #expect(corpus.stats().sequencesUnsaved == 0 && corpus.stats().segments == 1)
     try corpus.insert([NewSequence(id: "b", tokens: [4, 5])])

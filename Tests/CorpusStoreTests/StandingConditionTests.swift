@@ -1,7 +1,7 @@
 import CorpusStore
 import Testing
 
-/// A condition that lasts is told once, each minute, and when it is over.
+/// A condition that lasts is reported once, then every minute, and when it is over.
 @Suite struct StandingConditionTests {
   private let time = TestClock()
   private let log = ReportLog()
@@ -13,7 +13,7 @@ import Testing
     let conditions = conditions
     conditions.raise(.sealing, corpus: "c", cause: "the disk is full")
     #expect(log.take() == ["error: sealing corpus c fails: the disk is full"])
-    // Once in 5 s, as compaction tries it again.
+    // Once in 5 s, the interval in which compaction retries.
     for _ in 0..<11 {
       time.advance(.seconds(5))
       conditions.raise(.sealing, corpus: "c", cause: "the disk is full")
@@ -22,7 +22,7 @@ import Testing
     time.advance(.seconds(5))
     conditions.raise(.sealing, corpus: "c", cause: "no such device")
     #expect(log.take() == ["error: sealing corpus c fails, 13 times in 60 s: no such device"])
-    // Also where it is not met again: each minute, and not more often.
+    // Also if the condition is not met again: every minute, and not more often.
     time.advance(.seconds(59))
     conditions.repeatReports()
     #expect(log.take().isEmpty)
@@ -33,7 +33,7 @@ import Testing
     conditions.clear(.sealing, corpus: "c")
     #expect(
       log.take() == ["notice: sealing corpus c is in order again: it failed 13 times in 120 s"])
-    // What is not there is not over, and what is over begins anew.
+    // Clearing an absent condition does nothing, and after clearing the condition begins anew.
     conditions.clear(.sealing, corpus: "c")
     #expect(log.take().isEmpty)
     conditions.raise(.sealing, corpus: "c", cause: "the disk is full")

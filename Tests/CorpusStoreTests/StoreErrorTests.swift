@@ -4,7 +4,7 @@ import Testing
 
 @testable import CorpusStore
 
-/// Errors say what was wrong and what to do, in the store's words.
+/// Errors say what was wrong and what to do, in the store's terms.
 @Suite struct StoreErrorTests {
   @Test func whatIsMissingIsNamed() throws {
     let directory = TemporaryDirectory()
@@ -18,12 +18,13 @@ import Testing
     }
   }
 
-  /// A full disk was told in bytes of the map, with the advice to make that larger.
+  /// What went wrong: a full disk was reported in bytes of the map, with the advice to enlarge
+  /// that.
   @Test func aFullDiskIsNoFullMap() throws {
     let directory = TemporaryDirectory()
     try StoreDirectory.make(directory.path)
     for code in [ENOSPC, EDQUOT] {
-      // The file that could not be made is not there.
+      // The file could not be created, so it does not exist.
       let error = StoreError(errno: code, path: directory.path + "/data.mdb")
       guard case .diskFull(let path, let free, let bytes) = error else {
         Issue.record("\(error)")
@@ -45,7 +46,7 @@ import Testing
     #expect("\(StoreError(errno: EACCES, path: "/x"))".contains("see its owner and its mode"))
   }
 
-  /// Clients are told files by their place in the store; where that lies is in the log alone.
+  /// Clients see files by their place in the store; the store's own path is in the log alone.
   @Test func clientsAreToldNoPathsOfTheMachine() {
     let (root, corpus) = ("/srv/secret/store", "/srv/secret/store/corpora/c")
     let errors: [StoreError] = [

@@ -40,7 +40,7 @@ import Testing
     }
     #expect(corpus.stats().sequences == 2)
     #expect(try draft(corpus, [7]).isEmpty)
-    // The id of the call that was refused is free still, also after sealing and a restart.
+    // The id of the refused call is still free, also after sealing and a restart.
     try corpus.compact()
     store.close()
     let reopened = try self.store(directory)
@@ -84,7 +84,7 @@ import Testing
     defer { store.close() }
     let corpus = try store.createCorpus(named: "c", CorpusSettings(depth: 8))
     var inserted = 0
-    // The last thing that is done is a merge of all there is.
+    // The last step is a merge of all segments.
     while inserted < 4 || corpus.stats().segments > 1 {
       let tokens = (0..<10_000).map { Int32(($0 * (inserted + 7)) % 997) }
       try corpus.insert([NewSequence(tokens: tokens)])
@@ -135,7 +135,7 @@ import Testing
     larger.close()
   }
 
-  /// Keeps the writer busy, so that what is enqueued meanwhile is committed together.
+  /// Keeps the writer busy, so that jobs enqueued in the meantime are committed together.
   private final class BusyJob: WriteJob {
     let tokenCount = 0
     let (waitsForCompaction, waitsForRoom, mayBeUnsaved) = (false, false, false)
@@ -151,7 +151,7 @@ import Testing
     func didFail(_ error: StoreError, _ corpus: Corpus) {}
   }
 
-  /// In one group: a conflict, an insert that is too large for the map, and two that are neither.
+  /// One group holds a conflict, an insert that is too large for the map, and two ordinary ones.
   @Test func jobsOfOneGroupFailAlone() throws {
     let directory = TemporaryDirectory()
     var options = StoreOptions.tiny(sealTokens: 1 << 22)
@@ -189,8 +189,8 @@ import Testing
   }
 
   /// What went wrong: a session that was being closed waited behind inserts that waited for
-  /// compaction, which waited for the session to leave its part. The store stood still. What ends a
-  /// session is no longer held back.
+  /// compaction, which waited for the session to leave its part. The store stood still. Jobs that
+  /// end a session are no longer held back.
   @Test func closingASessionNeverWaitsForCompaction() throws {
     let directory = TemporaryDirectory()
     let store = try store(directory, .tiny(sealTokens: 16, background: true))
@@ -212,7 +212,7 @@ import Testing
       corpus.beginPartIfFull()
     }
     busy.released.signal()
-    // The minute is for a store that stands still; one that works takes milliseconds.
+    // The minute is for a store that stands still; a working one takes milliseconds.
     for _ in 0..<7 { try #require(done.wait(timeout: .now() + 60) == .success) }
     #expect(corpus.stats().sequences == 7)
     store.close()
@@ -245,7 +245,7 @@ import Testing
       try session.step(
         accepting: [Int32]().span, DraftOptions(), using: &scratch, into: &draft)
     }
-    // Closing such a session is an error as well, and no wait without end.
+    // Closing such a session is an error as well, and does not wait forever.
     let shared = try #require(try store.corpus(named: String(repeating: "x", count: 64)))
     let open = shared.openSession(prompt: [1])
     try open.step(accepting: [2].span, DraftOptions(), using: &scratch, into: &draft)
@@ -288,7 +288,7 @@ import Testing
     store.close()
   }
 
-  // MARK: What is no store
+  // MARK: Paths that are not stores
 
   @Test func whatIsNoStoreIsRefusedAndLeftAlone() throws {
     let directory = TemporaryDirectory()
@@ -321,8 +321,8 @@ import Testing
 
   // MARK: Sessions
 
-  /// One session's text is taken out and another's put in between two steps of a third, so that the
-  /// count that the third one watches is what it was.
+  /// One session's text is removed and another's added between two steps of a third, so that the
+  /// count that the third one watches stays the same.
   @Test func aRemovalIsSeenAlthoughTheCountIsAsBefore() throws {
     let directory = TemporaryDirectory()
     let store = try store(directory)
@@ -345,8 +345,9 @@ import Testing
     #expect(draft.matchLength == 3 && draft.tokens == [4])
   }
 
-  /// Outputs of many holds of the corpus's lock: one that is not kept leaves while others draft, and one
-  /// that joins at its close is there then. What others drafted meanwhile is not compared.
+  /// Outputs longer than one critical section of the corpus's lock: one that is not kept leaves
+  /// while others draft, and one that joins at its close is complete afterwards. Drafts in between
+  /// are not compared.
   @Test(arguments: [SharePolicy.live, .close], [true, false])
   func longOutputsComeAndLeaveWhole(_ share: SharePolicy, _ record: Bool) throws {
     let directory = TemporaryDirectory()
@@ -370,7 +371,7 @@ import Testing
         isDone.set((try? result.get()) != nil)
         done.signal()
       })
-    // Nobody steps it any more, and nobody waits for what is done meanwhile.
+    // Further steps fail, and no call waits for the work in between.
     #expect(throws: StoreError.closed(corpus: "c")) {
       try session.step(accepting: [1].span, DraftOptions(), using: &scratch, into: &draft)
     }
@@ -391,8 +392,8 @@ import Testing
     #expect(corpus.stats().tokens == other.count + (record ? output.count : 0))
   }
 
-  /// What is accepted while the corpus cannot be read joins its history later, or never: nothing is taken
-  /// out that is not there, and nothing is missing.
+  /// Tokens accepted while the corpus cannot be read join its history later, or never: no tokens
+  /// are removed that are not there, and none are missing.
   @Test(arguments: [false, true], [false, true])
   func outputsThatJoinedInPartEndWhole(_ record: Bool, _ isRepaired: Bool) throws {
     let directory = TemporaryDirectory()
@@ -499,7 +500,7 @@ import Testing
     #expect(try draft(again, [0x5A5A00]).isEmpty)
     #expect(try again.insert([NewSequence(id: "lost", tokens: tokens)]).inserted == 1)
     reopened.close()
-    // It is told at every start, and the segment stays where it was.
+    // The damage is reported at every start, and the segment stays in its place.
     reopened = try self.store(directory)
     again = try #require(try reopened.corpus(named: "c"))
     #expect(again.stats().damage.count == 1 && again.stats().sequences == 2)

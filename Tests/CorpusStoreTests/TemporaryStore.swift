@@ -1,7 +1,7 @@
 import CorpusStore
 import Foundation
 
-/// A directory for one test, removed when the test lets go of it.
+/// A directory for one test, removed when the test releases it.
 final class TemporaryDirectory {
   let path: String
 

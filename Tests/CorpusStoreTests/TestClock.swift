@@ -1,18 +1,18 @@
 import CorpusStore
 import Foundation
 
-/// Clocks that a test moves. The monotonic one stands still until it is advanced, or goes with the
+/// Clocks that a test moves. The monotonic one stands still until it is advanced, or runs with the
 /// system's.
 final class TestClock: @unchecked Sendable {
-  // @unchecked Sendable: what varies is guarded by `lock`.
+  // @unchecked Sendable: mutable state is guarded by `lock`.
   private let lock = NSLock()
   private let standsStill: Bool
   private let start = ContinuousClock.now
   private var advanced = Duration.zero
   private var wallOffset = 0
 
-  /// - Parameter standsStill: Whether monotonic time passes by `advance` alone. Threads that wait for a
-  ///   time wait by the system's clock all the same.
+  /// - Parameter standsStill: True if monotonic time passes by `advance` alone. Threads that wait
+  ///   for a time still use the system's clock.
   init(standsStill: Bool = true) {
     self.standsStill = standsStill
   }
@@ -37,7 +37,7 @@ final class TestClock: @unchecked Sendable {
   }
 }
 
-/// What a store reported.
+/// The reports of a store.
 final class ReportLog: @unchecked Sendable {
   // @unchecked Sendable: `lines` is guarded by `lock`.
   private let lock = NSLock()
@@ -58,7 +58,7 @@ final class ReportLog: @unchecked Sendable {
   }
 }
 
-/// Waits until a condition holds, which other threads bring about. Returns whether it does.
+/// Waits until a condition holds, which other threads bring about. Returns true if it does.
 func eventually(
   within limit: Duration = .seconds(30), _ condition: () throws -> Bool
 ) rethrows -> Bool {

@@ -4,7 +4,7 @@ import Testing
 
 @testable import CorpusStore
 
-/// Token ids of a corpus with a vocabulary are below it: what comes in is held to it, and so are drafts.
+/// Token ids of a corpus with a vocabulary are below it: inserts, outputs and drafts are checked.
 @Suite struct VocabularyTests {
   private static let bounded = CorpusSettings(depth: 8, vocabulary: 100)
 
@@ -67,7 +67,7 @@ import Testing
     }
     // All or nothing.
     #expect(corpus.stats().sequences == 0)
-    // A prompt may hold anything: it joins no history.
+    // A prompt may contain any token: it joins no history.
     let session = corpus.openSession(prompt: [500, 1, 2])
     #expect(try draft(session, [7]) == [])
     #expect(
@@ -87,7 +87,8 @@ import Testing
     let store = try Store(path: directory.path, options: .tiny())
     let corpus = try store.createCorpus(named: "c", CorpusSettings(depth: 8))
     try corpus.insert([NewSequence(tokens: [1, 2, 3, 50, 4])])
-    // The session's, that of its request, and the text of the prompt, which is drafted from as well.
+    // The session's vocabulary, that of its request, and the prompt's text, which is drafted from
+    // as well.
     let wide = corpus.openSession(prompt: [])
     #expect(try draft(wide, [1, 2]) == [3, 50])
     #expect(try draft(wide, [], DraftOptions(vocabulary: 50)) == [3])
@@ -95,7 +96,7 @@ import Testing
     #expect(try draft(narrow, []) == [])
     #expect(try draft(narrow, [1, 2]) == [3])
     #expect(try draft(narrow, [], DraftOptions(vocabulary: 3)) == [])
-    // A corpus's own.
+    // The corpus's own vocabulary.
     let bounded = try store.createCorpus(named: "b", CorpusSettings(depth: 8, vocabulary: 60))
     try bounded.insert([NewSequence(tokens: [1, 2, 3, 50, 4])])
     let local = bounded.openSession(prompt: [7, 8, 60, 7, 8], vocabulary: 1000)
@@ -128,7 +129,7 @@ import Testing
     store.close()
   }
 
-  /// Each close says why nothing was recorded.
+  /// Each close gives the reason why nothing was recorded.
   @Test func closingTellsWhyNothingIsRecorded() throws {
     let directory = TemporaryDirectory()
     let store = try Store(path: directory.path, options: .tiny())

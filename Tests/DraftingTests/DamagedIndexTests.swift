@@ -4,7 +4,7 @@ import SuffixIndex
 import TestEffort
 import Testing
 
-/// Drafts from images of any bytes end, and are drafts.
+/// Drafting from images of any bytes ends, and gives valid drafts.
 @Suite struct DamagedIndexTests {
   /// The first chunk of an image, damaged.
   @safe

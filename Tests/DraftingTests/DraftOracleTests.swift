@@ -4,7 +4,8 @@ import SuffixIndex
 import TestEffort
 import Testing
 
-/// Drafts over any cut of a history against a drafter that tries every match length upward.
+/// Compares drafts over any division of a history with a drafter that tries every match length
+/// upward.
 @Suite struct DraftOracleTests {
   /// A history cut into indexes of both kinds at random.
   struct CutHistory {
@@ -103,7 +104,7 @@ import Testing
       drafter.draft(from: history.indexes, matches: matches, options: options, into: &whole)
       options.vocabulary = Int32.random(in: 1...7, using: &generator)
       drafter.draft(from: history.indexes, matches: matches, options: options, into: &draft)
-      // Each node that is below it, and all of whose ancestors are, by its path.
+      // The nodes that are below the bound, with all their ancestors, by their paths.
       func paths(_ draft: Draft, below bound: Int32) -> [[Int32]: (Float, Int)] {
         var paths: [[Int32]: (Float, Int)] = [:]
         for place in 0..<draft.count {
@@ -139,7 +140,7 @@ import Testing
     #expect(removed > seeds.count / 4)
   }
 
-  /// Histories that change too often for the dictionary are counted by looking at their text.
+  /// Histories that change too often for the dictionary are counted by scanning their text.
   @Test(arguments: [false, true]) func theScannedHistoryDraftsAsTheDictionary(tree: Bool) {
     for seed in Effort.seeds(500, atLeast: 100) {
       var generator = SeededGenerator(seed: seed)
@@ -172,7 +173,7 @@ import Testing
     #expect(DraftOptions(maxFactor: 1e300).budget(matchLength: 1) == 32)
   }
 
-  /// Local history drafts from where its own sequence ends, which is itself an occurrence.
+  /// Local history drafts from the end of its own sequence, which is itself an occurrence.
   @Test func localHistoryCountsItsOwnEnd() {
     let local = LocalHistory(depth: 8)
     local.append([1, 2, 3, 9, 1, 2, 3].span)

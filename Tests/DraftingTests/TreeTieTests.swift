@@ -3,11 +3,11 @@ import Oracle
 import SuffixIndex
 import Testing
 
-/// Trees of one class of match lengths that score the same although they differ: a longer match may
-/// go less deep, and wins where it finds tokens as probable elsewhere. (Counts are halves of each
+/// Trees of one class of match lengths with equal scores although they differ: a longer match may
+/// go less deep, and wins if it finds equally probable tokens elsewhere. (Counts are halves of each
 /// other, so that probabilities are equal to the last bit.)
 @Suite struct TreeTieTests {
-  /// So many sequences that go on from a pattern, each with its own continuation.
+  /// A number of sequences that continue a pattern, each with its own continuation.
   private func draftEqualsNaive(
     _ pattern: [Int32], _ continuations: [(count: Int, tokens: [Int32])], depth: Int,
     maxTokens: Int
@@ -16,7 +16,7 @@ import Testing
     let sequences = continuations.flatMap { continuation in
       (0..<continuation.count).map { _ in
         other += 1
-        // What follows in the end is different each time.
+        // The last token is different each time.
         return pattern + continuation.tokens + [other]
       }
     }

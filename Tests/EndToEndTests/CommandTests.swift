@@ -57,7 +57,7 @@ import WireProtocol
     #expect(service.end(SIGTERM) == 0)
     #expect(!FileManager.default.fileExists(atPath: service.socket))
     try service.start()
-    // By its ids, the same file again changes nothing.
+    // Because of its ids, the same file again changes nothing.
     let again = try run(
       ["insert", "--corpus", "demo", "--json", "-"] + target, input: Self.trace)
     #expect(try json(again.output)["duplicates"] as? Int == 60)
@@ -75,7 +75,7 @@ import WireProtocol
     let listed = try run(["corpus", "list"] + target)
     #expect(listed.output.contains("demo"))
     #expect(service.end(SIGTERM) == 0)
-    // At rest, the directory itself answers.
+    // Without a service, the command opens the directory itself.
     let atRest = try json(
       try run(["corpus", "stats", "demo", "--json", "--store", service.store]).output)
     #expect(atRest["tokens"] as? Int == 2400)
@@ -127,7 +127,7 @@ import WireProtocol
     #expect(gone.status == 69 && gone.errors.contains("cannot be reached"))
   }
 
-  /// A shell's redirection makes files that all users can read.
+  /// What went wrong: a shell's redirection creates files that all users can read.
   @Test func aTokensFileIsItsOwnersAlone() throws {
     let directory = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
@@ -148,7 +148,7 @@ import WireProtocol
     #expect(again.status == 1 && again.errors.contains("is there already"))
     #expect(try String(contentsOfFile: output, encoding: .utf8) == token)
     #expect(try Data(contentsOf: URL(fileURLWithPath: access)) == before)
-    // Where the token is refused, no file is left.
+    // If the token is refused, no file is left.
     try FileManager.default.removeItem(atPath: output)
     #expect(try create("a").errors.contains("already"))
     #expect(!FileManager.default.fileExists(atPath: output))

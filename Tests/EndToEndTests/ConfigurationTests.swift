@@ -104,7 +104,7 @@ import Testing
     let last = try #require(others.first)
     #expect(others == [last] && !loops.isEmpty && loops.allSatisfy { $0 < last }, "\(cores)")
     #expect(service.end(SIGTERM) == 0)
-    // By itself nothing is kept anywhere.
+    // By default no thread is bound to cores.
     try service.start()
     #expect(Set(try service.coresOfThreads().values).count == 1)
     #expect(service.end(SIGTERM) == 0)
@@ -144,7 +144,7 @@ import Testing
     #expect(try run(["token", "revoke", "--access", access, "agents"]).status == 0)
     #expect(try run(["token", "revoke", "--access", access, "agents"]).status == 1)
     service.send(SIGHUP)
-    // The signal is heard a moment later.
+    // The signal is processed a moment later.
     var status: Int32 = 0
     while status == 0 { status = try run(list2, environment: ["REPRISE_TOKEN": token]).status }
     #expect(status == 1)

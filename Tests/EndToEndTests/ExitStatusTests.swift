@@ -1,10 +1,10 @@
 import Foundation
 import Testing
 
-/// The exit status tells whether starting again helps, and `--check-config` finds what does not go away.
+/// The exit status shows whether starting again helps, and `--check-config` finds permanent errors.
 ///
-/// What went wrong: a group that is not there, or TCP without an access file, ended with 1, so systemd
-/// started the service again each second; and a misspelt variable was passed over.
+/// What went wrong: a group that does not exist, or TCP without an access file, ended with 1, so
+/// systemd restarted the service every second; and a misspelt variable was ignored.
 @Suite struct ExitStatusTests {
   private func makeDirectory() throws -> String {
     let path = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
@@ -87,7 +87,7 @@ import Testing
     #expect(service.end(SIGTERM) == 0)
   }
 
-  /// What clients and engines read from the environment that they may share with a service.
+  /// Variables that clients and engines read, and that they may share with a service.
   @Test func variablesOfOthersAreNotRefused() throws {
     let directory = try makeDirectory()
     defer { try? FileManager.default.removeItem(atPath: directory) }

@@ -3,10 +3,11 @@ import RepriseClient
 import Testing
 import WireProtocol
 
-/// Files that run out cost an error with a reason, and never more.
+/// A lack of files causes an error with a reason, and nothing worse.
 ///
-/// What went wrong: corpora and connections took files from each other until none was left. Then nothing
-/// could connect any more, nor drop a corpus, and the service was busy with accepting in vain.
+/// What went wrong: corpora and connections took files from each other until none was left. Then no
+/// client could connect any more, or drop a corpus, and the service was busy with failing to
+/// accept.
 @Suite struct FileLimitTests {
   private static func limit(_ error: any Error) -> String? {
     if case .service(let error)? = error as? ClientError,
@@ -32,7 +33,7 @@ import WireProtocol
     }
     #expect(refused.flatMap(Self.limit) == "corpora", "\(String(describing: refused))")
 
-    // The first client has one already. Of those beyond, each is told so.
+    // The first client has one already. Clients beyond the limit are refused with the reason.
     var clients: [RepriseClient] = []
     for number in 1..<(connectionsMax + 12) {
       let client = service.client()
@@ -42,11 +43,11 @@ import WireProtocol
         #expect(number < connectionsMax, "\(number)")
       } catch {
         #expect(number >= connectionsMax, "\(number): \(error)")
-        // It would connect again and again.
+        // It would reconnect repeatedly.
         await client.close()
       }
     }
-    // An operator finds room, and what it drops can be made again.
+    // An operator makes room, and a dropped corpus can be created again.
     let dropped = try run(["corpus", "drop", "c1", "--confirm", "c1", "--socket", service.socket])
     #expect(dropped.status == 0, "\(dropped.errors)")
     try await first.createCorpus("again")
@@ -63,7 +64,7 @@ import WireProtocol
     #expect(service.end(SIGTERM) == 0)
   }
 
-  /// More corpora than there are files for: it does not start, and says what it needs.
+  /// With more corpora than there are files for, it does not start, and names what it needs.
   @Test func aStoreThatNeedsMoreFilesIsRefused() async throws {
     let service = try ServiceProcess()
     try service.start()
@@ -93,7 +94,7 @@ import WireProtocol
     return (process.terminationStatus, String(decoding: text, as: UTF8.self))
   }
 
-  /// The limit is lowered below what is open, as if the whole machine had no file left.
+  /// The limit is lowered below the number of open files, as if the whole machine had no file left.
   @Test func acceptingPausesAndTellsWhileThereIsNoFile() throws {
     let service = try ServiceProcess()
     try service.start()

@@ -5,7 +5,7 @@ import TestEffort
 import Testing
 import WireProtocol
 
-/// What was acknowledged survives SIGKILL, exactly once, and drafts afterwards are the oracle's.
+/// Acknowledged sequences survive SIGKILL, exactly once, and drafts afterwards are the oracle's.
 @Suite(.serialized) struct KillTests {
   static let kills = Effort.count(50, atLeast: 10)
 
@@ -88,7 +88,8 @@ import WireProtocol
       acknowledged.map { SequenceInsert.Sequence(id: $0.key, tokens: $0.value) }, into: "c")
     #expect(repeated.duplicates == acknowledged.count && repeated.inserted == 0)
 
-    // The others, whose answer was lost, are there whole or not at all. Repeating them tells which.
+    // The others, whose answer was lost, are there completely or not at all. Repeating them shows
+    // which.
     var present = acknowledged
     for (id, tokens) in sent where acknowledged[id] == nil {
       let answer = try await client.insert(
@@ -98,7 +99,8 @@ import WireProtocol
     #expect(before.sequences == present.count)
     #expect(before.tokens == present.values.reduce(0) { $0 + $1.count })
 
-    // Exactly once: by now all that was sent is there, and drafts are those of an oracle with it.
+    // Exactly once: by now all sent sequences are there, and drafts are those of an oracle with
+    // them.
     let oracle = NGramOracle(depth: 12, sequences: Array(sent.values))
     let contexts = (0..<200).map { _ in generator.tokens(count: 6, alphabet: 30) }
     let drafts = try await client.speculate(contexts: contexts, corpus: "c")
@@ -114,7 +116,7 @@ import WireProtocol
     #expect(service.end(SIGTERM) == 0)
   }
 
-  /// What a session has recorded is acknowledged as well.
+  /// The recorded output of a session is acknowledged as well.
   @Test func recordedSessionsSurviveSIGKILL() async throws {
     let service = try ServiceProcess()
     try service.start()
@@ -125,13 +127,13 @@ import WireProtocol
     try await session.close()
     let open = try await client.openSession(corpus: "c", prompt: [1])
     _ = try await open.step(accepting: [8, 9])
-    // While the connection stands: the session would end with it, and be recorded.
+    // While the connection is open: the session would end with it, and be recorded.
     #expect(service.end(SIGKILL) == SIGKILL)
     await client.close()
     try service.start()
     client = service.client()
     #expect(try await client.speculate([5, 6], corpus: "c").tokens == [7])
-    // What was never closed was never promised.
+    // A session that was never closed was never promised.
     #expect(try await client.stats(ofCorpus: "c").tokens == 3)
     await client.close()
     #expect(service.end(SIGTERM) == 0)

@@ -3,7 +3,7 @@ import RepriseClient
 import Testing
 import WireProtocol
 
-/// One line an event, whatever others have chosen to be told there, and nothing that is nobody's business.
+/// The log has one line an event, whatever names clients choose, and no confidential text.
 @Suite struct LogTests {
   @Test func hostileNamesBreakNoLines() async throws {
     let service = try ServiceProcess()
@@ -26,7 +26,7 @@ import WireProtocol
       _ = try? await client.forget(ids: [name], inCorpus: "c")
       _ = try? await client.createCorpus(name)
     }
-    // Nothing of a text is in it, nor what lets somebody in.
+    // The log contains no text of sequences, and no secret that grants access.
     let (marked, guess) = (Int32(1_234_567_891), "rp_a-guess-that-is-wrong")
     try await client.insert([.init(id: "secret-id", tokens: [marked, marked])], into: "c")
     let session = try await client.openSession(corpus: "c", prompt: [marked])
@@ -50,7 +50,7 @@ import WireProtocol
       let controls = line.unicodeScalars.filter { $0.value < 32 || (127..<160).contains($0.value) }
       #expect(controls.isEmpty && !line.contains("\u{2028}"), "\(line)")
     }
-    // It is told, as text.
+    // The name is logged, as text.
     #expect(lines.contains { $0.contains(#"snapshot="x?2026-"#) })
     for secret in ["\(marked)", token, guess, "secret-id"] {
       #expect(!service.logged.contains(secret), "\(secret)")

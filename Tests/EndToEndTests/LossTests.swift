@@ -3,7 +3,7 @@ import RepriseClient
 import Testing
 import WireProtocol
 
-/// The end of a service that could not keep all that it acknowledged tells so, and its exit status does.
+/// A service that could not keep all acknowledged data says so at its end, also by its exit status.
 @Suite struct LossTests {
   @Test func aDirectoryThatIsGoneIsNoGoodEnd() async throws {
     let service = try ServiceProcess()
@@ -36,7 +36,7 @@ import WireProtocol
     }
     await client.close()
     #expect(service.end(SIGTERM) == 1)
-    // Not because it gave up waiting.
+    // The reason is not that it gave up waiting.
     #expect(!service.logged.contains("not done in time"))
     #expect(service.logged.contains("2400 acknowledged sequences of corpus c are not on disk"))
     #expect(!service.logged.contains("all is on disk"))

@@ -4,13 +4,13 @@ import Testing
 import WireProtocol
 
 @Suite struct MemoryTests {
-  /// Each corpus took 2 MB of memory, however little it held: malloc took LMDB's tables from memory
-  /// that was used before and filled them with zeros. Large blocks are mapped on their own now.
+  /// What went wrong: each corpus took 2 MB of memory, however little it held: malloc took LMDB's
+  /// tables from used memory and filled them with zeros. Large blocks are mapped separately now.
   @Test func anEmptyCorpusTakesHardlyAnyMemory() async throws {
     let service = try ServiceProcess()
     try service.start()
     let client = service.client()
-    // What the first one takes is taken once.
+    // The first corpus also takes memory that is needed only once.
     let retention = CorpusRetention(tokens: 10_000)
     try await client.createCorpus("first", retention: retention)
     let before = try service.anonymousBytes()

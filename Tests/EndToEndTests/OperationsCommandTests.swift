@@ -1,9 +1,9 @@
 import Foundation
 import Testing
 
-/// What operators do with the command, over a socket and at rest.
+/// Operators' work with the command, over a socket and on a store without a service.
 @Suite(.serialized) struct OperationsCommandTests {
-  /// Runs a command that must end well, and reads what it prints.
+  /// Runs a command that must succeed, and parses its output.
   func answer(_ arguments: [String], input: String = "") throws -> [String: Any] {
     let result = try run(arguments + ["--json"], input: input)
     #expect(result.status == 0, "\(arguments): \(result.errors)")
@@ -28,7 +28,7 @@ import Testing
     return service
   }
 
-  // MARK: What needs nothing but the command
+  // MARK: Without a service or store
 
   @Test func everyCommandHelps() throws {
     for command in [
@@ -98,12 +98,12 @@ import Testing
     #expect(service.end(SIGTERM) == 0)
   }
 
-  // MARK: What the store does
+  // MARK: With a store
 
   @Test func snapshotsAreTakenAndRestored() throws {
     let service = try ServiceProcess()
     try service.start()
-    // Over the socket of a service, then in its store at rest.
+    // Over the socket of a service, then in its store after the service has ended.
     for target in [["--socket", service.socket], ["--store", service.store]] {
       let isAtRest = target[0] == "--store"
       if isAtRest { #expect(service.end(SIGTERM) == 0) }
@@ -193,7 +193,7 @@ import Testing
     let target = ["--socket", service.socket]
     _ = try answer(
       ["insert", "--corpus", "demo", "--create", "-"] + target, input: CommandTests.trace)
-    // A quarter of the records say what follows 100.
+    // A quarter of the records determine what follows 100.
     let ids = stride(from: 1, to: 60, by: 4).map { "r\($0)" }
     let one = try answer(["forget", "--corpus", "demo", ids[0], "nobody"] + target)
     #expect(one["forgotten"] as? Int == 1 && one["tokens"] as? Int == 40)
@@ -254,14 +254,14 @@ import Testing
     let told = try answer(["corpus", "stats", "all"] + target)
     #expect(
       told["unsaved_sequences"] as? Int == 0 && (told["damage"] as? [String])?.isEmpty == true)
-    // Into a corpus that stands, whatever its settings.
+    // Into an existing corpus, with any settings.
     _ = try answer(
       ["insert", "--corpus", "all", "--create", "-"] + target, input: "{\"tokens\":[1]}")
   }
 
   @Test func checkTellsByItsExitStatus() throws {
     let service = try startWithSnapshot()
-    // While it is served, and at rest.
+    // While it is served, and afterwards.
     for round in 0..<2 {
       for deep in [[], ["--deep"]] {
         let report = try answer(["check", "--store", service.store] + deep)

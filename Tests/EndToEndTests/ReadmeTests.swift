@@ -1,8 +1,8 @@
 import Foundation
 import Testing
 
-/// What README.md shows of a shell runs as it stands, from the first line to the last, and prints what is
-/// shown.
+/// The shell examples in README.md run unchanged, from the first line to the last, and print the
+/// output that is shown.
 @Suite struct ReadmeTests {
   /// Commands after "$ " that call `reprise`, each with the lines that stand below it.
   private static func commands() throws -> [(command: String, output: [String])] {
@@ -23,7 +23,7 @@ import Testing
         commands[commands.count - 1].output.append(String(line))
       }
     }
-    // Of an engine, which is not here.
+    // An engine's command, which is not installed here.
     return commands.filter { !$0.command.contains("vllm serve") }
   }
 
@@ -33,8 +33,8 @@ import Testing
     defer { try? FileManager.default.removeItem(atPath: directory) }
     let commands = try Self.commands()
     #expect(commands.count >= 12)
-    // One shell for all of them. It waits for a service that was started as a person does, ends them
-    // at its end, and tells the status of each command.
+    // One shell runs all of them. It waits for services that were started as a person does, stops
+    // them at its end, and prints the status of each command.
     var script = "set -u\nexport PATH=\(repriseBinary.deletingLastPathComponent().path):$PATH\n"
     script += "trap 'kill $(jobs -p); wait' EXIT\n"
     for (place, example) in commands.enumerated() {

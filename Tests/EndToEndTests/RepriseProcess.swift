@@ -14,7 +14,7 @@ let repriseBinary: URL = {
   fatalError("the reprise binary is not beside the tests")
 }()
 
-/// Runs a command to its end, with some variables more in its environment.
+/// Runs a command to its end, with additional variables in its environment.
 func run(
   _ arguments: [String], input: String = "", environment: [String: String] = [:]
 ) throws -> (status: Int32, output: String, errors: String) {
@@ -44,18 +44,18 @@ func json(_ text: String) throws -> [String: Any] {
   try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
 }
 
-/// A `reprise serve` of its own, and where it is.
+/// A `reprise serve` with a store of its own, and its addresses.
 final class ServiceProcess {
   let directory: String
   var store: String { directory + "/store" }
   var socket: String { directory + "/s" }
-  /// Where HTTP is answered, if anywhere.
+  /// The port of HTTP, if any.
   private(set) var httpPort: Int?
   private var process = Process()
   /// Read to its end: nothing may block the service when it logs.
   private var log = Pipe()
   private let said = LogText()
-  /// All that was logged; complete when the service has ended.
+  /// The whole log; complete when the service has ended.
   var logged: String { said.all }
 
   init() throws {
@@ -69,9 +69,9 @@ final class ServiceProcess {
     try? FileManager.default.removeItem(atPath: directory)
   }
 
-  /// Starts the service and waits until it says that it serves.
+  /// Starts the service and waits until it reports that it serves.
   ///
-  /// - Parameter filesMax: Files that it may open; nil for as many as the tests may.
+  /// - Parameter filesMax: The limit of open files; nil for that of the tests.
   func start(
     _ arguments: [String] = [], environment: [String: String] = [:], filesMax: Int? = nil
   ) throws {
@@ -80,7 +80,7 @@ final class ServiceProcess {
 
   var identifier: Int32 { process.processIdentifier }
 
-  /// The same over a snapshot's file.
+  /// Starts the service in the same way over a snapshot's file.
   func startReading(_ snapshot: String) throws { try serve(["--snapshot", snapshot]) }
 
   private func serve(
@@ -107,7 +107,7 @@ final class ServiceProcess {
       start += String(decoding: more, as: UTF8.self)
     }
     said.append(Data(start.utf8))
-    // The line may come in pieces; it ends with the word that was waited for.
+    // The line may arrive in pieces; it ends with the awaited word.
     httpPort = start.firstMatch(of: /http=\S*:(\d+)/).flatMap { Int($0.1) }
     log.fileHandleForReading.readabilityHandler = { [said] handle in
       let more = handle.availableData
@@ -116,7 +116,7 @@ final class ServiceProcess {
     }
   }
 
-  /// Bytes of its memory that no file backs.
+  /// Its anonymous memory (not backed by a file), in bytes.
   func anonymousBytes() throws -> Int {
     let status = try String(
       contentsOfFile: "/proc/\(process.processIdentifier)/status", encoding: .utf8)
@@ -130,12 +130,12 @@ final class ServiceProcess {
     var cores: [String: Set<Int>] = [:]
     for task in try FileManager.default.contentsOfDirectory(atPath: tasks) {
       let path = "\(tasks)/\(task)/status"
-      // It may have ended meanwhile.
+      // The thread may have ended in the meantime.
       guard let status = try? String(contentsOfFile: path, encoding: .utf8) else { continue }
       let members = status.split(separator: "\n").map { $0.split(separator: "\t") }
       let name = try #require(members.first { $0[0] == "Name:" }?.last)
       let list = try #require(members.first { $0[0] == "Cpus_allowed_list:" }?.last)
-      // As in 0-3,8.
+      // The format is that of 0-3,8.
       for range in list.split(separator: ",") {
         let ends = range.split(separator: "-").compactMap { Int($0) }
         cores[String(name), default: []].formUnion(ends[0]...ends[ends.count - 1])
@@ -146,7 +146,7 @@ final class ServiceProcess {
 
   struct Failure: Error { let description: String }
 
-  /// Sends a signal that does not end it.
+  /// Sends a signal that does not end the service.
   func send(_ signal: Int32) { kill(process.processIdentifier, signal) }
 
   /// Ends the service by a signal and returns its exit status, or the signal's number.
@@ -166,7 +166,7 @@ final class ServiceProcess {
   }
 }
 
-/// What a service has logged so far: read on one thread, and looked at on another.
+/// The log of a service so far: read on one thread, and examined on another.
 private final class LogText: Sendable {
   private let text = Mutex("")
   var all: String { text.withLock { $0 } }

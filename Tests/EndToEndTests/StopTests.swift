@@ -3,12 +3,12 @@ import RepriseClient
 import Testing
 import WireProtocol
 
-/// Stopping takes no longer than `--drain-seconds`, whatever is under way.
+/// Stopping takes no longer than `--drain-seconds`, whatever work is under way.
 ///
-/// What went wrong: SIGTERM during a merge was followed by its end, 74 s later, where 60 were allowed: the
-/// deadline did not cover the closing of the store.
+/// What went wrong: after SIGTERM during a merge the service ended 74 s later, where 60 were
+/// allowed: the deadline did not cover the closing of the store.
 @Suite struct StopTests {
-  /// The merging thread stands still for ever, as it would on a disk that does not answer.
+  /// The merging thread stops forever, as it would on a disk that does not answer.
   @Test(arguments: ["commit", "interval"])
   func whatHangsIsGivenUpAtTheDeadline(durability: String) async throws {
     let service = try ServiceProcess()
@@ -16,10 +16,10 @@ import WireProtocol
       ["--seal-tokens", "16", "--drain-seconds", "1"],
       environment: ["REPRISE_HOLD_AT": "merge.record:1"])
     var client = service.client()
-    // So long a window that only the end writes what is in it.
+    // A window so long that only the end of the service writes the data.
     try await client.createCorpus(
       "c", durability: durability == "commit" ? .commit : .interval(millis: 60_000))
-    // Each becomes a segment, so some are merged soon; so few wait for no merge.
+    // Each becomes a segment, so some are merged soon; this few do not wait for a merge.
     var count = 8
     for number in 0..<count { try await client.insert([sequence(number)], into: "c") }
     while !service.logged.contains("held at merge.record") { await Task.yield() }
@@ -60,7 +60,7 @@ import WireProtocol
     _ = service.end(SIGKILL)
     let arguments = [["corpus", "list"], ["corpus", "stats", "c"], ["snapshot", "list"]]
     for arguments in arguments {
-      // One that began a merge, and waited for it, would stand still for ever.
+      // A command that began a merge, and waited for it, would never end.
       let result = try run(
         arguments + ["--store", service.store],
         environment: ["REPRISE_HOLD_AT": "merge.chunks:1"])

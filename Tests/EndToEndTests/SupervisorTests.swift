@@ -3,7 +3,7 @@ import Glibc
 import RepriseClient
 import Testing
 
-/// What systemd tells a service, and is told by it: over a real socket.
+/// The exchange between systemd and a service: over a real socket.
 @Suite struct SupervisorTests {
   /// The socket that a service notifies.
   private final class NotifySocket {
@@ -55,7 +55,7 @@ import Testing
     #expect(service.end(SIGTERM) == 0)
   }
 
-  /// The socket is bound before the service is there, and a client that came early is answered.
+  /// The socket is bound before the service starts, and a client that came early is answered.
   @Test func aSocketThatIsBoundAlreadyIsUsed() async throws {
     let directory = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)

@@ -1,6 +1,7 @@
 import WireProtocol
 
-/// Clients of a service with an access file: without a token, with a wrong one, or after what is others'.
+/// Clients of a service with an access file: without a token, with a wrong one, or trying to reach
+/// others' data.
 extension HostileClient {
   static let access: [HostileClient] = [
     HostileClient("calls without an access token", .answered("unauthorized"), on: .guarded) {
@@ -36,7 +37,7 @@ extension HostileClient {
           answers.insert(try connection.line()?.replacing(name, with: "") ?? "closed")
         }
       }
-      // What is there is answered as what is not.
+      // Existing and missing things are answered alike.
       guard answers.count == 1 else { return .other("\(answers)") }
       return try connection.ask(request("corpus.stats", "{\"corpus\":\"\(Target.othersCorpus)\"}"))
     },

@@ -1,7 +1,7 @@
 import Foundation
 import WireProtocol
 
-/// Calls that ask for what is not there, not allowed, or too much.
+/// Calls for things that are missing, not allowed, or too large.
 extension HostileClient {
   static let calls = wrongCalls + largeCalls + sessions + history + files
 
@@ -86,13 +86,13 @@ extension HostileClient {
     },
   ]
 
-  /// Draft options that bring everything.
+  /// Draft options that return as much as possible.
   private static func wholeTree(_ target: Target) -> String {
     "\"tree\":true,\"min_probability\":0,\"max_factor\":1000000,"
       + "\"max_tokens\":\(target.limits.draftTokensMax)"
   }
 
-  /// Opens a session of a name on a connection.
+  /// Opens a session with a name on a connection.
   static func open(_ name: String? = nil, prompt: String = "") -> String {
     let session = name.map { ",\"session\":\"\($0)\"" } ?? ""
     return request("session.open", "{\(prey)\(session),\"prompt\":[\(prompt)]}")
@@ -240,7 +240,7 @@ extension HostileClient {
     },
   ]
 
-  /// Asks for one after the other until one is not served.
+  /// Makes calls one after the other until one is refused.
   private static func untilRefused(
     _ connection: HostileSocket, _ line: () -> String
   ) throws -> Outcome {

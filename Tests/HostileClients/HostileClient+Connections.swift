@@ -22,7 +22,7 @@ extension HostileClient {
     },
     HostileClient("answers that are never read", .closed) { target in
       let connection = try target.connect()
-      // Blocks when the buffers of both sides are full, until the service has had enough.
+      // Blocks when the buffers of both sides are full, until the service disconnects.
       while try connection.send(list(request("server.info"), 100, separator: "\n") + "\n") {}
       return .closed
     },

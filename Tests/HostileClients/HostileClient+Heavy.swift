@@ -1,6 +1,6 @@
 import WireProtocol
 
-/// Not hostile, and a lot: what one tenant or an operator may do all day.
+/// Heavy but not hostile load: what one tenant or an operator may do all day.
 extension HostileClient {
   /// In the order of the second table in docs/reports/hostile-clients.md.
   public static let heavy: [HostileClient] = [
@@ -9,7 +9,7 @@ extension HostileClient {
       let tokens = (0..<256).map { "\($0 * 7919 % 50_021)" }.joined(separator: ",")
       let line = insert(list("{\"tokens\":[\(tokens)]}", 32)) + "\n"
       let connections = try (0..<5).map { _ in try target.connect() }
-      // Sent to all before any is waited for.
+      // Sent to all connections before waiting for any answer.
       for connection in connections { try connection.send(line) }
       for connection in connections {
         guard let answer = try connection.line() else { return .closed }

@@ -1,6 +1,6 @@
 import WireProtocol
 
-/// Lines that are no requests, or none that anybody should send.
+/// Lines that are not requests, or that no client should send.
 extension HostileClient {
   static let lines: [HostileClient] = [
     HostileClient("an HTTP request", .answered("parse_error")) {
@@ -8,7 +8,7 @@ extension HostileClient {
     },
     HostileClient("a TLS handshake", .exceedsAndCloses("line_seconds")) { target in
       let connection = try target.connect()
-      // The beginning of a ClientHello; whoever sends it waits for an answer.
+      // The beginning of a ClientHello; its sender waits for an answer.
       try connection.send(
         "\u{16}\u{3}\u{1}\u{0}z\u{1}\u{0}\u{0}v\u{3}\u{3}" + list("r", 32, separator: "."))
       return try connection.untilClosed()

@@ -1,20 +1,20 @@
 import Synchronization
 import WireProtocol
 
-/// One way to be hostile, or broken: what it is called, what it is answered, and how it is done.
+/// One kind of hostile or broken client: its name, the answer to it, and its behaviour.
 ///
-/// Tests hold each to what it is answered, and look after a neighbour meanwhile; a benchmark does each
-/// again and again and measures the neighbour.
+/// Tests compare the answers, and check a neighbouring client in the meantime; a benchmark repeats
+/// each behaviour and measures the neighbour.
 public struct HostileClient: Sendable, CustomStringConvertible {
-  /// As docs/reports/hostile-clients.md calls it.
+  /// The name in docs/reports/hostile-clients.md.
   public let name: String
   public let answered: Outcome
-  /// Which service it is about.
+  /// The kind of service that it attacks.
   public let service: Service
   private let body: @Sendable (Target) throws -> Outcome
 
   public enum Service: Sendable {
-    /// Whoever may open its socket may do everything.
+    /// Every user who may open its socket may do everything.
     case open
     /// It has an access file.
     case guarded
@@ -32,29 +32,29 @@ public struct HostileClient: Sendable, CustomStringConvertible {
 
   public var description: String { name }
 
-  /// Does it once, and returns what came of it.
+  /// Acts once, and returns the outcome.
   public func perform(_ target: Target) throws -> Outcome { try body(target) }
 
-  /// All of them, in the order of the table in docs/reports/hostile-clients.md.
+  /// All kinds, in the order of the table in docs/reports/hostile-clients.md.
   public static let all = lines + calls + connections + access
 }
 
-/// What a client sees of what it did.
+/// The outcome that a client sees.
 public enum Outcome: Equatable, Sendable, CustomStringConvertible {
   /// Each request has a result.
   case served
-  /// Each has this error; the connection goes on.
+  /// Each request has this error; the connection stays open.
   case answered(String)
-  /// The same, and the service has closed the connection.
+  /// Each request has this error, and the service has closed the connection.
   case answeredAndClosed(String)
-  /// The service has closed the connection and said nothing.
+  /// The service has closed the connection without an answer.
   case closed
-  /// The client went away.
+  /// The client disconnected.
   case gone
   /// Anything else.
   case other(String)
 
-  /// As docs/reports/hostile-clients.md tells it.
+  /// The wording of docs/reports/hostile-clients.md.
   public var description: String {
     switch self {
     case .served: "its results"
@@ -73,20 +73,20 @@ public enum Outcome: Equatable, Sendable, CustomStringConvertible {
   static func limitExceeded(_ limit: String) -> String { "limit_exceeded: \(limit)" }
 }
 
-/// A service, and what hostile clients find there.
+/// A service, and the resources that hostile clients use.
 public struct Target: Sendable {
   public let socket: String
   public let limits: Limits
-  /// Where they may make files.
+  /// A directory in which they may create files.
   public let directory: String
   /// Of a guarded service: a token for `corpus` alone.
   public let token: String?
 
-  /// The corpus that they write to; it must stand.
+  /// The corpus that they write to; it must exist.
   public static let corpus = "prey"
-  /// What must stand in it: two tokens without rule, so that everything follows.
+  /// The history that it must hold: two tokens without a pattern, so that both always may follow.
   public static let history: [Int32] = (1...4000).map { Int32(($0 * $0 * $0 / 7) % 2) + 5 }
-  /// A corpus that is not theirs; it must stand.
+  /// A corpus that is not theirs; it must exist.
   public static let othersCorpus = "well"
 
   public init(socket: String, limits: Limits, directory: String, token: String? = nil) {
@@ -96,7 +96,7 @@ public struct Target: Sendable {
     self.token = token
   }
 
-  /// A name that nobody else has.
+  /// A name that no other client has.
   static func uniqueName() -> String {
     "h\(names.add(1, ordering: .relaxed).newValue)"
   }
@@ -125,7 +125,7 @@ public struct Target: Sendable {
   }
 }
 
-/// What keeps a hostile client from being one.
+/// The reason why a hostile client could not act.
 struct Hostility: Error, CustomStringConvertible {
   let description: String
   init(_ description: String) { self.description = description }
@@ -136,7 +136,7 @@ func request(_ method: String, _ params: String = "{}", id: String = "1") -> Str
   "{\"jsonrpc\":\"2.0\",\"id\":\(id),\"method\":\"\(method)\",\"params\":\(params)}"
 }
 
-/// A text so many times, with something between.
+/// A text repeated `count` times, with a separator.
 func list(_ text: String, _ count: Int, separator: String = ",") -> String {
   String(String(repeating: separator + text, count: count).dropFirst(separator.utf8.count))
 }

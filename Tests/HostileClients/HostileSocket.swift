@@ -1,12 +1,12 @@
 import Foundation
 
-/// A plain socket, for what a client would never send.
+/// A plain socket, for bytes that a regular client would never send.
 final class HostileSocket {
   private var descriptor: Int32
   private var received = ArraySlice<UInt8>()
   private var buffer = [UInt8](repeating: 0, count: 1 << 16)
 
-  /// Nothing that is asked here takes longer, unless the service is stuck.
+  /// No call here takes longer, unless the service is stuck.
   private static let patienceMillis: Int32 = 60_000
 
   init(_ path: String) throws {
@@ -25,13 +25,13 @@ final class HostileSocket {
 
   deinit { leave() }
 
-  /// Closes the connection; answers that were not read make it a reset.
+  /// Closes the connection; unread answers make it a reset.
   func leave() {
     if descriptor >= 0 { close(descriptor) }
     descriptor = -1
   }
 
-  /// Closes it without a word: what was sent and not read yet is lost where the transport can do that.
+  /// Closes the connection abruptly: unread data is lost if the transport allows that.
   func reset() {
     var lingering = linger(l_onoff: 1, l_linger: 0)
     unsafe setsockopt(
@@ -39,12 +39,12 @@ final class HostileSocket {
     leave()
   }
 
-  /// Says that nothing more will be sent.
+  /// Signals that nothing more will be sent.
   func endSending() { shutdown(descriptor, Int32(SHUT_WR)) }
 
-  // MARK: What is sent
+  // MARK: Sending
 
-  /// Sends without reading. Returns false where the service has closed the connection.
+  /// Sends without reading. Returns false if the service has closed the connection.
   @discardableResult
   func send(_ text: String) throws -> Bool {
     var unsent = Array(text.utf8)[...]
@@ -57,7 +57,7 @@ final class HostileSocket {
     return true
   }
 
-  /// Bytes that were taken; negative where the connection is closed.
+  /// Sends as much as possible. Returns the number of bytes; negative if the connection is closed.
   private func sendNow(_ bytes: ArraySlice<UInt8>) -> Int {
     let count = unsafe bytes.withUnsafeBytes { bytes in
       unsafe Glibc.send(
@@ -66,7 +66,9 @@ final class HostileSocket {
     return count < 0 && errno == EAGAIN ? 0 : count
   }
 
-  /// - Returns: What is so; never nothing.
+  /// Waits for events on the socket.
+  ///
+  /// - Returns: The events that occurred; never none.
   private func wait(for events: Int32) throws -> Int32 {
     var state = pollfd(fd: descriptor, events: Int16(events), revents: 0)
     let ready = unsafe poll(&state, 1, Self.patienceMillis)
@@ -74,12 +76,12 @@ final class HostileSocket {
     return Int32(state.revents)
   }
 
-  // MARK: What is answered
+  // MARK: Receiving
 
-  /// Sends one line or several, and reads while it does; then asks for something harmless, to see
-  /// whether it is still served.
+  /// Sends one line or several, and reads at the same time; then makes a harmless request, to see
+  /// whether the connection is still served.
   ///
-  /// - Parameter answers: How many there are to be; nil for one a line.
+  /// - Parameter answers: The expected number; nil for one a line.
   func ask(_ lines: String, answers: Int? = nil) throws -> Outcome {
     try ask(Array(lines.utf8), answers: answers)
   }
@@ -92,8 +94,8 @@ final class HostileSocket {
     ).outcome
   }
 
-  /// Sends all this, and reads until the connection is closed, or so many answers are there and that
-  /// to "end".
+  /// Sends all bytes, and reads until the connection is closed, or until the expected number of
+  /// answers and the one to "end" have arrived.
   func exchange(_ bytes: [UInt8], answers expected: Int = .max) throws -> Answers {
     var hasEnd = false
     var unsent = bytes[...]
@@ -114,7 +116,7 @@ final class HostileSocket {
         return answers
       }
       if events & POLLOUT != 0 && !unsent.isEmpty {
-        // What cannot be sent any more is not: what was answered is still to be read.
+        // Bytes that cannot be sent any more are dropped: answers can still be read.
         let count = sendNow(unsent)
         unsent = count < 0 ? [] : unsent.dropFirst(count)
       }
@@ -126,7 +128,7 @@ final class HostileSocket {
   /// Reads until the service closes the connection.
   func untilClosed() throws -> Outcome { try exchange([]).outcome }
 
-  /// Reads one line; nil where the connection is closed.
+  /// Reads one line; nil if the connection is closed.
   func line() throws -> String? {
     while true {
       if let line = takeLine() { return String(decoding: line, as: UTF8.self) }
@@ -134,7 +136,7 @@ final class HostileSocket {
     }
   }
 
-  /// Takes what is there. Returns false at the end.
+  /// Receives available bytes. Returns false at the end.
   private func receive() -> Bool {
     let count = unsafe buffer.withUnsafeMutableBytes { buffer in
       unsafe recv(descriptor, buffer.baseAddress, buffer.count, 0)
@@ -144,14 +146,14 @@ final class HostileSocket {
     return true
   }
 
-  /// How much of `received` has no newline.
+  /// The number of bytes of `received` that are known to have no newline.
   private var searched = 0
 
   private func takeLine() -> ArraySlice<UInt8>? {
     let rest = received.dropFirst(searched)
     guard let newline = rest.firstIndex(of: UInt8(ascii: "\n")) else {
       searched = received.count
-      // The slice would keep what was taken from it.
+      // The slice would keep removed bytes in memory.
       if received.startIndex > 1 << 20 { received = Array(received)[...] }
       return nil
     }
@@ -161,16 +163,16 @@ final class HostileSocket {
   }
 }
 
-/// What came back, without keeping it.
+/// The received answers, counted but not kept.
 struct Answers {
   private(set) var count = 0
   private(set) var results = 0
   private(set) var errors: Set<String> = []
-  /// The longest error.
+  /// The length of the longest error.
   private var errorBytes = 0
   var isClosed = false
 
-  /// No error is longer, whatever it is about.
+  /// The bound of the length of any error.
   private static let errorBytesMax = 1000
 
   mutating func add(_ line: ArraySlice<UInt8>) {

@@ -3,10 +3,10 @@ import LMDB
 import TestEffort
 import Testing
 
-/// Files whose bytes were changed or cut off are refused by name, or can be read and written without
-/// a trap: whatever passes the check of pages has the shape that LMDB relies on.
+/// Files whose bytes were changed or cut off are refused with a reason, or can be read and written
+/// without a trap: a file that passes the check of pages has the shape that LMDB relies on.
 @Suite struct DamagedFileTests {
-  /// A small file with all there is: tables of one page and of two levels, an empty one, large
+  /// A small file with everything: tables of one page and of two levels, an empty one, large
   /// values, free pages in and out of a gap, keys of all sizes.
   static func sample() throws -> [UInt8] {
     let directory = try ScratchDirectory()
@@ -33,7 +33,7 @@ import Testing
         Key("large"), unsafe [UInt8](repeating: 9, count: 6000).span.bytes, in: deep)
       _ = try transaction.createDatabase("table2")
     }
-    // While this is open, what each commit frees stays in a list of its own.
+    // While this is open, the pages that each commit frees stay in a list of their own.
     let reading = try ReadTransaction(environment)
     for first: UInt64 in [5, 12] {
       try change { transaction in
@@ -71,7 +71,7 @@ import Testing
       do throws(LMDBError) {
         for pass in 0..<rewrites { try rewrite(environment, pass) }
       } catch {
-        // A last page that is too high leaves no room in the map, which is no harm.
+        // A last page that is too high leaves no room in the map, which does no harm.
         if error != .mapFull { Issue.record("\(what), in writing: \(error)") }
         return .passed
       }
@@ -88,7 +88,8 @@ import Testing
     }
   }
 
-  /// Changes each table: removes, adds what takes pages of its own, and removes that again.
+  /// Changes each table: removes entries, adds some that take pages of their own, and removes
+  /// those.
   private static func rewrite(_ environment: Environment, _ pass: Int) throws(LMDBError) {
     let transaction = try WriteTransaction(environment)
     for number in 0..<3 {
@@ -114,7 +115,8 @@ import Testing
     try directory.write(sample)
     var passed = 0
     for offset in sample.indices {
-      // All of one pattern; of the others, what is no gap and not inside of a value.
+      // Every byte of one pattern; of the others, bytes that are neither in a gap nor inside a
+      // value.
       let isInside = offset % 4096 > 160 && sample[offset - 1] == sample[offset]
       if pattern != 0xFF && isInside { continue }
       let descriptor = unsafe open(directory.dataPath, O_RDWR)
@@ -143,7 +145,7 @@ import Testing
       + (0..<200).map { _ in generator.draw(sample.count) }
     for cut in cuts {
       try directory.write([UInt8](sample[..<cut]))
-      // Nothing at all is a new environment; and the last pages of the file may be free ones.
+      // An empty file is a new environment; and the last pages of the file may be free ones.
       let outcome = Self.visit(directory, "cut to \(cut) bytes")
       #expect(outcome == .refused || cut == 0, "cut to \(cut) bytes")
     }

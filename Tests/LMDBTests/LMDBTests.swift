@@ -3,9 +3,9 @@ import LMDB
 import TestEffort
 import Testing
 
-/// The wrapper: what it promises, what it refuses, and what misuse it traps.
+/// The wrapper: its promises, its refusals, and the misuse that it traps.
 @Suite struct LMDBTests {
-  /// A directory with an environment, removed when the test lets go of it.
+  /// A directory with an environment, removed when the test releases it.
   final class Fixture {
     let path = FileManager.default.temporaryDirectory
       .appendingPathComponent("reprise-lmdb-\(UUID().uuidString)").path
@@ -71,7 +71,7 @@ import Testing
         #expect(bytes(value) == large)
       }
     }
-    // The last commit's own pages wait for the next one; "x" freed none of these.
+    // The last commit's own pages wait for the next commit; "x" freed none of these.
     #expect(try fixture.environment.releaseFreePages() >= 7 << 20)
     #expect(diskBytes() < full / 4)
     #expect(try fixture.get(Key(UInt64(7))) == large)
@@ -171,7 +171,7 @@ import Testing
     ) {
       _ = try Environment(directory: fixture.path, options: options)
     }
-    // What could not be opened is not left registered.
+    // A path that could not be opened must not stay registered.
     try FileManager.default.removeItem(atPath: "\(fixture.path)/data.mdb")
     _ = try Environment(directory: fixture.path, options: options)
   }
@@ -224,7 +224,7 @@ import Testing
     await #expect(processExitsWith: .failure) {
       let fixture = try Fixture()
       final class Holder: @unchecked Sendable {
-        // @unchecked Sendable: the very mistake that is to be trapped.
+        // @unchecked Sendable: needed to make the mistake that must be trapped.
         let transaction: WriteTransaction
         init(_ transaction: consuming WriteTransaction) { self.transaction = transaction }
       }

@@ -3,11 +3,11 @@ import LMDB
 import TestEffort
 import Testing
 
-/// What was deleted is nowhere in the file after `overwriteUnused`, and what was not is as it was.
+/// After `overwriteUnused` deleted data is nowhere in the file, and all other data is unchanged.
 @Suite struct OverwriteTests {
   private static let pattern: [UInt8] = (0..<64).map { UInt8($0 * 3 + 41) }
 
-  /// How often the pattern, or a quarter of it, stands in a file.
+  /// The number of times that the pattern, or a quarter of it, occurs in a file.
   private static func occurrences(_ directory: ScratchDirectory) throws -> Int {
     let data = try Data(contentsOf: URL(fileURLWithPath: directory.dataPath))
     var found = 0
@@ -53,7 +53,7 @@ import Testing
         try transaction.put(
           Key("\(number) secret"), unsafe secret(number).span.bytes, in: table)
         try transaction.put(Key("\(number) plain"), unsafe plain(number).span.bytes, in: table)
-        // Shorter in place of longer leaves room behind it.
+        // A shorter value in place of a longer one leaves room behind it.
         if generator.draw(4) == 0 {
           try transaction.put(
             Key("\(number) plain"), unsafe secret(number + 1).span.bytes, in: table)
@@ -157,7 +157,7 @@ import Testing
   @Test func whatLiesPastTheLastPageIsOverwritten() throws {
     let directory = try ScratchDirectory()
     let environment = try Self.fillAndDelete(directory, seed: 3)
-    // As a transaction leaves it that was writing when the process ended.
+    // The bytes of a transaction that was writing when the process ended.
     let handle = try #require(FileHandle(forWritingAtPath: directory.dataPath))
     try handle.seekToEnd()
     for _ in 0..<1000 { try handle.write(contentsOf: Self.pattern) }
@@ -195,14 +195,14 @@ import Testing
     let directory = try ScratchDirectory()
     try directory.write(try DamagedFileTests.sample())
     var image = PageFaultTests.Image(bytes: try directory.data())
-    // As LMDB leaves it where it took fewer numbers than it had made room for.
+    // LMDB leaves such a list if it took fewer numbers than it had reserved room for.
     let list = image.value(image.node(image.free, 1))
     image.set(list, 8, image.number(list, 8) - 1)
     try directory.write(image.bytes)
     #expect(image.residue() > 0)
     let environment = try Environment(directory: directory.path, options: Self.options)
     #expect(try environment.checkPages().leakedPages == 1)
-    // LMDB would count the pages wrong.
+    // LMDB would count the pages incorrectly.
     #expect(throws: LMDBError.self) {
       try copyCompacted(environment, to: "\(directory.path)/copy")
     }

@@ -3,7 +3,7 @@ import LMDB
 import TestEffort
 import Testing
 
-/// What LMDB writes passes the check of pages, in whatever order it came about.
+/// Files written by LMDB pass the check of pages, after any series of changes.
 @Suite struct PageCheckTests {
   @Test func whatLMDBWritesPasses() throws {
     for seed in Effort.seeds(60, atLeast: 12) {
@@ -34,7 +34,7 @@ import Testing
         }
       }
       _ = reading.take()
-      // As a compacted copy does, and what is written into that.
+      // A compacted copy passes as well, also after further writes.
       let copy = try ScratchDirectory()
       try copyCompacted(environment, to: copy.dataPath)
       environment = try Environment(
@@ -45,7 +45,7 @@ import Testing
     }
   }
 
-  /// A commit writes pages in any order, then a meta page. Whatever part of it a crash leaves is the
+  /// A commit writes pages in any order, then a meta page. A crash leaves any part of it, and the
   /// state before.
   @Test func whatACrashLeavesPasses() throws {
     for seed in Effort.seeds(20) {
@@ -61,7 +61,7 @@ import Testing
         defer { before = after }
         if before.isEmpty { continue }
         let crashed = try ScratchDirectory()
-        // Parts 0 and 1 lose some pages, 2 none, 3 all but those that made the file longer.
+        // Part 1 loses some pages, 2 none, 3 all but those that made the file longer.
         for part in 0..<4 {
           var image = after
           for page in 0..<(min(before.count, after.count) / 4096)
@@ -69,8 +69,8 @@ import Testing
             let range = page * 4096..<page * 4096 + 4096
             image.replaceSubrange(range, with: before[range])
           }
-          // A meta page that could not be written gets its old number and last page back, beside new
-          // trees.
+          // A meta page that could not be written gets its old number and last page back, beside
+          // new trees.
           for meta in 0..<2 where part == 1 {
             let trees = meta * 4096 + 24..<meta * 4096 + 136
             let isNewer = before[meta * 4096 + 144] != after[meta * 4096 + 144]

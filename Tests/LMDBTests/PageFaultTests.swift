@@ -2,9 +2,9 @@ import Foundation
 import LMDB
 import Testing
 
-/// Each fault of the structure, put into a small file by hand, is found and named.
+/// Each structural fault, put into a small file by hand, is found and named.
 @Suite struct PageFaultTests {
-  /// A file, and where things stand in it: see `PageFormat`.
+  /// A file with the offsets of its parts: see `PageFormat`.
   struct Image {
     var bytes: [UInt8]
 
@@ -16,19 +16,19 @@ import Testing
       for index in 0..<count { bytes[offset + index] = UInt8(number >> (8 * index) & 0xFF) }
     }
 
-    /// Where the newer meta page begins.
+    /// The offset of the newer meta page.
     var meta: Int { number(144, 8) > number(4096 + 144, 8) ? 0 : 4096 }
     var free: Int { number(meta + 80, 8) &* 4096 }
     var main: Int { number(meta + 128, 8) &* 4096 }
     func count(_ page: Int) -> Int { (number(page + 12, 2) - 16) / 2 }
     func node(_ page: Int, _ index: Int) -> Int { page + number(page + 16 + 2 * index, 2) }
     func value(_ node: Int) -> Int { node + 8 + number(node + 6, 2) }
-    /// The description of a table.
+    /// The offset of the description of a table.
     func table(_ index: Int) -> Int { value(node(main, index)) }
     func root(_ table: Int) -> Int { number(self.table(table) + 40, 8) * 4096 }
     func child(_ page: Int, _ index: Int) -> Int { number(node(page, index), 6) * 4096 }
 
-    /// The node that has pages of its own, and where these begin.
+    /// The node that has pages of its own, and the first of these.
     var large: (node: Int, page: Int) {
       for child in 0..<count(root(1)) {
         let leaf = self.child(root(1), child)
@@ -42,7 +42,7 @@ import Testing
 
   typealias Fault = (reason: String, put: @Sendable (inout Image) -> Void)
 
-  /// What is found, and the fault.
+  /// The faults with the reasons that the check must give.
   static let faults: [Fault] = {
     var faults: [Fault] = []
     func fault(_ reason: String, _ put: @escaping @Sendable (inout Image) -> Void) {
@@ -213,7 +213,7 @@ import Testing
 }
 
 extension PageFaultTests.Image {
-  /// Passes where the last number stands in the first list of free pages that has more than one.
+  /// Passes the place of the last number in the first list of free pages that has more than one.
   mutating func listed(_ body: (inout Self, Int) -> Void) {
     for index in 0..<count(free) {
       let list = value(node(free, index))
@@ -223,13 +223,13 @@ extension PageFaultTests.Image {
     preconditionFailure("the sample has no two free pages")
   }
 
-  /// Bytes between, behind and after the nodes of the trees that are not zero, in a file that passes
-  /// the check.
+  /// The number of bytes between, behind and after the nodes of the trees that are not zero, in a
+  /// file that passes the check.
   func residue() -> Int {
     var found = 0
     func count(_ range: Range<Int>) { found += bytes[range].count { $0 != 0 } }
     func walk(_ root: Int, isFree: Bool, isMain: Bool) {
-      // All ones is no page, and so is what 48 bits of it are.
+      // A root of all ones is not a page, and neither is its part in 48 bits.
       if root < 0 || root >= bytes.count { return }
       count(root + number(root + 12, 2)..<root + number(root + 14, 2))
       let isLeaf = number(root + 10, 2) == 2

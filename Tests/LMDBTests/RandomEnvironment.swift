@@ -2,7 +2,7 @@ import Foundation
 import LMDB
 import Testing
 
-/// A directory of its own, in memory where the system has such a place, removed with the last
+/// A directory of its own, in memory if the system has such a place, removed with the last
 /// reference.
 final class ScratchDirectory {
   let path: String
@@ -26,8 +26,8 @@ final class ScratchDirectory {
   }
 }
 
-/// Series of changes as LMDB is used here and beyond: small and large values, large keys, several
-/// tables, transactions that end without commit, tables that grow empty.
+/// Series of changes like LMDB's use here and beyond: small and large values, large keys, several
+/// tables, transactions that end without commit, tables that become empty.
 struct RandomSeries {
   var generator: SystemSeed
   let tables = 3
@@ -68,7 +68,7 @@ struct RandomSeries {
       case 2, 3: 100 + generator.draw(300)
       default: 1 + generator.draw(12)
       }
-    // Few different ones, so that many are put anew and found again.
+    // Few different keys, so that many are overwritten and found again.
     let byte = UInt8(generator.draw(40))
     return [UInt8](repeating: byte, count: count - 1) + [UInt8(generator.draw(6))]
   }
@@ -84,7 +84,7 @@ struct RandomSeries {
   }
 }
 
-/// How many entries the tables of a `RandomSeries` have, all of them read through LMDB.
+/// The number of entries in the tables of a `RandomSeries`, all of them read through LMDB.
 func countEntries(
   _ transaction: borrowing some Transaction & ~Copyable
 ) throws(LMDBError) -> Int {

@@ -2,7 +2,7 @@ import Foundation
 import LMDB
 import Testing
 
-/// Opening for reading alone, and copies.
+/// Opening for reading only, and copies.
 @Suite struct ReadOnlyTests {
   private func filled(_ directory: ScratchDirectory) throws -> Environment {
     let environment = try Environment(
@@ -55,7 +55,7 @@ import Testing
     let full = unsafe open("/dev/full", O_WRONLY)
     #expect(throws: LMDBError.diskFull) { try environment.copyCompacted(to: full) }
     close(full)
-    // It goes on as before.
+    // The source continues as before.
     try environment.checkPages()
   }
 
@@ -79,7 +79,7 @@ import Testing
     #expect(try directory.data().isEmpty)
   }
 
-  /// Another process reads and checks while this one writes, frees and uses pages again.
+  /// Another process reads and checks while this one writes, frees and reuses pages.
   @Test func anotherProcessReadsWhileThisOneWrites() async throws {
     let directory = try ScratchDirectory()
     let environment = try filled(directory)

@@ -1,8 +1,8 @@
-/// What a slow drafter asks of a history.
+/// The operations of a history that a slow drafter needs.
 public protocol CountedHistory {
   /// Longest pattern whose count is known.
   var depth: Int { get }
-  /// How often a pattern of up to `depth` tokens occurs.
+  /// The number of occurrences of a pattern of up to `depth` tokens.
   func count(_ pattern: [Int32]) -> Int
   /// Tokens that follow a pattern shorter than `depth`: falling count, then rising token.
   func children(of pattern: [Int32]) -> [(token: Int32, count: Int)]

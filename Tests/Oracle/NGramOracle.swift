@@ -1,5 +1,5 @@
 /// The slow and obvious answer that every index and every draft is tested against: a dictionary of
-/// all n-grams. It shares no code with what it judges, not even the types of a draft.
+/// all n-grams. It shares no code with the tested modules, not even the types of a draft.
 public struct NGramOracle: CountedHistory {
   public let depth: Int
   /// Each pattern of up to `depth` tokens of one sequence, with its number of occurrences.

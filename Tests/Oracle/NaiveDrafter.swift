@@ -1,4 +1,4 @@
-/// A draft as the oracle writes it.
+/// A draft in the oracle's own type.
 public struct NaiveDraft: Equatable, Sendable {
   public var tokens: [Int32] = []
   public var parents: [Int32] = []
@@ -11,8 +11,8 @@ public struct NaiveDraft: Equatable, Sendable {
   public init() {}
 }
 
-/// Drafts as SuffixDecoding's text tells it (arXiv 2411.04975, section 4): every match length is
-/// tried, upward, from the dictionary of all n-grams, or whatever else counts as that does.
+/// Drafts as SuffixDecoding is described (arXiv 2411.04975, section 4): every match length is
+/// tried, upward, with the dictionary of all n-grams or another history with the same counts.
 public struct NaiveDrafter {
   public var maxTokens = 32
   public var maxFactor = 1.0
@@ -90,8 +90,8 @@ public struct NaiveDrafter {
     }
     consider(below: start, at: -1, 1)
     while draft.tokens.count < budget(start.count),
-      // Highest probability first; then the parent that was placed first; then the children's
-      // own order.
+      // Highest probability first; then the parent that was placed first; then the children's own
+      // order.
       let next = candidates.indices.min(by: { a, b in
         let (a, b) = (candidates[a], candidates[b])
         if a.probability != b.probability { return a.probability > b.probability }

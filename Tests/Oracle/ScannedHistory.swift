@@ -1,10 +1,10 @@
-/// A history that is counted by looking at every place of its text, and so costs nothing to keep:
-/// for long patterns, and for histories that change much more often than they are asked.
+/// A history that is counted by scanning its whole text, and therefore costs nothing to maintain:
+/// for long patterns, and for histories that change much more often than they are queried.
 public final class ScannedHistory: CountedHistory {
   public let depth: Int
   /// All sequences, with a separator before, between and after them.
   private let text: [Int32]
-  /// Places after each occurrence of a pattern, for those that were asked for.
+  /// The places after each occurrence of a pattern, for patterns that were queried.
   private var places: [[Int32]: [Int32]] = [:]
 
   private static let separator: Int32 = -1
@@ -33,8 +33,8 @@ public final class ScannedHistory: CountedHistory {
       .sorted { $0.count != $1.count ? $0.count > $1.count : $0.token < $1.token }
   }
 
-  /// What ends with a pattern is among what ends with the pattern without its first token, and what
-  /// begins with it among what begins with it without its last.
+  /// The occurrences of a pattern end among those of the pattern without its first token, and begin
+  /// among those of the pattern without its last.
   private func occurrences(_ pattern: [Int32]) -> [Int32] {
     if let known = places[pattern] { return known }
     let found: [Int32]

@@ -1,5 +1,5 @@
-/// A random generator that repeats itself from its seed (SplitMix64), so that a failing test can
-/// be run again from the seed that it prints.
+/// A random generator with a reproducible sequence (SplitMix64), so that a failing test can be run
+/// again from the seed that it prints.
 public struct SeededGenerator: RandomNumberGenerator, Sendable {
   private var state: UInt64
 

@@ -4,7 +4,7 @@ import Testing
 
 @testable import SuffixIndex
 
-/// What checks say of sound images, and how they name damage.
+/// The results of checks on sound images, and their names for damage.
 @Suite struct CheckTests {
   private func check(_ fixture: SealedFixture) throws {
     let index = fixture.index
@@ -40,7 +40,7 @@ import Testing
     try check(SealedFixture([text], depth: 64))
   }
 
-  /// The same sequences give the same bytes, on either way of sorting.
+  /// The same sequences give the same bytes, with either way of sorting.
   @Test func buildingIsDeterministic() throws {
     for count in [500, 40_000] {
       var generator = SeededGenerator(seed: 2)
@@ -101,7 +101,7 @@ import Testing
     }
   }
 
-  /// Wherever it is cancelled, building ends at the next question.
+  /// If it is cancelled at any question, building ends at the next one.
   @Test func buildingCanBeCancelledAnywhere() {
     var generator = SeededGenerator(seed: 6)
     let text = generator.tokens(count: 40_000, alphabet: 700)
@@ -123,7 +123,7 @@ import Testing
     }
   }
 
-  /// The text is read whatever the rest of the image is.
+  /// The text can be read with any bytes in the rest of the image.
   @Test func textIsReadWithoutTheHeader() throws {
     for shape in ImageShape.allCases {
       let buffer = shape.build()

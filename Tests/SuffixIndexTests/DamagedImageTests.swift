@@ -5,10 +5,10 @@ import Testing
 
 @testable import SuffixIndex
 
-/// Images of any bytes: they are answered from without a trap and in bounded time, and what passes
-/// the check of structure answers as the oracle over its own text does.
+/// Images of any bytes: calls answer without a trap and in bounded time, and an image that passes
+/// the check of structure answers like the oracle over its own text.
 @Suite struct DamagedImageTests {
-  /// Calls everything. Says what an answer has that none may have, whatever the bytes.
+  /// Calls every operation. Returns a sentence on an answer that no image may give.
   private func drive(
     _ index: SealedIndex, along contexts: [[Int32]], using generator: inout SeededGenerator
   ) -> String? {
@@ -44,7 +44,7 @@ import Testing
     return nil
   }
 
-  /// Down to full depth by children that are drawn.
+  /// Goes down to full depth by random children.
   private func driveBelow(
     _ reader: SealedIndex.Reader, _ match: MatchCursor, using generator: inout SeededGenerator
   ) -> String? {
@@ -81,7 +81,7 @@ import Testing
     return [Array(sequence[start...].prefix(9)) + generator.tokens(count: 2, alphabet: alphabet)]
   }
 
-  /// Opens, drives and checks one damaged image. Says what is wrong.
+  /// Opens, uses and checks one damaged image. Returns a sentence on what is wrong.
   private func judge(
     _ copy: ImageCopy, _ shape: ImageShape, using generator: inout SeededGenerator,
     passed: inout Int
@@ -118,7 +118,7 @@ import Testing
     return index.mark.isSet ? "passes the check, and was marked then" : nil
   }
 
-  /// Every byte that is not padding, and the first and last of those that are.
+  /// Every byte that is not padding, and the first and last bytes of padding.
   @Test(arguments: ImageShape.allCases)
   func everyByteChangedIsNoticedOrAnswered(shape: ImageShape) throws {
     let copy = ImageCopy(shape.build())
@@ -146,7 +146,7 @@ import Testing
     for seed in Effort.seeds(3000) {
       var generator = SeededGenerator(seed: seed)
       let copy = ImageCopy(buffer)
-      // Mostly behind the header, so that most are opened.
+      // Usually behind the header, so that most images are opened.
       let first = Int.random(in: 0..<8, using: &generator) == 0 ? 8 : 64
       let fill = [nil, 0, 0xFF].randomElement(using: &generator)!
       for _ in 0..<Int.random(in: 1...6, using: &generator) {
@@ -163,7 +163,7 @@ import Testing
     }
   }
 
-  /// Records that each might stand there, and not in this order.
+  /// Records that are valid individually, but not in this order.
   @Test(arguments: ImageShape.allCases)
   func exchangedRecordsAreNoticedOrAnswered(shape: ImageShape) throws {
     let copy = ImageCopy(shape.build())
@@ -192,7 +192,7 @@ import Testing
     }
   }
 
-  /// Any header is refused, or one that can be answered from.
+  /// Any header is refused, or the image can be used.
   @Test(arguments: ImageShape.allCases) func anyHeaderIsRefusedOrAnswered(shape: ImageShape) {
     let copy = ImageCopy(shape.build())
     var generator = SeededGenerator(seed: 3)
@@ -226,7 +226,7 @@ import Testing
     }
   }
 
-  /// A run of children or ranks that a damaged record makes as long as the image ends all the same.
+  /// A run of children or ranks that a damaged record makes as long as the image still ends.
   @Test func listsOfADamagedNodeEnd() throws {
     var generator = SeededGenerator(seed: 8)
     let text = (0..<60_000).map { _ in Int32.random(in: 0..<300, using: &generator) }
@@ -250,7 +250,7 @@ import Testing
     }
   }
 
-  /// What bounds the lists of a node is noticed where a node goes beyond it.
+  /// A node that exceeds a bound of its lists is noticed.
   @Test func aNodeWithMoreThanItCanHaveIsNoticed() throws {
     let buffer = ImageShape.wide.build()
     let layout = try SealedIndex(buffer.image).withCore { $0.layout }
@@ -276,7 +276,7 @@ import Testing
     }
     let root = try SealedIndex(buffer.image).withCore { $0.node(0) }
     #expect(try !isMarked(root.firstChild, 0, layout.firstChild, by: list([])))
-    // As many nodes as the root has children are more than are looked at one by one.
+    // The root has more children than are scanned one by one.
     #expect(try isMarked(0, 0, layout.isHashed, by: list([])))
     // Children that occur more often than their parent.
     #expect(try isMarked(3, 0, layout.count, by: list([])))
@@ -284,7 +284,7 @@ import Testing
     #expect(try isMarked(0, 0, layout.firstChild, by: list([])))
   }
 
-  /// The ends of chunks repeat what follows, and are read.
+  /// The ends of chunks repeat the next bytes, and are read.
   @Test func damageWhereChunksOverlapIsFound() throws {
     var builder = SealedIndexBuilder(depth: 8)
     var generator = SeededGenerator(seed: 4)
@@ -301,7 +301,7 @@ import Testing
     ) { try SealedIndex(copy.image).checkStructure() }
   }
 
-  /// What shares a mark is marked together, and reading sound bytes never marks.
+  /// Indexes that share a mark are marked together, and reading sound bytes never sets it.
   @Test func aMarkIsShared() throws {
     let mark = DamageMark()
     let sound = ImageCopy(ImageShape.random.build())

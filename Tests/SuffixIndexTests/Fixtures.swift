@@ -1,7 +1,7 @@
 import Oracle
 import SuffixIndex
 
-/// Grows the sequences side by side: which one gets its next token is drawn at random.
+/// Grows the sequences in parallel: the next one to get a token is drawn at random.
 func growInterleaved(
   _ sequences: [[Int32]], into index: GrowingIndex, using generator: inout SeededGenerator
 ) {
@@ -24,7 +24,7 @@ func grown(_ sequences: [[Int32]], depth: Int) -> GrowingIndex {
   return index
 }
 
-/// A sealed index together with the memory that it lies in.
+/// A sealed index together with its memory.
 struct SealedFixture {
   let buffer: SealedImageBuffer
   let index: SealedIndex

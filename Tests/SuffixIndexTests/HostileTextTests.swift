@@ -2,9 +2,9 @@ import Oracle
 import SuffixIndex
 import Testing
 
-/// Text made to be hard: its work is counted by finishing at all (each case takes seconds in a
-/// debug build if cost is bounded by depth, hours if it is not), and answers are checked where
-/// they are known.
+/// Text that is hard on purpose: finishing at all shows that the work is bounded (each case takes
+/// seconds in a debug build if cost is bounded by depth, hours if it is not), and answers are
+/// checked where they are known.
 @Suite struct HostileTextTests {
   static let length = 50_000
   static let depth = 64
@@ -30,7 +30,7 @@ import Testing
     ]
   }
 
-  /// The counts of sampled patterns against a plain scan of the text.
+  /// Compares the counts of sampled patterns with a plain scan of the text.
   @Test(arguments: texts().map(\.name)) func bothIndexesCountAsAScanDoes(name: String) throws {
     let text = Self.texts().first { $0.name == name }!.tokens
     let growing = grown([text], depth: Self.depth)
@@ -69,7 +69,7 @@ import Testing
       (0..<span.byteCount).map { span.unsafeLoadByte($0) }
     }
     func open(_ bytes: [UInt8]) throws -> SealedIndex {
-      // Aligned to 16 as the store's chunks are.
+      // Aligned to 16 bytes like the store's chunks.
       let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes.count + 1, alignment: 16)
       let table = UnsafeMutablePointer<UnsafeRawPointer>.allocate(capacity: 1)
       defer {

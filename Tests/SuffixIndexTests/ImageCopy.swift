@@ -1,8 +1,8 @@
 import Oracle
 import SuffixIndex
 
-/// The bytes of an image, to be damaged. Each chunk has memory of its own and no more than it needs,
-/// so that address sanitizer sees a read behind its end.
+/// A copy of an image's bytes, for damaging. Each chunk has memory of its own and no more than it
+/// needs, so that address sanitizer detects a read beyond its end.
 @safe
 final class ImageCopy {
   let byteCount: Int
@@ -33,7 +33,7 @@ final class ImageCopy {
     unsafe table.deallocate()
   }
 
-  /// For as long as the copy lives.
+  /// The image; valid as long as the copy lives.
   var image: SealedImage { unsafe SealedImage(chunks: table, byteCount: byteCount) }
 
   func byteCount(ofChunk chunk: Int) -> Int { unsafe chunks[chunk].count }
@@ -106,7 +106,7 @@ enum ImageShape: CaseIterable {
 }
 
 extension SealedIndex {
-  /// All sequences as the image has them now.
+  /// All sequences that the image holds now.
   var sequences: [[Int32]] {
     var all: [[Int32]] = []
     forEachSequence { _, tokens in all.append(tokens.indices.map { tokens[$0] }) }

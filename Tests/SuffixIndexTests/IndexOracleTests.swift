@@ -3,7 +3,7 @@ import SuffixIndex
 import TestEffort
 import Testing
 
-/// Both indexes against a dictionary of n-grams: the law that everything stands on.
+/// Compares both indexes with a dictionary of n-grams: the law on which everything rests.
 @Suite struct IndexOracleTests {
   @Test func growingIndexEqualsOracleOnEverySmallInput() {
     for sequence in allSequences(upTo: 8, alphabet: 3) {
@@ -20,7 +20,7 @@ import Testing
 
   @Test func sealedIndexEqualsOracleOnEverySmallInput() throws {
     for sequence in allSequences(upTo: 8, alphabet: 3) {
-      // Two sequences, so that patterns could run across the separator if it did not hold.
+      // Two sequences, so that patterns would run across a separator that failed.
       let sequences = [sequence, Array(sequence.prefix(3))]
       let fixture = try SealedFixture(sequences, depth: 4)
       let oracle = NGramOracle(depth: 4, sequences: sequences)
@@ -63,8 +63,8 @@ import Testing
     }
   }
 
-  /// Nodes with so many children that slots of the hash collide, and a leaf may stand where a node
-  /// is looked for.
+  /// Nodes with so many children that slots of the hash collide, and a search for a node may meet a
+  /// leaf.
   @Test func crowdedNodesEqualOracle() throws {
     for alphabet: Int32 in [30, 90] {
       var generator = SeededGenerator(seed: UInt64(alphabet))
@@ -118,7 +118,8 @@ import Testing
     }
   }
 
-  /// A cursor that was found before others wrote, refreshed, equals one that is found after.
+  /// A cursor that was found before others wrote, once refreshed, equals one that is found
+  /// afterwards.
   @Test func refreshedCursorsEqualNewOnes() {
     for seed in Effort.seeds(500, atLeast: 100) {
       var generator = SeededGenerator(seed: seed)

@@ -2,10 +2,11 @@ import Oracle
 import SuffixIndex
 import Testing
 
-/// Says where an index and the oracle differ, or `nil` where they agree on everything: the count
-/// and children of every pattern, their order, absent patterns, and the match along `context`.
+/// A sentence on the first difference between an index and the oracle, or `nil` if they agree on
+/// everything: the count and children of every pattern, their order, absent patterns, and the match
+/// along `context`.
 ///
-/// Returns a sentence instead of recording issues one by one, because a case is compared in
+/// It returns a sentence instead of recording issues one by one, because a case is compared in
 /// thousands of places and a broken index differs in most.
 func firstDifference(
   _ index: some HistoryIndex, _ oracle: NGramOracle, context: [Int32], alphabet: Int32

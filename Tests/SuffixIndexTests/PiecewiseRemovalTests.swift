@@ -12,7 +12,7 @@ import Testing
       let depth = Int.random(in: 2...9, using: &generator)
       let alphabet = Int32([1, 2, 4, 40].randomElement(using: &generator)!)
       let index = GrowingIndex(depth: depth)
-      // What stands in the index; the first are removed, the others grow.
+      // The sequences in the index; the first are removed, the others grow.
       var sequences = (0..<5).map { _ in
         generator.tokens(count: Int.random(in: 0...50, using: &generator), alphabet: alphabet)
       }

@@ -3,8 +3,8 @@ import SuffixIndex
 import TestEffort
 import Testing
 
-/// Going from one class of match lengths to the next, against dropping token by token, and both
-/// against the oracle's counts.
+/// Compares going from one class of match lengths to the next with dropping token by token, and
+/// both with the oracle's counts.
 @Suite struct SuffixClassTests {
   @Test func classesAreWhatShorteningFinds() throws {
     for seed in Effort.seeds(600, atLeast: 100) {
@@ -15,7 +15,7 @@ import Testing
         generator.tokens(count: Int.random(in: 1...80, using: &generator), alphabet: alphabet)
       }
       let oracle = NGramOracle(depth: depth, sequences: sequences)
-      // A context that goes along one of the sequences, so that matches get long, and leaves it.
+      // A context that follows one of the sequences, so that matches get long, and leaves it.
       let along = sequences.randomElement(using: &generator)!
       let context = along + generator.tokens(count: 20, alphabet: alphabet + 1) + along.suffix(30)
       let growing = grown(sequences, depth: depth)
@@ -46,7 +46,7 @@ import Testing
     return nil
   }
 
-  /// One pattern's class, and where it ends, found token by token.
+  /// The class of one pattern, and its end, found token by token.
   private func classDifference(_ index: some HistoryIndex, _ cursor: MatchCursor) -> String? {
     var shorter = cursor
     while shorter.length > 1 {
@@ -67,7 +67,7 @@ import Testing
     return nil
   }
 
-  /// A cursor that has followed a text for long knows no node near it, and finds one again.
+  /// A cursor that has followed a text for a long way has no node near it, and finds one again.
   @Test func aLongWalkAlongOneTextIsLeftAnywhere() throws {
     var generator = SeededGenerator(seed: 7)
     let text = generator.tokens(count: 400, alphabet: 500)

@@ -1,16 +1,17 @@
 import Foundation
 
-/// How far randomised tests go, and where their seeds begin. Two environment variables set it:
+/// The extent of randomised tests, and the beginning of their seeds. Two environment variables set
+/// it:
 ///
 /// - `REPRISE_TEST_EFFORT`: `quick` (the default) runs a tenth of each series, `full` all of it; a
 ///   number, such as `0.5` or `20`, multiplies the full length.
 /// - `REPRISE_TEST_SEED`: a number from 0 to 999,999,999,999. The default is the day in UTC, such as
 ///   20261130, so that each day draws new cases and ten quick days cover what one full run does.
 ///
-/// Series of cases are numbered from the seed times a million, so that a failure that names the case
-/// `20261130000042` is run again by `REPRISE_TEST_SEED=20261130`.
+/// Cases of a series are numbered from the seed times a million, so that a failure that names the
+/// case `20261130000042` is run again with `REPRISE_TEST_SEED=20261130`.
 public enum Effort {
-  /// The part of its full length that each series has.
+  /// The fraction of its full length that each series runs.
   public static let factor: Double = {
     switch ProcessInfo.processInfo.environment["REPRISE_TEST_EFFORT"] ?? "quick" {
     case "", "quick": return 0.1
@@ -24,7 +25,7 @@ public enum Effort {
     }
   }()
 
-  /// The number that all random cases are drawn from.
+  /// The number from which all random cases are drawn.
   public static let seed: UInt64 = {
     guard let text = ProcessInfo.processInfo.environment["REPRISE_TEST_SEED"], !text.isEmpty else {
       let parts = Calendar.utc.dateComponents([.year, .month, .day], from: Date())
@@ -36,14 +37,14 @@ public enum Effort {
     return seed
   }()
 
-  /// Whether series have their full length or more: tests of every single bit run only then.
+  /// True if series have their full length or more: tests of every single bit run only then.
   public static var isFull: Bool { factor >= 1 }
 
   /// The number of cases to run of a series.
   ///
   /// - Parameters:
   ///   - full: The number of a full run.
-  ///   - least: The smallest number that the test is worth something with; `full` where that is less.
+  ///   - least: The smallest number with which the test is useful; `full` if that is lower.
   public static func count(_ full: Int, atLeast least: Int = 8) -> Int {
     max(min(full, least), Int(Double(full) * factor))
   }

@@ -6,7 +6,7 @@ import Testing
 import TreeService
 import WireProtocol
 
-/// Who may do what, and that what is somebody else's cannot be told from what is not there.
+/// The rights of callers, and that others' data cannot be told from missing data.
 @Suite struct AccessTests {
   /// Holders of tokens, and their tokens.
   private static let holders: [(name: String, corpora: [String], rights: [String])] = [
@@ -138,7 +138,7 @@ import WireProtocol
     }
   }
 
-  /// The answers are the same to the last byte, but for the name.
+  /// The answers are equal to the last byte, except for the name.
   @Test func aCorpusThatIsNotYoursIsLikeOneThatIsNotThere() async throws {
     let guarded = try await Guarded()
     for holder in ["reader", "writer", "keeper"] {
@@ -188,7 +188,7 @@ import WireProtocol
     // The name is not taken either.
     #expect(keeper.ask(open).contains("\"result\""))
     #expect(writer.ask(.sessionStep(step)).contains("\"drafts\""))
-    // All of a holder's connections share what is its own.
+    // All of a holder's connections share its sessions.
     let second = try guarded.connect("writer")
     #expect(second.ask(.sessionStep(step)).contains("\"match_length\""))
     #expect(second.ask(open).contains("\"kind\":\"conflict\""))
@@ -215,7 +215,7 @@ import WireProtocol
   @Test func requestsBeyondTheRateAreToldWhenToComeAgain() async throws {
     let guarded = try await Guarded { $0.limits.requestsPerSecondMax = 5 }
     let connection = try guarded.connect("reader")
-    // All at once, so that a slow machine does not ask slowly enough.
+    // All at once, so that a slow machine does not spread the requests.
     var writer = JSONWriter()
     for _ in 0..<40 {
       Request(id: .number(1), call: .corpusStats(corpus: "mine")).write(to: &writer)

@@ -7,9 +7,9 @@ import Testing
 import TreeService
 import WireProtocol
 
-/// What the request path allocates, counted by standing in for malloc. Counts are the calling
-/// thread's own, so other tests may run beside these. Only in optimised builds: others allocate for
-/// closures and boxes that are not there in what people run.
+/// The allocations of the request path, counted by replacing malloc. Counts belong to the calling
+/// thread, so other tests may run at the same time. Only in optimised builds: other builds allocate
+/// for closures and boxes that release builds do not have.
 @Suite(.enabled(if: isOptimised && allocations_are_counted()))
 struct AllocationTests {
   /// Outputs that repeat each other, so that drafts are long.
@@ -60,7 +60,7 @@ struct AllocationTests {
       session.close(record: false) { _ in }
     }
     #expect(drafted > 10 * counts.count)
-    // Now and then a buffer or an index grows.
+    // Occasionally a buffer or an index grows.
     #expect(counts.count { $0 == 0 } > counts.count * 9 / 10)
     #expect(counts.reduce(0, +) < UInt64(counts.count / 5))
   }

@@ -4,9 +4,9 @@ import Testing
 
 @testable import TreeService
 
-/// What clients do fills neither the disk nor somebody else's line.
+/// Clients can fill neither the disk nor other lines with their log lines.
 @Suite struct BoundedLogTests {
-  /// Keeps what it is given.
+  /// Keeps the events that it receives.
   private struct Kept: LogHandler {
     let events = NIOLockedValueBox<[LogEvent]>([])
     var metadata: Logger.Metadata = [:]
@@ -27,7 +27,7 @@ import Testing
     #expect(events.last?.message == "the disk failed")
     let written = events.count - 1
     #expect(written >= BoundedLog.linesPerSecondMax && written < 10_000)
-    // The next one that is written tells how many were not.
+    // The next line that is written says how many were left out.
     while kept.events.withLockedValue({ $0.count }) == events.count { logger.notice("after") }
     events = kept.events.withLockedValue { $0 }
     let leftOut = events.compactMap { $0.metadata?["left_out"].flatMap { Int("\($0)") } }

@@ -6,7 +6,7 @@ import WireProtocol
 
 @testable import TreeService
 
-/// What clients tell of their steps is counted under their names.
+/// Clients' reports of their steps are counted under their names.
 @Suite struct ClientReportTests {
   @Test func whatIsToldIsCountedUnderTheClientsName() async throws {
     try await withService { fixture in
@@ -17,7 +17,7 @@ import WireProtocol
       #expect(try await client.report(report).client == "vllm")
       #expect(
         try await client.report(ClientReport(steps: 1, missed: [.down: 1])).client == "anonymous")
-      // As a notification: nothing is answered, and the next request is.
+      // As a notification: it is not answered, and the next request is.
       let connection = try RawConnection(fixture.socket)
       connection.send(
         "{\"jsonrpc\":\"2.0\",\"method\":\"client.report\",\"params\":{\"engine\":\"sglang\",\"steps\":7}}\n"
@@ -37,7 +37,7 @@ import WireProtocol
     }
   }
 
-  /// The holder of a token is known by its name, whatever it says of itself.
+  /// The holder of a token is counted by its name, whatever name it reports.
   @Test func theTokensNameComesFirst() {
     var reports = ClientReports()
     #expect(reports.take(ClientReport(engine: "vllm", steps: 1), of: "agents") == "agents")
@@ -56,7 +56,7 @@ import WireProtocol
     #expect(reports.counts["other"]?.steps == 9 && reports.counts["e3"]?.steps == 2)
   }
 
-  /// A name may be hostile: it is cut, and cannot end a line of the log or of the metrics.
+  /// A name may be hostile: it is shortened, and cannot end a line of the log or of the metrics.
   @Test func aNameIsShownOnOneLine() async throws {
     try await withService { fixture in
       let told = try await fixture.client.report(ClientReport(engine: "a\nb\"c\u{1B}"))
@@ -65,7 +65,7 @@ import WireProtocol
     }
   }
 
-  /// A line that no event loop reads itself waits for another thread, and so does all behind it.
+  /// A line that no event loop reads itself waits for another thread, and so do all later ones.
   @Test func theClientSplitsLargeSteps() async throws {
     try await withService { fixture in
       let client = fixture.client

@@ -6,9 +6,9 @@ import RepriseClient
 import Testing
 import WireProtocol
 
-/// The client against services that are slow, gone or lying.
+/// The client with services that are slow, gone or faulty.
 @Suite struct ClientTests {
-  /// Listens on a socket and answers each read with what it is told to.
+  /// Listens on a socket and answers each read with a given answer.
   final class FakeService {
     let path = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
     private let channel: any Channel
@@ -113,7 +113,7 @@ import WireProtocol
 
   @Test func answersFindTheirCallsInAnyOrder() async throws {
     let service = try await FakeService { text in
-      // Answered in the opposite order, with the id in the place of a number to check.
+      // Answered in reverse order, with the id in place of a number to check.
       text.split(separator: "\n").reversed().map { line in
         let id = line.split(separator: "\"id\":")[1].prefix { $0 != "," }
         return "{\"jsonrpc\":\"2.0\",\"id\":\(id),\"result\":{\"ok\":true,\"awaited\":[]}}\n"
@@ -148,7 +148,7 @@ import WireProtocol
         return "{\"jsonrpc\":\"2.0\",\"id\":\(id),\"result\":{\"ok\":true,\"awaited\":[]}}\n"
       }.joined()
     }
-    // It is tried again as soon as the delay is over.
+    // The client tries again as soon as the delay is over.
     while await error({ () async throws(ClientError) in _ = try await client.isLive() }) != nil {}
     await client.close()
     try await service.stop()

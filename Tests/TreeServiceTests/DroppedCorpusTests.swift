@@ -5,7 +5,7 @@ import Testing
 import TreeService
 import WireProtocol
 
-/// A corpus that was dropped is freed, whatever sessions over it are doing, and they are told.
+/// A dropped corpus is freed, whatever its sessions are doing, and their callers get errors.
 @Suite struct DroppedCorpusTests {
   private struct Weak {
     weak var corpus: Corpus?
@@ -41,7 +41,7 @@ import WireProtocol
         }
         #expect(corpus.corpus == nil, "\(what)")
       }
-      // What was open over them is counted no longer.
+      // Sessions that were open over them are counted no longer.
       let metrics = try await fixture.client.metrics()
       #expect(metrics.contains("reprise_sessions 0\n"))
       #expect(metrics.contains("reprise_session_tokens 0\n"))

@@ -9,11 +9,11 @@ import WireProtocol
 
 @testable import TreeService
 
-/// Whatever one client does, it is answered as docs/reports/hostile-clients.md says, and who works
-/// beside it gets every answer, byte for byte.
+/// Every hostile client gets the answer that docs/reports/hostile-clients.md gives, and a
+/// neighbouring client gets every answer, byte for byte.
 ///
-/// Most of them wait, for a limit of a second or five. Four at a time, each on a thread of its own, fill
-/// the time without being in the way of other tests.
+/// Most of them wait, for a limit of a second or five. Four at a time, each on a thread of its own,
+/// use the time without delaying other tests.
 @Suite struct HostileTests {
   private static let gate = Gate(4)
 
@@ -33,7 +33,7 @@ import WireProtocol
       let neighbour = try Neighbour(target, token: token)
       let outcome = Result { try client.perform(target) }
       let steps = try neighbour.stop()
-      // And who comes afterwards is served.
+      // A client that comes afterwards is served.
       return (outcome, steps, try Neighbour(target, token: token).stop())
     }
     #expect(throws: Never.self) { try outcome.get() }
@@ -65,7 +65,7 @@ import WireProtocol
   }
 }
 
-/// A service with bounds that are reached soon, and what hostile clients look for.
+/// A service with bounds that are reached soon, and the data that hostile clients use.
 private final class Prey {
   let directory = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
   let store: Store
@@ -98,7 +98,7 @@ private final class Prey {
       options.limits.answerSecondsMax = 1
       options.limits.idleSecondsMax = 5
     default:
-      // Whoever is not to meet a limit of time does not, however busy the machine is.
+      // Clients that should not meet a time limit do not, however busy the machine is.
       break
     }
     var token: String?
@@ -151,9 +151,10 @@ private final class Prey {
   }
 }
 
-/// A worker that steps a session of its own all the time, and compares each answer with the oracle's.
+/// A worker that steps a session of its own continuously, and compares each answer with the
+/// oracle's.
 private final class Neighbour: @unchecked Sendable {
-  // @unchecked Sendable: what both threads use is guarded by `condition`.
+  // @unchecked Sendable: the state of both threads is guarded by `condition`.
   private let condition = NSCondition()
   private var isStopping = false
   private var steps = 0
@@ -221,12 +222,12 @@ private final class Neighbour: @unchecked Sendable {
       let answer = connection.ask(.serverAuthenticate(ServerAuthenticate(token: token)))
       guard answer.contains("\"result\"") else { throw Wrong(answer: answer, instead: "a result") }
     }
-    // It is there before the hostile client is.
+    // The neighbour connects before the hostile client does.
     run(connection, Self.exchanges)
     Thread.detachNewThread { [self] in
       while !condition.withLock({ isStopping || difference != nil }) {
         run(connection, Self.exchanges)
-        // Engines compute between steps; so other tests have the processor as well.
+        // Engines compute between steps; this also leaves the processor to other tests.
         usleep(5000)
       }
       connection.close()
@@ -250,7 +251,7 @@ private final class Neighbour: @unchecked Sendable {
     }
   }
 
-  /// Returns how often it was answered since it began, each time as it is to be.
+  /// Returns the number of answers since it began; each must have been correct.
   func stop() throws -> Int {
     try condition.withLock {
       isStopping = true
@@ -260,7 +261,7 @@ private final class Neighbour: @unchecked Sendable {
     }
   }
 
-  /// An answer that is not the one that the oracle gives.
+  /// An answer that differs from the oracle's.
   struct Wrong: Error, CustomStringConvertible {
     let answer: String
     let instead: String
@@ -269,7 +270,7 @@ private final class Neighbour: @unchecked Sendable {
 }
 
 extension Draft {
-  /// The oracle's, as the service would send it.
+  /// The oracle's draft, in the form that the service would send.
   fileprivate init(_ naive: NaiveDraft) {
     self.init()
     tokens = naive.tokens

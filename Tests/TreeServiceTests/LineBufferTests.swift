@@ -5,7 +5,7 @@ import Testing
 
 @testable import TreeService
 
-/// Lines are what stood between newlines, however the bytes came.
+/// Lines are the bytes between newlines, however these were divided.
 @Suite struct LineBufferTests {
   @Test(arguments: Effort.seeds(20)) func linesAreWhatWasSent(seed: UInt64) {
     var generator = SeededGenerator(seed: seed)
@@ -22,7 +22,7 @@ import Testing
       let piece = unsent.prefix(Int.random(in: 1...most, using: &generator))
       unsent.removeFirst(piece.count)
       buffer.append(ByteBuffer(bytes: piece))
-      // Lines may wait while more comes.
+      // Lines may wait while more bytes arrive.
       if Bool.random(using: &generator) && !unsent.isEmpty { continue }
       while let line = buffer.next() {
         #expect(line.count == line.joined().readableBytes)

@@ -7,9 +7,9 @@ import Testing
 import TreeService
 import WireProtocol
 
-/// What operators ask of a service that is being used.
+/// Operators' calls to a service in use.
 @Suite struct OperationsTests {
-  /// The service's error; nil where there is none.
+  /// The service's error; nil if there is none.
   func error(_ body: () async throws -> Void) async throws -> WireError? {
     do {
       try await body()
@@ -46,7 +46,7 @@ import WireProtocol
       #expect(again.forgotten == 0 && again.missing == 1)
       #expect(try await client.insert([sequence([1, 9], id: "a")], into: "c").inserted == 1)
       #expect(try await client.speculate([1], corpus: "c").tokens == [9])
-      // A later snapshot has nothing of it.
+      // A later snapshot holds nothing of it.
       #expect(try await client.createSnapshot(ofCorpus: "c").tokens == 4)
       #expect(
         try await error { try await client.forget(ids: ["a"], inCorpus: "x") }?.kind
@@ -74,19 +74,19 @@ import WireProtocol
         [sequence([1, 2, 8]), sequence([1, 2, 8]), sequence([9, 9])], into: "c")
       #expect(try await drafts(client, "c") != before)
 
-      // Not over what stands, unless asked to.
+      // An existing corpus is not replaced, unless requested.
       let refused = try await error { try await client.restore(.named("s1"), into: "c") }
       #expect(refused?.kind == .corpusExists && refused?.details["corpus"] == .text("c"))
       let stats = try await client.restore(.named("s1"), into: "c", replacing: true)
       #expect(stats.corpus == "c" && stats.sequences == 3 && stats.tokens == 9)
-      // The open session steps on, and is recorded in what now stands.
+      // The open session continues, and is recorded in the new history.
       _ = try await session.step(accepting: [3])
       #expect(try await session.close().recordedTokens == 2)
       #expect(try await client.stats(ofCorpus: "c").sequences == 4)
       _ = try await client.restore(.named("s1"), into: "c", replacing: true)
       #expect(try await drafts(client, "c") == before)
 
-      // Into another name, from the store and from a copy of the file.
+      // Under another name, from the store and from a copy of the file.
       let copy = fixture.directory + "/copy.snapshot"
       try FileManager.default.copyItem(
         atPath: fixture.directory + "/store/snapshots/s1.snapshot", toPath: copy)
@@ -96,7 +96,7 @@ import WireProtocol
         #expect(try await client.restore(source, into: name).corpus == name)
         #expect(try await drafts(client, name) == before)
       }
-      // Ids came along.
+      // The ids were restored too.
       #expect(
         try await client.insert([sequence([1, 2, 3], id: "a")], into: "d").duplicates == 1)
     }
@@ -113,7 +113,7 @@ import WireProtocol
       #expect(try await client.snapshots(ofCorpus: "c") == [first])
       #expect(try await client.snapshots(ofCorpus: "x").isEmpty)
       #expect(try await client.verifySnapshot(.named("b")).digest == first.digest)
-      // A corpus may be gone; its snapshots are there.
+      // A corpus may be gone while its snapshots exist.
       try await client.dropCorpus("c")
       #expect(try await client.snapshots(ofCorpus: "c") == [first])
       #expect(try await client.deleteSnapshot("b").deleted)
@@ -130,7 +130,7 @@ import WireProtocol
       #expect(
         try await error { try await client.verifySnapshot(.file(path: path)) }?.kind
           == .snapshotNotFound)
-      // Without a name it is the corpus's, and each is another.
+      // By default the name is composed of the corpus's, and each is different.
       let unnamed = try await client.createSnapshot(ofCorpus: "d")
       #expect(unnamed.snapshot.hasPrefix("d"))
       let taken = try await error { try await client.createSnapshot(ofCorpus: "d", named: "a") }
@@ -142,7 +142,7 @@ import WireProtocol
     }
   }
 
-  /// A pipe was waited for, and all operators with it.
+  /// What went wrong: the service waited for a pipe, and so did all operators.
   @Test func onlyRegularFilesAreReadAsSnapshots() async throws {
     try await withService { fixture in
       let client = fixture.client
@@ -207,7 +207,7 @@ import WireProtocol
       #expect(
         try await error { try await client.mergeCorpus(from: "c", into: "d") }?.kind
           == .corpusExists)
-      // One that stands is no further one.
+      // An existing corpus does not count as an additional one.
       #expect(try await client.restore(.named("s"), into: "c", replacing: true).tokens == 0)
     }
   }
@@ -316,7 +316,7 @@ import WireProtocol
         }
         #expect(refused?.kind == .corpusExists)
       }
-      // What could not be kept even alone.
+      // A sequence that could not be kept even alone.
       let large = try await error { try await client.insert([sequence(Array(0...100))], into: "d") }
       #expect(large?.kind == .limitExceeded)
       #expect(large?.details["limit"] == .text("retention_tokens"))
@@ -329,7 +329,7 @@ import WireProtocol
     }
   }
 
-  /// The wire and the store each say what a setting may be, for want of a common module.
+  /// The wire and the store each define the range of a setting, because they have no common module.
   @Test func theWireAllowsWhatTheStoreAllows() {
     #expect(CorpusRetention.tokensRange == Retention.tokensRange)
     #expect(CorpusRetention.sequencesRange == Retention.sequencesRange)
@@ -340,7 +340,7 @@ import WireProtocol
     #expect(Limits().tokenizerBytesMax == CorpusSettings.tokenizerBytesMax)
   }
 
-  /// Errors of the store that are not brought about over a socket here.
+  /// Errors of the store that are not caused over a socket here.
   @Test func errorsOfTheStoreHaveTheirKinds() {
     for (error, kind, details) in [
       (StoreError.snapshotNotFound("s"), WireError.Kind.snapshotNotFound, ["snapshot": .text("s")]),

@@ -6,7 +6,7 @@ import WireProtocol
 
 @testable import TreeService
 
-/// However answers are written and taken, they leave in their order, in pieces that are small enough.
+/// Answers leave in their order and in small pieces, however they are written and taken.
 @Suite struct OutboxTests {
   @Test(arguments: Effort.seeds(20)) func answersLeaveInTheirOrder(seed: UInt64) {
     var generator = SeededGenerator(seed: seed)
@@ -48,7 +48,7 @@ import WireProtocol
     #expect(taken == expected)
   }
 
-  /// What is taken out while JSON is written is the beginning of what follows.
+  /// Bytes that are removed while JSON is being written are the beginning of the following ones.
   @Test func aTextIsTakenOutInParts() {
     var whole = JSONWriter()
     var inParts = JSONWriter()

@@ -1,11 +1,11 @@
 import Foundation
 import Synchronization
 
-/// Runs `body`, which may block, on a thread of its own: concurrent tests share as many threads as the
-/// machine has cores, and one that blocks such a thread holds up the others.
+/// Runs `body`, which may block, on a thread of its own: concurrent tests share as many threads as
+/// the machine has cores, and a test that blocks such a thread delays the others.
 ///
-/// - Throws: What `body` throws, or `Overdue` when it has not ended after `secondsMax`; its thread is
-///   then left behind.
+/// - Throws: The error of `body`, or `Overdue` when it has not ended after `secondsMax`; its thread
+///   then continues.
 func onOwnThread<Value: Sendable>(
   secondsMax: Double = 60, _ body: @escaping @Sendable () throws -> Value
 ) async throws -> Value {
@@ -23,7 +23,7 @@ struct Overdue: Error, CustomStringConvertible {
   var description: String { "not done after \(seconds) s" }
 }
 
-/// Resumes a continuation by the first result that comes.
+/// Resumes a continuation with the first result.
 private final class Finish<Value: Sendable>: Sendable {
   private let continuation: Mutex<CheckedContinuation<Value, any Error>?>
 
@@ -40,7 +40,7 @@ private final class Finish<Value: Sendable>: Sendable {
   }
 }
 
-/// Lets a few tests in at a time; the others wait in the order in which they came, and block nothing.
+/// Admits a few tests at a time; the others wait in the order in which they came, without blocking.
 actor Gate {
   private var free: Int
   private var waiting: [CheckedContinuation<Void, Never>] = []

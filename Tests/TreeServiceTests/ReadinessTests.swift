@@ -4,7 +4,7 @@ import Testing
 import TreeService
 import WireProtocol
 
-/// Failures that last show in health and metrics, without names or paths.
+/// Failures that last are shown in health and metrics, without names or paths.
 @Suite struct ReadinessTests {
   @Test func aStoreThatIsGoneIsNotReady() async throws {
     try await withService { fixture in
@@ -25,7 +25,7 @@ import WireProtocol
       #expect(try await fixture.client.isLive().ok)
       let metrics = try await fixture.client.metrics()
       #expect(!metrics.contains("reprise_standing_conditions{condition=\"directory\"} 0\n"))
-      // Drafts go on.
+      // Drafts continue.
       _ = try await fixture.client.speculate([1], corpus: "c")
     }
   }

@@ -15,7 +15,7 @@ final class ServiceFixture {
   let client: RepriseClient
   let accessFile: String?
 
-  /// - Parameter token: What the fixture's client presents.
+  /// - Parameter token: The token that the fixture's client presents.
   init(
     token: String? = nil, _ change: (inout ServiceOptions) -> Void = { _ in }
   ) async throws {
@@ -36,7 +36,7 @@ final class ServiceFixture {
     try await client.createCorpus("c")
   }
 
-  /// Must be called: the threads of a service outlive what holds it.
+  /// Must be called: the threads of a service outlive the references to it.
   func stop() async throws {
     await client.close()
     try await service.stop()
@@ -46,7 +46,7 @@ final class ServiceFixture {
 }
 
 extension RepriseClient.Configuration {
-  /// Deadlines that only a service that hangs misses: many tests run at once, on few threads.
+  /// Deadlines that only a hanging service misses: many tests run at once, on few threads.
   static var patient: Self {
     var configuration = Self()
     configuration.deadline = .seconds(300)
@@ -55,7 +55,7 @@ extension RepriseClient.Configuration {
   }
 }
 
-/// Runs `body` and stops the service whatever happens.
+/// Runs `body` and stops the service in every case.
 func withService(
   _ change: (inout ServiceOptions) -> Void = { _ in },
   _ body: (ServiceFixture) async throws -> Void
@@ -74,7 +74,7 @@ func sequence(_ tokens: [Int32], id: String? = nil) -> SequenceInsert.Sequence {
   SequenceInsert.Sequence(id: id, tokens: tokens)
 }
 
-/// A plain blocking socket, for what a client would never send.
+/// A plain blocking socket, for bytes that a regular client would never send.
 final class RawConnection: @unchecked Sendable {
   // @unchecked Sendable: a socket may be sent to by one thread and received from by another;
   // `received` is the receiver's.
@@ -98,7 +98,7 @@ final class RawConnection: @unchecked Sendable {
 
   deinit { close() }
 
-  /// Whether all of it could be sent.
+  /// Sends text. Returns true if all of it could be sent.
   @discardableResult func send(_ text: String) -> Bool {
     let bytes = [UInt8](text.utf8)
     var sent = 0
@@ -112,7 +112,7 @@ final class RawConnection: @unchecked Sendable {
     return true
   }
 
-  /// Says that no more will be sent.
+  /// Signals that no more will be sent.
   func endSending() { shutdown(descriptor, Int32(SHUT_WR)) }
 
   /// The next line, or nil when the service has closed the connection.
@@ -132,13 +132,13 @@ final class RawConnection: @unchecked Sendable {
     }
   }
 
-  /// Whether something was sent that was not received yet, or the other side has closed.
+  /// True if bytes have arrived that were not received yet, or the other side has closed.
   var hasInput: Bool {
     var state = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
     return unsafe !received.isEmpty || poll(&state, 1, 0) > 0
   }
 
-  /// Once: the number may be another file's afterwards.
+  /// Closes the socket once: the number may belong to another file afterwards.
   func close() {
     if !isClosed { Glibc.close(descriptor) }
     isClosed = true

@@ -3,8 +3,8 @@ import Testing
 import TreeService
 import WireProtocol
 
-/// What connections and sessions may take: at the bound all goes on, beyond it there is an error that
-/// names the bound, and what is given back can be taken again.
+/// The limits of connections and sessions: at the bound everything works, beyond it an error names
+/// the bound, and released room can be used again.
 @Suite struct ServiceLimitTests {
   private static func open(
     _ prompt: Int = 0, named name: String? = nil
@@ -29,18 +29,18 @@ import WireProtocol
     let fixture = try await ServiceFixture { $0.limits.connectionsMax = 3 }
     let (first, second) = (try RawConnection(fixture.socket), try RawConnection(fixture.socket))
     #expect(first.ask(.healthLive).contains("true") && second.ask(.healthLive).contains("true"))
-    // Beyond the limit there is room for two that help to make room.
+    // Beyond the limit there is room for two connections that help to make room.
     let beyond = [try RawConnection(fixture.socket), try RawConnection(fixture.socket)]
     for connection in beyond { #expect(connection.ask(.corpusList).contains("corpora")) }
     let third = try RawConnection(fixture.socket)
     #expect(Self.exceeds(third.line() ?? "", "connections"))
     #expect(third.line() == nil)
-    // They may not be used as workers use theirs, and are closed then.
+    // They may not be used as workers use theirs, and are then closed.
     #expect(Self.exceeds(beyond[0].ask(Self.open(named: "x")), "connections"))
     #expect(beyond[0].line() == nil)
-    // Nor kept: what went wrong is that nobody could connect any more.
+    // They are not kept either: what went wrong is that no client could connect any more.
     #expect(Self.exceeds(beyond[1].line() ?? "", "connections") && beyond[1].line() == nil)
-    // Those that are open notice nothing.
+    // Open connections are not affected.
     #expect(first.ask(.healthLive).contains("true"))
     second.close()
     // The service sees the end of a connection a moment later.
@@ -62,7 +62,7 @@ import WireProtocol
     #expect(one.ask(Self.open(named: "b")).contains("\"result\""))
     #expect(Self.exceeds(one.ask(Self.open(named: "d")), "connection_sessions"))
     #expect(other.ask(Self.open(named: "d")).contains("\"result\""))
-    // Whoever closes it.
+    // Whichever connection closes it.
     #expect(other.ask(.sessionClose(SessionClose(session: "a"))).contains("\"result\""))
     #expect(one.ask(Self.open(named: "e")).contains("\"result\""))
     #expect(Self.exceeds(one.ask(Self.open(named: "f")), "connection_sessions"))
@@ -87,7 +87,7 @@ import WireProtocol
     #expect(Self.exceeds(connection.ask(Self.step("a", accepting: 2)), limit))
     #expect(connection.ask(Self.step("a", accepting: 1)).contains("\"match_length\""))
     #expect(Self.exceeds(connection.ask(Self.step("a", accepting: 1)), limit))
-    // The session goes on, and ends.
+    // The session continues, and ends.
     #expect(connection.ask(Self.step("a", accepting: 0)).contains("\"match_length\""))
     #expect(connection.ask(.sessionClose(SessionClose(session: "a"))).contains("\"result\""))
     #expect(connection.ask(Self.open(100, named: "b")).contains("\"result\""))
@@ -103,14 +103,15 @@ import WireProtocol
       #expect(connection.ask(open).contains("\"result\""))
     }
     #expect(connection.ask(Self.step("s1", accepting: 5)).contains("\"match_length\""))
-    // A long prompt is indexed elsewhere; its session may come to stand when nobody is there any more.
+    // A long prompt is indexed on another thread; its session may be ready after its connection has
+    // ended.
     let long = Call.sessionOpen(
       SessionOpen(corpus: "c", prompt: [Int32](repeating: 3, count: 60_000)))
     var writer = JSONWriter()
     Request(id: .number(9), call: long).write(to: &writer)
     connection.send(String(decoding: writer.bytes, as: UTF8.self))
     connection.close()
-    // What the session wrote is history then.
+    // The session's output is then part of the history.
     while try await fixture.client.stats(ofCorpus: "c").tokens < 5 { await Task.yield() }
     while try await fixture.client.stats(ofCorpus: "c").sessions > 1 { await Task.yield() }
     let other = try RawConnection(fixture.socket)
@@ -136,7 +137,7 @@ import WireProtocol
     var writer = JSONWriter()
     Request(id: .number(1), call: .serverInfo).write(to: &writer)
     let line = String(decoding: writer.bytes, as: UTF8.self)
-    // Blocks when both sides' buffers are full, and fails when the service has had enough.
+    // Blocks when both sides' buffers are full, and fails when the service has disconnected.
     while deaf.send(String(repeating: line, count: 1000)) {}
     #expect(try await fixture.client.isLive().ok)
     try await fixture.stop()
@@ -178,7 +179,7 @@ import WireProtocol
     let fixture = try await ServiceFixture { $0.limits.storeBytesMax = 1 }
     let connection = try RawConnection(fixture.socket)
     let insert = Call.sequenceInsert(SequenceInsert(corpus: "c", sequences: [.init(tokens: [1])]))
-    // The corpus was made after the service last looked.
+    // The corpus was created after the service last read the disk usage.
     var answer = connection.ask(insert)
     while answer.contains("\"result\"") { answer = connection.ask(insert) }
     #expect(answer.contains("\"kind\":\"storage_full\"") && answer.contains("store_bytes"))

@@ -8,8 +8,8 @@ import Testing
 import TreeService
 import WireProtocol
 
-/// The service over a real socket: what it answers, to whom, and what it does to those who behave
-/// badly.
+/// The service over a real socket: its answers, its access rules, and its treatment of misbehaving
+/// clients.
 @Suite struct ServiceTests {
   func kind(_ body: () async throws -> Void) async -> WireError.Kind? {
     do {
@@ -30,7 +30,7 @@ import WireProtocol
       let first = try await fixture.client.openSession(corpus: "c", prompt: [1, 2])
       let second = try await other.openSession(corpus: "c", prompt: [9])
       _ = try await first.step(accepting: [5, 6, 7, 8])
-      // What one has accepted, the other drafts at once.
+      // Tokens that one session has accepted are drafted by the other immediately.
       let draft = try await second.step(accepting: [5, 6])
       #expect(draft.tokens == [7, 8])
       #expect(draft.source == .shared && draft.matchLength == 2)
@@ -106,7 +106,7 @@ import WireProtocol
       #expect(
         await kind { try await client.insert([sequence([2])], into: "c", tokenizer: "t") }
           == .tokenizerMismatch)
-      // In a step, an error is its session's own.
+      // In a step, an error affects its own session alone.
       let session = try await client.openSession(corpus: "c", prompt: [1], name: "mine")
       #expect(
         await kind { _ = try await client.openSession(corpus: "c", prompt: [], name: "mine") }
@@ -122,8 +122,8 @@ import WireProtocol
     }
   }
 
-  /// A row with a token id that is none raised an error for its whole line: no row got a draft, and the
-  /// tokens of the others were missing from what was recorded.
+  /// What went wrong: a row with an invalid token id raised an error for its whole line: no row got
+  /// a draft, and the tokens of the others were missing from the recorded outputs.
   @Test func oneBadStepCostsNoOther() async throws {
     try await withService { fixture in
       let client = fixture.client
@@ -142,8 +142,8 @@ import WireProtocol
         return try connection.exchange(line)["result"]?["drafts"]?.array ?? []
       }
       let long = try await client.serverInfo().eventLoopLineBytes
-      // From padding, from another model, from a caller's mistake; one in the event loop's line, and one
-      // in a line that another thread reads.
+      // From padding, from another model, from a caller's mistake; one in a line of the event loop,
+      // and one in a line that another thread reads.
       for more in ["", String(repeating: " ", count: long)] {
         let answers = try exchange([
           step("a", "[5,6]"), step("b", "[7,-1]"), step("c", "[8,100]"), step("nobody", "[1]"), "7",
@@ -174,7 +174,7 @@ import WireProtocol
         drafts["result"]?["drafts"]?.array?.map { $0["tokens"]?.array?.count ?? -1 } == [
           1, -1, -1, 1,
         ])
-      // An insert is all or nothing; the place is told.
+      // An insert is all or nothing; the error names the place.
       let insert = try connection.exchange(
         "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"sequence.insert\",\"params\":{\"corpus\":\"bounded\","
           + "\"sequences\":[{\"tokens\":[50]},{\"tokens\":[50,100]}]}}")
@@ -228,7 +228,7 @@ import WireProtocol
       connection.send(String(decoding: writer.bytes, as: UTF8.self))
       #expect(connection.line()?.contains("\"session\":\"a\"") == true)
       #expect(connection.line()?.contains("\"match_length\"") == true)
-      // The lease is not renewed by looking at the corpus.
+      // Reading the statistics does not renew the lease.
       while try await fixture.client.stats(ofCorpus: "c").sequences == 0 {}
       writer.removeAll()
       Request(id: .number(2), call: .sessionStep(step)).write(to: &writer)
@@ -264,7 +264,8 @@ import WireProtocol
       // A notification is carried out and not answered.
       raw.send("{\"jsonrpc\":\"2.0\",\"method\":\"health.live\"}\n" + Self.live + "\n")
       #expect(raw.line() == Self.liveAnswer)
-      // What was sent is answered, also when nothing more will be; what is no line is dropped.
+      // Received requests are answered, also if the client has ended sending; an incomplete line is
+      // dropped.
       raw.send(
         """
         {"jsonrpc":"2.0","id":1,"method":"sequence.insert","params":\
@@ -276,8 +277,8 @@ import WireProtocol
     }
   }
 
-  /// Long lines and prompts go another way. They are answered like all others, malformed ones too,
-  /// and what is sent behind them need not wait for them.
+  /// Long lines and prompts take another path. They are answered like all others, malformed ones
+  /// too, and later lines need not wait for them.
   @Test func longLinesAreAnsweredLikeAllOthers() async throws {
     try await withService { fixture in
       let raw = try RawConnection(fixture.socket)
@@ -286,7 +287,8 @@ import WireProtocol
         return "{\"jsonrpc\":\"2.0\",\"id\":\(id),\"method\":\"session.open\",\"params\":"
           + "{\"corpus\":\"c\",\"session\":\"s\(id)\",\"prompt\":[\(tokens)]\(more)}}\n"
       }
-      // More of them than may wait at once, one of a long prompt in a short line, two that are wrong.
+      // More of them than may wait at once, one with a long prompt in a short line, two with
+      // mistakes.
       let prompt = (0..<30_000).map { Int32($0 % 1000) }
       for id in 0..<5 { raw.send(open(id, prompt)) }
       raw.send(open(5, Array(prompt.prefix(5000))))
@@ -313,7 +315,7 @@ import WireProtocol
         #expect(draft.tokens.first == 44)
         #expect(draft.source == .local)
       }
-      // A long line is answered although nothing more will be sent.
+      // A long line is answered although the client has ended sending.
       raw.send(open(8, prompt))
       raw.endSending()
       #expect(raw.line()?.contains("\"id\":8,") == true)
@@ -362,7 +364,7 @@ import WireProtocol
 
   @Test func aClientThatDoesNotReadStopsNobody() async throws {
     try await withService { options in
-      // It is not cut off, however slow the machine.
+      // It is not disconnected, however slow the machine.
       options.limits.answerSecondsMax = 86_400
     } _: { fixture in
       let deaf = try RawConnection(fixture.socket)
@@ -407,7 +409,7 @@ import WireProtocol
     #expect(FileManager.default.fileExists(atPath: file))
     let long = fixture.directory + "/" + String(repeating: "x", count: 108)
     #expect(await start(long) == .pathTooLong(path: long, bytesMax: 107))
-    // A socket that nobody answers on, as a crash leaves it.
+    // A socket that no process listens on, as a crash leaves it.
     let stale = fixture.directory + "/stale"
     let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
     var address = sockaddr_un()
@@ -426,7 +428,8 @@ import WireProtocol
     try await fixture.stop()
   }
 
-  /// Event loops had ended when what a client had asked for came back to them, after it had gone.
+  /// What went wrong: event loops had ended when the result of a client's request came back to
+  /// them, after the client had disconnected.
   @Test func theEndWaitsForWhatGoneClientsAskedFor() async throws {
     let fixture = try await ServiceFixture()
     let connection = try RawConnection(fixture.socket)

@@ -7,7 +7,7 @@ import WireProtocol
 
 @testable import TreeService
 
-/// Memory of sessions: asked for before a prompt is indexed, and given back when sessions are closed.
+/// Memory of sessions: reserved before a prompt is indexed, and returned when sessions are closed.
 @Suite struct SessionMemoryTests {
   private static let prompt = [Int32](0..<500)
 
@@ -52,7 +52,7 @@ import WireProtocol
     try await fixture.stop()
   }
 
-  /// What is to be freed by a thread that comes after all others must not pile up there.
+  /// Sessions to be freed by a thread of low priority must not accumulate there.
   @Test func sessionsAreFreedWhereFreeingFallsBehind() async throws {
     final class Weak {
       weak var session: DecodingSession?
@@ -82,8 +82,8 @@ import WireProtocol
     try await fixture.stop()
   }
 
-  /// Prompts that wait for their turn have their memory already, so that many that come at once do not
-  /// all pass a look at what is in use.
+  /// Waiting prompts have reserved their memory already, so that many at once are not all admitted
+  /// by the same reading of the memory in use.
   @Test func promptsThatComeTogetherDoNotPassTogether() async throws {
     let fixture = try await ServiceFixture()
     let (prompt, fit) = ([Int32](repeating: 1, count: 5000), 4)

@@ -9,8 +9,8 @@ import WireProtocol
 @testable import TreeService
 
 @Suite struct SessionTableTests {
-  /// Its name is taken as long as it is being closed, whoever wants to end it as well; and one that is
-  /// parked late takes nobody else with it.
+  /// A closing session's name stays taken, whatever else tries to end it; and one that is parked
+  /// late does not remove another one.
   @Test func aSessionThatClosesKeepsItsNameUntilItIsClosed() async throws {
     let fixture = try await ServiceFixture()
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
@@ -31,7 +31,7 @@ import WireProtocol
       record: false, removing: { remove in removal.withLock { $0 = remove } },
       completion: { _ in table.park(session, "a") })
 
-    // Its lease ends meanwhile.
+    // Its lease ends in the meantime.
     responder.closeSessions(endingBy: .distantFuture)
     #expect(throws: WireError.self) { try open() }
     removal.withLock { $0 }?()

@@ -7,8 +7,8 @@ import Testing
 
 /// A service removes the socket that it has bound, and no other.
 ///
-/// What went wrong: a service that ended slowly removed the socket of its successor, which ran on and
-/// could not be reached; what else stood at the path was removed as well.
+/// What went wrong: a service that ended slowly removed the socket of its successor, which
+/// continued but could not be reached; other files at the path were removed as well.
 @Suite struct SocketFileTests {
   private final class Directory {
     let path = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
@@ -30,8 +30,8 @@ import Testing
     let directory = try Directory()
     for _ in 0..<20 {
       let first = try SocketFile.listen(path: directory.socket, mode: 0o600, group: nil)
-      // It ends, or its file is taken away. Only then may another service begin there, whose file may
-      // get the number that the first one had.
+      // It ends, or its file is removed. Only then may another service begin there, whose file may
+      // get the same inode number.
       close(first.socket)
       unsafe unlink(directory.socket)
       let second = try SocketFile.listen(path: directory.socket, mode: 0o600, group: nil)
@@ -57,7 +57,7 @@ import Testing
     close(bound.socket)
   }
 
-  /// Whichever comes first: the others are told, and its socket stays.
+  /// The first one wins: the others get an error, and its socket stays.
   @Test(arguments: [false, true]) func ofManyThatStartAtOnceOneListens(isStale: Bool) throws {
     let directory = try Directory()
     let path = directory.socket
@@ -92,7 +92,7 @@ import Testing
     }
   }
 
-  /// Also for a moment, whatever the process's mask allows.
+  /// At every moment, whatever the process's mask allows.
   @Test func theFileHasItsRights() throws {
     let directory = try Directory()
     for mode: UInt32 in [0o600, 0o660, 0o666] {

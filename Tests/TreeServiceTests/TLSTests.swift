@@ -6,7 +6,7 @@
   import Testing
   import TreeService
 
-  /// Connections over TCP that are encrypted, with real certificates of openssl's.
+  /// Encrypted connections over TCP, with real certificates created by openssl.
   @Suite struct TLSTests {
     /// A certificate of its own authority, for localhost.
     private struct Authority {
@@ -62,7 +62,7 @@
         try FileManager.default.removeItem(atPath: directory)
       }
 
-      /// Whether a client that trusts an authority, and shows a certificate, gets an answer.
+      /// True if a client that trusts an authority, and presents a certificate, gets an answer.
       func isAnswered(
         trusting trusted: Authority?, showing own: Authority? = nil, host: String = "127.0.0.1",
         token: String? = nil
@@ -107,7 +107,7 @@
     @Test func aNewCertificateIsReadWhileTheServiceRuns() async throws {
       let encrypted = try await Encrypted()
       let old = encrypted.authority
-      // Kept, because the files are written anew.
+      // Kept, because the files are overwritten.
       let oldCertificate = encrypted.directory + "/old.pem"
       try FileManager.default.copyItem(atPath: old.certificate, toPath: oldCertificate)
       let new = try Authority("server", in: encrypted.directory)

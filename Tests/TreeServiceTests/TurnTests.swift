@@ -10,8 +10,8 @@ import WireProtocol
 
 @testable import TreeService
 
-/// What one connection asks for, however much it is, moves others by a turn at most, and is answered
-/// in its order all the same.
+/// The requests of one connection, however large, delay others by one quantum at most, and are
+/// still answered in their order.
 @Suite struct TurnTests {
   private static let contexts: [[Int32]] = (0..<4096).map { [Int32($0 % 50), Int32($0 % 50 + 1)] }
 
@@ -21,7 +21,7 @@ import WireProtocol
     return String(decoding: writer.bytes, as: UTF8.self)
   }
 
-  /// Drafts that are cut into turns after each of them are those that are made at once.
+  /// Drafts that are interrupted by quanta after each of them equal those that are made at once.
   @Test func turnsLeaveNoTrace() async throws {
     let fixture = try await ServiceFixture()
     _ = try await fixture.client.insert(
@@ -60,7 +60,8 @@ import WireProtocol
     let call = Speculate(
       corpus: "c", contexts: (0..<8000).map { [Int32($0 % 60)] },
       options: DraftOptions(maxTokens: 8, maxFactor: 64, tree: true))
-    // However busy the machine, one small request of these gets there while the large one is worked on.
+    // However busy the machine, one of these small requests arrives while the large one is in
+    // progress.
     var wasFirst = false
     for _ in 0..<5 where !wasFirst {
       heavy.send(Self.line(1, .speculate(call)))
@@ -73,7 +74,7 @@ import WireProtocol
     try await fixture.stop()
   }
 
-  /// An array of requests takes turns as well, and what comes behind it comes after it.
+  /// An array of requests is divided into quanta as well, and later requests come after it.
   @Test func arraysTakeTurns() async throws {
     let fixture = try await ServiceFixture()
     _ = try await fixture.client.insert(
@@ -94,7 +95,7 @@ import WireProtocol
     try await fixture.stop()
   }
 
-  /// Steps of one session are carried out in the order in which they were sent, also where a line is
+  /// Steps of one session are carried out in the order in which they were sent, also if a line is
   /// so long that another thread reads it.
   @Test func stepsKeepTheirOrderAcrossLongLines() async throws {
     let fixture = try await ServiceFixture()
@@ -122,8 +123,8 @@ import WireProtocol
 
   private static let microsecond = TimeAmount.microseconds(1)
 
-  /// Who uses as much as others alternates with them, and between two turns the event loop looks at its
-  /// sockets, of which another queue's bell is one.
+  /// Connections of equal use alternate, and between two quanta the event loop polls its sockets,
+  /// of which another queue's bell is one.
   @Test func turnsAlternateAndLeaveRoomForOthers() async throws {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let loop = group.next()
@@ -201,7 +202,7 @@ import WireProtocol
     try await group.shutdownGracefully()
   }
 
-  /// Whoever seldom asks has longer turns, and nobody gets them by connecting anew.
+  /// Light connections have longer quanta, and reconnecting does not obtain them.
   @Test func turnsAreLongForThoseWhoSeldomAsk() async throws {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let loop = group.next()

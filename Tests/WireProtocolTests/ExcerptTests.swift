@@ -2,10 +2,10 @@ import Testing
 
 @testable import WireProtocol
 
-/// What errors repeat of a name is bounded in bytes, whatever its characters are.
+/// The part of a name that errors repeat is bounded in bytes, whatever its characters are.
 @Suite struct ExcerptTests {
   @Test(arguments: [
-    // At the bound, beyond it, and where the bound lies within a scalar.
+    // At the bound, beyond it, and with the bound inside a scalar.
     (String(repeating: "a", count: 64), 64), (String(repeating: "a", count: 65), 64),
     (String(repeating: "é", count: 40), 64), ("a" + String(repeating: "é", count: 40), 63),
     (String(repeating: "🙂", count: 40), 64), ("abc" + String(repeating: "🙂", count: 40), 63),

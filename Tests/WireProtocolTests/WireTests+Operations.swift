@@ -1,6 +1,6 @@
 @testable import WireProtocol
 
-/// The calls of operators, as `WireTests` puts them to the test.
+/// The calls of operators, in the form that `WireTests` checks.
 extension WireTests {
   static let operationCalls: [Call] = [
     .corpusCreate(

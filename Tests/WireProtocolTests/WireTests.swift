@@ -14,7 +14,8 @@ import Testing
     return unsafe reader.read(bytes.span.bytes)
   }
 
-  /// Why a line is refused, or the first of its steps or contexts; nil where all is taken.
+  /// The reason why a line is refused, or the first of its steps or contexts; nil if all is
+  /// accepted.
   func error(_ line: String, _ limits: Limits? = nil) -> WireError? {
     switch read(line, limits) {
     case .one(.failure(let bad)): bad.error
@@ -39,7 +40,7 @@ import Testing
     return steps
   }()
 
-  /// Every method, with everything that it may carry.
+  /// Every method, with every member that it may carry.
   static let calls: [Call] = operationCalls + ownCalls
 
   private static let ownCalls: [Call] = [
@@ -78,7 +79,7 @@ import Testing
     }
   }
 
-  /// An id is echoed as it was written, whatever else is wrong.
+  /// An id is echoed as it was written, even if other things are wrong.
   @Test func numbersAndStringsAreIDs() {
     func line(_ id: String, _ params: String = "{}") -> String {
       "{\"params\":\(params),\"id\" : \(id) ,\"jsonrpc\":\"2.0\",\"method\":\"health.live\"}"
@@ -102,7 +103,7 @@ import Testing
         continue
       }
       #expect(echoed(request.id) == id)
-      // An id within the params, in text, or of another's is not its own.
+      // An id within the params, in text, or of another request is not its own.
       for params in [
         "{\"id\":7.5}", "{\"x\":[{\"id\":1e999}]}", "{\"y\":\"\\\",\\\"id\\\":3.5,\"}",
       ] {
@@ -128,7 +129,8 @@ import Testing
     #expect(error(line("\"\(digits)7\""))?.kind == .invalidRequest)
   }
 
-  /// The parts of a large step are lines that an event loop reads itself, and hold all steps in their order.
+  /// The parts of a large step are lines that an event loop reads itself, and hold all steps in
+  /// their order.
   @Test func stepsAreSplitByTheirLines() {
     var steps = SessionStep()
     for number in 0..<300 {
@@ -152,11 +154,11 @@ import Testing
     }
     #expect(
       steps.split(lineBytesMax: .max) == [steps] && SessionStep().split(lineBytesMax: 1).count == 1)
-    // One that is longer alone.
+    // Each step that is longer has a line of its own.
     #expect(steps.split(lineBytesMax: 64).count == 300)
   }
 
-  /// What is wrong with one step or one context costs the others nothing.
+  /// A mistake in one step or context does not affect the others.
   @Test func oneBadElementCostsNoOther() {
     let good = "{\"session\":\"s\",\"accept\":[1,2]}"
     let bad = [
@@ -204,7 +206,7 @@ import Testing
     #expect(speculate.refusals[2]?.details["member"] == .text("params.contexts[2][1]"))
   }
 
-  /// Whatever is cut off, the rest is an error and no trap.
+  /// If a line is cut anywhere, the rest gives an error and no trap.
   @Test func everyPrefixOfAMessageIsAnError() {
     for call in Self.calls {
       let line = [UInt8](Self.line(Request(id: .number(1), call: call)).utf8)
@@ -218,7 +220,7 @@ import Testing
     }
   }
 
-  /// In every object of every method.
+  /// Tests every object of every method.
   @Test(arguments: calls) func unknownMembersAreNamed(call: Call) {
     let line = Self.line(Request(id: .number(1), call: call))
     // Behind the brace of `params`, and behind each one inside it.
@@ -235,7 +237,7 @@ import Testing
     }
   }
 
-  // MARK: What is wrong is named
+  // MARK: Mistakes are named
 
   static let wrong: [Wrong] = operationsWrong + ownWrong
 
@@ -341,7 +343,7 @@ import Testing
     for token in ["2147483647", "-1", "1.0", "1e3", "18446744073709551615", "null", "[1]"] {
       #expect(error(context(token))?.kind == .invalidParams, "\(token)")
     }
-    // Beyond what 64 bits or a Double hold.
+    // Beyond the range of 64 bits or a Double.
     for token in ["18446744073709551616", "-9223372036854775809", "1e400", "-1e999", "9e307"] {
       let error = error(context(token))
       #expect(error?.message.contains("params.context[1] is out of range") == true, "\(token)")
@@ -601,7 +603,7 @@ import Testing
         { DraftList(result: $0)?.drafts == list.drafts }))
   }
 
-  /// A service that lies must not lead a worker out of the draft's arrays.
+  /// A faulty service must not lead a worker out of the draft's arrays.
   @Test func lyingDraftsAreRefused() throws {
     for (tokens, parents) in [
       ("[1,2]", "[-1,1]"), ("[1]", "[-2]"), ("[1]", "[]"), ("[-1]", "[-1]"),
@@ -651,7 +653,8 @@ import Testing
     #expect(text { $0.number(Float(0.1)) } == "0.1")
     #expect(text { $0.number(3.0) } == "3")
     #expect(text { $0.number(-0.5) } == "-0.5")
-    // Equal numbers are copied, also after the buffer has grown, and never from what was taken back.
+    // Equal numbers are copied, also after the buffer has grown, and never from bytes that were
+    // discarded.
     let third = Float(1) / 3
     let many = text { writer in
       writer.beginArray()
@@ -673,7 +676,7 @@ import Testing
 
   // MARK: Fuzzing
 
-  /// Valid lines with bytes changed, cut, doubled and moved: any answer is right but a trap.
+  /// Valid lines with bytes changed, cut, doubled and moved: any result is right except a trap.
   @Test func mutatedLinesNeverTrap() {
     let count = Effort.count(1_000_000)
     var state = Effort.seed
@@ -700,9 +703,9 @@ import Testing
       }
       switch unsafe reader.read(line.span.bytes) {
       case .one(.success(let request)):
-        // What was understood can be said again, and means the same.
+        // A request that was understood can be written again, with the same meaning.
         accepted += 1
-        // What was refused of it is not said again.
+        // Refused parts of it are not written again.
         if !request.call.refusals.isEmpty { break }
         let again = Self.line(request)
         guard case .one(.success(let reread)) = read(again), reread.call == request.call else {

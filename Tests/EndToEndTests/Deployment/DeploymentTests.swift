@@ -2,7 +2,7 @@ import Foundation
 import FoundationNetworking
 import Testing
 
-/// What `tools/deploy` holds for systemd and Kubernetes says what the command understands.
+/// The files in `tools/deploy` for systemd and Kubernetes match the command.
 @Suite struct DeploymentTests {
   private static let tools = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
     .appendingPathComponent("../../../tools/deploy").standardizedFileURL
@@ -11,7 +11,7 @@ import Testing
     try String(contentsOf: tools.appendingPathComponent(name), encoding: .utf8)
   }
 
-  /// Runs another program; nil where it is not installed.
+  /// Runs another program; nil if it is not installed.
   private static func run(
     _ program: String, _ arguments: [String]
   ) throws -> (status: Int32, output: String)? {
@@ -62,18 +62,18 @@ import Testing
     let unit = try Self.unit("reprise.service")
     let words = try #require(unit["Service.ExecStart"]).split(separator: " ").map(String.init)
     #expect(words[0] == "/usr/local/bin/reprise")
-    // systemd gives it the socket, and makes the directory.
+    // systemd passes it the socket, and creates the directory.
     #expect(words.contains("/var/lib/" + (unit["Service.StateDirectory"] ?? "")))
     let checked = try reprise(words.dropFirst() + ["--socket", "s", "--check-config"])
     #expect(checked.status == 0, "\(checked.errors)")
-    // What it says when settings are wrong keeps it from being started again, and so does nothing else.
+    // Only the exit status for wrong settings prevents a restart.
     let prevented = try #require(unit["Service.RestartPreventExitStatus"])
     for (arguments, status) in [(["serve", "--no-such-flag"], "64"), (["serve"], "78")] {
       #expect("\(try reprise(arguments).status)" == status)
       #expect(prevented.split(separator: " ").contains { $0 == status })
     }
     #expect(unit["Service.Type"] == "notify")
-    // It must be able to end by itself before it is killed.
+    // It must be able to stop by itself before it is killed.
     let settings = try json(
       try reprise(words.dropFirst() + ["--socket", "s", "--print-config"]).output)
     let drain = try #require(settings["drain_seconds"] as? Int)
@@ -84,7 +84,7 @@ import Testing
   func systemdUnderstandsTheUnits() throws {
     let directory = try Directory()
     for name in ["reprise.service", "reprise.socket"] {
-      // The program is looked for where it is.
+      // The unit must name the installed program's path.
       let unit = try Self.read("systemd/\(name)")
         .replacing("/usr/local/bin/reprise", with: repriseBinary.path)
       try Data(unit.utf8).write(to: URL(fileURLWithPath: "\(directory.path)/\(name)"))
@@ -92,7 +92,7 @@ import Testing
     let units = ["reprise.service", "reprise.socket"].map { "\(directory.path)/\($0)" }
     let verified = try #require(
       try Self.run("systemd-analyze", ["verify", "--man=no"] + units))
-    // Of other units that are installed here it may complain as it likes.
+    // Complaints about other installed units do not matter.
     let complaints = verified.output.split(separator: "\n").filter { $0.contains("reprise") }
     #expect(complaints == [])
     let security = try #require(
@@ -103,7 +103,7 @@ import Testing
 
   // MARK: Kubernetes
 
-  /// The arguments that a list of YAML gives, one a line.
+  /// The arguments in a YAML list, one a line.
   private static func arguments(in yaml: String) -> [String] {
     yaml.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }
       .drop { $0 != "args:" }.dropFirst().prefix { $0.hasPrefix("- ") }.map {
@@ -120,7 +120,7 @@ import Testing
     let settings = try json(try reprise(arguments + ["--print-config"]).output)
     let listen = try #require(settings["listen"] as? [String: Any])
     let socket = try #require(listen["socket"] as? String)
-    // Both containers have the socket's directory, and the engine is told of it.
+    // Both containers have the socket's directory, and the engine gets its path.
     let directory = URL(fileURLWithPath: socket).deletingLastPathComponent().path
     #expect(yaml.ranges(of: "mountPath: \(directory)\n").count == 2)
     #expect(yaml.contains("value: \(socket)\n"))
@@ -180,7 +180,7 @@ import Testing
       "liblmdb.so": "liblmdb0", "libsimdjson.so": "libsimdjson14", "libcrypto.so": "libssl3",
       "libstdc++.so": "libstdc++6", "libxxhash.so": "libxxhash0",
     ]
-    // Swift's own libraries are in the image that it is made from.
+    // The base image contains Swift's own libraries.
     let ownDirectories = ["/lib/", "/usr/lib/"]
     for line in linked.output.split(separator: "\n") {
       let words = line.split(whereSeparator: \.isWhitespace)

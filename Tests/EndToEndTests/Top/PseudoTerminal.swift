@@ -1,20 +1,20 @@
 import Foundation
 import Glibc
 
-/// A terminal that a test holds the other end of.
+/// A terminal whose other end a test holds.
 final class PseudoTerminal {
   private let controller: Int32
-  /// What the command under test has for its standard input and output.
+  /// The standard input and output of the command under test.
   let terminal: FileHandle
-  /// All that was drawn.
+  /// Everything that was drawn.
   private(set) var drawn = ""
 
-  // TIOCSPTLCK and TIOCGPTN, which are macros that Swift cannot read.
+  // TIOCSPTLCK and TIOCGPTN, which are macros that Swift cannot import.
   private static let setLock: UInt = 0x4004_5431
   private static let getNumber: UInt = 0x8004_5430
 
   init(width: UInt16, height: UInt16) throws {
-    // What posix_openpt(3) and its like do; Swift's Glibc has none of them.
+    // Equivalent to posix_openpt(3) and related functions, which Swift's Glibc lacks.
     controller = unsafe Glibc.open("/dev/ptmx", O_RDWR | O_NOCTTY)
     var (isLocked, number): (Int32, UInt32) = (0, 0)
     guard unsafe ioctl(controller, Self.setLock, &isLocked) == 0,
@@ -34,7 +34,7 @@ final class PseudoTerminal {
     _ = unsafe ioctl(controller, UInt(TIOCSWINSZ), &size)
   }
 
-  /// Whether what is typed is shown, as it is in a shell.
+  /// True if typed text is echoed, as it is in a shell.
   var isEchoing: Bool {
     var settings = termios()
     unsafe tcgetattr(terminal.fileDescriptor, &settings)
@@ -46,7 +46,7 @@ final class PseudoTerminal {
     _ = unsafe write(controller, bytes, bytes.count)
   }
 
-  /// Waits until something was drawn since the last wait; returns what was.
+  /// Waits until `text` was drawn since the last wait; returns what was drawn.
   @discardableResult
   func wait(for text: String) -> String {
     var fresh = ""

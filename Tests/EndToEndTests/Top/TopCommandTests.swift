@@ -2,10 +2,10 @@ import Foundation
 import RepriseClient
 import Testing
 
-/// `reprise top` over a real service, on paper and on a terminal. What it shows is waited for, however long
-/// that takes.
+/// `reprise top` over a real service, into a file and on a terminal. The tests wait for its output
+/// without a time limit.
 @Suite struct TopCommandTests {
-  /// Two steps with tokens, five of them, on a history of ten.
+  /// Takes two steps with tokens, five of them, on a history of ten.
   private func work(_ client: RepriseClient) async throws {
     try await client.createCorpus("demo")
     try await client.insert(
@@ -86,11 +86,11 @@ import Testing
     try await work(client)
     let screen = try PseudoTerminal(width: 100, height: 30)
     let process = try watch(service, on: screen)
-    // Another screen, and a second look at the service.
+    // The alternate screen, and a second reading of the service.
     #expect(screen.wait(for: "since its start").contains("\u{1B}[?1049h"))
     screen.wait(for: "  in 0.")
     #expect(!screen.isEchoing)
-    // As wide as the terminal is, also when that changes.
+    // As wide as the terminal, also after that changes.
     screen.wait(for: "segments")
     screen.resize(width: 40, height: 30)
     kill(process.processIdentifier, SIGWINCH)
@@ -99,7 +99,7 @@ import Testing
       narrow = screen.wait(for: "\u{1B}[J")
     }
     screen.resize(width: 100, height: 30)
-    // A service that is started again goes on being watched.
+    // A service that is restarted continues to be watched.
     #expect(service.end(SIGKILL) != 0)
     screen.wait(for: "not seen now")
     try service.start()

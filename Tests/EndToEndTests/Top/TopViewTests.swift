@@ -2,9 +2,9 @@ import Testing
 
 @testable import reprise
 
-/// What `reprise top` makes of two looks at a service.
+/// The display of `reprise top` for two readings of a service.
 @Suite struct TopViewTests {
-  /// Some metrics of a service that has been asked `factor` times as much as another.
+  /// Some metrics of a service with `factor` times the load of another.
   private static func metrics(_ factor: Int, start: Int = 1000, corpora: Int = 2) -> String {
     var text = """
       # HELP reprise_build_info The version that runs.
@@ -153,7 +153,7 @@ import Testing
       for height in [1, 2, 5, 17, 18, 24, 100] {
         let lines = Self.lines(before: before, after: after, width: width, height: height)
         #expect(lines.count <= height && lines.allSatisfy { $0.count <= width })
-        // Those that do not fit are counted, as soon as there is room to say so.
+        // Corpora that do not fit are counted, as soon as there is room for that.
         if height == 24 && width >= 20 {
           #expect(lines.last?.hasSuffix("… and 23 more") == true, "\(lines)")
           #expect(lines.count == 24)
@@ -162,7 +162,7 @@ import Testing
     }
     let all = Self.lines(before: before, after: after, height: 100)
     #expect(all.count { $0.hasPrefix("corpus-") } == 30)
-    // Columns go from the right, and the name stays.
+    // Columns are dropped from the right, and the name stays.
     let narrow = Self.lines(before: before, after: after, width: 40)
     #expect(narrow.contains("corpus            steps/s  tokens/step"))
   }

@@ -3,14 +3,14 @@ import Foundation
 import Logging
 import TreeService
 
-/// A service over an empty store, as the examples of the documents begin.
+/// A service over an empty store, the starting point of the documents' examples.
 final class ConversationService {
   private let directory = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
   private let store: Store
   private let service: TreeService
   var socket: String { directory + "/s" }
 
-  /// - Parameter token: Of somebody who may do everything; with nil nobody needs one.
+  /// - Parameter token: The token of a holder with all rights; with nil no client needs one.
   init(token: String?) async throws {
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
     store = try Store(path: directory + "/store")
@@ -43,7 +43,7 @@ struct ReadingService {
     store = try Store(snapshot: path)
   }
 
-  /// Serves it while `body` runs.
+  /// Serves the snapshot while `body` runs.
   func serve(_ body: (RawConnection) throws -> Void) async throws {
     let socket = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
     let service = try await TreeService.start(

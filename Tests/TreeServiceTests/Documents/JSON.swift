@@ -1,10 +1,10 @@
 import Foundation
 
-/// A JSON value. Foundation's own values don't tell true from 1.
+/// A JSON value. Foundation's own values do not distinguish true from 1.
 enum JSON: Equatable, Sendable, Codable, ExpressibleByStringLiteral {
   case null
   case bool(Bool)
-  /// Whole numbers, however they are written.
+  /// Whole numbers in any spelling.
   case integer(Int)
   case number(Double)
   case string(String)
@@ -49,7 +49,7 @@ enum JSON: Equatable, Sendable, Codable, ExpressibleByStringLiteral {
     }
   }
 
-  /// On one line.
+  /// The value as JSON on one line.
   var text: String {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -58,7 +58,7 @@ enum JSON: Equatable, Sendable, Codable, ExpressibleByStringLiteral {
 
   // MARK: Parts
 
-  /// A member of an object; nil of anything else.
+  /// A member of an object; nil for any other value.
   subscript(_ name: String) -> JSON? { object?[name] }
 
   var object: [String: JSON]? { if case .object(let members) = self { members } else { nil } }
@@ -83,7 +83,7 @@ func requestLine(_ method: String, _ params: [String: JSON]) -> String {
 }
 
 extension RawConnection {
-  /// Sends a line and returns what answers it.
+  /// Sends a line and returns the answer.
   func exchange(_ line: String) throws -> JSON {
     send(line.hasSuffix("\n") ? line : line + "\n")
     return try JSON(parsing: self.line() ?? "\"no answer\"")

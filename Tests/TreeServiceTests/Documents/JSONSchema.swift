@@ -1,10 +1,10 @@
 import Foundation
 
-/// The part of JSON Schema that docs/guide/openrpc.json is written in. A keyword that is not known here
-/// is a mistake, so that no bound is written down there and looked at by nobody.
+/// The part of JSON Schema that docs/guide/openrpc.json uses. An unknown keyword is a mistake, so
+/// that no bound is written there without being checked.
 struct JSONSchema {
   let keywords: [String: JSON]
-  /// What `$ref` points into.
+  /// The schemas that `$ref` refers to.
   let components: [String: JSON]
 
   init(_ schema: JSON, _ components: [String: JSON]) {
@@ -34,12 +34,13 @@ struct JSONSchema {
 
   var required: [String] { (keywords["required"]?.array ?? []).compactMap(\.string) }
 
-  /// Members of which one must be given, as an OpenRPC document cannot say otherwise.
+  /// Members of which exactly one must be given, which an OpenRPC document cannot express
+  /// otherwise.
   var exactlyOne: [String] { (keywords["x-exactly-one"]?.array ?? []).compactMap(\.string) }
 
   // MARK: Values
 
-  /// What is wrong with a value, each with its place.
+  /// The mistakes in a value, each with its place.
   func mistakes(in value: JSON, at place: String) -> [String] {
     var mistakes = keywords.keys.filter { !Self.known.contains($0) }
       .map { "\(place): the schema's \($0) is not known" }
@@ -87,7 +88,7 @@ struct JSONSchema {
     return mistakes
   }
 
-  /// A value that the schema allows, with no more than it must have.
+  /// A value that the schema allows, with only the required members.
   var sample: JSON {
     if let first = keywords["enum"]?.array?.first { return first }
     switch type {
@@ -105,11 +106,11 @@ struct JSONSchema {
   }
 }
 
-/// A value at the edge of what is allowed, just inside of it or just outside.
+/// A value at a bound, just inside of it or just outside.
 struct Boundary {
   let value: JSON
   let isInside: Bool
-  /// What an error about it names, such as "params.steps[0].accept".
+  /// The place that an error about it names, such as "params.steps[0].accept".
   var place: String
   /// The limit that an error may name instead.
   var limit: String?
@@ -120,9 +121,9 @@ struct Boundary {
 }
 
 extension JSONSchema {
-  /// Every edge of the schema and of what is in it.
+  /// All boundaries of the schema and of the schemas inside it.
   ///
-  /// - Parameter limits: What bounds are set to that are named by `x-limit`.
+  /// - Parameter limits: Returns the values of the bounds that `x-limit` names.
   func boundaries(at place: String, limits: (String) -> Int?) -> [Boundary] {
     func inside(_ value: JSON) -> Boundary { Boundary(value: value, isInside: true, place: place) }
     func outside(_ value: JSON) -> Boundary {
@@ -171,7 +172,7 @@ extension JSONSchema {
     }
   }
 
-  /// What must be there, and what must not.
+  /// The boundaries of the schema itself, without those inside it.
   private func ownBoundaries(at place: String) -> [Boundary] {
     func outside(_ members: [String: JSON], _ name: String) -> Boundary {
       Boundary(value: .object(members), isInside: false, place: "\(place).\(name)")
@@ -199,7 +200,7 @@ extension JSONSchema {
     }
   }
 
-  /// Every object that a value may have, as a value with members more in it.
+  /// Every object that a value may have, as a value with additional members.
   func objects(at place: String) -> [(
     place: String, schema: JSONSchema, with: ([String: JSON]) -> JSON
   )] {

@@ -1,6 +1,6 @@
 import Foundation
 
-/// docs/guide/openrpc.json.
+/// The contents of docs/guide/openrpc.json.
 struct OpenRPCDocument {
   struct Method {
     let name: String
@@ -82,8 +82,8 @@ extension OpenRPCDocument.Method {
   }
 }
 
-/// How an answer differs from the one that a document shows, by place. What depends on the machine or the
-/// time is compared by its type alone.
+/// The differences between an answer and the one that a document shows, by place. Values that
+/// depend on the machine or the time are compared by their type alone.
 func differences(_ shown: JSON, _ answer: JSON, at place: String = "result") -> [String] {
   let varying: Set<String> = [
     "uptime_s", "bytes", "bytes_on_disk", "bytes_in_memory", "bytes_per_token", "digest",
@@ -108,7 +108,7 @@ func differences(_ shown: JSON, _ answer: JSON, at place: String = "result") -> 
     let isAlike =
       switch (shown, answer) {
       case (.string, .string) where varying.contains(name): true
-      // The text of metrics goes on.
+      // The text of metrics continues.
       case (.string(let shown), .string(let answer)) where name == "text": answer.hasPrefix(shown)
       default: shown.number != nil && answer.number != nil && varying.contains(name)
       }

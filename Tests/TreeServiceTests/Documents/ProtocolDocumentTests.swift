@@ -5,8 +5,8 @@ import Testing
 import TreeService
 import WireProtocol
 
-/// docs/guide/openrpc.json and docs/guide/protocol.md say what the code does: each is held to it from
-/// both sides, so that what is added to one and not to the others fails here.
+/// Compares docs/guide/openrpc.json and docs/guide/protocol.md with the code in both directions, so
+/// that an addition to one of them alone fails here.
 @Suite struct ProtocolDocumentTests {
   let document: OpenRPCDocument
   let page: ProtocolPage
@@ -119,7 +119,7 @@ import WireProtocol
     }
   }
 
-  /// What a schema says of a limit is the limit's default.
+  /// The bound in a schema equals the limit's default.
   @Test func boundsInSchemasAreTheLimits() {
     let standards = Dictionary(
       uniqueKeysWithValues: Limit.all.map { ($0.name, Limits()[keyPath: $0.keyPath]) })
@@ -135,9 +135,9 @@ import WireProtocol
     check(document.root)
   }
 
-  // MARK: Params, as the code reads them
+  // MARK: Params, in the code's reading
 
-  /// Why a request cannot be read; nil where it can.
+  /// The reason why a request cannot be read; nil if it can.
   private func refusal(_ method: String, _ params: JSON) -> WireError? {
     switch read(method, params) {
     case .failure(let bad): bad.error
@@ -154,7 +154,7 @@ import WireProtocol
     return request
   }
 
-  /// Every name that stands in the reader's source is sent to every method, in every object: it is read
+  /// Every name in the reader's source is sent to every method, in every object: it must be read
   /// where it is documented, and nowhere else.
   @Test func noMemberIsReadThatIsNotDocumented() throws {
     let sources = OpenRPCDocument.directory.appendingPathComponent("../Sources/WireProtocol")
@@ -186,7 +186,7 @@ import WireProtocol
           guard let standard = property.keywords["default"] else { continue }
           compared += 1
           if name == "ttl_s" {
-            // The reader leaves it to the service.
+            // The reader leaves the default to the service.
             #expect(standard.integer == ServiceOptions().sessionSeconds)
             continue
           }
@@ -204,7 +204,7 @@ import WireProtocol
 
   // MARK: A live service
 
-  /// Holds an answer's shape to what is documented of its method.
+  /// Compares an answer's shape with the documentation of its method.
   private func check(
     _ answer: JSON, of method: OpenRPCDocument.Method, _ request: @autoclosure () -> String
   ) {
@@ -225,7 +225,7 @@ import WireProtocol
     #expect(answer["error"]?["code"]?.integer == document.errors[kind]?.code)
   }
 
-  /// Whether an answer is an error about a place.
+  /// True if an answer is an error about a place.
   private func isError(_ answer: JSON, about boundary: Boundary) -> Bool {
     let answers = [answer] + (answer["result"]?["drafts"]?.array ?? [])
     return answers.contains { answer in
@@ -236,8 +236,7 @@ import WireProtocol
   }
 
   @Test func everyBoundIsTheServicesBound() async throws {
-    // Small, so that it can be gone beyond quickly. That they are what is documented where nothing is set
-    // is held above.
+    // Small, so that they can be exceeded quickly. Their documented defaults are checked above.
     let small: [String: Int] = [
       "context_tokens": 3, "contexts": 3, "prompt_tokens": 3, "steps": 3, "accept_tokens": 3,
       "sequences": 3, "sequence_tokens": 3, "session_name_bytes": 5, "sequence_id_bytes": 5,
@@ -272,14 +271,14 @@ import WireProtocol
     }
   }
 
-  /// Members that depend on each other, where a schema cannot say so.
+  /// Adds members that depend on each other, which a schema cannot express.
   private static func completed(_ params: [String: JSON]) -> [String: JSON] {
     var params = params
     if params["durability_ms"] != nil && params["durability"] == nil {
       params["durability"] = "interval"
     }
     if let confirm = params["confirm"], let corpus = params["corpus"] {
-      // Either may be the one that is at its edge.
+      // Either may be the one that is at its bound.
       if confirm == "a", corpus.string?.isEmpty == false { params["confirm"] = corpus }
       if corpus == "a" { params["corpus"] = confirm }
     }
@@ -319,7 +318,7 @@ import WireProtocol
     try await service.stop()
   }
 
-  /// Each kind but `internal_error`, which takes a disk that fails.
+  /// Each kind except `internal_error`, which needs a disk that fails.
   @Test func errorsHaveTheDataThatIsDocumented() async throws {
     var seen: Set<String> = ["internal_error"]
     func provoke(
@@ -390,7 +389,7 @@ import WireProtocol
     } _: { fixture in
       let connection = try RawConnection(fixture.socket)
       defer { connection.close() }
-      // The corpus was made after the service last looked at the disk.
+      // The corpus was created after the service last read the disk usage.
       let insert = requestLine(
         "sequence.insert",
         ["corpus": "c", "sequences": .array([.object(["tokens": .array([.integer(1)])])])])

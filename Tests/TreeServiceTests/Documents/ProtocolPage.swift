@@ -1,8 +1,8 @@
 import Foundation
 
-/// What docs/guide/protocol.md says in tables and examples.
+/// The tables and examples of docs/guide/protocol.md.
 struct ProtocolPage {
-  /// Params by name, and whether they must be given.
+  /// Params by name; true if they are required.
   var methods: [String: [String: Bool]] = [:]
   /// Code and members of `data`, by kind.
   var errors: [String: (code: Int, data: Set<String>)] = [:]
@@ -42,7 +42,7 @@ struct ProtocolPage {
     }
   }
 
-  /// What stands between backquotes.
+  /// The text between backquotes.
   private static func quoted(_ cell: String) -> [String] {
     cell.split(separator: "`", omittingEmptySubsequences: false).enumerated()
       .filter { $0.offset % 2 == 1 }.map { String($0.element) }
@@ -75,7 +75,7 @@ struct ProtocolPage {
       .map { $0.trimmingCharacters(in: .whitespaces) }
   }
 
-  /// With a true minus, commas between thousands, or both.
+  /// An integer with a true minus, or commas between thousands, or both.
   private static func integer(_ text: String) -> Int? {
     Int(
       text.trimmingCharacters(in: .whitespaces).replacing("−", with: "-").replacing(",", with: ""))

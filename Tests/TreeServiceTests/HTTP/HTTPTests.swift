@@ -8,9 +8,9 @@ import WireProtocol
 
 @testable import TreeService
 
-/// Metrics and health over HTTP, for whoever asks, and for whoever asks in bad faith.
+/// Metrics and health over HTTP, for ordinary and for hostile clients.
 @Suite struct HTTPTests {
-  /// The HTTP port alone, with nothing behind it that has started yet.
+  /// The HTTP port alone, without a started service behind it.
   private final class Fixture {
     let directory = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
     let store: Store
@@ -75,7 +75,7 @@ import WireProtocol
       #expect(answer.status == 200)
       #expect(answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8")
       let told = try await fixture.client.metrics()
-      // The same series; some values went on.
+      // The same series; some values have increased.
       func names(_ text: String) -> [Substring] {
         text.split(separator: "\n").map { $0.hasPrefix("#") ? $0 : $0.prefix { $0 != " " } }
           .filter { !$0.contains("server.metrics") }
@@ -125,19 +125,19 @@ import WireProtocol
     try await withFixture { fixture in
       let connection = try fixture.connect()
       let count = 1500
-      // Some 30 MB of answers, and nobody who reads them.
+      // Some 30 MB of answers, which no client reads.
       connection.send(String(repeating: "GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n", count: count))
       let other = try fixture.connect()
       func made() -> Double {
         MetricsTests.samples(other.get("/metrics")?.body ?? "")["reprise_scrapes_total"] ?? 0
       }
       var (before, now) = (0.0, made())
-      // Until only those are made that are asked for here.
+      // Until only the requested connections are left.
       while now > before + 1 {
         for _ in 0..<100 { #expect(other.get("/health/live")?.status == 200) }
         (before, now) = (now, made())
       }
-      // What the kernel keeps of a connection takes some hundreds.
+      // The kernel's own memory for a connection is some hundreds of bytes.
       #expect(now < Double(count))
       for _ in 0..<count {
         guard let answer = connection.response() else {
@@ -160,7 +160,7 @@ import WireProtocol
     }
   }
 
-  /// What is asked for at greater length than any client needs.
+  /// Requests that are longer than any client needs.
   enum LargeRequest: CaseIterable {
     case header, path, headers, body, chunks, draft, draftInChunks, oneByteTooMany
 
@@ -183,7 +183,8 @@ import WireProtocol
       case .chunks:
         return "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
           + long("1\r\na\r\n", 50_000)
-      // More than fits into all buffers on the way: the client gets its answer only where somebody reads on.
+      // More than fits into all buffers on the way: the client gets its answer only if the service
+      // reads on.
       case .draft:
         return "POST /v1/draft HTTP/1.1\r\ncontent-length: 20000000\r\n\r\n\(long("a", 20_000_000))"
       case .draftInChunks:
@@ -201,7 +202,8 @@ import WireProtocol
     try await withFixture { fixture in
       let connection = try fixture.connect()
       #expect(connection.send(request.text))
-      // What went wrong: the connection was closed without a word, so clients said "empty reply".
+      // What went wrong: the connection was closed without an answer, so clients reported "empty
+      // reply".
       let answer = try #require(connection.response())
       #expect(answer.status == request.status && answer.headers["connection"] == "close")
       let body = try #require(
@@ -228,7 +230,7 @@ import WireProtocol
     }
   }
 
-  /// Bytes that trickle in do not prolong it.
+  /// Bytes that trickle in do not extend the time.
   @Test func tricklingRequestsAreCutOff() async throws {
     try await withFixture(Self.options { $0.limits.lineSecondsMax = 1 }) { fixture in
       let connection = try fixture.connect()

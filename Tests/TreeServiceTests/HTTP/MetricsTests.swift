@@ -6,7 +6,7 @@ import WireProtocol
 
 @testable import TreeService
 
-/// What is counted is what was done.
+/// The metrics count exactly the work that was done.
 @Suite struct MetricsTests {
   /// The samples of a text, by name and labels.
   static func samples(_ text: String) -> [String: Double] {
@@ -27,7 +27,7 @@ import WireProtocol
       let client = fixture.client
       try await client.insert([sequence([1, 2, 3, 4, 5]), sequence([1, 2, 3, 4, 5])], into: "c")
       let session = try await client.openSession(corpus: "c", prompt: [], name: "s")
-      // Nothing to say at first; then 2, 3, 4, 5 in four steps, of which two tokens are accepted.
+      // No draft at first; then 2, 3, 4, 5 in four steps, of which two tokens are accepted.
       #expect(try await session.step().isEmpty)
       let draft = try await session.step(
         accepting: [1, 2], DraftOptions(maxFactor: 4, minProbability: 0))
@@ -63,7 +63,7 @@ import WireProtocol
       ]
       for (name, value) in expected { #expect(counted[name] == value, "\(name)") }
       #expect(counted["reprise_corpus_commit_duration_seconds_count{corpus=\"c\"}"] ?? 0 > 0)
-      // Looked at when it is asked for: the corpus is younger than the second between two looks.
+      // Read on request: the corpus is younger than the second between two readings.
       #expect(counted["reprise_store_bytes"] ?? 0 > 0)
     }
   }
@@ -84,8 +84,8 @@ import WireProtocol
     }
   }
 
-  /// Of what a client chooses freely only names of corpora and of clients are in labels, which have
-  /// a bound.
+  /// Of the names that a client chooses freely, only those of corpora and of clients are in labels,
+  /// and these have a bound.
   @Test func labelsHaveABound() async throws {
     try await withService { fixture in
       let client = fixture.client
@@ -124,8 +124,8 @@ import WireProtocol
     }
   }
 
-  /// Each family has one HELP and one TYPE, before its samples, and all of its samples together; counters
-  /// end in _total, and no series is there twice.
+  /// Each family has one HELP and one TYPE, before its samples, and all of its samples together;
+  /// counters end in _total, and no series appears twice.
   @Test func theTextIsWellFormed() async throws {
     try await withService { fixture in
       let text = try await fixture.client.metrics()
@@ -154,7 +154,7 @@ import WireProtocol
     }
   }
 
-  /// tools/prometheus-check asks a real Prometheus for every expression in it.
+  /// tools/prometheus-check evaluates every expression in it with a real Prometheus.
   @Test func theDashboardNamesOnlyWhatIsTold() async throws {
     let path = OpenRPCDocument.directory.appendingPathComponent(
       "../../tools/deploy/grafana/dashboard.json")
@@ -173,9 +173,9 @@ import WireProtocol
       #expect(panel["datasource"]?["uid"] == "${datasource}", "\(panel["title"]?.text ?? "")")
     }
     try await withService { fixture in
-      // Durations are told of methods that were asked for.
+      // Durations are shown for methods that were called.
       _ = try await fixture.client.speculate([1], corpus: "c")
-      // Clients are told of when they have told.
+      // Clients are shown once they have reported.
       try await fixture.client.report(ClientReport(steps: 1))
       var told: Set<String> = []
       for name in Self.samples(try await fixture.client.metrics()).keys {

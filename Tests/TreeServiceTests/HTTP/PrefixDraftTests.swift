@@ -53,8 +53,8 @@ import WireProtocol
       + "}"
   }
 
-  /// Models of two vocabularies wrote into one history: an id that a model does not have would end its
-  /// process.
+  /// What went wrong: models of two vocabularies wrote into one history, and an id that a model
+  /// does not have would have ended its process.
   @Test func noDraftedIDIsBeyondTheVocabulary() async throws {
     try await withDrafter { fixture, post in
       _ = try await fixture.client.insert([sequence([1, 2, 128_255, 128_256, 151_935])], into: "c")
@@ -66,7 +66,7 @@ import WireProtocol
         post(Self.request([1, 2], ",\"max_factor\":4"))?.body
           == "{\"draft_tokens\":[128255,128256,151935]}\n")
       #expect(post(Self.request([1, 2], ",\"vocabulary\":0"))?.status == 400)
-      // A corpus's own bound: the place of what is beyond it is that in the body.
+      // With a corpus's own bound, the error names the place in the body.
       _ = try await fixture.client.createCorpus("d", vocabulary: 10)
       let other = Self.request([1, 2], id: 8).replacing("\"c\"", with: "\"d\"")
       #expect(post(other)?.status == 200)
@@ -85,7 +85,7 @@ import WireProtocol
     }
   }
 
-  /// The request's own text is drafted from too; what joined it is history when another prefix comes
+  /// The request's own text is drafted from too; it joins the history when another prefix comes
   /// under its id.
   @Test func aRequestIsASession() async throws {
     try await withDrafter { fixture, post in
@@ -95,11 +95,11 @@ import WireProtocol
       let second = try #require(post(Self.request(prompt + [3, 9, 1, 2, 3], id: 7)))
       #expect(second.body == "{\"draft_tokens\":[4,5,1]}\n")
       #expect(try await fixture.client.stats(ofCorpus: "c").sessions == 1)
-      // What it has been sent again and again adds nothing.
+      // Tokens that were sent before add nothing.
       let again = try #require(post(Self.request(prompt + [3, 9, 1, 2, 3], id: 7)))
       #expect(again.body == second.body)
       #expect(try await fixture.client.stats(ofCorpus: "c").openTokens == 5)
-      // An engine that was started anew counts from 1 again.
+      // An engine that was restarted counts from 1 again.
       #expect(try #require(post(Self.request([50, 51], id: 7))).status == 200)
       while try await fixture.client.stats(ofCorpus: "c").tokens < 5 { await Task.yield() }
       let shared = try #require(post(Self.request([60, 3, 9], id: 8)))
@@ -165,7 +165,7 @@ import WireProtocol
     }
   }
 
-  /// What it opened then would be recorded by nobody.
+  /// Sessions that it opened then would not be recorded.
   @Test func noneIsGivenWhenTheServiceStops() async throws {
     try await withDrafter { fixture, post in
       var options = ServiceOptions()
@@ -183,7 +183,7 @@ import WireProtocol
     }
   }
 
-  /// Sessions that a client has named do not stand in the way of those that are made here.
+  /// Sessions that clients have named do not conflict with those that are created here.
   @Test func namesOfClientsSessionsAreTheirOwn() async throws {
     try await withDrafter { fixture, post in
       for number in 0..<3 {
@@ -194,7 +194,7 @@ import WireProtocol
     }
   }
 
-  /// Without an access file nobody may draft through a port.
+  /// Without an access file no client may draft through a port.
   @Test func withoutAnAccessFileNobodyMay() async throws {
     try await withService {
       $0.http = ("127.0.0.1", 0)

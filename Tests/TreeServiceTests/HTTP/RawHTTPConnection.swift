@@ -1,14 +1,14 @@
 import Foundation
 import Glibc
 
-/// A plain blocking TCP connection that speaks just enough HTTP to say anything.
+/// A plain blocking TCP connection with just enough HTTP for any request.
 final class RawHTTPConnection {
   private let descriptor: Int32
   private var received: [UInt8] = []
 
   struct Response {
     var status = 0
-    /// By their names in lower case.
+    /// Headers by their names in lower case.
     var headers: [String: String] = [:]
     var body = ""
   }
@@ -29,7 +29,7 @@ final class RawHTTPConnection {
 
   deinit { close(descriptor) }
 
-  /// Whether all of it could be sent.
+  /// Sends text. Returns true if all of it could be sent.
   @discardableResult func send(_ text: String) -> Bool {
     var bytes = [UInt8](text.utf8)[...]
     while !bytes.isEmpty {
@@ -42,10 +42,10 @@ final class RawHTTPConnection {
     return true
   }
 
-  /// Says that no more will be sent.
+  /// Signals that no more will be sent.
   func endSending() { shutdown(descriptor, Int32(SHUT_WR)) }
 
-  /// The next response; nil when the connection is closed. One to HEAD has no body.
+  /// The next response; nil when the connection is closed. A response to HEAD has no body.
   func response(toHead: Bool = false) -> Response? {
     let end = [UInt8]("\r\n\r\n".utf8)
     guard let head = take(through: end) else { return nil }
@@ -70,7 +70,7 @@ final class RawHTTPConnection {
     return response()
   }
 
-  /// Whether the service has closed the connection, with nothing more to be read. Waits for it.
+  /// True if the service has closed the connection, with nothing left to read. Waits for it.
   var isClosed: Bool { received.isEmpty && !receive() }
 
   private func take(through end: [UInt8]) -> String? {
