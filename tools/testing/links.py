@@ -1,4 +1,5 @@
-"""Checks that links between documents lead somewhere, and that paths which files name exist."""
+"""Checks that links between documents lead somewhere, and that the paths and tests which files name
+exist."""
 
 from __future__ import annotations
 
@@ -12,6 +13,11 @@ ROOT = Path(__file__).resolve().parents[2]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 #: A path below `docs` or `tools` in any text, such as a comment or an error message.
 PATH = re.compile(r"(?<![\w./-])((?:docs|tools)/[\w./-]*[\w])")
+#: The same for code, in documents.
+CODE = re.compile(r"`((?:Sources|Tests)/[\w./+-]+)`")
+#: The name of a suite or of a test, in documents that list tests.
+TEST = re.compile(r"`(?:\w+/)*(\w+Tests|[a-z]+[A-Z]\w+|test_\w+)(?:\.py|\([^`]*\))?`")
+LISTS_OF_TESTS = ("docs/internals/test-map.md", "docs/reports/deliberate-breaks.md")
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 #: Inputs of the fuzzers, which hold any bytes.
 SKIPPED = ("tools/fuzzers/seeds/",)
@@ -46,13 +52,31 @@ def dead_links(page: Path) -> list[str]:
 
 
 def missing_paths(file: Path) -> list[str]:
-    """The paths below `docs` and `tools` that a file names and that do not exist."""
+    """The paths that a file names and that do not exist."""
     try:
         text = file.read_text()
     except UnicodeDecodeError:
         return []
     names = {name.rstrip(".") for name in PATH.findall(text)}
+    if file.suffix == ".md":
+        names |= set(CODE.findall(text))
     return [f"names {name}, which does not exist" for name in sorted(names) if not exists(name)]
+
+
+def missing_tests(page: Path, known: set[str]) -> list[str]:
+    """The tests that a document names and that do not exist."""
+    names = sorted(set(TEST.findall(page.read_text())) - known)
+    return [f"names {name}, which no file defines" for name in names]
+
+
+def definitions(files: list[Path]) -> set[str]:
+    """The names of all types and functions, and of the files and folders that hold them."""
+    found: set[str] = set()
+    for file in files:
+        if file.suffix in (".swift", ".py") and file.is_file():
+            found |= {file.stem, file.parent.name}
+            found |= set(re.findall(r"\b(?:func|struct|class|def) (\w+)", file.read_text()))
+    return found
 
 
 def exists(name: str) -> bool:
@@ -68,11 +92,14 @@ def main() -> int:
         text=True,
     ).stdout.splitlines()
     files = [ROOT / name for name in listed if not name.startswith(SKIPPED)]
+    known = definitions(files)
     failures = 0
     for file in files:
         if not file.is_file():
             continue
         found = missing_paths(file) + (dead_links(file) if file.suffix == ".md" else [])
+        if str(file.relative_to(ROOT)) in LISTS_OF_TESTS:
+            found += missing_tests(file, known)
         for text in found:
             print(f"{file.relative_to(ROOT)}: {text}")
         failures += len(found)
