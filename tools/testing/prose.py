@@ -80,7 +80,35 @@ def python(text: str) -> Iterator[Text]:
             yield Text(token.start[0], NAME.sub("`", comment.lstrip(": ")), comment.startswith(":"))
 
 
-READERS = {".md": document, ".swift": swift, ".py": python}
+def json_descriptions(text: str) -> Iterator[Text]:
+    """The summaries and descriptions of a JSON document that has each on a line of its own."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if match := re.match(r'\s*"(?:summary|description)": "(.*)",?$', line):
+            yield Text(number, NAME.sub("`", match[1]), is_docstring=True)
+
+
+def shell(text: str) -> Iterator[Text]:
+    """The comments of a shell script, each with its lines joined."""
+    first, lines = 0, list[str]()
+    for number, line in enumerate([*text.split("\n"), ""], 1):
+        match = re.match(r"\s*#(?!!) ?(.*)", line)
+        if match:
+            first = first if lines else number
+            lines.append(match[1])
+        elif lines:
+            yield Text(first, NAME.sub("`", "\n".join(lines)))
+            lines = []
+
+
+READERS = {
+    ".md": document,
+    ".json": json_descriptions,
+    ".swift": swift,
+    ".py": python,
+    "": shell,
+}
+#: Files that are always checked.
+DOCUMENTS = re.compile(r"(.*\.md|docs/.*\.json|tools/[\w-]+)")
 
 
 def main() -> int:
@@ -97,8 +125,9 @@ def main() -> int:
     for name in listed:
         file = ROOT / name
         reader = READERS.get(file.suffix)
-        in_comments = file.suffix == ".md" or name.startswith(tuple(rules["comments"]))
-        in_docstrings = name.startswith(tuple(rules["docstrings"]))
+        is_document = bool(DOCUMENTS.fullmatch(name))
+        in_comments = is_document or name.startswith(tuple(rules["comments"]))
+        in_docstrings = is_document or name.startswith(tuple(rules["docstrings"]))
         if not reader or not file.is_file() or not (in_comments or in_docstrings):
             continue
         for text in reader(file.read_text()):
