@@ -153,7 +153,7 @@ public final class RepriseClient: Sendable {
     try await call(.corpusStats(corpus: name), deadline)
   }
 
-  /// Removes a corpus and its file permanently.
+  /// Drops a corpus and its file permanently.
   @discardableResult
   public func dropCorpus(
     _ name: String, deadline: Duration? = nil

@@ -189,9 +189,8 @@ struct SuffixSort {
     }
   }
 
-  /// The median of three tokens at pseudo-random ranks. Nobody can write a text that defeats it
-  /// without knowing the ranks of its own suffixes, and the same text sorts the same way every
-  /// time.
+  /// The median of three tokens at pseudo-random ranks. The author of a text that defeats it would
+  /// have to know the ranks of the text's own suffixes. The same text sorts the same way every time.
   private mutating func pivot(of group: Group) -> Int32 {
     let (a, b, c) = (drawToken(from: group), drawToken(from: group), drawToken(from: group))
     return max(min(a, b), min(max(a, b), c))

@@ -73,7 +73,7 @@ public struct CorpusCreate: Equatable, Sendable {
   }
 }
 
-/// `corpus.drop`: removes a corpus and its file permanently.
+/// `corpus.drop`: drops a corpus and its file permanently.
 public struct CorpusDrop: Equatable, Sendable {
   public var corpus: String
 

@@ -324,7 +324,7 @@ struct SocketBenchmark {
       "a step of another session meanwhile: largest, above p50",
       (busy.quantile(1) - quiet.quantile(0.5)) / 1000, "ms", .atMost(1))
 
-    // A turn of 500 tokens behind 50,000.
+    // A chat turn of 500 tokens after 50,000.
     var turns = Times()
     for round in 0..<20 {
       let first = round * 1000

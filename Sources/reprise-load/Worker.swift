@@ -4,7 +4,7 @@ import Oracle
 import ToolSupport
 import WireProtocol
 
-/// One client, with a thread of its own. Subclasses define its turns; between turns it waits, as a
+/// One client, with a thread of its own. Subclasses define its chat turns; between them it waits, as a
 /// worker waits for its model.
 class Worker: @unchecked Sendable {
   // @unchecked Sendable: used by its own thread while that runs, and by the tool's thread before

@@ -49,7 +49,7 @@ import Testing
     #expect(!store.close().isEmpty, "not all is on disk")
   }
 
-  /// What was acknowledged before, and was to be written later, is told to be lost.
+  /// Sequences that were acknowledged before, and were to be written later, are reported as lost.
   @Test func whatWasNotYetWrittenIsTold() throws {
     let (store, corpus) = try open(.interval(millis: 60_000))
     #expect(corpus.stats().sequencesUnsaved == 1)

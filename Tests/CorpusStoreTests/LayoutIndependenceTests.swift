@@ -5,7 +5,7 @@ import Oracle
 import TestEffort
 import Testing
 
-/// The law: a draft depends on the history, the context and the request alone. Random series of
+/// The main invariant: a draft depends on the history, the context and the request alone. Random series of
 /// insert, open, step, close, seal, merge and reopen must give the oracle's drafts, byte for byte.
 @Suite struct LayoutIndependenceTests {
   /// The expected state of one session, in the oracle's terms.

@@ -42,7 +42,7 @@ import Testing
     #expect(try corpus.forget(ids: ["3", "33"], patience: .zero).forgotten == 2)
     #expect(corpus.stats().otherReaders == 0 && corpus.stats().transactionsPinned == 0)
 
-    // Merging gives pages back without waiting for anything else.
+    // Merging releases pages without waiting for anything else.
     await readAndBeKilled("\(directory.path)/corpora/c")
     #expect(corpus.stats().otherReaders == 1)
     try corpus.releaseFreePages()

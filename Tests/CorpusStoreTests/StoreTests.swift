@@ -74,7 +74,7 @@ import Testing
   }
 
   /// What went wrong: the writer answered before its view had moved on, so that what a merge had freed
-  /// was often still held when it should have been given back, and stayed on the disk until the next
+  /// was often still held when it should have been released, and stayed on the disk until the next
   /// merge: 29 bytes a token instead of 16.
   @Test func whatMergingFreesIsGivenBackAtOnce() throws {
     let directory = TemporaryDirectory()

@@ -3,7 +3,7 @@ import SuffixIndex
 import TestEffort
 import Testing
 
-/// Compares both indexes with a dictionary of n-grams: the law on which everything rests.
+/// Compares both indexes with a dictionary of n-grams: the invariant on which everything rests.
 @Suite struct IndexOracleTests {
   @Test func growingIndexEqualsOracleOnEverySmallInput() {
     for sequence in allSequences(upTo: 8, alphabet: 3) {

@@ -239,7 +239,7 @@ import WireProtocol
     try await fixture.stop()
   }
 
-  /// A store must not be closed under a call that is under way, and nobody is left without an answer.
+  /// A store must not be closed under a call that is under way, and no caller is left without an answer.
   @Test func whatIsUnderWayAtTheEndIsDoneAndTheRestIsAnswered() async throws {
     let fixture = try await ServiceFixture()
     try await fixture.client.insert([sequence([1, 2, 3])], into: "c")

@@ -17,7 +17,8 @@ import tomllib
 ROOT = Path(__file__).resolve().parents[2]
 LIST = Path(__file__).with_name("prose.toml")
 
-OPENING = re.compile(r"(What|Who|Whose|Whoever|Whom)\b")
+#: "What went wrong:" begins the docstring of a regression test.
+OPENING = re.compile(r"(What(?! went wrong:)|Who|Whose|Whoever|Whom)\b")
 #: Parts of a document that are not prose.
 OFF = re.compile(r"<!-- prose: off -->.*?<!-- prose: on -->", re.DOTALL)
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -113,7 +114,10 @@ DOCUMENTS = re.compile(r"(.*\.md|docs/.*\.json|tools/[\w-]+)")
 
 def main() -> int:
     rules = tomllib.loads(LIST.read_text())
-    phrases = [(re.compile(rule["find"], re.IGNORECASE), rule["use"]) for rule in rules["phrase"]]
+    phrases = [
+        (re.compile(rule["find"], re.IGNORECASE | re.DOTALL), rule["use"], "documents" in rule)
+        for rule in rules["phrase"]
+    ]
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -137,8 +141,9 @@ def main() -> int:
                     (0, match[0], "begin with a noun phrase or a verb in the third person")
                 )
             if in_comments:
-                for pattern, use in phrases:
-                    found += [(m.start(), m.group(), use) for m in pattern.finditer(text.text)]
+                for pattern, use, for_documents in phrases:
+                    if is_document or not for_documents:
+                        found += [(m.start(), m.group(), use) for m in pattern.finditer(text.text)]
             for start, words, use in found:
                 line = text.line + text.text.count("\n", 0, start)
                 print(f'{name}:{line}: "{words}": {use}')

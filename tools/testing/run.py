@@ -34,7 +34,7 @@ BUILD_SANITIZED = [
 
 #: Modules whose tests compute; the tests of all others wait for sockets and processes as well.
 COMPUTING = r"^(LMDBTests|SuffixIndexTests|DraftingTests|CorpusStoreTests|WireProtocolTests)\."
-#: What threads share. Left out is what damages files, byte by byte, on one thread.
+#: Tests of shared state. Suites that damage files byte by byte, on one thread, are left out.
 SHARED_STORE = r"^(LMDBTests|CorpusStoreTests)\."
 SHARED_SERVICE = r"^TreeServiceTests\."
 ALONE = (
@@ -60,7 +60,7 @@ class Phase:
     #: Reports in JUnit's format, which the command writes.
     reports: tuple[Path, ...] = ()
 
-    #: What came of it: "ok", "failed", "not run", or nothing yet.
+    #: The result: "ok", "failed", "not run", or nothing yet.
     outcome: str = ""
     seconds: float = 0.0
     passed: int = 0

@@ -53,7 +53,7 @@ public final class Corpus: @unchecked Sendable {
     var failed: Set<Compaction> = []
     /// The result of the last search for segments to merge.
     var merging = Merging.possible
-    /// The number of times that merging was put off in a row.
+    /// The number of times that merging was postponed in a row.
     var mergingDeferrals = 0
     /// The factor by which merging took more memory than was estimated.
     var mergeBytesScale = 1.0
@@ -430,10 +430,9 @@ public final class Corpus: @unchecked Sendable {
 
   // MARK: Compaction
 
-  /// True if so much waits to be sealed or merged that inserts have to wait: to limit memory, and
-  /// because drafts look into every segment. Inserts do not wait if sealing or merging fails or
-  /// lacks memory, because they would wait forever; then the disk refuses them, or drafts become
-  /// slower.
+  /// True if inserts have to wait until more is sealed or merged: to limit memory, and because
+  /// drafts look into every segment. Inserts do not wait if sealing or merging fails or lacks
+  /// memory, because they would wait forever; then the disk refuses them, or drafts become slower.
   var mustWaitForCompaction: Bool {
     guard compactor != nil else { return false }
     return lock.withLock {
@@ -472,7 +471,7 @@ public final class Corpus: @unchecked Sendable {
     noteMerging(.waiting(segments: 0, bytes: bytes))
   }
 
-  /// The number of times in a row that merging was put off for lack of memory, and the reason; nil
+  /// The number of times in a row that merging was postponed for lack of memory, and the reason; nil
   /// if it was not.
   var mergingWait: (times: Int, sentence: String)? {
     let (merging, times) = lock.withLock { (state.merging, state.mergingDeferrals) }

@@ -9,7 +9,7 @@ public struct CorpusActivity: Equatable, Sendable {
   public var sealedTokens = 0
   public var merges = 0
   public var mergedTokens = 0
-  /// The number of times that merging was put off for lack of memory.
+  /// The number of times that merging was postponed for lack of memory.
   public var mergesDeferred = 0
   /// Sequences that left because of a bound.
   public var sequencesRemoved = 0

@@ -23,7 +23,7 @@ public final class MemoryBudget: @unchecked Sendable {
     /// Sequences that wait to be written.
     case writes
     /// Turning growing indexes into segments. It frees more than it takes and is small, so it is
-    /// never put off.
+    /// never postponed.
     case sealing
     /// Turning several segments into one.
     case merging

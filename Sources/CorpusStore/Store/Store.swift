@@ -259,7 +259,7 @@ public final class Store: @unchecked Sendable {
     }
   }
 
-  /// Removes a corpus and its file. Sessions over it fail with `closed` from then on.
+  /// Drops a corpus and its file. Sessions over it fail with `closed` from then on.
   ///
   /// - Returns: True if the corpus existed.
   public func dropCorpus(named name: String) throws(StoreError) -> Bool {
