@@ -157,7 +157,7 @@ import WireProtocol
   /// Every name in the reader's source is sent to every method, in every object: it must be read
   /// where it is documented, and nowhere else.
   @Test func noMemberIsReadThatIsNotDocumented() throws {
-    let sources = OpenRPCDocument.directory.appendingPathComponent("../Sources/WireProtocol")
+    let sources = OpenRPCDocument.directory.appendingPathComponent("../../Sources/WireProtocol")
     var names: Set<String> = []
     for file in try FileManager.default.contentsOfDirectory(atPath: sources.path) {
       let text = try String(contentsOfFile: "\(sources.path)/\(file)", encoding: .utf8)
