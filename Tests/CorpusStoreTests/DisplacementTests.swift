@@ -50,7 +50,7 @@ import Testing
   }
 
   /// Sequences that were acknowledged before, and were to be written later, are reported as lost.
-  @Test func whatWasNotYetWrittenIsTold() throws {
+  @Test func unwrittenSequencesAreReported() throws {
     let (store, corpus) = try open(.interval(millis: 60_000))
     #expect(corpus.stats().sequencesUnsaved == 1)
     try FileManager.default.removeItem(atPath: "\(directory.path)/s")
@@ -91,7 +91,7 @@ import Testing
   }
 
   /// Dropping and restoring rename directories themselves.
-  @Test func whatTheStoreRenamesIsInItsPlace() throws {
+  @Test func directoriesRenamedByTheStoreAreInPlace() throws {
     let (store, corpus) = try open()
     _ = try store.createSnapshot(ofCorpus: "c", named: "x")
     try store.restore(.named("x"), into: "c", replacing: true)

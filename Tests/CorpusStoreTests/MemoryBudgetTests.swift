@@ -45,7 +45,7 @@ import Testing
   }
 
   /// Many prompts within one reading of the kernel's figures must not pass together.
-  @Test func whatWasTakenSinceTheLastReadingCounts() {
+  @Test func memoryTakenSinceTheLastReadingCounts() {
     let readings = Mutexed(0)
     let budget = MemoryBudget(limit: 1600) {
       readings.change { $0 += 1 }
@@ -172,7 +172,7 @@ import Testing
     #expect(try Self.limit(["/proc/self/cgroup": "nonsense\n5:memory\n"]) == nil)
   }
 
-  @Test func whatOthersInTheGroupHaveIsTakenOff() throws {
+  @Test func memoryOfOthersInTheGroupIsSubtracted() throws {
     let first = try Self.root([
       "/proc/self/cgroup": "4:memory:/a\n",
       "/sys/fs/cgroup/memory/a/memory.limit_in_bytes": "1000\n",

@@ -63,7 +63,7 @@ import Testing
     #expect(rewritten <= 6 * tokens, "tokens are rewritten \(rewritten / tokens) times")
   }
 
-  @Test func whatDoesNotFitNowIsMergedNarrowerOrWaits() throws {
+  @Test func runsThatDoNotFitAreNarrowedOrWait() throws {
     let policy = MergePolicy(Self.options(limit: 4 << 30), Retention())
     let segments = (0..<16).map { Self.segment(UInt64($0), tokens: Self.sealTokens) }
     guard case .merge(let wide) = policy.choose(segments, fits: { _ in true }) else {
@@ -109,7 +109,7 @@ import Testing
   }
 
   /// Text that branches in more places than was foreseen makes later merges smaller.
-  @Test func whatTookMoreThanForeseenIsForeseenNextTime() {
+  @Test func underestimatedMergesCorrectTheEstimate() {
     let segments = (0..<4).map { Self.segment(UInt64($0), tokens: Self.sealTokens) }
     func bytes(_ scale: Double) -> Int {
       let policy = MergePolicy(Self.options(limit: 4 << 30), Retention(), bytesScale: scale)

@@ -27,7 +27,7 @@ import Testing
     }
   }
 
-  @Test func whatAKilledProcessReadIsUsedAgainAndForgotten() async throws {
+  @Test func killedReadersReleaseTheirPages() async throws {
     let directory = TemporaryDirectory()
     let log = ReportLog()
     let store = try Store(path: directory.path, options: StoreOptions.tiny(), report: log.report)
@@ -70,7 +70,7 @@ import Testing
     }
   }
 
-  @Test func whoReadsForLongIsNamed() async throws {
+  @Test func longReadersAreNamed() async throws {
     let directory = TemporaryDirectory()
     let log = ReportLog()
     let store = try Store(path: directory.path, options: StoreOptions.tiny(), report: log.report)

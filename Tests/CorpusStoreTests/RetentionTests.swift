@@ -40,7 +40,7 @@ import Testing
     return contents
   }
 
-  @Test(arguments: [false, true]) func whatIsKeptIsWhatTheRuleSays(background: Bool) throws {
+  @Test(arguments: [false, true]) func keptSequencesFollowTheRule(background: Bool) throws {
     for seed in Effort.seeds(6) {
       var generator = SeededGenerator(seed: seed)
       let directory = TemporaryDirectory()

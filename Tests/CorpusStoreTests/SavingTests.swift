@@ -83,7 +83,7 @@ import Testing
 
   /// What went wrong: jobs kept what waited for their answers until they were written. A service that
   /// stopped waited for that, up to half a window, and on a full disk until it gave up.
-  @Test func whatIsAnsweredKeepsNothingUntilItIsWritten() throws {
+  @Test func answeredJobsKeepNothingAlive() throws {
     let store = try Store(path: directory.path, options: .tiny())
     defer { store.close() }
     let corpus = try store.createCorpus(
@@ -112,7 +112,7 @@ import Testing
     let answered = DispatchSemaphore(value: 0)
   }
 
-  @Test func whatIsLostIsToldAtTheEnd() throws {
+  @Test func lossesAreReportedAtTheEnd() throws {
     let (store, corpus) = try openFull()
     try corpus.insert(large)
     let unsaved = store.commitAll()

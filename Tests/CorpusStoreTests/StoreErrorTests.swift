@@ -6,7 +6,7 @@ import Testing
 
 /// Errors say what was wrong and what to do, in the store's terms.
 @Suite struct StoreErrorTests {
-  @Test func whatIsMissingIsNamed() throws {
+  @Test func missingPathsAreNamed() throws {
     let directory = TemporaryDirectory()
     try StoreDirectory.make(directory.path)
     let path = directory.path + "/a/b/store"

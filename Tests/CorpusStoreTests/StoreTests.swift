@@ -76,7 +76,7 @@ import Testing
   /// What went wrong: the writer answered before its view had moved on, so that what a merge had freed
   /// was often still held when it should have been released, and stayed on the disk until the next
   /// merge: 29 bytes a token instead of 16.
-  @Test func whatMergingFreesIsGivenBackAtOnce() throws {
+  @Test func pagesFreedByMergingAreReturnedAtOnce() throws {
     let directory = TemporaryDirectory()
     var options = StoreOptions.tiny(sealTokens: 10_000)
     options.mergeFanIn = 2
@@ -290,7 +290,7 @@ import Testing
 
   // MARK: Paths that are not stores
 
-  @Test func whatIsNoStoreIsRefusedAndLeftAlone() throws {
+  @Test func otherDirectoriesAreRefusedAndUnchanged() throws {
     let directory = TemporaryDirectory()
     let path = directory.path
     let files = FileManager.default

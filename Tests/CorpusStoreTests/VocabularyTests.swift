@@ -54,7 +54,7 @@ import Testing
     store.close()
   }
 
-  @Test func whatIsBeyondItIsRefusedWithItsPlace() throws {
+  @Test func tokensBeyondTheVocabularyAreRefusedWithTheirPlace() throws {
     let directory = TemporaryDirectory()
     let store = try Store(path: directory.path, options: .tiny())
     let corpus = try store.createCorpus(named: "c", Self.bounded)

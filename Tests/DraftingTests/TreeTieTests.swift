@@ -53,7 +53,7 @@ import Testing
     #expect(draft.tokens == [10, 20, 11, 40])
   }
 
-  @Test func whatWasNotListedForWantOfRoomMayTieToo() throws {
+  @Test func unlistedChildrenMayTieToo() throws {
     // 60 follows 40 every time, so it is as probable as 50, but was never listed.
     let draft = try draftEqualsNaive(
       [1, 2, 3, 4, 5, 6],

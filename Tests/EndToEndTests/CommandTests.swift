@@ -154,7 +154,7 @@ import WireProtocol
     #expect(!FileManager.default.fileExists(atPath: output))
   }
 
-  @Test func whatIsWrongIsSaidAndExitsWithAnError() throws {
+  @Test func mistakesAreReportedWithAnErrorStatus() throws {
     let service = try ServiceProcess()
     try service.start()
     let other = service.directory + "/other"

@@ -36,7 +36,7 @@ import Testing
     #expect(limits["contexts"] as? Int == 4096)
   }
 
-  @Test func whatIsPrintedIsAFileWithTheSameEffect() throws {
+  @Test func printedSettingsHaveTheSameEffect() throws {
     let directory = try Directory()
     let printed = try run(
       Self.needed + ["--limit", "line_bytes=2000", "--http", "[::1]:9", "--socket-mode", "660"])

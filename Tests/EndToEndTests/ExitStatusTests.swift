@@ -16,7 +16,7 @@ import Testing
     try Data(text.utf8).write(to: URL(fileURLWithPath: path))
   }
 
-  @Test func whatDoesNotGoAwayIsConfiguration() throws {
+  @Test func permanentErrorsCountAsConfiguration() throws {
     let directory = try makeDirectory()
     defer { try? FileManager.default.removeItem(atPath: directory) }
     for name in ["other", "v1"] {
@@ -60,7 +60,7 @@ import Testing
     }
   }
 
-  @Test func whatMayGoAwayIsNot() throws {
+  @Test func passingErrorsDoNotCountAsConfiguration() throws {
     let service = try ServiceProcess()
     let access = "\(service.directory)/access"
     #expect(try run(["token", "create", "--access", access, "--name", "a"]).status == 0)

@@ -21,7 +21,7 @@ import WireProtocol
     #expect(!service.logged.contains("all is on disk"))
   }
 
-  @Test func whatCouldNotBeWrittenIsTold() async throws {
+  @Test func lostSequencesAreReported() async throws {
     let service = try ServiceProcess()
     try service.start(["--map-bytes", "1048576", "--seal-tokens", "10000000"])
     let client = service.client()

@@ -10,7 +10,7 @@ import WireProtocol
 @Suite struct StopTests {
   /// The merging thread stops forever, as it would on a disk that does not answer.
   @Test(arguments: ["commit", "interval"])
-  func whatHangsIsGivenUpAtTheDeadline(durability: String) async throws {
+  func hangingWorkIsAbandonedAtTheDeadline(durability: String) async throws {
     let service = try ServiceProcess()
     try service.start(
       ["--seal-tokens", "16", "--drain-seconds", "1"],

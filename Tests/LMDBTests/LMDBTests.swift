@@ -81,7 +81,7 @@ import Testing
     #expect(fixture.environment.usage().usedBytes < 16 << 20)
   }
 
-  @Test func whatIsCommittedIsThereAndWhatIsNotIsNot() throws {
+  @Test func onlyCommittedChangesAreThere() throws {
     let fixture = try Fixture()
     try fixture.put(Key("a"), [1, 2])
     do {
@@ -152,7 +152,7 @@ import Testing
     _ = try first.count(fixture.database)
   }
 
-  @Test func whatCannotBeOpenedSaysWhy() throws {
+  @Test func failedOpeningsGiveTheReason() throws {
     let fixture = try Fixture()
     let options = Environment.Options(mapBytes: 1 << 20)
     #expect(throws: LMDBError.alreadyOpen(path: fixture.path)) {

@@ -154,7 +154,7 @@ import Testing
     try Self.checkPlain(environment)
   }
 
-  @Test func whatLiesPastTheLastPageIsOverwritten() throws {
+  @Test func bytesPastTheLastPageAreOverwritten() throws {
     let directory = try ScratchDirectory()
     let environment = try Self.fillAndDelete(directory, seed: 3)
     // The bytes of a transaction that was writing when the process ended.

@@ -5,7 +5,7 @@ import Testing
 
 /// Files written by LMDB pass the check of pages, after any series of changes.
 @Suite struct PageCheckTests {
-  @Test func whatLMDBWritesPasses() throws {
+  @Test func filesWrittenByLMDBPass() throws {
     for seed in Effort.seeds(60, atLeast: 12) {
       var series = RandomSeries(seed: seed)
       let directory = try ScratchDirectory()
@@ -47,7 +47,7 @@ import Testing
 
   /// A commit writes pages in any order, then a meta page. A crash leaves any part of it, and the
   /// state before.
-  @Test func whatACrashLeavesPasses() throws {
+  @Test func filesLeftByACrashPass() throws {
     for seed in Effort.seeds(20) {
       var series = RandomSeries(seed: 500 + seed)
       let directory = try ScratchDirectory()

@@ -67,7 +67,7 @@ import Testing
     #expect(transaction.transactionID == 2)
   }
 
-  @Test func whatIsNotThereIsNotMade() throws {
+  @Test func missingEnvironmentsAreNotCreated() throws {
     let directory = try ScratchDirectory()
     let options = Environment.Options(mapBytes: 1 << 20, isReadOnly: true)
     let missing = LMDBError.inaccessible(path: directory.dataPath, errno: ENOENT)

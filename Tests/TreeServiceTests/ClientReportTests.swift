@@ -8,7 +8,7 @@ import WireProtocol
 
 /// Clients' reports of their steps are counted under their names.
 @Suite struct ClientReportTests {
-  @Test func whatIsToldIsCountedUnderTheClientsName() async throws {
+  @Test func reportsAreCountedUnderTheClientsName() async throws {
     try await withService { fixture in
       let client = fixture.client
       var report = ClientReport(engine: "vllm", steps: 10, missed: [.late: 2, .empty: 3])

@@ -27,7 +27,7 @@ import WireProtocol
 
   // MARK: Forgetting
 
-  @Test func whatIsForgottenIsInNoDraft() async throws {
+  @Test func forgottenSequencesAreInNoDraft() async throws {
     try await withService { fixture in
       let client = fixture.client
       try await client.insert(
@@ -240,7 +240,7 @@ import WireProtocol
   }
 
   /// A store must not be closed under a call that is under way, and no caller is left without an answer.
-  @Test func whatIsUnderWayAtTheEndIsDoneAndTheRestIsAnswered() async throws {
+  @Test func workUnderWayAtTheEndIsDoneAndTheRestAnswered() async throws {
     let fixture = try await ServiceFixture()
     try await fixture.client.insert([sequence([1, 2, 3])], into: "c")
     let raw = try RawConnection(fixture.socket)
@@ -264,7 +264,7 @@ import WireProtocol
 
   // MARK: Merging
 
-  @Test func whatIsInBothIsTakenOnce() async throws {
+  @Test func sequencesInBothCorporaAreMergedOnce() async throws {
     try await withService { fixture in
       let client = fixture.client
       try await client.createCorpus("d")

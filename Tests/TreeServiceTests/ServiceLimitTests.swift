@@ -131,7 +131,7 @@ import WireProtocol
     try await fixture.stop()
   }
 
-  @Test func whoDoesNotTakeItsAnswersIsCutOff() async throws {
+  @Test func clientsThatDoNotReadAreDisconnected() async throws {
     let fixture = try await ServiceFixture { $0.limits.answerSecondsMax = 1 }
     let deaf = try RawConnection(fixture.socket)
     var writer = JSONWriter()

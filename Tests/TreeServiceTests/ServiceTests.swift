@@ -237,7 +237,7 @@ import WireProtocol
     }
   }
 
-  @Test func whatIsOpenAtTheEndIsRecorded() async throws {
+  @Test func openSessionsAreRecordedAtTheEnd() async throws {
     let fixture = try await ServiceFixture()
     let session = try await fixture.client.openSession(corpus: "c", prompt: [1])
     _ = try await session.step(accepting: [2, 3])

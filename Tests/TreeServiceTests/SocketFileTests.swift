@@ -43,7 +43,7 @@ import Testing
     }
   }
 
-  @Test func whatElseStandsThereStays() throws {
+  @Test func otherFilesAtThePathStay() throws {
     let directory = try Directory()
     let bound = try SocketFile.listen(path: directory.socket, mode: 0o600, group: nil)
     unsafe unlink(directory.socket)

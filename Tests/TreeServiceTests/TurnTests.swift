@@ -47,7 +47,7 @@ import WireProtocol
   }
 
   /// With one event loop for both: the small request is answered before the large one that came first.
-  @Test func whoAsksForLittleDoesNotWaitForWhoAsksForMuch() async throws {
+  @Test func lightConnectionsDoNotWaitForHeavyOnes() async throws {
     let fixture = try await ServiceFixture { options in
       options.threads = 1
       options.limits.contextsMax = 8000
@@ -158,7 +158,7 @@ import WireProtocol
     try await group.shutdownGracefully()
   }
 
-  @Test func whoHasUsedLeastIsNext() async throws {
+  @Test func connectionWithTheLeastUseIsNext() async throws {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let loop = group.next()
     let turns = try await TurnQueues(group)
@@ -186,7 +186,7 @@ import WireProtocol
     try await group.shutdownGracefully()
   }
 
-  @Test func whoIsNewCountsAsWhoHasUsedMost() async throws {
+  @Test func newConnectionsCountAsTheHeaviest() async throws {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let loop = group.next()
     let turns = try await TurnQueues(group)

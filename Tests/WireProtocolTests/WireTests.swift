@@ -325,7 +325,7 @@ import Testing
     "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\(method)\",\"params\":{\(members)}}"
   }
 
-  @Test(arguments: wrong.indices) func whatIsWrongIsNamed(position: Int) {
+  @Test(arguments: wrong.indices) func mistakesAreNamed(position: Int) {
     let (line, kind, says) = Self.wrong[position]
     guard let error = error(line) else {
       Issue.record("no error for \(line)")

@@ -100,7 +100,7 @@ import Testing
       ])
   }
 
-  @Test func whatClientsTellIsOneLine() throws {
+  @Test func clientReportsTakeOneLine() throws {
     func snapshot(_ factor: Int) throws -> TopSnapshot {
       let text =
         Self.metrics(factor, start: 1000, corpora: 1)
@@ -137,7 +137,7 @@ import Testing
     #expect(Self.lines(before: before, after: earlier)[0].hasSuffix("since its start"))
   }
 
-  @Test func whatIsWrongIsShownAboveWhatWasSeenLast() throws {
+  @Test func troubleIsShownAboveTheLastReading() throws {
     let last = try Self.snapshot(1, uptime: 1)
     let view = TopView(
       before: nil, after: last, place: "s", trouble: "gone", width: 80, height: 40)

@@ -178,7 +178,7 @@ import WireProtocol
     }
   }
 
-  @Test func whatIsLeftOutIsTheDocumentedDefault() throws {
+  @Test func defaultsAreTheDocumentedOnes() throws {
     var compared = 0
     for method in document.methods {
       for object in method.params.objects(at: "params") {

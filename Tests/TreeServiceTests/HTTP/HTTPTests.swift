@@ -149,7 +149,7 @@ import WireProtocol
     }
   }
 
-  @Test func whatIsNoRequestIsRefused() async throws {
+  @Test func linesThatAreNotRequestsAreRefused() async throws {
     try await withFixture { fixture in
       for garbage in ["\r\n\r\n\r\nx", "GET\r\n\r\n", "\u{1}\u{2}\u{3}\r\n\r\n", "{}\n"] {
         let connection = try fixture.connect()
@@ -263,7 +263,7 @@ import WireProtocol
     }
   }
 
-  @Test func whoHoldsTokensIsNotTold() async throws {
+  @Test func holdersOfTokensAreNotRevealed() async throws {
     let access = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8)).json"
     defer { try? FileManager.default.removeItem(atPath: access) }
     let token = "rp_a-token-of-somebody"

@@ -123,7 +123,7 @@ import WireProtocol
     }
   }
 
-  @Test func whatIsWrongIsNamed() async throws {
+  @Test func mistakesAreNamed() async throws {
     try await withDrafter { fixture, post in
       let wrong: [(body: String, status: Int, kind: String)] = [
         ("", 400, "parse_error"), ("[]", 400, "invalid_request"), ("{}", 400, "invalid_params"),
