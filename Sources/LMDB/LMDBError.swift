@@ -48,7 +48,7 @@ public enum LMDBError: Error, Equatable, Sendable, CustomStringConvertible {
     case .readersFull: "every reader slot is taken; fewer read transactions may be open at once"
     case .diskFull: "the disk is full"
     case .inputOutput: "the disk failed to read or write"
-    case .damaged: "the file is no LMDB environment, or is damaged"
+    case .damaged: "the file is not an LMDB environment, or is damaged"
     case .damagedPage(let page, let table, let reason):
       "page \(page)\(table.map { " of table \($0)" } ?? ""): \(reason)"
     case .versionMismatch: "the file was written by another version of LMDB"

@@ -13,7 +13,7 @@ extension PageCheck {
     }
     guard value.count >= 8 && value.count & 7 == 0 else {
       throw damaged(
-        "free pages of transaction \(transaction): \(value.count) bytes are no list of numbers")
+        "free pages of transaction \(transaction): \(value.count) bytes are not a list of numbers")
     }
     var (previous, left, listed) = (UInt64.max, 0, 0)
     var offset = value.lowerBound

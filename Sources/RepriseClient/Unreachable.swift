@@ -38,10 +38,10 @@ extension RepriseClient.Address: CustomStringConvertible {
   private func reason(errno: Int32) -> String {
     let isSocket = if case .unixSocket = self { true } else { false }
     return switch errno {
-    case ENOENT: "there is no socket \(self); start the service, or name the socket that it has"
+    case ENOENT: "there is no socket \(self); start the service, or name its socket"
     case ECONNREFUSED:
       "nothing listens on \(self); start the service, or name "
-        + (isSocket ? "the socket that it has" : "the address that it has")
+        + (isSocket ? "its socket" : "its address")
     case EACCES:
       "this user may not connect to \(self); see the mode and the group of the socket, and the rights "
         + "of its directories"

@@ -58,7 +58,7 @@ public struct SealedIndexBuilder: ~Copyable {
     do throws(Cancelled) {
       return try build { false }
     } catch {
-      preconditionFailure("nobody cancelled")
+      preconditionFailure("nothing cancelled it")
     }
   }
 

@@ -76,7 +76,7 @@ public enum Call: Equatable, Sendable {
     guard let known = Method(name: method) else {
       throw WireError(
         .methodNotFound,
-        "there is no method \"\(method.excerpt)\"; docs/guide/protocol.md lists those that there are",
+        "there is no method \"\(method.excerpt)\"; docs/guide/protocol.md lists the methods",
         ["method": .text(method.excerpt)])
     }
     switch known {

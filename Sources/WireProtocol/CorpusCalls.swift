@@ -94,7 +94,7 @@ public struct CorpusDrop: Equatable, Sendable {
     if try required(confirm, "confirm") != self.corpus {
       throw WireError(
         .invalidParams,
-        "params.confirm is not \"\(self.corpus)\"; give the corpus's name again to drop it for good",
+        "params.confirm is not \"\(self.corpus)\"; give the corpus's name again to drop it",
         ["member": .text("params.confirm")])
     }
   }

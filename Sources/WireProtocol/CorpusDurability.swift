@@ -48,7 +48,7 @@ public enum CorpusDurability: Equatable, Sendable {
       if millis == nil { return .commit }
       throw WireError(
         .invalidParams,
-        "params.durability_ms has a meaning with durability \"interval\" only; give both, or neither",
+        "params.durability_ms is allowed only with durability \"interval\"; give both, or neither",
         ["member": .text("params.durability_ms")])
     }
   }

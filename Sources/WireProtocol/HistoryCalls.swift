@@ -54,7 +54,7 @@ public struct SequenceInsert: Equatable, Sendable {
     try member.value.forEachElement { (position, value) throws(WireError) in
       guard value.kind == .object else {
         throw WireError(
-          .invalidParams, "params.sequences[\(position)] is no object of \"id\" and \"tokens\"",
+          .invalidParams, "params.sequences[\(position)] is not an object of \"id\" and \"tokens\"",
           ["member": .text("params.sequences[\(position)]")])
       }
       var id: String?

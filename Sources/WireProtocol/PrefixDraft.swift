@@ -33,7 +33,7 @@ public struct PrefixDraft: Equatable, Sendable {
       do throws(JSONDocument.SyntaxError) {
         root = try document.parse(body)
       } catch {
-        throw WireError(.parseError, "the body is no JSON: \(error.reason)")
+        throw WireError(.parseError, "the body is not JSON: \(error.reason)")
       }
       guard root.kind == .object else {
         throw WireError(

@@ -67,7 +67,7 @@ public final class RequestReader {
     do throws(JSONDocument.SyntaxError) {
       root = try document.parse(line)
     } catch {
-      let message = "the line is no JSON: \(error.reason); send one request a line, in UTF-8"
+      let message = "the line is not JSON: \(error.reason); send one request a line, in UTF-8"
       return .one(.failure(BadRequest(id: nil, error: WireError(.parseError, message))))
     }
     var ids = NumeralIDs(line: line)
@@ -149,7 +149,7 @@ public final class RequestReader {
         throw WireError(.invalidRequest, "\"jsonrpc\" must be \"2.0\"")
       }
       guard let method else {
-        throw WireError(.invalidRequest, "\"method\" is missing; it names what is asked for")
+        throw WireError(.invalidRequest, "\"method\" is missing; it names the operation")
       }
       return .success(
         Request(id: id, call: try Call(method: method, params: params, limits: limits)))

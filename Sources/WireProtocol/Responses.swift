@@ -62,7 +62,7 @@ public final class ResponseReader {
     } catch {
       throw Malformed(reason: error.reason)
     }
-    guard root.kind == .object else { throw Malformed(reason: "the answer is no object") }
+    guard root.kind == .object else { throw Malformed(reason: "the answer is not an object") }
     let object = ResultObject(value: root)
     var id: RequestID?
     root.forEachMember { (name, value) in

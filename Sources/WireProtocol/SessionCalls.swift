@@ -167,7 +167,7 @@ public struct SessionStep: Equatable, Sendable {
   ) throws(WireError) -> Step {
     guard value.kind == .object else {
       throw WireError(
-        .invalidParams, "params.steps[\(position)] is no object of \"session\" and \"accept\"",
+        .invalidParams, "params.steps[\(position)] is not an object of \"session\" and \"accept\"",
         ["member": .text("params.steps[\(position)]")])
     }
     var session: String?

@@ -25,10 +25,10 @@ public final class TraceLineReader {
     do throws(JSONDocument.SyntaxError) {
       root = try document.parse(line)
     } catch {
-      throw Malformed(description: "no JSON: \(error.reason)")
+      throw Malformed(description: "not JSON: \(error.reason)")
     }
     guard root.kind == .object else {
-      throw Malformed(description: "no object with \"tokens\" or \"response\"")
+      throw Malformed(description: "not an object with \"tokens\" or \"response\"")
     }
     var read = TraceLine()
     var hasOutput = false
@@ -54,7 +54,7 @@ public final class TraceLineReader {
   ) throws(Malformed) {
     guard value.kind == .array, value.appendTokens(to: &tokens) == value.count else {
       throw Malformed(
-        description: "\"\(name)\" is no array of token ids from 0 to \(Int32.max - 1)")
+        description: "\"\(name)\" is not an array of token ids from 0 to \(Int32.max - 1)")
     }
   }
 }

@@ -80,7 +80,7 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
 
   public static func corpusNotFound(_ name: String) -> WireError {
     WireError(
-      .corpusNotFound, "there is no corpus \"\(name.excerpt)\"; make it with corpus.create",
+      .corpusNotFound, "there is no corpus \"\(name.excerpt)\"; create it with corpus.create",
       ["corpus": .text(name)])
   }
 
@@ -88,7 +88,7 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
   public static func corpusStands(_ name: String) -> WireError {
     WireError(
       .corpusExists,
-      "corpus \(name.excerpt) is there already; restore into another name, or say that it is to be "
+      "corpus \(name.excerpt) already exists; restore under another name, or ask for it to be "
         + "replaced",
       ["corpus": .text(name), "differences": .texts([])])
   }

@@ -5,7 +5,7 @@ import Foundation
 struct RepriseBench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "reprise-bench",
-    abstract: "Measure everything that docs/reports/benchmarks.md tells.",
+    abstract: "Measure all figures of docs/reports/benchmarks.md.",
     subcommands: [Run.self, Echo.self, Exchange.self], defaultSubcommand: Run.self)
 }
 
@@ -16,18 +16,18 @@ struct Run: AsyncParsableCommand {
 
   @Option(help: "The reprise binary to measure.") var reprise: String
   @Option(help: "Directory of unpacked traces, NAME.jsonl.") var traces: String
-  @Option(help: "The trace that is large; without it, what needs millions of tokens is left out.")
+  @Option(help: "The large trace; without it, benchmarks of millions of tokens are left out.")
   var large: String?
-  @Option(help: "Its last records, which are not in it.") var heldBack: String?
+  @Option(help: "The last records of the large trace, kept out of it.") var heldBack: String?
   @Option(help: "Directory of the compiled yardsticks and their NAME.bin.") var yardstick: String?
   @Option(help: "Directory for stores.") var work: String
-  @Option(help: "Commit that is measured.") var commit = "unknown"
+  @Option(help: "The measured commit.") var commit = "unknown"
   @Option(help: "Write the figures here, as JSON.") var json: String?
   @Option(help: "Draw history.svg and retention.svg, and write hostile.md, in this directory.")
   var plots: String?
-  @Option(help: "Of hostile clients, only those whose names contain this; may be given again.")
+  @Option(help: "Of hostile clients, only those whose names contain this; may be repeated.")
   var client: [String] = []
-  @Option(help: "Only benchmarks whose names begin like this; may be given again.")
+  @Option(help: "Only benchmarks whose names begin with this; may be repeated.")
   var only: [String] = []
 
   func run() async throws {

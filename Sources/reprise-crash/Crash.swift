@@ -6,17 +6,17 @@ import TestEffort
 struct RepriseCrash: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "reprise-crash",
-    abstract: "Kill, cut off and starve the service, and look at what is left.",
+    abstract: "Crash the service and deny it resources, and check the store that remains.",
     discussion: "Use tools/crash, which builds what is needed.")
 
-  @Option(help: "A build of reprise with the named places.") var reprise: String
-  @Option(help: "A build of reprise to meet refusals of the system: what people run.")
+  @Option(help: "A build of reprise with crash points.") var reprise: String
+  @Option(help: "A release build of reprise, for refusals of the system.")
   var released: String
-  @Option(help: "The library that stands between the service and its files.") var faults: String
+  @Option(help: "The library that is loaded between the service and its files.") var faults: String
   @Option(help: "Directory for stores.") var work: String
-  @Option(help: "Directory in which what failed is kept.") var failed: String
+  @Option(help: "Directory in which failed cases are kept.") var failed: String
   @Option(help: "Points in all.") var points = 1000
-  @Option(help: "What everything random is drawn from.") var seed: UInt64 = Effort.seed
+  @Option(help: "Seed of everything random.") var seed: UInt64 = Effort.seed
   @Option(help: "Only kill, replay or faults.") var only: String?
   @Option(help: "One point again, as a failure names it.") var replay: String?
 

@@ -160,7 +160,7 @@ struct Aftermath {
           site.journal.fail("\(ledger.name): sequence \(entry.order) has other tokens than sent")
         }
       } else if !possible.contains(entry.tokens) {
-        site.journal.fail("\(ledger.name): nobody sent sequence \(entry.order)")
+        site.journal.fail("\(ledger.name): no client sent sequence \(entry.order)")
       }
     }
     tally.note { $0.sequencesFoundAgain += matched }

@@ -28,7 +28,7 @@ enum DraftJudge {
     }
     guard draft.matchLength >= 1, draft.matchLength <= min(context.count, depth - 1),
       let last = context.last
-    else { return "the match is longer than what there is" }
+    else { return "the match is longer than the context" }
     if draft.count > options.budget(matchLength: draft.matchLength) {
       return "more tokens than the match earns"
     }

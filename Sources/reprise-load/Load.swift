@@ -14,8 +14,8 @@ struct RepriseLoad: ParsableCommand {
   @Option(help: "An empty directory for the store.") var work: String
   @Option(help: "How long; fractions are allowed.") var minutes = 20.0
   @Option(help: "Clients.") var workers = 200
-  @Option(help: "What everything random is drawn from.") var seed: UInt64 = Effort.seed
-  @Option(help: "How many times as busy as usual each client is.") var rate = 1.0
+  @Option(help: "Seed of everything random.") var seed: UInt64 = Effort.seed
+  @Option(help: "Factor of each client's usual rate.") var rate = 1.0
   @Option(help: "Only one kind of clients, such as decoders.") var only: String?
   @Option(help: "Where to draw memory and p99 over time, as SVG.") var plot: String?
   @Flag(help: "Report as JSON.") var json = false

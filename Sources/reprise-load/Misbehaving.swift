@@ -69,7 +69,7 @@ final class SlowClient: Worker, @unchecked Sendable {
     while connection.trySending(lines, secondsMax: 4 * Double(Bounds.patienceSeconds)) {
       if site.journal.isStopping { return }
       if nanoseconds() - start > 4_000_000_000 * Bounds.patienceSeconds {
-        throw ToolError("a client that does not read its answers is answered for ever")
+        throw ToolError("a client that does not read its answers is answered without end")
       }
     }
     if nanoseconds() - start > 4_000_000_000 * Bounds.patienceSeconds {

@@ -198,7 +198,7 @@ private func get(_ path: String, port: UInt16) throws -> String {
       unsafe connect(descriptor, address, socklen_t(MemoryLayout<sockaddr_in>.size))
     }
   }
-  if connected != 0 { throw ToolError("nobody answers on port \(port)") }
+  if connected != 0 { throw ToolError("no process answers on port \(port)") }
   let request = Array("GET \(path) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".utf8)
   // SAFETY: the whole array, and nothing else.
   _ = unsafe request.withUnsafeBytes {

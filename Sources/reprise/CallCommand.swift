@@ -5,16 +5,16 @@ import WireProtocol
 
 struct CallCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "call", abstract: "Send a request of the protocol as it is, and print its result.",
+    commandName: "call", abstract: "Send a request of the protocol as it is, and print the result.",
     discussion: """
-      docs/guide/protocol.md lists the methods and their members. With - in place of a method, lines are \
-      read from standard input and sent as they are; each line that the service answers is printed.
+      docs/guide/protocol.md lists the methods and their members. With - in place of a method, \
+      lines are read from standard input and sent unchanged; each line of the answers is printed.
 
       EXIT STATUS
-        0 answered by a result       64 the request is wrong        65 it contradicts what is there
-        66 it names what is not there   69 no service               70 the service failed
-        74 the disk is full or damaged  75 busy: send it again      77 not authorized
-        With - the status tells of the first error that is answered.
+        0 answered with a result        64 the request is wrong    65 it conflicts with the data
+        66 it names something missing   69 no service              70 the service failed
+        74 the disk is full or damaged  75 busy: send it again     77 not authorized
+        With - the status is that of the first error.
 
       EXAMPLES
         reprise call server.info --socket ./reprise.sock
@@ -25,7 +25,7 @@ struct CallCommand: AsyncParsableCommand {
   @OptionGroup var history: HistoryOptions
   @Argument(help: "Method, such as server.info; - reads lines from standard input.")
   var method: String
-  @Argument(help: "Its members, as a JSON object.") var params: String?
+  @Argument(help: "The members of params, as a JSON object.") var params: String?
 
   func validate() throws {
     if history.store != nil {

@@ -8,12 +8,12 @@ import WireProtocol
 
 struct Check: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Look for damage in a store's directory.",
+    abstract: "Check a store's directory for damage.",
     discussion: """
-      Reads every corpus and snapshot and compares it with its checksums, whether or not a service has \
-      the store open, and changes nothing. Exits with 0 where all is well, with 1 where the store could \
-      not be checked, and with 2 where damage was found; each is told with what can be done. SIGINT and \
-      SIGTERM end it with 128 and the signal's number.
+      Reads every corpus and snapshot and compares it with its checksums, also while a service has \
+      the store open, and changes nothing. Exits with 0 if all is well, with 1 if the store could \
+      not be checked, and with 2 if damage was found; each finding is printed with its remedy. \
+      SIGINT and SIGTERM end it with 128 and the signal's number.
 
       EXAMPLES
         reprise check --store ./history
@@ -21,7 +21,7 @@ struct Check: AsyncParsableCommand {
       """)
 
   @Option(help: "Directory of the store.") var store: String
-  @Flag(help: "Build every index anew from its text as well, and compare: some µs a token.")
+  @Flag(help: "Also rebuild every index from its text, and compare: some µs a token.")
   var deep = false
   @Flag(help: "Print the result as JSON.") var json = false
 

@@ -5,7 +5,7 @@ import WireProtocol
 extension CorpusCommand {
   struct Create: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Make a corpus; no error if it stands with the same settings.",
+      abstract: "Create a corpus; no error if it exists with the same settings.",
       discussion: """
         Without --keep-… all history is kept. With any of them the oldest sequences leave when the \
         history passes a bound, by an eighth of it at a time. --durability interval answers inserts \
@@ -22,11 +22,11 @@ extension CorpusCommand {
     @Option(help: "Name of the tokenizer; inserts that name another are refused.")
     var tokenizer: String?
     @Option(help: "Longest pattern whose count is kept, in tokens, 2 to 127.") var depth = 64
-    @Option(help: "Most tokens that are kept.") var keepTokens: Int?
-    @Option(help: "Most sequences that are kept.") var keepSequences: Int?
-    @Option(help: "Longest time that a sequence is kept: 90 (seconds), 90s, 15m, 36h, 30d.")
+    @Option(help: "The most tokens that are kept.") var keepTokens: Int?
+    @Option(help: "The most sequences that are kept.") var keepSequences: Int?
+    @Option(help: "The longest time that a sequence is kept: 90 (seconds), 90s, 15m, 36h, 30d.")
     var keepAge: String?
-    @Option(help: "When inserts are answered: commit (on disk), or interval (soon on disk).")
+    @Option(help: "The moment of answering inserts: commit (on disk), or interval (before).")
     var durability = "commit"
     @Option(help: "Milliseconds until they are on disk, with interval only. (default: 100)")
     var durabilityMs: Int?
@@ -50,7 +50,7 @@ extension CorpusCommand {
       }
       if durability == "commit", durabilityMs != nil {
         throw ValidationError(
-          "--durability-ms has a meaning with --durability interval only; give both, or neither")
+          "--durability-ms is allowed only with --durability interval; give both, or neither")
       }
       try Self.check("--vocabulary", vocabulary, DraftOptions.vocabularyRange)
       try Self.check("--durability-ms", durabilityMs, CorpusDurability.millisRange)
@@ -76,7 +76,7 @@ extension CorpusCommand {
         printJSON { corpus.write(to: &$0) }
       } else {
         print(
-          "corpus \(corpus.corpus) stands, with depth \(corpus.depth); keeps "
+          "corpus \(corpus.corpus) exists, with depth \(corpus.depth); keeps "
             + "\(corpus.retention.text), durability \(corpus.durability.text)")
       }
     }
@@ -88,7 +88,7 @@ extension CorpusRetention {
   var text: String {
     let bounds = [
       tokens.map { "\($0) tokens" }, sequences.map { "\($0) sequences" },
-      ageSeconds.map { "what is younger than \(Age.text(seconds: $0))" },
+      ageSeconds.map { "sequences younger than \(Age.text(seconds: $0))" },
     ].compactMap { $0 }
     return bounds.isEmpty ? "everything" : "at most " + bounds.joined(separator: ", ")
   }

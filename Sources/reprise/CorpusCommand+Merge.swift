@@ -6,8 +6,8 @@ extension CorpusCommand {
     static let configuration = CommandConfiguration(
       abstract: "Add the sequences of one corpus to another, all or none.",
       discussion: """
-        Those with an id that stands in the other corpus are passed over: as duplicates where the \
-        tokens are the same, as conflicts where they are not. The corpus that is read stays as it is. \
+        Sequences with an id that the other corpus already holds are skipped: as duplicates if the \
+        tokens are the same, as conflicts if they are not. The source corpus stays unchanged. \
         Tokenizer and depth of both must be the same.
 
         EXAMPLES
@@ -38,8 +38,8 @@ extension CorpusCommand {
       } else {
         print(
           "\(merged.sequences) sequences with \(merged.tokens) tokens of \(from) added to \(into); "
-            + "\(merged.duplicates) were there already, \(merged.conflicts) have ids that stand for "
-            + "other tokens there")
+            + "\(merged.duplicates) existed already, \(merged.conflicts) have ids of "
+            + "sequences with other tokens")
       }
     }
   }

@@ -3,7 +3,7 @@ import WireProtocol
 
 struct CorpusCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "corpus", abstract: "List, make, look at, merge and drop corpora.",
+    commandName: "corpus", abstract: "Create, list, show, merge and drop corpora.",
     discussion: """
       EXAMPLES
         reprise corpus create qwen3-coder --socket ./reprise.sock
@@ -39,7 +39,7 @@ struct CorpusCommand: AsyncParsableCommand {
   }
 
   struct Stats: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Show one corpus in numbers.")
+    static let configuration = CommandConfiguration(abstract: "Show the statistics of one corpus.")
 
     @OptionGroup var history: HistoryOptions
     @Argument var name: String
@@ -73,7 +73,7 @@ struct CorpusCommand: AsyncParsableCommand {
 
   struct Drop: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Remove a corpus and its file, for good.")
+      abstract: "Remove a corpus and its file permanently.")
 
     @OptionGroup var history: HistoryOptions
     @Argument var name: String

@@ -4,11 +4,11 @@ import WireProtocol
 
 struct Forget: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Remove sequences by their ids, for good.",
+    abstract: "Remove sequences permanently, by their ids.",
     discussion: """
       When it ends they are in no draft, in no later snapshot and not on disk. Older snapshots still \
-      hold them, and are named. An id that stands for nothing is counted, and no error. Removing many \
-      at once costs little more than removing one.
+      hold them, and are named. Ids that no sequence has are counted, and are not an error. \
+      Removing many at once costs little more than removing one.
 
       EXAMPLES
         reprise forget --corpus demo --socket ./reprise.sock chat-17 chat-18
@@ -27,7 +27,7 @@ struct Forget: AsyncParsableCommand {
     }
     if let bad = ids.first(where: { !Self.isID($0) }) {
       throw ValidationError(
-        "\"\(bad.prefix(64))\" is no id, expected 1 to \(Self.idBytesMax) bytes")
+        "\"\(bad.prefix(64))\" is not an id, expected 1 to \(Self.idBytesMax) bytes")
     }
   }
 
@@ -43,10 +43,10 @@ struct Forget: AsyncParsableCommand {
     }
     print(
       "\(forgotten.forgotten) sequences with \(forgotten.tokens) tokens are gone from \(corpus); "
-        + "\(forgotten.missing) ids stood for nothing")
+        + "\(forgotten.missing) ids had no sequence")
     if !forgotten.olderSnapshots.isEmpty {
       print(
-        "older snapshots that hold what they held: "
+        "older snapshots that still hold their sequences: "
           + forgotten.olderSnapshots.joined(separator: ", "))
     }
   }
@@ -62,7 +62,7 @@ struct Forget: AsyncParsableCommand {
     while let id = try input.nextText() {
       guard isID(id) else {
         throw InputError(
-          description: "\(input.place) is no id, expected 1 to \(idBytesMax) bytes")
+          description: "\(input.place) is not an id, expected 1 to \(idBytesMax) bytes")
       }
       ids.append(id)
     }

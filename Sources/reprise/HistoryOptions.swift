@@ -20,7 +20,7 @@ struct HistoryOptions: ParsableArguments {
   @Option(help: "With --connect: PEM file of authorities, for a service that encrypts.")
   var tlsAuthority: String?
 
-  @Option(help: "With --connect: PEM file of a client certificate, where the service asks for one.")
+  @Option(help: "With --connect: PEM file of a client certificate, if the service requires one.")
   var tlsCertificate: String?
 
   @Option(help: "PEM file of its key.")

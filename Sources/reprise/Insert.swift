@@ -6,9 +6,9 @@ struct Insert: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Add finished sequences from a JSONL file.",
     discussion: """
-      Each line is an object with "tokens" (or "response"), an array of token ids, and perhaps an \
-      "id": a line whose id stands in the corpus already is passed over, so that an insert that was \
-      cut off can be repeated. What is reported as inserted is on disk.
+      Each line is an object with "tokens" (or "response"), an array of token ids, and optionally \
+      an "id": a line whose id the corpus already holds is skipped, so that an insert that was \
+      interrupted can be repeated. What is reported as inserted is on disk.
 
       EXAMPLES
         reprise insert --corpus demo --socket ./reprise.sock outputs.jsonl
@@ -20,7 +20,7 @@ struct Insert: AsyncParsableCommand {
   @Option(help: "Corpus to add to.")
   var corpus: String
 
-  @Flag(help: "Make the corpus if it is not there.")
+  @Flag(help: "Create the corpus if it does not exist.")
   var create = false
 
   @Flag(help: "Print the result as JSON.")
@@ -74,7 +74,7 @@ struct Insert: AsyncParsableCommand {
     } else {
       print(
         "\(total.inserted) sequences with \(readable(total.tokens)) tokens inserted into \(corpus), "
-          + "\(total.duplicates) were there already, in \(String(format: "%.1f", seconds)) s")
+          + "\(total.duplicates) existed already, in \(String(format: "%.1f", seconds)) s")
     }
   }
 }

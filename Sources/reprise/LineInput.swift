@@ -54,7 +54,7 @@ final class LineInput {
       lineNumber += 1
       if line.isEmpty { continue }
       guard let text = String(validating: line, as: UTF8.self) else {
-        throw InputError(description: "\(place) is no UTF-8")
+        throw InputError(description: "\(place) is not UTF-8")
       }
       return text
     }

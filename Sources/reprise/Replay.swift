@@ -6,16 +6,15 @@ import WireProtocol
 
 struct Replay: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Tell what speculation would have gained on a recorded trace.",
+    abstract: "Measure the gain of speculation on a recorded trace.",
     discussion: """
       Runs a trace as a model server would: opens a session with each prompt, asks for a draft, \
-      verifies it against what was really written, accepts, and closes. Each line is an object with \
-      "response" (or "tokens") and perhaps "prompt". The first --warm records only become history. \
-      Runs in this process, over a store in a temporary directory, unless --socket, --store or \
-      --snapshot is given. The numbers but for the times do not depend on where it runs.
-
-      Over a snapshot the history stands, so that the same trace gives the same numbers for ever: \
-      outputs join it only where --share says so, and then in memory alone.
+      verifies it against the recorded output, accepts, and closes. Each line is an object with \
+      "response" (or "tokens") and optionally "prompt". The first --warm records only become \
+      history. Runs in this process, over a store in a temporary directory, unless --socket, --store or \
+      --snapshot is given. The numbers, except for the times, do not depend on where it runs.
+      Over a snapshot the history is fixed, so that the same trace always gives the same numbers: \
+      outputs join it only if --share says so, and then in memory alone.
 
       EXAMPLES
         xz -dc trace.jsonl.xz | reprise replay --warm 1000 --eval 200 -
@@ -26,10 +25,10 @@ struct Replay: AsyncParsableCommand {
 
   @OptionGroup var history: HistoryOptions
   @Option(help: "File of a snapshot to replay over, which is only read.") var snapshot: String?
-  @Option(help: "Corpus to use; made if it is not there. (default: replay, or the snapshot's)")
+  @Option(help: "Corpus to use; created if it does not exist. (default: replay, or the snapshot's)")
   var corpus: String?
   @Option(help: "Records that only become history.") var warm = 0
-  @Option(help: "Records that are replayed; all that are left if not given.") var eval: Int?
+  @Option(help: "Records that are replayed; all the rest if not given.") var eval: Int?
   @OptionGroup var draft: DraftFlags
   @Option(
     help:

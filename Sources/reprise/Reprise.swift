@@ -7,8 +7,8 @@ struct Reprise: AsyncParsableCommand {
     commandName: "reprise",
     abstract: "The store behind model-free speculative decoding.",
     discussion: """
-      Workers draft their next tokens from what all of them have written before. `serve` runs the \
-      store; the other commands talk to it through its socket, or use a store's directory at rest.
+      Workers draft their next tokens from the earlier outputs of all of them. `serve` runs the \
+      store; the other commands talk to it through its socket, or use a store that is not served.
 
       EXAMPLES
         reprise serve --store ./history --socket ./reprise.sock

@@ -6,7 +6,7 @@ struct Sample: ParsableCommand {
     abstract: "Write sample sequences that look like an agent's day.",
     discussion: """
       Tool calls, SQL and code edits over a small world of customers, tables and files, as token \
-      ids: made by this program from a seed, for trying things out without data of one's own. Two \
+      ids. This program generates them from a seed, for trials without data of one's own. Two \
       workers (--seed 1 and --seed 2) do different work in the same world.
 
       EXAMPLES
@@ -15,7 +15,7 @@ struct Sample: ParsableCommand {
       """)
 
   @Option(help: "Records to write.") var records = 200
-  @Option(help: "Which worker's day.") var seed: UInt64 = 1
+  @Option(help: "Number of the worker.") var seed: UInt64 = 1
   @Flag(help: "Write the text of each token instead: token id, tab, text.") var words = false
 
   func validate() throws {

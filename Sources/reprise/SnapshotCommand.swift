@@ -7,8 +7,8 @@ struct SnapshotCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "snapshot", abstract: "Take, list, verify, delete and restore snapshots.",
     discussion: """
-      A snapshot is one file with all that a corpus keeps, and a digest of it. Those of a store lie \
-      in its directory, under snapshots/NAME.snapshot, and may be copied elsewhere as any file.
+      A snapshot is one file with everything that a corpus keeps, and a digest of it. A store's \
+      snapshots are in its directory, under snapshots/NAME.snapshot, and may be copied elsewhere.
 
       EXAMPLES
         reprise snapshot create --corpus demo --name monday --socket ./reprise.sock
@@ -25,8 +25,8 @@ struct SnapshotCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Take a snapshot of a corpus.",
       discussion: """
-        The corpus is read and written meanwhile; the snapshot is what it was at one moment. Tokens \
-        of open sessions are not in it.
+        The corpus can be read and written in the meantime; the snapshot holds its state at one \
+        moment, without the tokens of open sessions.
 
         EXAMPLES
           reprise snapshot create --corpus demo --socket ./reprise.sock
@@ -34,7 +34,7 @@ struct SnapshotCommand: AsyncParsableCommand {
         """)
 
     @OptionGroup var history: HistoryOptions
-    @Option(help: "Corpus to take it of.") var corpus: String
+    @Option(help: "Corpus to take it from.") var corpus: String
     @Option(help: "Name: 1 to 128 letters, digits, '.', '_' or '-'. (default: corpus and time)")
     var name: String?
     @Flag(help: "Print the result as JSON.") var json = false
@@ -54,7 +54,7 @@ struct SnapshotCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "List the snapshots in a store.",
       discussion: """
-        Those whose beginning cannot be read are left out; `reprise check` tells of them.
+        Snapshots whose manifest cannot be read are left out; `reprise check` reports them.
 
         EXAMPLES
           reprise snapshot list --socket ./reprise.sock
@@ -87,8 +87,8 @@ struct SnapshotCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Read a whole snapshot and compare it with its digest.",
       discussion: """
-        Exits with 0 where all of it is as it was written, and with 1 where anything is not. A file is \
-        read by this command itself, unless --socket has the service read it.
+        Exits with 0 if all of it is as it was written, and with 1 otherwise. This command reads \
+        the file itself; with --socket the service reads it.
 
         EXAMPLES
           reprise snapshot verify monday --store ./history
@@ -128,7 +128,7 @@ struct SnapshotCommand: AsyncParsableCommand {
 
   struct Delete: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Remove a snapshot from a store, for good.",
+      abstract: "Delete a snapshot from a store permanently.",
       discussion: """
         EXAMPLES
           reprise snapshot delete monday --socket ./reprise.sock
@@ -151,11 +151,10 @@ struct SnapshotCommand: AsyncParsableCommand {
 
   struct Restore: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Verify a snapshot and make a corpus of it, whole or not at all.",
+      abstract: "Verify a snapshot and create a corpus from it, completely or not at all.",
       discussion: """
-        With --replace it takes the place of a corpus that stands, whose retention and durability \
-        stay as they are; sessions over it go on. What is in that corpus and not in the snapshot is \
-        lost.
+        With --replace it replaces an existing corpus, whose retention and durability stay \
+        unchanged; sessions over it continue. Data of that corpus that the snapshot does not hold is lost.
 
         EXAMPLES
           reprise snapshot restore monday --corpus demo --replace --socket ./reprise.sock
@@ -166,7 +165,7 @@ struct SnapshotCommand: AsyncParsableCommand {
     @OptionGroup var snapshot: SnapshotArguments
     @Option(
       name: [.customLong("corpus"), .customLong("into")],
-      help: "Name of the corpus that it becomes.")
+      help: "Name of the corpus to create.")
     var corpus: String
     @Flag(help: "Replace the corpus of that name.") var replace = false
     @Flag(help: "Print the result as JSON.") var json = false
@@ -183,7 +182,7 @@ struct SnapshotCommand: AsyncParsableCommand {
         printJSON { stats.write(to: &$0) }
       } else {
         print(
-          "corpus \(stats.corpus) stands as in the snapshot, with \(stats.sequences) sequences and "
+          "corpus \(stats.corpus) is restored, with \(stats.sequences) sequences and "
             + "\(stats.tokens) tokens")
       }
     }
@@ -193,10 +192,10 @@ struct SnapshotCommand: AsyncParsableCommand {
 /// A snapshot in the store, or a file.
 struct SnapshotArguments: ParsableArguments {
   @Argument(
-    help: "Name of a snapshot in the store. What holds a '/' or ends in .snapshot is a file.")
+    help: "Name of a snapshot in the store. A value with a '/', or ending in .snapshot, is a file.")
   var snapshot: String?
 
-  @Option(help: "File of a snapshot, whatever its name.") var path: String?
+  @Option(help: "File of a snapshot, with any name.") var path: String?
 
   func validate() throws {
     if snapshot == nil && path == nil {

@@ -8,16 +8,16 @@ struct DraftFlags: ParsableArguments {
   @Flag(help: "Draft a tree instead of a path.")
   var tree = false
 
-  @Option(help: "Most tokens in a draft.")
+  @Option(help: "The most tokens in a draft.")
   var maxTokens = 32
 
   @Option(help: "Tokens of draft for each token of match.")
   var maxFactor = 1.0
 
-  @Option(help: "Tokens of draft beside those; may be negative.")
+  @Option(help: "Tokens of draft in addition; may be negative.")
   var maxOffset = 0.0
 
-  @Option(help: "Least probability of a drafted token, 0 to 1.")
+  @Option(help: "The lowest probability of a drafted token, 0 to 1.")
   var minProbability = 0.1
 
   @Option(help: "Bound of drafted token ids.")
@@ -50,7 +50,7 @@ struct DraftFlags: ParsableArguments {
 
 struct SpeculateCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "speculate", abstract: "Draw what the history proposes after some tokens.",
+    commandName: "speculate", abstract: "Show the history's proposal after a context.",
     discussion: """
       EXAMPLES
         reprise speculate --corpus demo --socket ./reprise.sock --tree 7 42
@@ -60,14 +60,14 @@ struct SpeculateCommand: AsyncParsableCommand {
   @OptionGroup var history: HistoryOptions
   @Option(help: "Corpus to draft from.") var corpus: String
   @OptionGroup var draft: DraftFlags
-  @Flag(help: "Print the draft as JSON, as the wire has it.") var json = false
-  @Option(help: "File of lines of token id, tab, text: draws the text beside each id.")
+  @Flag(help: "Print the draft as JSON, as on the wire.") var json = false
+  @Option(help: "File of lines of token id, tab, text: shows the text beside each id.")
   var words: String?
   @Argument(help: "The context: token ids, the newest last.") var context: [Int32]
 
   func validate() throws {
     if let bad = context.first(where: { $0 < 0 || $0 == Int32.max }) {
-      throw ValidationError("\(bad) is no token id, expected 0 to \(Int32.max - 1)")
+      throw ValidationError("\(bad) is not a token id, expected 0 to \(Int32.max - 1)")
     }
   }
 

@@ -5,9 +5,9 @@ import TreeService
 struct TokenCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "token",
-    abstract: "Say who may use a service: make, list and take away access tokens.",
+    abstract: "Control access to a service: create, list and revoke access tokens.",
     discussion: """
-      Tokens stand in a file by their SHA-256 alone. A running service reads the file again on SIGHUP.
+      The file holds each token's SHA-256 alone. A running service reads the file again on SIGHUP.
 
       EXAMPLES
         reprise token create --access tokens.json --name agents --corpora 'agents,sql-*' \\
@@ -19,10 +19,10 @@ struct TokenCommand: ParsableCommand {
 
   struct Create: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Make a token, and print it or write it to a file: it is shown this once.",
+      abstract: "Create a token, and print it or write it to a file: it is shown only once.",
       discussion: """
         Rights: draft (drafts and statistics, and sessions that leave nothing behind), insert \
-        (sessions that join the history, inserts, making corpora), admin (dropping, merging, \
+        (sessions that join the history, inserts, creating corpora), admin (dropping, merging, \
         forgetting, snapshots).
 
         EXAMPLES
@@ -30,22 +30,22 @@ struct TokenCommand: ParsableCommand {
           reprise token create --access tokens.json --name operator --rights draft,insert,admin
         """)
 
-    @Option(help: "File of access tokens; made if it is not there.")
+    @Option(help: "File of access tokens; created if it does not exist.")
     var access: String
 
-    @Option(help: "Who it is for, 1 to 64 bytes.")
+    @Option(help: "Name of the holder, 1 to 64 bytes.")
     var name: String
 
-    @Option(help: "Corpora, with commas between them; '*' at the end stands for any ending.")
+    @Option(help: "Corpora, separated by commas; '*' at the end stands for any ending.")
     var corpora = "*"
 
-    @Option(help: "Of draft, insert, admin, with commas between them.")
+    @Option(help: "One or more of draft, insert, admin, separated by commas.")
     var rights = "draft,insert"
 
-    @Option(help: "File to write the token to, for its owner alone; it must not be there yet.")
+    @Option(help: "File to write the token to, for its owner alone; it must not exist.")
     var output: String?
 
-    @Option(help: "Requests a second; without it the service's limit holds.")
+    @Option(help: "Requests a second; by default the service's limit.")
     var requestsPerSecond: Int?
 
     func validate() throws {
@@ -63,8 +63,8 @@ struct TokenCommand: ParsableCommand {
         let patterns = try corpora.split(separator: ",").map { text in
           guard let pattern = CorpusPattern(String(text)) else {
             throw ValidationError(
-              "--corpora: \"\(text)\" is no corpus's name; expected letters, digits, '.', '_', '-', "
-                + "and perhaps '*' at the end")
+              "--corpora: \"\(text)\" is no corpus name; expected letters, digits, '.', '_', '-', "
+                + "and optionally '*' at the end")
           }
           return pattern
         }
@@ -94,7 +94,7 @@ struct TokenCommand: ParsableCommand {
       if descriptor < 0 {
         let reason =
           errno == EEXIST
-          ? "it is there already; name another file, or remove it"
+          ? "it already exists; name another file, or remove it"
           : unsafe String(cString: strerror(errno))
         throw ExitCode.failure(saying: "--output \(path): \(reason)")
       }
@@ -111,7 +111,7 @@ struct TokenCommand: ParsableCommand {
 
   struct List: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Show who has a token, and for what.",
+      abstract: "List the tokens with their holders and rights.",
       discussion: """
         EXAMPLE
           reprise token list --access tokens.json
@@ -136,7 +136,7 @@ struct TokenCommand: ParsableCommand {
 
   struct Revoke: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Take a token away.",
+      abstract: "Revoke a token.",
       discussion: """
         EXAMPLE
           reprise token revoke --access tokens.json agents
@@ -145,7 +145,7 @@ struct TokenCommand: ParsableCommand {
     @Option(help: "File of access tokens.")
     var access: String
 
-    @Argument(help: "Who it was for.")
+    @Argument(help: "Name of the holder.")
     var name: String
 
     func run() throws {

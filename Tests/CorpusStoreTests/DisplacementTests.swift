@@ -49,7 +49,8 @@ import Testing
     #expect(!store.close().isEmpty, "not all is on disk")
   }
 
-  /// Sequences that were acknowledged before, and were to be written later, are reported as lost.
+  /// Sequences that were acknowledged before, and would have been written later, are reported as
+  /// lost.
   @Test func unwrittenSequencesAreReported() throws {
     let (store, corpus) = try open(.interval(millis: 60_000))
     #expect(corpus.stats().sequencesUnsaved == 1)

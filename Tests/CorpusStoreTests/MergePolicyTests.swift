@@ -108,7 +108,7 @@ import Testing
     #expect(pair.numbers.count == 2 && asked == asked.sorted(by: >))
   }
 
-  /// Text that branches in more places than was foreseen makes later merges smaller.
+  /// Text that branches in more places than was estimated makes later merges smaller.
   @Test func underestimatedMergesCorrectTheEstimate() {
     let segments = (0..<4).map { Self.segment(UInt64($0), tokens: Self.sealTokens) }
     func bytes(_ scale: Double) -> Int {

@@ -81,8 +81,8 @@ import Testing
     again.close()
   }
 
-  /// What went wrong: jobs kept what waited for their answers until they were written. A service that
-  /// stopped waited for that, up to half a window, and on a full disk until it gave up.
+  /// What went wrong: jobs kept what waited for their answers until they were written. A service
+  /// that stopped waited for that, up to half a window, and on a full disk until it gave up.
   @Test func answeredJobsKeepNothingAlive() throws {
     let store = try Store(path: directory.path, options: .tiny())
     defer { store.close() }

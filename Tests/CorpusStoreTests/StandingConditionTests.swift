@@ -55,7 +55,7 @@ import Testing
     #expect(conditions.current.map(\.cause) == ["one", "three"])
     conditions.forget(corpus: "a")
     #expect(conditions.current.map(\.cause) == ["one"])
-    #expect(log.take().count == 4, "what is forgotten is not reported as being in order")
+    #expect(log.take().count == 4, "a forgotten condition is not reported as over")
   }
 
   @Test func aConditionKeepsTheServiceFromBeingReadyWhenItHasLastedTooLong() {

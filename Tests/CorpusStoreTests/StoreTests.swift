@@ -73,9 +73,9 @@ import Testing
     store.close()
   }
 
-  /// What went wrong: the writer answered before its view had moved on, so that what a merge had freed
-  /// was often still held when it should have been released, and stayed on the disk until the next
-  /// merge: 29 bytes a token instead of 16.
+  /// What went wrong: the writer answered before its view had moved on, so that pages freed by a
+  /// merge were often still in use when they should have been returned, and stayed on the disk
+  /// until the next merge: 29 bytes a token instead of 16.
   @Test func pagesFreedByMergingAreReturnedAtOnce() throws {
     let directory = TemporaryDirectory()
     var options = StoreOptions.tiny(sealTokens: 10_000)
@@ -477,7 +477,7 @@ import Testing
     let reopened = try damaged(directory, Data("RPRSEAL\n".utf8), offset: 9000)
     defer { reopened.close() }
     let again = try #require(try reopened.corpus(named: "c"))
-    #expect(again.stats().damage.contains { $0.contains("built anew from its 2") })
+    #expect(again.stats().damage.contains { $0.contains("rebuilt from its 2") })
     #expect(again.stats().sequences == 2 && again.stats().segments == 1)
     #expect(try draft(again, [0x5A5A00]) == [0x5A5A01])
     #expect(try again.insert([NewSequence(id: "a", tokens: tokens)]).duplicates == 1)

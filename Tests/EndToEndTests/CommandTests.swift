@@ -145,7 +145,7 @@ import WireProtocol
     // Neither the file nor the access file is changed.
     let before = try Data(contentsOf: URL(fileURLWithPath: access))
     let again = try create("b")
-    #expect(again.status == 1 && again.errors.contains("is there already"))
+    #expect(again.status == 1 && again.errors.contains("already exists"))
     #expect(try String(contentsOfFile: output, encoding: .utf8) == token)
     #expect(try Data(contentsOf: URL(fileURLWithPath: access)) == before)
     // If the token is refused, no file is left.
@@ -173,7 +173,7 @@ import WireProtocol
       ),
       (
         ["serve", "--store", service.directory + "/new", "--socket", other + "/none/s"], "",
-        "its directory \(other)/none is not there"
+        "its directory \(other)/none does not exist"
       ),
       (["check", "--store", other + "/nope"], "", "there is no store at \(other)/nope"),
       (["serve", "--store", "x"], "", "--socket"),
@@ -190,7 +190,7 @@ import WireProtocol
         ["corpus", "list", "--connect", "127.0.0.1:1"], "",
         "cannot be reached: nothing listens on 127.0.0.1:1; start the service"
       ),
-      (["call", "corpus.stats", "{\"corpus\":", "--socket", service.socket], "", "no JSON"),
+      (["call", "corpus.stats", "{\"corpus\":", "--socket", service.socket], "", "not JSON"),
       (["call", "server.info", "--store", "x"], "", "answers no requests"),
       (["corpus", "list", "--store", service.store], "", "another process"),
       (["corpus", "create", "../x", "--socket", service.socket], "", "cannot name a corpus"),

@@ -62,7 +62,7 @@ import Testing
         ("{}", [], ["REPRISE_LIMITS_STEPS": "-1"], "REPRISE_LIMITS_STEPS is -1"),
         ("{}", ["--socket-mode", "888"], [:], "listen.socket_mode is \"888\""),
         ("{}", ["--log-level", "loud"], [:], "log_level is \"loud\""),
-        ("{}", ["--snapshot", "z"], [:], "either --store DIR or --snapshot FILE"),
+        ("{}", ["--snapshot", "z"], [:], "--store DIR or --snapshot FILE"),
         ("{}", ["--tls-key", "z"], [:], "TLS needs both"),
         ("{}", ["--http", "a:b:1"], [:], "http is \"a:b:1\""),
         ("{}", ["--limit", "connections=65536"], [:], "ulimit"),

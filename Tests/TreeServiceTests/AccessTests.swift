@@ -249,14 +249,14 @@ import WireProtocol
       ("{\"tokens\": [\(entry(", \"right\": 1"))]}", "tokens[0].right is not known"),
       ("{\"tokens\": [\(entry(", \"requests_per_second\": 0"))]}", "tokens[0].requests_per_second"),
       ("{\"tokens\": [\(entry(", \"requests_per_second\": \"9\""))]}", "wrong type"),
-      ("{\"tokens\": [\(entry()), \(entry())]}", "tokens[1].name: \"a\" is there twice"),
+      ("{\"tokens\": [\(entry()), \(entry())]}", "tokens[1].name: \"a\" appears twice"),
       (
         "{\"tokens\": [\(entry()), \(entry().replacing("\"a\"", with: "\"b\""))]}",
         "tokens[1].sha256: the same token"
       ),
       ("{\"tokens\": [\(entry().replacing("abab", with: "xbab"))]}", "64 hexadecimal digits"),
       ("{\"tokens\": [\(entry().replacing("\"c\"", with: "\"a*b\""))]}", "\"a*b\" is no corpus"),
-      ("{\"tokens\": [\(entry().replacing("\"draft\"", with: "\"drafts\""))]}", "is no right"),
+      ("{\"tokens\": [\(entry().replacing("\"draft\"", with: "\"drafts\""))]}", "is not a right"),
       ("{\"tokens\": [\(entry().replacing("\"a\"", with: "\"\""))]}", "1 to 64 bytes"),
     ]
     for (text, expected) in cases {

@@ -139,7 +139,7 @@ import WireProtocol
         _ = try await client.isLive()
       })
     else {
-      Issue.record("nobody listens there")
+      Issue.record("no process listens there")
       return
     }
     let service = try await FakeService(at: path) { text in

@@ -375,8 +375,8 @@ import WireProtocol
       let sender = Thread { for _ in 0..<6000 { deaf.send(request) } }
       sender.start()
       for _ in 0..<4000 { #expect(try await fixture.client.isLive().ok) }
-      #expect(!sender.isFinished, "what is not answered must not be taken in without end")
-      // Taking in what was sent frees the sender.
+      #expect(!sender.isFinished, "unanswered requests must not be read without end")
+      // Reading the answers frees the sender.
       while !sender.isFinished { _ = deaf.line() }
       deaf.close()
     }

@@ -46,7 +46,8 @@ import WireProtocol
     try await fixture.stop()
   }
 
-  /// With one event loop for both: the small request is answered before the large one that came first.
+  /// With one event loop for both: the small request is answered before the large one that came
+  /// first.
   @Test func lightConnectionsDoNotWaitForHeavyOnes() async throws {
     let fixture = try await ServiceFixture { options in
       options.threads = 1
@@ -177,7 +178,7 @@ import WireProtocol
         }
       }
       var use = RecentUse()
-      #expect(!queue.wouldBeNext(use), "somebody waits who has used nothing either")
+      #expect(!queue.wouldBeNext(use), "another connection waits that has used nothing either")
       use.add(.seconds(1), now: start)
       #expect(!queue.wouldBeNext(use))
       return done.futureResult

@@ -66,11 +66,11 @@ extension WireTests {
       ),
       (
         "corpus.create", "\"corpus\":\"c\",\"durability_ms\":100",
-        "params.durability_ms has a meaning with durability \"interval\" only"
+        "params.durability_ms is allowed only with durability \"interval\""
       ),
       (
         "corpus.create", "\"corpus\":\"c\",\"durability\":\"commit\",\"durability_ms\":100",
-        "params.durability_ms has a meaning"
+        "params.durability_ms is allowed"
       ),
       (
         "corpus.create", "\"corpus\":\"c\",\"durability\":\"interval\",\"durability_ms\":0",

@@ -242,10 +242,10 @@ import Testing
   static let wrong: [Wrong] = operationsWrong + ownWrong
 
   private static let ownWrong: [Wrong] = [
-    ("", .parseError, "no JSON"), ("{", .parseError, "no JSON"),
-    ("{\"jsonrpc\":\"2.0\"}x", .parseError, "no JSON"),
-    ("{\"a\":\"\\ud800\"}", .parseError, "no JSON"),
-    ("[01]", .parseError, "no JSON"), ("[1.]", .parseError, "no JSON"),
+    ("", .parseError, "not JSON"), ("{", .parseError, "not JSON"),
+    ("{\"jsonrpc\":\"2.0\"}x", .parseError, "not JSON"),
+    ("{\"a\":\"\\ud800\"}", .parseError, "not JSON"),
+    ("[01]", .parseError, "not JSON"), ("[1.]", .parseError, "not JSON"),
     ("1e400", .invalidRequest, "an object"), ("7", .invalidRequest, "an object"),
     ("[]", .invalidRequest, "empty"),
     (

@@ -140,7 +140,7 @@ struct Repair {
     for number in damagedRecords {
       try move(Key(number), from: file.segments)
       outcome.append(
-        "segment \(number) was set aside with all of its sequences: its record is damaged")
+        "segment \(number) was set aside with all its sequences: its record is damaged")
     }
     for order in damagedSequences {
       try move(Key(order), from: file.log, to: CorpusFile.setAsideKey(sequence: order))
@@ -148,7 +148,7 @@ struct Repair {
     }
     if idsAreDamaged || lostSequences {
       let count = try rebuildIDs()
-      outcome.append("the table of ids was made anew from \(count) sequences")
+      outcome.append("the table of ids was rebuilt from \(count) sequences")
     }
   }
 
@@ -183,14 +183,14 @@ struct Repair {
     }
     if lost.isEmpty {
       outcome.append(
-        "segment \(segment.number) was damaged, and was built anew from its \(entries.count) "
-          + "sequences, all of them whole")
+        "segment \(segment.number) was damaged, and was rebuilt from its \(entries.count) "
+          + "sequences, all of them intact")
       return true
     }
     let names = lost.prefix(20).map { $0.id.map { "\"\($0)\"" } ?? "number \($0.order)" }
     outcome.append(
       "segment \(segment.number) was damaged and set aside; \(entries.count - lost.count) of its "
-        + "sequences are whole and were kept, \(lost.count) are lost: "
+        + "sequences are intact and were kept, \(lost.count) are lost: "
         + names.joined(separator: ", ") + (lost.count > 20 ? ", …" : ""))
     return false
   }

@@ -110,7 +110,7 @@ private struct CorpusCheck {
   private static let restoreRemedy =
     "restore the corpus from a snapshot"
   private static let repairRemedy =
-    "serve the store: what is whole is rebuilt, and what is lost is named"
+    "serve the store: intact data is rebuilt, and losses are named"
 
   /// - Throws: An error if the file cannot be read.
   mutating func run(
@@ -136,13 +136,13 @@ private struct CorpusCheck {
     let state = try file.state(transaction)
     let repair = try Repair(file, transaction)
     for found in repair.found {
-      report(found, "its checksum does not fit what is there", Self.repairRemedy)
+      report(found, "its checksum does not match its content", Self.repairRemedy)
     }
     for place in try file.placesSetAside(transaction) {
       report(
-        place, "it was found damaged at an earlier start, and nothing answers from it",
-        "what of it was whole is in service; to have back what was lost, restore the corpus from a "
-          + "snapshot, or insert it again")
+        place, "it was found damaged at an earlier start, and is no longer used",
+        "its intact sequences are in service; to recover the lost ones, restore the corpus from a "
+          + "snapshot, or insert them again")
     }
 
     var entries: [SequenceTable.Entry] = []
@@ -212,7 +212,7 @@ private struct CorpusCheck {
     try cancellation.check()
     if seen != entries.count {
       report(
-        what, "its text and its table tell of different numbers of sequences", Self.restoreRemedy)
+        what, "its text and its table have different numbers of sequences", Self.restoreRemedy)
     }
     if let first = damaged.first {
       report(
@@ -256,7 +256,8 @@ private struct CorpusCheck {
       }
       if entry.order >= next {
         report(
-          "sequence \(entry.order)", "the next number to be given is \(next)", Self.restoreRemedy)
+          "sequence \(entry.order)", "its number is not below the next one, \(next)",
+          Self.restoreRemedy)
       }
     }
   }
@@ -273,7 +274,7 @@ private struct CorpusCheck {
       if record != IDRecord(order: entry.order, digest: entry.digest) {
         report(
           "id \"\(id)\"",
-          record == nil ? "it is missing" : "it does not stand for sequence \(entry.order)",
+          record == nil ? "it is missing" : "it does not refer to sequence \(entry.order)",
           Self.restoreRemedy)
       }
     }

@@ -111,7 +111,7 @@ extension Store {
       throw .snapshotDamaged(
         snapshot: path,
         reason: "it holds \(size.sequences) sequences with \(size.tokens) tokens, "
-          + "and its manifest tells of \(manifest.sequences) with \(manifest.tokens)")
+          + "and its manifest names \(manifest.sequences) with \(manifest.tokens)")
     }
     return manifest.info(name: name)
   }

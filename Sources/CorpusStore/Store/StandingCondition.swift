@@ -61,7 +61,7 @@ extension StandingCondition.Kind {
     switch self {
     case .saving, .sealing, .merging: rawValue
     case .directory: "keeping"
-    case .reading: "using the free pages again of"
+    case .reading: "reusing the free pages of"
     case .accepting: "accepting connections to"
     }
   }
@@ -73,7 +73,7 @@ extension StandingCondition.Kind {
     case .sealing: "sealing fails"
     case .merging: "merging fails"
     case .directory: "files of the store were removed, renamed or replaced while they were in use"
-    case .reading: "another process reads the store for long"
+    case .reading: "another process has been reading the store for a long time"
     case .accepting: "no file can be opened for further connections"
     }
   }

@@ -84,7 +84,7 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
     switch self {
     case .notAStore(let path, let found):
       "\(shown(path)) is not a Reprise store: found \(found); name an empty or a new directory, or a "
-        + "store that Reprise made"
+        + "store that Reprise created"
     case .formatVersion(let path, let found, let expected):
       "\(shown(path)) has format version \(found), this program reads version \(expected); use the "
         + "version of Reprise that wrote it"
@@ -98,12 +98,12 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
       "\"\(name)\" cannot name a corpus: expected 1 to 64 letters, digits, '.', '_' or '-', not "
         + "beginning with '.' or '-'"
     case .settings(let problem):
-      "no corpus can be made so: \(problem)"
+      "cannot create the corpus with these settings: \(problem)"
     case .corpusExists(let name, let differences):
       "corpus \(name) exists with other settings (\(differences.joined(separator: ", "))); ask "
         + "for the same settings, or choose another name"
     case .conflict(let id):
-      "id \"\(id)\" stands for a sequence with other tokens; use a new id for new tokens"
+      "id \"\(id)\" already belongs to a sequence with other tokens; use a new id for new tokens"
     case .mapFull(let usedBytes, let mapBytes):
       "the corpus's map is full: \(usedBytes) of \(mapBytes) bytes are used; forget or merge less into "
         + "it, bound what it keeps, or open the store with a larger map"
@@ -114,31 +114,31 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
       "\(what) in \(shown(place)) is damaged; restore the corpus from a snapshot or a backup"
     case .failed(let reason):
       "the disk or the database failed: \(reason); nothing was written, look at the system's log, and "
-        + "restart the service if it goes on"
+        + "restart the service if this continues"
     case .fileFailed(let path, let reason):
       "the disk or the database failed: \(shown(path)): \(reason); nothing was written, look at the "
-        + "system's log, and restart the service if it goes on"
+        + "system's log, and restart the service if this continues"
     case .displaced(let what):
       "\(what) was removed, renamed or replaced while it was in use, so that what is written would be lost; "
         + "put it back where it was, or restart the service"
     case .stillRead(let corpus, let readers):
-      "the sequences are in no draft and in no later snapshot any more, but their bytes are still in the file of "
-        + "corpus \(corpus), which is being read by \(readers.joined(separator: ", ")); wait until that has "
-        + "ended, or end it, and repeat the call"
+      "the sequences are gone from drafts and later snapshots, but their bytes are still in the "
+        + "file of corpus \(corpus), which is read by \(readers.joined(separator: ", ")); wait until "
+        + "they have ended, or end them, and repeat the call"
     case .corpusNotFound(let name):
-      "there is no corpus \"\(name)\"; name one that there is, or make it"
+      "there is no corpus \"\(name)\"; name an existing one, or create it"
     case .snapshotNotFound(let snapshot):
-      "there is no snapshot \"\(snapshot)\"; name one that there is"
+      "there is no snapshot \"\(snapshot)\"; name an existing one"
     case .snapshotExists(let snapshot):
       "snapshot \"\(snapshot)\" exists; choose another name, or delete it first"
     case .snapshotName(let name):
       "\"\(name)\" cannot name a snapshot: expected 1 to 128 letters, digits, '.', '_' or '-', not "
         + "beginning with '.' or '-'"
     case .notAFile(let path):
-      "\(path) is no regular file; name the file of a snapshot"
+      "\(path) is not a regular file; name the file of a snapshot"
     case .snapshotDamaged(let snapshot, let reason):
       "snapshot \(shown(snapshot)) is damaged and was not used: \(reason); use another one, and look at the "
-        + "disk that it lies on"
+        + "disk that holds it"
     case .readOnly(let corpus):
       "corpus \(corpus) is served from a snapshot and cannot be changed; restore the snapshot into a "
         + "store to write to it"
@@ -149,16 +149,16 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
       "token \(position)\(sequence.map { " of sequence \($0)" } ?? "") is \(token), and the corpus's "
         + "vocabulary has ids below \(vocabulary) only; send token ids of the corpus's model"
     case .settingsDiffer(let differences):
-      "what is there does not fit what is given (\(differences.joined(separator: ", "))); use another "
+      "the existing corpus does not match (\(differences.joined(separator: ", "))); use another "
         + "corpus"
     case .closed(let corpus):
       "corpus \(corpus) is closed or was dropped"
     case .cancelled:
-      "the work was given up, because the store is closing"
+      "the work was cancelled, because the store is closing"
     case .busy(let retryAfterMillis):
       "too much is waiting to be written; try again in \(retryAfterMillis) ms"
     case .memoryShort(let bytes):
-      "there is no room in memory for this: it takes \(bytes) bytes; try again when less is in use, or "
+      "this takes \(bytes) bytes of memory, more than are free; try again when less is in use, or "
         + "allow more"
     }
   }

@@ -8,14 +8,14 @@ enum SystemRefusal {
   static func reason(_ code: Int32, _ path: String, _ shown: (String) -> String) -> String {
     switch code {
     case ENOENT:
-      "there is no \(shown(firstMissing(path))); make it, or name another path"
+      "there is no \(shown(firstMissing(path))); create it, or name another path"
     case ENOTDIR: "a part of its path is a file; name another path"
     case EACCES, EPERM: "this user may not use it; see its owner and its mode"
-    case EROFS: "its file system can only be read"
+    case EROFS: "its file system is read-only"
     case EMFILE:
       "this process has as many files open as its limit of open files allows\(filesMax); raise the "
         + "limit, or use fewer corpora and connections"
-    case ENFILE: "the system has as many files open as it may; raise its bound (fs.file-max)"
+    case ENFILE: "the system has as many files open as it allows; raise its limit (fs.file-max)"
     default:
       // SAFETY: strerror returns a C string for every number.
       "\(unsafe String(cString: strerror(code))); look at the system's log"

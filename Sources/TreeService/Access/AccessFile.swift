@@ -40,7 +40,7 @@ public struct AccessFile: Sendable {
         path: path, reason: "cannot be read: \(unsafe String(cString: strerror(errno)))")
     }
     if status.st_mode & S_IWOTH != 0 {
-      throw Mistake(path: path, reason: "everybody may write it; take that right away (chmod o-w)")
+      throw Mistake(path: path, reason: "every user may write it; remove that right (chmod o-w)")
     }
     do {
       let file = try JSONDecoder().decode(Contents.self, from: data)
@@ -66,20 +66,20 @@ public struct AccessFile: Sendable {
         throw mistake("name: expected 1 to 64 bytes")
       }
       if entries.contains(where: { $0.grant.name == token.name }) {
-        throw mistake("name: \"\(token.name)\" is there twice")
+        throw mistake("name: \"\(token.name)\" appears twice")
       }
       guard let digest = TokenDigest(hexadecimal: token.sha256) else {
         throw mistake("sha256: expected 64 hexadecimal digits")
       }
       if entries.contains(where: { $0.digest == digest }) {
-        throw mistake("sha256: the same token is there twice")
+        throw mistake("sha256: the same token appears twice")
       }
       var corpora: [CorpusPattern] = []
       for pattern in token.corpora {
         guard let pattern = CorpusPattern(pattern) else {
           throw mistake(
-            "corpora: \"\(pattern)\" is no corpus's name; expected letters, digits, '.', '_', '-', "
-              + "and perhaps '*' at the end")
+            "corpora: \"\(pattern)\" is no corpus name; expected letters, digits, '.', '_', '-', "
+              + "and optionally '*' at the end")
         }
         corpora.append(pattern)
       }
@@ -122,7 +122,7 @@ public struct AccessFile: Sendable {
     guard let position = file.entries.firstIndex(where: { $0.grant.name == name }) else {
       throw Mistake(
         path: path,
-        reason: "there is no token \"\(name)\"; `reprise token list` shows those there are")
+        reason: "there is no token \"\(name)\"; `reprise token list` lists the tokens")
     }
     file.entries.remove(at: position)
     try file.write(to: path)

@@ -47,13 +47,13 @@ extension Call {
 extension WireError {
   static func unauthorized(needs: String, _ what: String) -> WireError {
     WireError(
-      .unauthorized, "\(what) needs \(needs); ask whoever keeps this service's access file",
+      .unauthorized, "\(what) needs \(needs); ask the keeper of this service's access file",
       ["needs": .text(needs)])
   }
 
   static let tokenNeeded = WireError(
     .unauthorized,
-    "this service is for holders of an access token; present it first, with server.authenticate",
+    "this service needs an access token; present it first, with server.authenticate",
     ["needs": .text("token")])
 }
 
@@ -69,9 +69,9 @@ extension Grant {
     case .corpus(let name, let needed): try check(name, needed)
     case .making(let name, let needed):
       if !covers(corpus: name) {
-        throw .unauthorized(needs: "a token for corpus \(name.excerpt)", "making it")
+        throw .unauthorized(needs: "a token for corpus \(name.excerpt)", "creating it")
       }
-      try check(needed, "making corpus \(name.excerpt)")
+      try check(needed, "creating corpus \(name.excerpt)")
     case .merging(let from, let into):
       try check(from, .admin)
       try check(into, .admin)

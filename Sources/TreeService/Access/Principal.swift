@@ -30,7 +30,7 @@ final class Principal: Sendable {
     if let millis = rate.take(perSecond, now: now) {
       throw WireError(
         .busy,
-        "more than \(perSecond) requests a second, which is what this access token may send; send "
+        "more than \(perSecond) requests a second, the rate of this access token; send "
           + "again later, or more in one request",
         ["retry_after_ms": .number(millis)])
     }

@@ -36,7 +36,7 @@ public struct Rights: OptionSet, Hashable, Sendable, CustomStringConvertible {
   public struct UnknownRight: Error, CustomStringConvertible {
     let name: String
     public var description: String {
-      "\"\(name)\" is no right, expected \(Rights.named.map(\.name).joined(separator: ", "))"
+      "\"\(name)\" is not a right, expected \(Rights.named.map(\.name).joined(separator: ", "))"
     }
   }
 }

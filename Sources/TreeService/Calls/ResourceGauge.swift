@@ -56,7 +56,7 @@ final class ResourceGauge: Sendable {
       throw WireError(
         .storageFull,
         "all corpora together take \(diskBytes) bytes, where store_bytes allows "
-          + "\(limits.storeBytesMax); forget or drop something, bound what is kept, or allow more",
+          + "\(limits.storeBytesMax); forget or drop some, bound what is kept, or allow more",
         ["used_bytes": .number(diskBytes), "max_bytes": .number(limits.storeBytesMax)])
     }
   }

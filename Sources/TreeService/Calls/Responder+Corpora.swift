@@ -35,7 +35,7 @@ extension Responder {
       }
       do throws(StoreError) {
         let corpus = try store.createCorpus(named: call.corpus, CorpusSettings(call))
-        logger.info("corpus stands", metadata: ["corpus": "\(call.corpus)"])
+        logger.info("corpus exists", metadata: ["corpus": "\(call.corpus)"])
         completion(.success(CorpusDescription(corpus)))
       } catch {
         completion(.failure(wireError(error, corpus: call.corpus)))

@@ -184,7 +184,7 @@ extension Responder {
 
 extension WireError {
   fileprivate static let stopping = WireError(
-    .busy, "the service is stopping and begins nothing long any more; send again when it is back",
+    .busy, "the service is stopping and begins no long work; send again when it is back",
     ["retry_after_ms": .number(1000)])
 }
 

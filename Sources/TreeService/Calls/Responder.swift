@@ -173,7 +173,7 @@ package final class Responder: Sendable {
       logger.notice("access token not known", metadata: ["peer": "\(caller.peer)"])
       throw WireError(
         .unauthorized,
-        "the access token is not one that this service knows; ask whoever keeps its "
+        "the access token is not one that this service knows; ask the keeper of its "
           + "access file", ["needs": .text("token")])
     }
     caller.principal = principal
@@ -273,7 +273,7 @@ package final class Responder: Sendable {
       throw WireError(
         .tokenizerMismatch,
         "corpus \(corpus.name) holds tokens of tokenizer \(expected.excerpt), not \(tokenizer.excerpt); token "
-          + "ids of different tokenizers must not meet, use another corpus",
+          + "ids of different tokenizers must not be mixed, use another corpus",
         ["expected": .text(expected), "got": .text(tokenizer)])
     }
     let sequences = call.sequences.map { NewSequence(id: $0.id, tokens: $0.tokens) }

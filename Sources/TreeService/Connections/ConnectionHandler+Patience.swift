@@ -93,7 +93,7 @@ extension ConnectionHandler {
       // The client reads nothing, so no error is sent.
       responder.metrics.note(.answersNotTaken)
       responder.logger.notice(
-        "cut off: it did not take its answers", metadata: ["peer": "\(caller.peer)"])
+        "cut off: it did not read its answers", metadata: ["peer": "\(caller.peer)"])
       isClosing = true
       context.close(promise: nil)
     case .lineTooSlow:

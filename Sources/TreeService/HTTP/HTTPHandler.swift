@@ -153,7 +153,7 @@ final class HTTPHandler: ChannelInboundHandler {
       // Many short lines exceed the parser's bound before their bytes exceed ours.
       if error == .headerOverflow { return bounds.refuseHead() }
       bounds.refuse(
-        .badRequest, WireError(.parseError, "this is no HTTP request; send one of HTTP/1.1"))
+        .badRequest, WireError(.parseError, "this is not an HTTP request; send one of HTTP/1.1"))
     } else {
       context.close(promise: nil)
     }

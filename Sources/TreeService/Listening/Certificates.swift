@@ -35,7 +35,7 @@ import NIOCore
         do {
           return try body()
         } catch {
-          throw .certificate(reason: "\(path) holds no PEM that can be used: \(error)")
+          throw .certificate(reason: "\(path) holds no usable PEM: \(error)")
         }
       }
       let chain = try read(files.certificate) {

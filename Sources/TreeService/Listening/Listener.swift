@@ -88,8 +88,8 @@ public enum StartError: Error, Equatable, CustomStringConvertible {
     case .unknownHost(let host, let address):
       "cannot listen on \(address): there is no host \(host); give an address of this machine"
     case .tokensNeeded(let address):
-      "anybody could use the service on \(address); say who may, with --access FILE "
-        + "(`reprise token create` makes one), or use --socket"
+      "access to \(address) would be open to everyone; restrict it with --access FILE "
+        + "(`reprise token create` creates one), or use --socket"
     case .encryptionNeeded(let address):
       "other hosts reach \(address), and tokens and text would cross the network in the clear; give "
         + "--tls-certificate and --tls-key, or listen on 127.0.0.1"

@@ -126,7 +126,7 @@ final class SocketFile: Sendable {
     let reason =
       switch failure {
       case ENOENT, ENOTDIR:
-        "its directory \(directory(of: path)) is not there; make it"
+        "its directory \(directory(of: path)) does not exist; create it"
       case EACCES, EPERM: "this user may not: \(systemError(failure))"
       default: systemError(failure)
       }

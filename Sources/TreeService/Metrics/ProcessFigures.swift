@@ -39,8 +39,8 @@ struct ProcessFigures {
   func write(to text: inout PrometheusText) {
     text.add("process_cpu_seconds_total", .counter, "CPU time, user and system.", cpuSeconds)
     text.add("process_resident_memory_bytes", .gauge, "Memory, files' included.", residentBytes)
-    text.add("process_start_time_seconds", .gauge, "When it was started, since 1970.", startSeconds)
+    text.add("process_start_time_seconds", .gauge, "Start, in seconds since 1970.", startSeconds)
     text.add("process_open_fds", .gauge, "Open files.", openFiles)
-    text.add("process_max_fds", .gauge, "Files that it may have open.", filesMax)
+    text.add("process_max_fds", .gauge, "Limit of open files.", filesMax)
   }
 }

@@ -10,7 +10,7 @@ extension Responder {
     text.begin("reprise_build_info", .gauge, "The version that runs.")
     text.sample("reprise_build_info", [("version", repriseVersion)], 1)
     text.add(
-      "reprise_scrapes_total", .counter, "Times that this text was made.",
+      "reprise_scrapes_total", .counter, "Times that this text was written.",
       Double(metrics.noteTold()))
     let tally = metrics.tally
     drafts(tally, &text)
@@ -55,7 +55,7 @@ extension Responder {
     let histories = [("local", tally.local), ("shared", tally.shared)]
     text.begin(
       "reprise_drafts_total", .counter,
-      "Drafts that were asked for, by sessions and without, by where something was found.")
+      "Requested drafts, with and without sessions, by the history that they come from.")
     for (source, found) in histories {
       text.sample(
         "reprise_drafts_total", [("source", source)], Double(found.matchLength.count))
@@ -76,12 +76,12 @@ extension Responder {
   private func clients(_ text: inout PrometheusText) {
     let clients = metrics.clients
     let steps = "reprise_client_steps_total"
-    text.begin(steps, .counter, "Steps for which clients wanted a draft, as they tell it.")
+    text.begin(steps, .counter, "Steps for which clients wanted a draft, as they report.")
     for client in clients {
       text.sample(steps, [("client", client.name)], Double(client.counts.steps))
     }
     let missed = "reprise_client_drafts_missed_total"
-    text.begin(missed, .counter, "Steps that had no draft, as clients tell it, by why.")
+    text.begin(missed, .counter, "Steps without a draft, as clients report, by reason.")
     for client in clients {
       for (reason, count) in zip(ClientReport.Reason.allCases, client.counts.missed) {
         text.sample(
@@ -93,12 +93,12 @@ extension Responder {
   private func requests(_ tally: Tally, _ text: inout PrometheusText) {
     let duration = "reprise_request_duration_seconds"
     text.begin(
-      duration, .histogram, "From when a request's line was read to when its answer was written.")
-    // Those that were never asked for are left out: there are many, and a histogram is long.
+      duration, .histogram, "From reading a request's line to writing its answer.")
+    // Methods that were never called are left out: there are many, and a histogram is long.
     for method in Method.allCases where tally.durations[method.rawValue].count > 0 {
       text.samples(duration, [("method", method.name)], tally.durations[method.rawValue])
     }
-    text.begin("reprise_errors_total", .counter, "Requests answered by an error, by its kind.")
+    text.begin("reprise_errors_total", .counter, "Requests answered with an error, by kind.")
     for kind in WireError.Kind.allCases {
       text.sample(
         "reprise_errors_total", [("kind", kind.rawValue)], Double(tally.errors[kind.number]))
@@ -109,7 +109,7 @@ extension Responder {
       "reprise_connections_opened_total", .counter, "Connections that were opened.",
       Double(metrics.connectionsOpened))
     text.begin(
-      "reprise_connections_cut_total", .counter, "Connections that the service ended, by why.")
+      "reprise_connections_cut_total", .counter, "Connections that the service ended, by reason.")
     let cuts = metrics.cuts
     for reason in Metrics.Cut.allCases {
       text.sample(
@@ -125,8 +125,7 @@ extension Responder {
   private func resources(_ text: inout PrometheusText) {
     // The gauge may not have read since a corpus was created or filled.
     resources.look()
-    text.begin(
-      "reprise_limit", .gauge, "Bounds of what the service takes, as in docs/guide/protocol.md.")
+    text.begin("reprise_limit", .gauge, "Limits of the service, as in docs/guide/protocol.md.")
     for limit in Limit.all {
       text.sample(
         "reprise_limit", [("name", limit.name)], Double(options.limits[keyPath: limit.keyPath]))
@@ -147,7 +146,7 @@ extension Responder {
         Double(current.count { $0.kind == kind }))
     }
     text.begin(
-      "reprise_condition_failures_total", .counter, "How often each kind of failure was met.")
+      "reprise_condition_failures_total", .counter, "Occurrences of each kind of failure.")
     for kind in StandingCondition.Kind.allCases {
       text.sample(
         "reprise_condition_failures_total", [("condition", kind.rawValue)],
@@ -158,23 +157,23 @@ extension Responder {
   private func memory(_ text: inout PrometheusText) {
     let usage = resources.memory.usage
     text.add(
-      "reprise_anonymous_memory_bytes", .gauge, "Memory that no file backs.",
+      "reprise_anonymous_memory_bytes", .gauge, "Anonymous memory, not backed by a file.",
       Double(usage.measured))
     let reserved = "reprise_memory_reserved_bytes"
-    text.begin(reserved, .gauge, "Memory that is promised to work under way, by its purpose.")
+    text.begin(reserved, .gauge, "Memory reserved for work under way, by purpose.")
     for purpose in MemoryBudget.Purpose.allCases {
       text.sample(
         reserved, [("purpose", purpose.name)], Double(usage.reserved[purpose.rawValue]))
     }
     let refusals = "reprise_memory_refusals_total"
     text.begin(
-      refusals, .counter, "Times that work was refused or put off for want of memory, by purpose.")
+      refusals, .counter, "Times that work was refused or put off for lack of memory, by purpose.")
     for purpose in MemoryBudget.Purpose.allCases {
       text.sample(
         refusals, [("purpose", purpose.name)], Double(usage.refusals[purpose.rawValue]))
     }
     text.add(
-      "reprise_parked_sessions", .gauge, "Closed sessions that are kept for a turn that goes on.",
+      "reprise_parked_sessions", .gauge, "Closed sessions that are kept for a following chat turn.",
       Double(sessions.parked.count))
     text.add(
       "reprise_parked_memory_bytes", .gauge, "Memory of closed sessions that are kept.",
@@ -203,7 +202,7 @@ extension Responder {
       Double($0.bytesInMemory)
     }
     gauges("reprise_corpus_segments", "Sealed indexes.") { Double($0.segments) }
-    gauges("reprise_corpus_segments_waiting", "Sealed indexes to be merged when memory is there.") {
+    gauges("reprise_corpus_segments_waiting", "Sealed indexes to be merged when memory allows.") {
       Double($0.segmentsWaiting)
     }
     gauges("reprise_corpus_sessions", "Open sessions.") { Double($0.sessions) }
@@ -211,15 +210,15 @@ extension Responder {
       Double($0.sequencesUnsaved)
     }
     gauges(
-      "reprise_corpus_unsaved_seconds", "Since the oldest of those was acknowledged; 0 for none."
+      "reprise_corpus_unsaved_seconds", "Age in seconds of the oldest of those; 0 for none."
     ) {
       $0.unsavedSeconds
     }
-    gauges("reprise_corpus_other_readers", "Other processes that read its file, as a check does.") {
+    gauges("reprise_corpus_other_readers", "Other processes that read its file, such as a check.") {
       Double($0.otherReaders)
     }
     gauges("reprise_corpus_map_bytes", "Address space for its file.") { Double($0.mapBytes) }
-    gauges("reprise_corpus_map_used_bytes", "How far its file was ever filled.") {
+    gauges("reprise_corpus_map_used_bytes", "The part of its map that was ever used.") {
       Double($0.mapUsedBytes)
     }
     gauges("reprise_corpus_pinned_transactions", "Commits since the oldest that is being read.") {
@@ -232,7 +231,7 @@ extension Responder {
     counters("reprise_corpus_sealed_tokens_total", "Tokens in them.") { $0.sealedTokens }
     counters("reprise_corpus_merges_total", "Merges of sealed indexes.") { $0.merges }
     counters("reprise_corpus_merged_tokens_total", "Tokens in them.") { $0.mergedTokens }
-    counters("reprise_corpus_merges_deferred_total", "Times that merging was put off for memory.") {
+    counters("reprise_corpus_merges_deferred_total", "Merges put off for lack of memory.") {
       $0.mergesDeferred
     }
     counters("reprise_corpus_sequences_removed_total", "Sequences that left because of a bound.") {

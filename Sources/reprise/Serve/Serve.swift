@@ -12,17 +12,17 @@ struct Serve: AsyncParsableCommand {
     abstract: "Serve a store to workers.",
     discussion: """
       Answers on a Unix socket that only its owner may use, unless its mode or an access file says \
-      otherwise; with an access file over TCP as well. SIGTERM and SIGINT end it in good order: what \
-      was received is answered, open sessions are recorded, and all is on disk when it exits with 0. \
-      SIGHUP has it read the access file and the certificates again. A snapshot is served for \
+      otherwise; with an access file also over TCP. SIGTERM and SIGINT stop it: received requests \
+      are answered, open sessions are recorded, and all data is on disk when it exits with 0. \
+      SIGHUP makes it read the access file and the certificates again. A snapshot is served for \
       reading: inserts are refused, and sessions are not recorded.
 
       Each setting may be given by a flag, in the environment (REPRISE_LISTEN_SOCKET, \
       REPRISE_LIMITS_SESSIONS) or in a file, in this order of precedence.
 
       EXIT STATUS
-        0 ended in good order   1 could not start for a reason that may go away, or could not save all
-        64 wrong arguments      78 a setting, or a file that it names, is wrong
+        0 stopped; all is on disk   1 could not start for now, or could not save all
+        64 wrong arguments          78 a setting, or a file that it names, is wrong
 
       EXAMPLES
         reprise serve --store /var/lib/reprise --socket /run/reprise.sock
@@ -73,7 +73,7 @@ struct Serve: AsyncParsableCommand {
       }
       if checksConfiguration {
         try configuration.check()
-        print("The configuration is sound.")
+        print("The configuration is valid.")
         return
       }
     } catch let error as SettingsReader.Mistake {

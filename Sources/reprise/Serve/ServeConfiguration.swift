@@ -36,7 +36,7 @@ struct ServeConfiguration {
     switch (store, snapshot) {
     case (let path?, nil): source = .store(path: path)
     case (nil, let path?): source = .snapshot(path: path)
-    default: throw Mistake(description: "say what to serve: either --store DIR or --snapshot FILE")
+    default: throw Mistake(description: "name what to serve: --store DIR or --snapshot FILE")
     }
 
     service = ServiceOptions()
@@ -44,7 +44,7 @@ struct ServeConfiguration {
     if service.listeners.isEmpty {
       throw Mistake(
         description:
-          "say where to answer: --socket PATH, --listen ADDRESS, or a socket of systemd's")
+          "give an address: --socket PATH, --listen ADDRESS, or a socket of systemd")
     }
     service.accessFile = try settings.string("access", flag: flags.access)
     service.tls = try Self.tls(flags, &settings)

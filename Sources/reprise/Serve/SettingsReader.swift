@@ -125,7 +125,7 @@ struct SettingsReader {
       && !Self.belongsToOthers(variable)
     {
       throw Mistake(
-        description: "\(variable) is set in the environment and is no setting; did you mean "
+        description: "\(variable) is set in the environment and is not a setting; did you mean "
           + "\(Self.nearest(to: variable, among: variables))?")
     }
     guard let filePath, let data = FileManager.default.contents(atPath: filePath),
@@ -135,9 +135,9 @@ struct SettingsReader {
     for name in Self.names(root, "") where !known.contains(name) {
       throw Mistake(
         description:
-          "\(name) in \(filePath) is no setting; did you mean "
-          + "\(Self.nearest(to: name, among: known))? `reprise serve --print-config` shows all that "
-          + "there are")
+          "\(name) in \(filePath) is not a setting; did you mean "
+          + "\(Self.nearest(to: name, among: known))? `reprise serve --print-config` shows all "
+          + "settings")
     }
   }
 

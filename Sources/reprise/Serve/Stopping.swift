@@ -114,7 +114,7 @@ final class Stopping: Sendable {
     }
     if saved.wait(timeout: .now() + .seconds(Self.savingSeconds)) == .timedOut {
       logger.error(
-        "what was acknowledged last could not be written",
+        "the last acknowledged data could not be written",
         metadata: ["seconds": "\(Self.savingSeconds)"])
     }
     // Other threads continue until the end, so nothing that they use is destroyed before.

@@ -8,7 +8,7 @@ struct MetricsReading: Equatable {
   /// A line that is neither a comment nor a sample.
   struct Malformed: Error, Equatable, CustomStringConvertible {
     let line: String
-    var description: String { "the service's metrics have a line that is none: \(line.prefix(80))" }
+    var description: String { "the service's metrics have an invalid line: \(line.prefix(80))" }
   }
 
   /// Samples by the name of their metric.

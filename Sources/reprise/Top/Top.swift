@@ -6,11 +6,11 @@ import WireProtocol
 
 struct Top: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Watch a service: what it drafts, how fast, and over which corpora.",
+    abstract: "Watch a service: its drafts, its speed and its corpora.",
     discussion: """
-      Draws again every --interval seconds, until q is pressed. Without a terminal, and with --once, \
-      it prints once what there is, with rates since the service's start. Where the service has access \
-      tokens, it needs one for all corpora. NO_COLOR in the environment leaves colours out.
+      Redraws every --interval seconds, until q is pressed. Without a terminal, and with --once, \
+      it prints the figures once, with rates since the service's start. If the service has access \
+      tokens, it needs one for all corpora. NO_COLOR in the environment turns colours off.
 
       EXAMPLES
         reprise top --socket ./reprise.sock
@@ -21,14 +21,14 @@ struct Top: AsyncParsableCommand {
 
   @OptionGroup var history: HistoryOptions
 
-  @Option(help: "Seconds between two looks.") var interval = 1.0
+  @Option(help: "Seconds between two readings.") var interval = 1.0
 
-  @Flag(help: "Print once, and end.") var once = false
+  @Flag(help: "Print once, and exit.") var once = false
 
   func validate() throws {
     if history.store != nil {
       throw ValidationError(
-        "a store at rest does nothing to be watched; name a service, --socket PATH")
+        "only a running service can be watched; name a service, --socket PATH")
     }
     if !(0.1...3600).contains(interval) {
       throw ValidationError("--interval is \(interval), expected 0.1 to 3600")
@@ -128,8 +128,8 @@ struct Top: AsyncParsableCommand {
         if case .service(let refusal)? = error as? ClientError, refusal.kind == .unauthorized {
           throw error
         }
-        // A service that is started again goes on being watched.
-        trouble = "not seen now: \(error); trying again"
+        // A service that is restarted continues to be watched.
+        trouble = "no reading now: \(error); trying again"
       case .key(UInt8(ascii: "q")), .key(UInt8(ascii: "Q")), .ended: return
       case .key, .resized: break
       }

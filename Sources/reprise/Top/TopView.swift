@@ -151,7 +151,7 @@ struct TopView {
           + "without draft \(percent(none / client.steps))\(first ?? "")"
       }
     if parts.isEmpty { return nil }
-    return Line(text: padded("clients tell", 16) + parts.joined(separator: "   "))
+    return Line(text: padded("clients report", 16) + parts.joined(separator: "   "))
   }
 
   private static func errors(_ interval: TopInterval) -> Line? {

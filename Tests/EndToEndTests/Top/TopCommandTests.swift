@@ -101,7 +101,7 @@ import Testing
     screen.resize(width: 100, height: 30)
     // A service that is restarted continues to be watched.
     #expect(service.end(SIGKILL) != 0)
-    screen.wait(for: "not seen now")
+    screen.wait(for: "no reading now")
     try service.start()
     screen.wait(for: "since its start")
     screen.wait(for: "  in 0.")

@@ -119,7 +119,7 @@ import Testing
     let lines = try Self.lines(before: snapshot(1), after: snapshot(3))
     #expect(
       lines.contains(
-        "clients tell    vllm 1000 steps/s, without draft 15.0 %, late 5.0 %   "
+        "clients report  vllm 1000 steps/s, without draft 15.0 %, late 5.0 %   "
           + "sglang 100 steps/s, without draft 0.0 %"), "\(lines)")
   }
 
