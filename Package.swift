@@ -170,3 +170,14 @@ let package = Package(
   // The standard that simdjson's headers need.
   cxxLanguageStandard: .cxx17
 )
+
+// Thread sanitizer looks at what threads share: the store, the service, the client and their tests. With
+// this in the environment the rest of the package is left out, which takes as long to build.
+if Context.environment["REPRISE_PACKAGE"] == "shared" {
+  let others = [
+    "reprise", "reprise-bench", "reprise-crash", "reprise-load", "ToolSupport", "EndToEndTests",
+    "DraftingTests", "SuffixIndexTests", "WireProtocolTests",
+  ]
+  package.targets.removeAll { others.contains($0.name) }
+  package.products.removeAll { $0.name == "reprise" }
+}
