@@ -13,6 +13,11 @@ let rules: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+// Tests, and the benchmarks where they are only built, are compiled without optimisation: the modules under
+// test are what takes time, and tests compile in a third of it.
+let testRules = rules + [.unsafeFlags(["-Onone"])]
+let benchmarkRules = Context.environment["REPRISE_PACKAGE"] == "tests" ? testRules : rules
+
 let package = Package(
   name: "reprise",
   products: [
@@ -104,7 +109,7 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
       ],
-      swiftSettings: rules),
+      swiftSettings: benchmarkRules),
 
     // Is loaded between the service and its files: records its changes, or makes them fail.
     .target(name: "CFaults"),
@@ -136,22 +141,22 @@ let package = Package(
     .target(
       name: "HostileClients", dependencies: ["WireProtocol"], path: "Tests/HostileClients",
       swiftSettings: rules),
-    .testTarget(name: "LMDBTests", dependencies: ["LMDB", "TestEffort"], swiftSettings: rules),
+    .testTarget(name: "LMDBTests", dependencies: ["LMDB", "TestEffort"], swiftSettings: testRules),
     .testTarget(
       name: "SuffixIndexTests", dependencies: ["SuffixIndex", "Oracle", "TestEffort"],
-      swiftSettings: rules),
+      swiftSettings: testRules),
     .testTarget(
       name: "DraftingTests", dependencies: ["Drafting", "SuffixIndex", "Oracle", "TestEffort"],
-      swiftSettings: rules),
+      swiftSettings: testRules),
     .testTarget(
       name: "CorpusStoreTests",
       dependencies: [
         "CorpusStore", "Drafting", "LMDB", "Oracle", "SuffixIndex", "TestEffort",
       ],
-      swiftSettings: rules),
+      swiftSettings: testRules),
     .testTarget(
       name: "WireProtocolTests", dependencies: ["WireProtocol", "Drafting", "TestEffort"],
-      swiftSettings: rules),
+      swiftSettings: testRules),
     .testTarget(
       name: "TreeServiceTests",
       dependencies: [
@@ -161,11 +166,11 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
       ],
-      swiftSettings: rules),
+      swiftSettings: testRules),
     .testTarget(
       name: "EndToEndTests",
       dependencies: ["Oracle", "RepriseClient", "TestEffort", "WireProtocol", "reprise"],
-      swiftSettings: rules),
+      swiftSettings: testRules),
   ],
   // The standard that simdjson's headers need.
   cxxLanguageStandard: .cxx17

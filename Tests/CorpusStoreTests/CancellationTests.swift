@@ -267,6 +267,32 @@ import Testing
     }
   }
 
+  /// Compaction that was cancelled does not catch up any more, so inserts that waited for it go on.
+  @Test func insertsDoNotWaitForCancelledCompaction() throws {
+    let directory = TemporaryDirectory()
+    let held = HeldCompaction()
+    var options = StoreOptions.tiny(background: true)
+    options.cancellation = Cancellation(whenAsked: held.hold)
+    let store = try Store(path: directory.path, options: options)
+    let corpus = try store.createCorpus(named: "c", CorpusSettings(depth: 5))
+    held.begin(corpus)
+    // Each fills a part. The first is held while it is sealed, and so more wait than may.
+    for number in 0...Int32(options.sealsWaitingMax) {
+      try corpus.insert([NewSequence(tokens: (0..<30).map { $0 + number })])
+    }
+    held.waitUntilHeld()
+    // The writer begins the next part after it has answered.
+    #expect(eventually { corpus.mustWaitForCompaction })
+    let isInserted = DispatchSemaphore(value: 0)
+    corpus.insert([NewSequence(id: "late", tokens: [1, 2, 3])]) { result in
+      if case .success = result { isInserted.signal() }
+    }
+    store.cancelLongWork()
+    #expect(isInserted.wait(timeout: .now() + 20) == .success)
+    store.close()
+    #expect(try Self.keptIDs(directory).contains("late"))
+  }
+
   @Test func longWorkIsCancelledAndInsertsGoOn() throws {
     let directory = try Self.makeStore()
     let asked = Asked()

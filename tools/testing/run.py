@@ -186,7 +186,7 @@ def quick() -> list[Phase]:
     python_reports = (LOGS / "python.xml", LOGS / "python-plain.xml")
     return [
         Phase("format", ["tools/lint"]),
-        Phase("build", BUILD, seconds_max=2400),
+        Phase("build", BUILD, environment={"REPRISE_PACKAGE": "tests"}, seconds_max=2400),
         Phase(
             "build-tsan",
             ["nice", "-n", "19", *BUILD_SANITIZED, "--disable-default-traits"],

@@ -431,11 +431,12 @@ public final class Corpus: @unchecked Sendable {
   // MARK: Compaction
 
   /// True if inserts have to wait until more is sealed or merged: to limit memory, and because
-  /// drafts look into every segment. Inserts do not wait if sealing or merging fails or lacks
-  /// memory, because they would wait forever; then the disk refuses them, or drafts become slower.
+  /// drafts look into every segment. Inserts do not wait if sealing or merging fails, lacks memory
+  /// or is cancelled, because they would wait forever; then the disk refuses them, or drafts become
+  /// slower.
   var mustWaitForCompaction: Bool {
     guard compactor != nil else { return false }
-    return lock.withLock {
+    let isBehind = lock.withLock {
       guard let history = state.history else { return false }
       // Parts that only wait for sessions to end do not count: inserts do not make more of them.
       let waiting = history.parts.dropLast().count { !$0.finished.isEmpty }
@@ -443,6 +444,7 @@ public final class Corpus: @unchecked Sendable {
         || history.segments.count > options.segmentsMax && !state.failed.contains(.merging)
           && state.merging == .possible
     }
+    return isBehind && !isClosing
   }
 
   func noteCompaction(_ kind: Compaction, failure: StoreError?) {
