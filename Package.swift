@@ -13,10 +13,11 @@ let rules: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
-// Tests, and the benchmarks where they are only built, are compiled without optimisation: the modules under
-// test are what takes time, and tests compile in a third of it.
-let testRules = rules + [.unsafeFlags(["-Onone"])]
-let benchmarkRules = Context.environment["REPRISE_PACKAGE"] == "tests" ? testRules : rules
+// Tests that wait for sockets and processes, and the benchmarks where they are only built, are compiled
+// without optimisation: optimising them takes as long as all modules under test. Tests that compute are
+// several times slower without it.
+let waitingRules = rules + [.unsafeFlags(["-Onone"])]
+let benchmarkRules = Context.environment["REPRISE_PACKAGE"] == "tests" ? waitingRules : rules
 
 let package = Package(
   name: "reprise",
@@ -141,22 +142,22 @@ let package = Package(
     .target(
       name: "HostileClients", dependencies: ["WireProtocol"], path: "Tests/HostileClients",
       swiftSettings: rules),
-    .testTarget(name: "LMDBTests", dependencies: ["LMDB", "TestEffort"], swiftSettings: testRules),
+    .testTarget(name: "LMDBTests", dependencies: ["LMDB", "TestEffort"], swiftSettings: rules),
     .testTarget(
       name: "SuffixIndexTests", dependencies: ["SuffixIndex", "Oracle", "TestEffort"],
-      swiftSettings: testRules),
+      swiftSettings: rules),
     .testTarget(
       name: "DraftingTests", dependencies: ["Drafting", "SuffixIndex", "Oracle", "TestEffort"],
-      swiftSettings: testRules),
+      swiftSettings: rules),
     .testTarget(
       name: "CorpusStoreTests",
       dependencies: [
         "CorpusStore", "Drafting", "LMDB", "Oracle", "SuffixIndex", "TestEffort",
       ],
-      swiftSettings: testRules),
+      swiftSettings: rules),
     .testTarget(
       name: "WireProtocolTests", dependencies: ["WireProtocol", "Drafting", "TestEffort"],
-      swiftSettings: testRules),
+      swiftSettings: rules),
     .testTarget(
       name: "TreeServiceTests",
       dependencies: [
@@ -166,11 +167,11 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
       ],
-      swiftSettings: testRules),
+      swiftSettings: waitingRules),
     .testTarget(
       name: "EndToEndTests",
       dependencies: ["Oracle", "RepriseClient", "TestEffort", "WireProtocol", "reprise"],
-      swiftSettings: testRules),
+      swiftSettings: waitingRules),
   ],
   // The standard that simdjson's headers need.
   cxxLanguageStandard: .cxx17
