@@ -14,10 +14,10 @@ from collections.abc import Callable
 
 from service import Service
 
-from reprise import Client, DraftOptions, Step
+from reprise import Client, DraftOptions, NewSession, Step
 from reprise.compat import SuffixDecodingCache
 from reprise.core.decoding import DecodingCore
-from reprise.core.results import Draft
+from reprise.core.drafts import Draft
 from reprise.core.wire import LineReader, encode
 
 VOCABULARY = 5000
@@ -58,8 +58,7 @@ def coding(requests: int, steps: int, drafts: list[Draft]) -> None:
     core.connected(0.0)
     core.receive(b'{"id":1,"result":{"uptime_s":1}}\n', 0.0)
     names = [f"session-{number}" for number in range(requests)]
-    for name in names:
-        core.add_session("c", [1], name=name)
+    core.add_sessions(NewSession("c", [1], name=name) for name in names)
     core.outgoing(0.0)
     for identifier in range(2, requests + 2):
         core.receive(b'{"id":%d,"result":{}}\n' % identifier, 0.0)

@@ -11,9 +11,10 @@ from typing import Any
 
 from reprise import Client
 from reprise.core.decoding import DecodingCore
-from reprise.core.options import DraftOptions, Step
-from reprise.core.records import SessionRecord
-from reprise.core.results import Draft, SessionClosed
+from reprise.core.drafts import Draft
+from reprise.core.options import DraftOptions, NewSession, Step
+from reprise.core.results import SessionClosed
+from reprise.core.session_record import SessionRecord
 
 DRAFT = {
     "tokens": [7],
@@ -133,8 +134,10 @@ class PlayedService:
         self.core.disconnected()
 
     def restart(self) -> None:
-        """Another process, which knows what is on disk."""
+        """Another process, which knows the history on disk. It starts after the connections to the
+        old one."""
         self.open = {}
+        self.now += 1
         self.started = self.now
 
 
@@ -166,10 +169,10 @@ class PlayedLink:
         self.core.ensure_corpus(params)
         self._settle()
 
-    def open(self, corpus: str, prompt: Any, wait: float, **options: Any) -> SessionRecord:
-        record = self.core.add_session(corpus, prompt, **options)
+    def open(self, sessions: list[NewSession], wait: float) -> list[SessionRecord]:
+        records = self.core.add_sessions(sessions)
         self._settle()
-        return record
+        return records
 
     def step(self, steps: list[Step], wait: float) -> list[Draft]:
         call = self.core.begin_step(steps, self.is_connected)
@@ -199,8 +202,7 @@ class PlayedLink:
         return not self.core.has_work
 
     def close(self, timeout: float) -> bool:
-        for name in list(self.core.records):
-            self.core.close_session(name)
+        self.core.close_sessions()
         return self.flush(timeout)
 
     def abandon(self) -> None:

@@ -34,7 +34,7 @@ from hypothesis.stateful import (
 from played import PlayedLink, played_client
 
 from reprise import DraftOptions
-from reprise.engines import batch, sglang, vllm
+from reprise.engines import batch, sglang, vllm, vllm_patches, vllm_rows
 from reprise.engines.rows import OutputEnd, Row
 from reprise.engines.settings import EngineSettings
 
@@ -262,11 +262,13 @@ class Machine(RuleBasedStateMachine):
         self.clock = types.SimpleNamespace(now=1000.0)
         clock = types.SimpleNamespace(monotonic=lambda: self.clock.now)
         self.patches.setattr(batch, "time", clock)
-        self.patches.setattr(vllm, "time", clock)
+        self.patches.setattr(vllm_rows, "time", clock)
         client, self.link = played_client()
         self.client = client
         self.patches.setattr(batch, "Client", lambda **_: client)
-        self.patches.setitem(sys.modules, vllm.VLLM_RUNNER, types.ModuleType("runner"))
+        self.patches.setitem(
+            sys.modules, vllm_patches.UPDATE_STATES.module, types.ModuleType("runner")
+        )
         self.door = self.door_class(self.link)
         self.numbers = itertools.count(FIRST_OUTPUT_TOKEN)
         self.all: list[Request] = []

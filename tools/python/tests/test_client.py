@@ -19,12 +19,11 @@ from conftest import FakeService
 from service import Service
 
 import reprise
-from reprise import AsyncClient, Client, Output, Step
+from reprise import AsyncClient, AsyncSession, Client, NewSession, Output, Step
 from reprise.core.decoding import DecodingCore
+from reprise.core.draft_call import DraftCall
+from reprise.core.drafts import Draft
 from reprise.core.prefetch import Prefetch, draft_below, likeliest_path
-from reprise.core.records import DraftCall
-from reprise.core.results import Draft
-from reprise.transports.aio import AsyncSession
 
 FakeMaker = Callable[[Callable[[bytes], "bytes | None"]], FakeService]
 #: A step that has no answer returns at its deadline. How much later a machine makes it is not for a
@@ -428,7 +427,7 @@ def test_prefetch(service: Service) -> None:
 
 def test_a_guess_holds_for_what_was_expected_alone() -> None:
     core = DecodingCore()
-    record = core.add_session("a", [1])
+    (record,) = core.add_sessions([NewSession("a", [1])])
     call = DraftCall(1)
     call.drafts = [Draft([7, 8], [-1, 0], [1.0, 1.0], [1, 1], 2.0, 3, "shared")]
     guess = Prefetch(output_tokens=0, expected=array("i", [5, 6]), call=call)

@@ -9,9 +9,10 @@ from played import DRAFT, PlayedService
 
 from reprise.core.decoding import DecodingCore
 from reprise.core.errors import InvalidParams, MalformedAnswer
-from reprise.core.options import DecodingLimits, DraftOptions, Step
-from reprise.core.records import State
-from reprise.core.recovery import CLOSE_ATTEMPTS_MAX
+from reprise.core.options import DecodingLimits, DraftOptions, NewSession, Step
+from reprise.core.session_record import SessionRecord
+from reprise.core.session_states import State
+from reprise.core.stepping import CLOSE_ATTEMPTS_MAX
 from reprise.core.wire import EVENT_LOOP_LINE_BYTES, LineReader
 
 
@@ -27,8 +28,9 @@ def played(core: DecodingCore) -> PlayedService:
     return service
 
 
-def add(core: DecodingCore, name: str = "a", **options: Any) -> Any:
-    return core.add_session("demo", [1, 2], name=name, **options)
+def add(core: DecodingCore, name: str = "a", **options: Any) -> SessionRecord:
+    (record,) = core.add_sessions([NewSession("demo", [1, 2], name=name, **options)])
+    return record
 
 
 def test_a_step_tells_what_was_accepted_and_brings_a_draft(
@@ -180,6 +182,25 @@ def test_what_an_ended_lease_recorded_becomes_prompt(
     assert played.history == [[3], [4]]
 
 
+def test_what_a_lease_recorded_that_ended_without_a_connection_becomes_prompt(
+    core: DecodingCore, played: PlayedService
+) -> None:
+    """The name under which the service had it was left with the connection, and with it the number
+    of tokens that the service had: all of the output was sent again, and recorded twice."""
+    add(core)
+    played.settle()
+    played.step(Step("a", [3]))
+    played.lose()
+    core.begin_step([Step("a", [4])])
+    played.history.append(played.open.pop("a")["output"])  # the lease ends
+    played.connect()
+    (session,) = played.open.values()
+    assert (session["prompt"], session["output"]) == ([1, 2, 3], [4])
+    core.close_session("a")
+    played.settle()
+    assert played.history == [[3], [4]]
+
+
 def test_a_session_closed_while_the_service_is_down_is_recorded_later(core: DecodingCore) -> None:
     record = add(core)
     core.begin_step([Step("a", [3])])
@@ -238,7 +259,7 @@ def test_a_refused_session_has_empty_drafts_and_is_still_recorded(
     played.refuse["session.open"] = played.error("limit_exceeded", limit="sessions")
     record = add(core)
     played.settle()
-    assert record.refused
+    assert record.is_refused
     assert core.last_refusal is record.error
     assert played.step(Step("a", [3])) == [[]]
     assert (core.counters.empty_because_refused, core.counters.empty_because_down) == (1, 0)
@@ -502,7 +523,7 @@ def test_a_service_that_knows_no_reports_gets_no_more(
 @pytest.mark.parametrize("name", ["a/b", "", ".a", "-a", "a" * 65, "ä", "a b"])
 def test_a_name_that_no_corpus_has_is_refused_at_once(core: DecodingCore, name: str) -> None:
     for call in (
-        lambda: core.add_session(name, [1]),
+        lambda: core.add_sessions([NewSession(name, [1])]),
         lambda: core.ensure_corpus({"corpus": name}),
         lambda: core.begin_speculate(name, [[1]], DraftOptions()),
     ):
@@ -537,7 +558,23 @@ def test_bounds_of_all_sessions_while_the_service_is_down() -> None:
     assert "b" not in core.records
     assert core.counters.dropped_tokens == 1
     assert core.kept_tokens == 6
-    assert DecodingCore(limits=DecodingLimits(sessions=0)).add_session("c", [1]).is_done
+    assert add(DecodingCore(limits=DecodingLimits(sessions=0))).is_done
+
+
+def test_sessions_are_begun_all_or_none(core: DecodingCore, played: PlayedService) -> None:
+    add(core)
+    for second in (
+        NewSession("demo", [1], name="a"),
+        NewSession("demo", [1], name="b"),
+        NewSession("demo", [-1]),
+        NewSession("a/b", [1]),
+    ):
+        with pytest.raises(ValueError, match=r"open already|token ids|no name"):
+            core.add_sessions([NewSession("demo", [1], name="b"), second])
+        assert list(core.records) == ["a"]
+    assert len(core.add_sessions([NewSession("demo", [1]), NewSession("demo", [1])])) == 2
+    lines = core.outgoing(played.now)
+    assert lines.count(b"session.open") == 3
 
 
 def test_argument_errors_change_nothing(core: DecodingCore, played: PlayedService) -> None:
@@ -633,5 +670,5 @@ def test_a_corpus_is_made_before_sessions_over_it_are_opened(core: DecodingCore)
     played.refuse["corpus.create"] = played.error("corpus_exists")
     played.connect()
     assert played.methods == ["server.info", "corpus.create", "session.open"]
-    assert core.corpus_error("demo") is not None
+    assert core.corpora.error("demo") is not None
     assert not core.has_work

@@ -11,7 +11,7 @@ import pytest
 from played import PlayedLink, played_client
 
 from reprise import DraftOptions
-from reprise.core.results import Draft
+from reprise.core.drafts import Draft
 from reprise.engines import batch
 from reprise.engines.batch import BatchDrafter
 from reprise.engines.rows import OutputEnd, Row
@@ -82,6 +82,28 @@ def test_a_prompt_with_an_id_that_is_none_is_that_requests_alone(engine: Engine,
         assert drafts == {"a": DRAFTED, "b": []}
     engine.drafter.finish(["a", "b"])
     assert engine.history == [[5, 5, 5]]
+
+
+def test_new_requests_are_opened_in_one_exchange(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A send for each new row, all but the last with a deadline that had passed, was how a cold
+    batch began."""
+    opened: list[int] = []
+    original = engine.link.open
+
+    def open_sessions(sessions: Any, wait: float) -> Any:
+        opened.append(len(sessions))
+        return original(sessions, wait)
+
+    monkeypatch.setattr(engine.link, "open", open_sessions)
+    assert engine.step(a=([1], [5]), b=([2, -1], [6]), c=([3], [7])) == {
+        "a": DRAFTED,
+        "b": [],
+        "c": DRAFTED,
+    }
+    engine.step(a=([1], [5, 6]), c=([3], [7, 8]))
+    assert opened == [2]
 
 
 def test_ids_of_numpy_are_ids(engine: Engine) -> None:

@@ -13,7 +13,7 @@ import pytest
 from played import played_client
 
 from reprise import DraftOptions
-from reprise.engines import notices, vllm
+from reprise.engines import notices, vllm, vllm_patches
 from reprise.engines.batch import BatchDrafter, make_drafter
 from reprise.engines.notices import Notices
 from reprise.engines.rows import Row
@@ -158,7 +158,7 @@ def test_vllms_own_log_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_missing_is_said_before_vllm_advises_another_package(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, is_set: bool
 ) -> None:
-    for name in (vllm.ARCTIC, vllm.ARCTIC_SUFFIX):
+    for name in (vllm_patches.ARCTIC, vllm_patches.CACHE.module):
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
@@ -171,7 +171,7 @@ def test_what_is_missing_is_said_before_vllm_advises_another_package(
         monkeypatch.setenv("REPRISE_SOCKET", "/nowhere.sock")
     for _ in range(2):
         # As vLLM looks for it.
-        assert importlib.util.find_spec(vllm.ARCTIC) is None
+        assert importlib.util.find_spec(vllm_patches.ARCTIC) is None
     told = lines(caplog, "WARNING")
     assert len(told) == (not is_set)
     assert all("REPRISE_SOCKET" in line and "VLLM_PLUGINS" in line for line in told)

@@ -20,7 +20,8 @@ from engine_support import counted_lines, eventually
 from service import Service
 
 from reprise import Client, Draft
-from reprise.engines import batch, sglang
+from reprise.engines import sglang, sglang_patches
+from reprise.engines.requests import COMPARED_TOKENS
 
 CORPUS = "acme-tiny"
 WIDTH = 6
@@ -203,7 +204,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         )
         model = types.SimpleNamespace(vocab_size=100_000)
         target = types.SimpleNamespace(model_runner=types.SimpleNamespace(model_config=model))
-        worker = registered[sglang.NAME].create_worker(server_args)
+        worker = registered[sglang_patches.NAME].create_worker(server_args)
         workers.append(worker(server_args, 0, 0, target))
         return workers[-1]
 
@@ -262,7 +263,7 @@ def test_the_algorithm_is_the_ngram_one_to_all_who_ask(
     monkeypatch.setenv("REPRISE_SOCKET", "/nowhere.sock")
     sglang.register()
     sglang.register()
-    algorithm = registered[sglang.NAME]
+    algorithm = registered[sglang_patches.NAME]
     assert algorithm.name == "REPRISE"
     assert algorithm.is_ngram()
     assert not algorithm.is_none()
@@ -453,7 +454,7 @@ def test_a_step_copies_what_is_new(engine: Any, service: Service, rank: int) -> 
         output.append(2)
         worker.drafts.of([request], [[3, 4]])
         output += [3, 4]
-    compared = 200 * (batch.COMPARED_TOKENS + 8)
+    compared = 200 * (COMPARED_TOKENS + 8)
     assert prompt.copied + output.copied <= (compared if rank == 0 else 0)
 
 

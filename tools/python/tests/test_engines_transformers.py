@@ -18,7 +18,7 @@ import pytest
 from engine_support import eventually
 from service import Service
 
-from reprise import Client, DraftOptions
+from reprise import Client, Draft, DraftOptions
 from reprise.engines.settings import EngineSettings
 from reprise.engines.transformers import REFUSED, AssistedGeneration, HistoryCandidates
 
@@ -392,7 +392,7 @@ def test_a_draft_leaves_room_for_the_models_own_token(history: AssistedGeneratio
     class FakeSession:
         def step(self, accept: Any, options: DraftOptions, *, deadline: float) -> Any:
             wanted.append(options.max_tokens)
-            return types.SimpleNamespace(tokens=[])
+            return Draft()
 
     generator = HistoryCandidates(history, FakeTensor(1, 2, 3), max_length=10, vocabulary=100)
     assert generator._session is not None

@@ -28,9 +28,9 @@ from engine_support import counted_lines, eventually
 from service import Service
 
 from reprise import Client, DraftOptions
-from reprise.core.results import Draft
-from reprise.engines import batch, vllm
-from reprise.engines.batch import BatchDrafter, Row, within_vocabulary
+from reprise.core.drafts import Draft
+from reprise.engines import batch, vllm, vllm_ends, vllm_patches
+from reprise.engines.batch import BatchDrafter, Row
 from reprise.engines.rows import OutputEnd
 from reprise.engines.settings import EngineSettings, corpus_name
 
@@ -59,7 +59,7 @@ def service(shared_service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterato
 @pytest.fixture
 def clean_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has what the plugin puts among the modules leave with the test."""
-    for name in (vllm.ARCTIC, vllm.ARCTIC_SUFFIX):
+    for name in (vllm_patches.ARCTIC, vllm_patches.CACHE.module):
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
         monkeypatch.delitem(sys.modules, name)
 
@@ -122,7 +122,7 @@ def test_nothing_happens_without_a_socket(
 ) -> None:
     monkeypatch.delenv("REPRISE_SOCKET", raising=False)
     vllm.register()
-    assert vllm.ARCTIC not in sys.modules
+    assert vllm_patches.ARCTIC not in sys.modules
 
 
 def test_it_stands_in_for_a_package_that_is_not_there(
@@ -255,11 +255,11 @@ class FakeTokenizer:
 def test_the_end_by_a_stop_string_is_where_it_is_complete(
     output: str, excess: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = types.ModuleType(vllm.VLLM_TOKENIZERS)
+    made = types.ModuleType(vllm_ends.VLLM_TOKENIZERS)
     made.__dict__["cached_tokenizer_from_config"] = lambda config: FakeTokenizer()
-    monkeypatch.setitem(sys.modules, vllm.VLLM_TOKENIZERS, made)
-    tokenizer = vllm.Tokenizer(object())
-    end = vllm.output_end(sampling_params(stop=["stop", "end."], max_tokens=100), tokenizer)
+    monkeypatch.setitem(sys.modules, vllm_ends.VLLM_TOKENIZERS, made)
+    tokenizer = vllm_ends.Tokenizer(object())
+    end = vllm_ends.output_end(sampling_params(stop=["stop", "end."], max_tokens=100), tokenizer)
     assert tokenizer._thread is not None
     tokenizer._thread.join(10)
     assert end.excess is not None
@@ -269,9 +269,9 @@ def test_the_end_by_a_stop_string_is_where_it_is_complete(
 def test_without_a_tokenizer_the_end_by_a_stop_string_is_not_known(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(sys.modules, vllm.VLLM_TOKENIZERS, types.ModuleType("empty"))
-    tokenizer = vllm.Tokenizer(object())
-    end = vllm.output_end(sampling_params(stop="stop"), tokenizer)
+    monkeypatch.setitem(sys.modules, vllm_ends.VLLM_TOKENIZERS, types.ModuleType("empty"))
+    tokenizer = vllm_ends.Tokenizer(object())
+    end = vllm_ends.output_end(sampling_params(stop="stop"), tokenizer)
     assert tokenizer._thread is not None
     tokenizer._thread.join(10)
     assert end.excess is not None
@@ -280,17 +280,17 @@ def test_without_a_tokenizer_the_end_by_a_stop_string_is_not_known(
 
 
 def test_ends_are_those_of_vllms_scheduler() -> None:
-    tokenizer = vllm.Tokenizer(object())
-    assert vllm.output_end(None, tokenizer) == OutputEnd()
+    tokenizer = vllm_ends.Tokenizer(object())
+    assert vllm_ends.output_end(None, tokenizer) == OutputEnd()
     given = sampling_params(max_tokens=5, stop_token_ids=[1, 2], eos_token_id=3)
-    assert vllm.output_end(given, tokenizer) == OutputEnd(5, frozenset([1, 2, 3]))
+    assert vllm_ends.output_end(given, tokenizer) == OutputEnd(5, frozenset([1, 2, 3]))
     # Releases before 0.30 keep the model's end among all ids that stop.
     older = types.SimpleNamespace(
         max_tokens=5, stop_token_ids=[1], all_stop_token_ids={1, 3}, ignore_eos=False, stop=None
     )
-    assert vllm.output_end(older, tokenizer) == OutputEnd(5, frozenset([1, 3]))
+    assert vllm_ends.output_end(older, tokenizer) == OutputEnd(5, frozenset([1, 3]))
     older.ignore_eos = True
-    assert vllm.output_end(older, tokenizer) == OutputEnd(5, frozenset([1]))
+    assert vllm_ends.output_end(older, tokenizer) == OutputEnd(5, frozenset([1]))
 
 
 def test_an_idle_request_is_recorded_and_goes_on_without_being_counted_twice(
@@ -338,13 +338,13 @@ def test_a_prompt_without_tokens_takes_none_from_the_row_before(workers: Any) ->
     worker.input_batch.req_prompt_embeds[0] = object()
     opened: list[Any] = []
     client = worker.drafter.suffix_cache.drafter.client
-    original = client.open_session
+    original = client.open_sessions
 
-    def open_session(corpus: str, prompt: Any, **options: Any) -> Any:
-        opened.append(list(prompt))
-        return original(corpus, prompt, **options)
+    def open_sessions(sessions: Any, **options: Any) -> Any:
+        opened.extend(list(session.prompt) for session in sessions)
+        return original(sessions, **options)
 
-    client.open_session = open_session
+    client.open_sessions = open_sessions
     worker.execute_model({"a": request}, [])
     assert opened == [[]]
 
@@ -426,8 +426,8 @@ def test_an_address_that_is_none_does_not_keep_an_engine_down(
 
 def test_tokens_that_the_model_does_not_have_are_cut_off() -> None:
     draft = Draft([5, 900, 6, 7], [-1, 0, 0, 2], [1.0, 0.5, 0.5, 0.25], [4, 2, 2, 1], 2.25, 3)
-    assert within_vocabulary(draft, 1000) is draft
-    cut = within_vocabulary(draft, 900)
+    assert draft.within(1000) is draft
+    cut = draft.within(900)
     assert (cut.tokens, cut.parents, cut.score) == ([5], [-1], 1.0)
 
 
@@ -535,7 +535,7 @@ def test_a_runner_that_is_not_known_leaves_ends_to_idleness(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     fakes = install_fake_vllm(monkeypatch, fake_vllm_config())
-    monkeypatch.delitem(sys.modules, vllm.VLLM_RUNNER)
+    monkeypatch.delitem(sys.modules, vllm_patches.UPDATE_STATES.module)
     vllm.register()
     worker = fakes.runner(fakes.proposer, fakes.config)
     worker.run(scripts(4))

@@ -20,6 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "engines": {"core", "transports", "compat"},
     "ingest": {"core", "transports"},
 }
+LINES_MAX = 400
 #: Modules of the standard library that do I/O or wait. The core imports none of them.
 IO_MODULES = {
     "asyncio",
@@ -96,3 +97,8 @@ def test_an_import_against_the_arrows_is_found(folder: str, source: str) -> None
 def test_the_folders_are_the_layers() -> None:
     folders = {path.parent.name for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE}
     assert folders == set(ALLOWED)
+
+
+def test_no_file_is_long() -> None:
+    lengths = {path: len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert {str(path): count for path, count in lengths.items() if count > LINES_MAX} == {}

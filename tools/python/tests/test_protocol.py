@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import inspect
 import socket
 import ssl
 import subprocess
@@ -14,7 +14,8 @@ import pytest
 from service import Service, reprise_binary
 
 import reprise
-from reprise import AsyncClient, Client, Output, Retention
+from reprise import AsyncClient, Client, NewSession, Output, Retention, Step
+from reprise.core import calls
 
 
 @pytest.fixture
@@ -78,6 +79,12 @@ def test_vocabulary(client: Client) -> None:
     options = reprise.DraftOptions(vocabulary=50)
     drafts = client.speculate("a", [[1, 2]]), client.speculate("a", [[1, 2]], options)
     assert [draft[0].tokens for draft in drafts] == [[3, 50], [3]]
+    # The keyword comes before the options.
+    for wanted in (reprise.DraftOptions(), options.within(60)):
+        assert client.speculate("a", [[1, 2]], wanted, vocabulary=50)[0].tokens == [3]
+    assert options.within(None) is options
+    with pytest.raises(ValueError, match="vocabulary is 0"):
+        client.speculate("a", [[1, 2]], vocabulary=0)
     with client.open_session("a", [7], vocabulary=50) as session:
         assert session.step([1, 2]).tokens == [3]
     with pytest.raises(ValueError, match="vocabulary is 0"):
@@ -136,7 +143,9 @@ def test_sessions_and_drafts(client: Client) -> None:
 def test_a_batch_of_steps(client: Client) -> None:
     client.create_corpus("a")
     client.insert("a", [[5, 6, 7, 8]])
-    names = [client.open_session("a", [5]).name for _ in range(64)]
+    opened = client.open_sessions(NewSession("a", [5]) for _ in range(64))
+    assert all(session.is_open for session in opened)
+    names = [session.name for session in opened]
     drafts = client.step({name: [6] for name in names})
     assert [draft.tokens for draft in drafts] == [[7, 8]] * 64
     assert client.step({"nobody": [1], names[0]: []})[0].tokens == []
@@ -183,6 +192,14 @@ def test_the_same_over_asyncio(service: Service) -> None:
                 assert (await session.step()).tokens == [7, 8]
             assert await client.flush()
             assert (await client.speculate("a", [[5, 6]]))[0].tokens == [7, 8]
+            assert (await client.speculate("a", [[5, 6]], vocabulary=8))[0].tokens == [7]
+            news = [NewSession("a", [5]) for _ in range(3)]
+            opened = await client.open_sessions(news)
+            assert all(session.is_open for session in opened)
+            drafts = await client.step([Step(session.name, [6]) for session in opened])
+            assert [draft.tokens for draft in drafts] == [[7, 8]] * 3
+            for session in opened:
+                await session.close(record=False)
             assert [stats.corpus for stats in await client.corpora()] == ["a"]
             await client.create_snapshot("a", "s")
             assert len(await client.snapshots()) == 1
@@ -307,15 +324,23 @@ def test_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
         Client()
 
 
-def test_every_method_of_the_protocol_is_a_call() -> None:
-    """Against the description of the wire that stands beside the code."""
-    document = Path(__file__).resolve().parents[3] / "docs" / "guide" / "protocol.md"
-    methods = {
-        name
-        for line in document.read_text().split("## Methods")[1].split("##")[0].splitlines()
-        if line.startswith("| `")
-        for name in line.split("|")[1].replace("`", "").replace(" ", "").split(",")
+def test_both_clients_have_the_calls_of_the_protocol() -> None:
+    """With their names, texts and parameters, and the result in place of the call."""
+    builders = {
+        name: build
+        for name, build in vars(calls).items()
+        if inspect.isfunction(build)
+        and not name.startswith("_")
+        and build.__module__ == calls.__name__
     }
-    core = Path(reprise.__file__).parent / "core"
-    code = "".join(path.read_text() for path in core.glob("*.py"))
-    assert {name for name in methods if json.dumps(name) not in code} == set()
+    assert len(builders) == 18
+    for name, build in builders.items():
+        for client in (Client, AsyncClient):
+            method = getattr(client, name)
+            assert (method.__name__, method.__doc__) == (name, build.__doc__)
+            assert method.__doc__
+            given, described = inspect.signature(build), inspect.signature(method)
+            assert list(described.parameters) == ["self", *given.parameters]
+            assert f"Call[{described.return_annotation}]" == given.return_annotation
+        assert inspect.iscoroutinefunction(getattr(AsyncClient, name))
+    assert list(inspect.signature(Client("/a").forget).parameters) == ["corpus", "ids", "timeout"]

@@ -11,6 +11,7 @@ Programs use the names of this module, `reprise.engines`, `reprise.compat` and `
 
 from .core.calls import Output
 from .core.counters import Counters
+from .core.drafts import Draft
 from .core.errors import (
     Busy,
     Closed,
@@ -37,11 +38,10 @@ from .core.errors import (
     Unauthorized,
     Unavailable,
 )
-from .core.options import DecodingLimits, DraftOptions, Step
+from .core.options import DecodingLimits, DraftOptions, NewSession, Step
 from .core.results import (
     Corpus,
     CorpusStats,
-    Draft,
     Forgotten,
     Grant,
     Health,
@@ -89,6 +89,7 @@ __all__ = [
     "MalformedAnswer",
     "Merged",
     "MethodNotFound",
+    "NewSession",
     "Output",
     "ParseError",
     "ReadOnly",

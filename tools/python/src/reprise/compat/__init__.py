@@ -2,6 +2,7 @@
 `reprise.compat.cache`.
 """
 
-from .cache import SuffixDecodingCache, SuffixDecodingDraft
+from .cache import SuffixDecodingCache
+from .draft import SuffixDecodingDraft
 
 __all__ = ["SuffixDecodingCache", "SuffixDecodingDraft"]

@@ -4,24 +4,24 @@ Code that was written for `arctic_inference.suffix_decoding` runs with
 
     from reprise.compat import SuffixDecodingCache
 
-What is the same: the constructor, the properties, the methods, what they check and raise, and the
-drafts. What differs, and why:
+The constructor, the properties, the methods, their checks and errors, and the drafts are the same.
+These differ:
 
-- The history is the corpus's: what other workers write, and wrote before the last restart, is
-  drafted from too.
-- `max_cached_requests` bounds the corpus (as its retention, where this cache is what makes it) and
-  the names in `cached_requests`. A response that leaves because of it is not removed one by one.
+- The history is the corpus's: drafts come also from the outputs of other workers, and from those
+  before the last restart.
+- `max_cached_requests` bounds the corpus (as its retention, where this cache creates it) and the
+  names in `cached_requests`. A response that leaves because of it is not removed one by one.
 - `evict_cached_response` removes the response from the shared history: at once while the request is
   active, in the background afterwards. With access tokens that needs the right to admin; without
   it the name leaves, and the response stays until the corpus's retention removes it.
 - Without `max_spec_tokens` a draft may have `max_tree_depth` tokens. The original fails there.
 - The whole context is tried as a match, and not all but its first token.
-- A context that is not the end of what the request has (its prompt and responses) costs a session
-  of its own, so some 0.3 ms. It is counted as a part of the request's history while it is asked.
-- A service that is slow or gone makes drafts empty, and never raises or waits. What was added
-  meanwhile is sent later (`reprise.core.decoding`).
-- Token ids are 0…2147483646. A request with an id that is none, such as the -1 of a placeholder,
-  has empty drafts until it is stopped, and is not recorded; others are as they were.
+- A context that is not the end of the request's text (its prompt and responses) costs a session of
+  its own, some 0.3 ms. It counts as a part of the request's history while it is asked.
+- A service that is slow or gone makes drafts empty; nothing raises or waits for it. Responses that
+  were added meanwhile are sent later (`reprise.core.decoding`).
+- Token ids are 0…2147483646. A request with a wrong id, such as the -1 of a placeholder, has empty
+  drafts until it is stopped, and is not recorded; other requests are not affected.
 """
 
 from __future__ import annotations
@@ -30,19 +30,27 @@ import dataclasses
 import itertools
 import logging
 import os
-import queue
 import ssl
-import threading
 import uuid
 from array import array
 from collections.abc import Hashable, KeysView
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import RepriseError
+from ..core._constants import (
+    DEPTH,
+    LIMITS,
+    MAX_FACTOR,
+    MAX_OFFSET,
+    MIN_PROBABILITY,
+    RETENTION_SEQUENCES,
+)
+from ..core.drafts import Draft
 from ..core.options import NO_DRAFT, DraftOptions, Step
-from ..core.results import Draft, Retention
+from ..core.results import Retention
 from ..core.tokens import token_array
 from ..transports.client import Client, Session
+from .draft import SuffixDecodingDraft
+from .eviction import Remover, Response
 
 try:
     import numpy as np
@@ -55,40 +63,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("reprise")
 
-#: What a corpus can be made with.
-_DEPTH_RANGE = (2, 127)
-_RETENTION_SEQUENCES_MIN = 8
-#: What the service takes at most.
-_DRAFT_TOKENS_MAX = 1024
-_FACTOR_MAX = 1e6
+#: Tokens of draft that the service takes at most.
+_DRAFT_TOKENS_MAX = LIMITS["max_tokens"]
 #: Seconds that a request waits for its prompt to be indexed; then it goes on without.
 _OPEN_SECONDS = 0.05
-#: Responses that wait to be removed at most; beyond that their names alone leave.
-_EVICTIONS_MAX = 1 << 16
-#: Seconds that removing waits for a response to be recorded first.
-_RECORDED_SECONDS = 60.0
-
-
-@dataclasses.dataclass
-class SuffixDecodingDraft:
-    """Token `i` follows token `parents[i]`, or the context's end where that is -1. `probs` are
-    estimated, `score` is their sum, and `match_len` tokens of the context were matched."""
-
-    token_ids: list[int] = dataclasses.field(default_factory=list)
-    parents: list[int] = dataclasses.field(default_factory=list)
-    probs: list[float] = dataclasses.field(default_factory=list)
-    score: float = 0.0
-    match_len: int = 0
-
-    @staticmethod
-    def from_draft(draft: Draft) -> SuffixDecodingDraft:
-        return SuffixDecodingDraft(
-            list(draft.tokens),
-            list(draft.parents),
-            [float(probability) for probability in draft.probs],
-            draft.score,
-            draft.match_length,
-        )
 
 
 @dataclasses.dataclass(slots=True)
@@ -101,14 +79,6 @@ class _Request:
     """Its prompt and responses, to tell whether a context is its end."""
     added: array[int] = dataclasses.field(default_factory=lambda: array("i"))
     """Responses that the service was not told of yet."""
-
-
-@dataclasses.dataclass(slots=True)
-class _Response:
-    """A cached response, by the id that it has in the corpus."""
-
-    sequence_id: str
-    session: Session
 
 
 class SuffixDecodingCache:
@@ -145,16 +115,15 @@ class SuffixDecodingCache:
         self._client = client or Client(
             address, token=token, tls=tls, deadline=deadline, open_deadline=_OPEN_SECONDS
         )
-        low, high = _DEPTH_RANGE
-        self._depth = min(max(max_tree_depth, low), high)
+        self._depth = DEPTH.clamp(max_tree_depth)
         retention = None
         if max_cached_requests > 0:
-            retention = Retention(sequences=max(max_cached_requests, _RETENTION_SEQUENCES_MIN))
+            retention = Retention(sequences=RETENTION_SEQUENCES.clamp(max_cached_requests))
         self._client.ensure_corpus(self._corpus, depth=self._depth, retention=retention)
         self._active: dict[Hashable, _Request] = {}
-        self._cached: dict[Hashable, _Response] = {}
+        self._cached: dict[Hashable, Response] = {}
         self._ids = (f"{uuid.uuid4().hex}-{number}" for number in itertools.count())
-        self._remover = _Remover(self._client, self._corpus)
+        self._remover = Remover(self._client, self._corpus)
         self._is_unrecorded_told = False
 
     @property
@@ -213,7 +182,7 @@ class SuffixDecodingCache:
         )
         self._active[req_id] = _Request(session, prompt)
         if is_cached:
-            self._cached[req_id] = _Response(sequence_id, session)
+            self._cached[req_id] = Response(sequence_id, session)
             if 0 < self._max_cached_requests < len(self._cached):
                 # The corpus's retention has its text leave.
                 del self._cached[next(iter(self._cached))]
@@ -292,10 +261,10 @@ class SuffixDecodingCache:
             max_spec_tokens = self._max_tree_depth
         options = DraftOptions(
             max_tokens=min(max(max_spec_tokens, 0), _DRAFT_TOKENS_MAX),
-            max_factor=min(max(max_spec_factor, 0.0), _FACTOR_MAX),
+            max_factor=MAX_FACTOR.clamp(max_spec_factor),
             # The original rounds so that 0.1 · 30 makes 3.
-            max_offset=min(max(max_spec_offset + 1e-6, -_FACTOR_MAX), _FACTOR_MAX),
-            min_probability=min(max(min_token_prob, 0.0), 1.0),
+            max_offset=MAX_OFFSET.clamp(max_spec_offset + 1e-6),
+            min_probability=MIN_PROBABILITY.clamp(min_token_prob),
             tree=bool(use_tree_spec),
         )
         if request.session is None:
@@ -390,54 +359,6 @@ class _GlobalTree:
     def estimate_memory(self) -> int:
         """Bytes that the service keeps in memory."""
         return self.client.corpus_stats(self.corpus).bytes_in_memory
-
-
-class _Remover:
-    """Removes responses from a corpus on a thread of its own: it takes the service milliseconds and
-    more, and many at once little longer than one."""
-
-    def __init__(self, client: Client, corpus: str) -> None:
-        self._client = client
-        self._corpus = corpus
-        self._waiting: queue.Queue[_Response] = queue.Queue(_EVICTIONS_MAX)
-        self._thread: threading.Thread | None = None
-        self._idle = threading.Condition()
-        self._count = 0
-
-    def remove(self, response: _Response) -> None:
-        with self._idle:
-            if self._thread is None or not self._thread.is_alive():
-                # After a fork there is none either.
-                self._thread = threading.Thread(
-                    target=self._run, name="reprise-evictions", daemon=True
-                )
-                self._thread.start()
-            try:
-                self._waiting.put_nowait(response)
-                self._count += 1
-            except queue.Full:
-                _log.warning("too many evictions wait; a response stays in the history")
-
-    def flush(self, timeout: float) -> bool:
-        with self._idle:
-            return self._idle.wait_for(lambda: self._count == 0, timeout)
-
-    def _run(self) -> None:
-        while True:
-            responses = [self._waiting.get()]
-            # Nobody else takes from the queue, so what it has is there.
-            responses += [self._waiting.get() for _ in range(self._waiting.qsize())]
-            try:
-                # What is not recorded yet cannot be removed.
-                if not all(response.session.is_done for response in responses):
-                    self._client.flush(_RECORDED_SECONDS)
-                ids = [response.sequence_id for response in responses]
-                self._client.forget(self._corpus, ids)
-            except RepriseError as error:
-                _log.warning("%d evicted responses stay in the history: %s", len(responses), error)
-            with self._idle:
-                self._count -= len(responses)
-                self._idle.notify_all()
 
 
 def _validate_ndarray(tokens: Any) -> None:

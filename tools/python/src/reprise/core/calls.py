@@ -1,6 +1,8 @@
-"""The protocol's methods as values: what is asked for, and how the answer is read.
+"""The methods of the protocol as values: the request, and how its answer is read.
 
-Both clients carry the same calls out, each in its way.
+Both clients have these functions as methods: the blocking client waits for the answer and returns
+it, that of asyncio returns it to `await` (`Client`, `AsyncClient`). So each method is described
+here, once. `timeout` is in seconds; where it is not given, the client's own is used.
 """
 
 from __future__ import annotations
@@ -9,12 +11,12 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
+from ._constants import DEPTH, MISSED, Method
 from .errors import MalformedAnswer
 from .results import (
     Corpus,
     CorpusStats,
     Forgotten,
-    Grant,
     Health,
     Inserted,
     Merged,
@@ -33,9 +35,13 @@ Json: TypeAlias = "dict[str, Any]"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
+    """A request, and how its answer is read."""
+
     method: str
     params: Json
     read: Callable[[Json], T]
+    timeout: float | None = None
+    """Seconds that it may take, where the caller says."""
     is_long: bool = False
     """It reads or rewrites whole corpora, which may take minutes."""
 
@@ -53,7 +59,7 @@ class Output:
 
 
 def _given(**params: Any) -> Json:
-    """Leaves out what is None."""
+    """The parameters that are not None."""
     return {name: value for name, value in params.items() if value is not None}
 
 
@@ -78,49 +84,81 @@ def _text(result: Json) -> str:
     return text
 
 
-def any_call(method: str, params: Mapping[str, Any]) -> Call[Json]:
-    return Call(method, dict(params), lambda result: result)
+def call(
+    method: str, params: Mapping[str, Any] | None = None, timeout: float | None = None
+) -> Call[Json]:
+    """Any method of the protocol by its name, with its result as it is."""
+    return Call(method, dict(params or {}), lambda result: result, timeout)
 
 
-def server_info() -> Call[ServerInfo]:
-    return Call("server.info", {}, ServerInfo.from_wire)
+def server_info(*, timeout: float | None = None) -> Call[ServerInfo]:
+    """The version and the limits of the service."""
+    return Call(Method.SERVER_INFO, {}, ServerInfo.from_wire, timeout)
 
 
-def authenticate(token: str) -> Call[Grant]:
-    return Call("server.authenticate", {"token": token}, Grant.from_wire)
+def metrics(*, timeout: float | None = None) -> Call[str]:
+    """The metrics of the service in Prometheus's text format."""
+    return Call(Method.SERVER_METRICS, {}, _text, timeout)
 
 
-def metrics() -> Call[str]:
-    return Call("server.metrics", {}, _text)
+def report(
+    *,
+    engine: str | None = None,
+    steps: int = 0,
+    missed: Mapping[str, int] | None = None,
+    timeout: float | None = None,
+) -> Call[str]:
+    """Tells the service what became of this client's steps since its last report, for its metrics.
 
+    Args:
+        engine: The client's kind, such as "vllm"; an access token's name comes first.
+        steps: Steps in which a draft was wanted.
+        missed: The number of these without a draft, by reason: "late", "down", "refused", "empty",
+            "unrecorded".
 
-#: Why a step had no draft, as `client.report` has it.
-MISSED = ("late", "down", "refused", "empty", "unrecorded")
-
-
-def report(engine: str | None, steps: int, missed: Mapping[str, int]) -> Call[str]:
+    Returns:
+        The name under which they are counted.
+    """
+    missed = missed or {}
     if unknown := set(missed) - set(MISSED):
         raise ValueError(f"{sorted(unknown)} are no reasons, expected some of {MISSED}")
     params = _given(engine=engine, steps=steps, **missed)
-    return Call("client.report", params, lambda result: str(result.get("client")))
+    return Call(Method.CLIENT_REPORT, params, lambda result: str(result.get("client")), timeout)
 
 
-def is_live() -> Call[Health]:
-    return Call("health.live", {}, Health.from_wire)
+def is_live(*, timeout: float | None = None) -> Call[Health]:
+    """The health of the process: it is alive and answers."""
+    return Call(Method.HEALTH_LIVE, {}, Health.from_wire, timeout)
 
 
-def is_ready() -> Call[Health]:
-    return Call("health.ready", {}, Health.from_wire)
+def is_ready(*, timeout: float | None = None) -> Call[Health]:
+    """The health of the service: it can carry out calls."""
+    return Call(Method.HEALTH_READY, {}, Health.from_wire, timeout)
 
 
 def create_corpus(
     corpus: str,
-    tokenizer: str | None,
-    depth: int,
-    retention: Retention | None,
-    durability_ms: int | None,
+    *,
+    tokenizer: str | None = None,
+    depth: int = DEPTH.default,
+    retention: Retention | None = None,
+    durability_ms: int | None = None,
     vocabulary: int | None = None,
+    timeout: float | None = None,
 ) -> Call[Corpus]:
+    """Creates a corpus, or finds the one that exists with the same settings.
+
+    Args:
+        tokenizer: Inserts that name another tokenizer are refused.
+        depth: The longest pattern whose count is kept, in tokens.
+        retention: How much history is kept; all where it is not given.
+        durability_ms: Milliseconds after which acknowledged changes are on disk (durability
+            "interval"); None has them on disk before they are acknowledged (durability "commit").
+        vocabulary: Token ids are below it, others are refused and never drafted.
+
+    Raises:
+        CorpusExists: It exists with other settings.
+    """
     params = _given(
         corpus=corpus,
         tokenizer=tokenizer,
@@ -130,62 +168,89 @@ def create_corpus(
         durability_ms=durability_ms,
         vocabulary=vocabulary,
     )
-    return Call("corpus.create", params, Corpus.from_wire)
+    return Call(Method.CORPUS_CREATE, params, Corpus.from_wire, timeout)
 
 
-def corpora() -> Call[list[CorpusStats]]:
-    return Call("corpus.list", {}, _list("corpora", CorpusStats.from_wire))
+def corpora(*, timeout: float | None = None) -> Call[list[CorpusStats]]:
+    """The statistics of all corpora."""
+    return Call(Method.CORPUS_LIST, {}, _list("corpora", CorpusStats.from_wire), timeout)
 
 
-def corpus_stats(corpus: str) -> Call[CorpusStats]:
-    return Call("corpus.stats", {"corpus": corpus}, CorpusStats.from_wire)
+def corpus_stats(corpus: str, *, timeout: float | None = None) -> Call[CorpusStats]:
+    """The statistics of a corpus."""
+    return Call(Method.CORPUS_STATS, {"corpus": corpus}, CorpusStats.from_wire, timeout)
 
 
-def drop_corpus(corpus: str) -> Call[bool]:
-    return Call("corpus.drop", {"corpus": corpus, "confirm": corpus}, _flag("dropped"))
+def drop_corpus(corpus: str, *, timeout: float | None = None) -> Call[bool]:
+    """Removes a corpus and its file, for good."""
+    params = {"corpus": corpus, "confirm": corpus}
+    return Call(Method.CORPUS_DROP, params, _flag("dropped"), timeout)
 
 
-def merge_corpus(source: str, into: str) -> Call[Merged]:
-    return Call("corpus.merge", {"from": source, "into": into}, Merged.from_wire, is_long=True)
+def merge_corpus(source: str, into: str, *, timeout: float | None = None) -> Call[Merged]:
+    """Adds the sequences of one corpus to another, all or none."""
+    params = {"from": source, "into": into}
+    return Call(Method.CORPUS_MERGE, params, Merged.from_wire, timeout, is_long=True)
 
 
 def insert(
-    corpus: str, sequences: Iterable[Output | TokenIDs], tokenizer: str | None
+    corpus: str,
+    sequences: Iterable[Output | TokenIDs],
+    *,
+    tokenizer: str | None = None,
+    timeout: float | None = None,
 ) -> Call[Inserted]:
+    """Adds finished sequences: token ids, or `Output`s with an id."""
     wired = [
         (sequence if isinstance(sequence, Output) else Output(sequence)).to_wire()
         for sequence in sequences
     ]
     params = _given(corpus=corpus, sequences=wired, tokenizer=tokenizer)
-    return Call("sequence.insert", params, Inserted.from_wire)
+    return Call(Method.SEQUENCE_INSERT, params, Inserted.from_wire, timeout)
 
 
-def forget(corpus: str, ids: Sequence[str]) -> Call[Forgotten]:
+def forget(corpus: str, ids: Sequence[str], *, timeout: float | None = None) -> Call[Forgotten]:
+    """Removes sequences for good. Older snapshots, which the answer names, still hold them."""
     params = {"corpus": corpus, "ids": list(ids)}
-    return Call("sequence.forget", params, Forgotten.from_wire, is_long=True)
+    return Call(Method.SEQUENCE_FORGET, params, Forgotten.from_wire, timeout, is_long=True)
 
 
-def create_snapshot(corpus: str, name: str | None) -> Call[Snapshot]:
+def create_snapshot(
+    corpus: str, name: str | None = None, *, timeout: float | None = None
+) -> Call[Snapshot]:
+    """Writes a snapshot of a corpus; the service chooses a name where none is given."""
     params = _given(corpus=corpus, name=name)
-    return Call("snapshot.create", params, Snapshot.from_wire, is_long=True)
+    return Call(Method.SNAPSHOT_CREATE, params, Snapshot.from_wire, timeout, is_long=True)
 
 
-def snapshots(corpus: str | None) -> Call[list[Snapshot]]:
+def snapshots(corpus: str | None = None, *, timeout: float | None = None) -> Call[list[Snapshot]]:
+    """The snapshots of a corpus, or of all."""
     read = _list("snapshots", Snapshot.from_wire)
-    return Call("snapshot.list", _given(corpus=corpus), read, is_long=True)
+    return Call(Method.SNAPSHOT_LIST, _given(corpus=corpus), read, timeout, is_long=True)
 
 
-def verify_snapshot(snapshot: str | None, path: str | None) -> Call[Snapshot]:
+def verify_snapshot(
+    snapshot: str | None = None, *, path: str | None = None, timeout: float | None = None
+) -> Call[Snapshot]:
+    """Reads a whole snapshot of the store, or in a file that the service may read."""
     params = _given(snapshot=snapshot, path=path)
-    return Call("snapshot.verify", params, Snapshot.from_wire, is_long=True)
+    return Call(Method.SNAPSHOT_VERIFY, params, Snapshot.from_wire, timeout, is_long=True)
 
 
-def delete_snapshot(snapshot: str) -> Call[bool]:
-    return Call("snapshot.delete", {"snapshot": snapshot}, _flag("deleted"), is_long=True)
+def delete_snapshot(snapshot: str, *, timeout: float | None = None) -> Call[bool]:
+    """Deletes a snapshot."""
+    params = {"snapshot": snapshot}
+    return Call(Method.SNAPSHOT_DELETE, params, _flag("deleted"), timeout, is_long=True)
 
 
 def restore_snapshot(
-    corpus: str, snapshot: str | None, path: str | None, replace: bool
+    corpus: str,
+    snapshot: str | None = None,
+    *,
+    path: str | None = None,
+    replace: bool = False,
+    timeout: float | None = None,
 ) -> Call[CorpusStats]:
+    """Verifies a snapshot and makes a whole corpus of it, or none."""
     params = _given(corpus=corpus, snapshot=snapshot, path=path, replace=replace or None)
-    return Call("snapshot.restore", params, CorpusStats.from_wire, is_long=True)
+    return Call(Method.SNAPSHOT_RESTORE, params, CorpusStats.from_wire, timeout, is_long=True)

@@ -1,29 +1,30 @@
-"""The decoding path without any I/O: what is known of its sessions, and what is under way.
+"""The decoding path without any I/O: the sessions of a client, and the lines under way.
 
 Both clients drive one `DecodingCore`. They hand it what arrives (`connected`, `receive`,
 `disconnected`), send what it gives them (`begin_step`, `outgoing`), and wait as they like; nothing
-here waits, and nothing here raises what a service did wrong, but `MalformedAnswer`.
+here waits. No error of a service is raised here, except `MalformedAnswer`.
 
-**Nothing accepted is lost, and nothing is applied twice.** A session's record holds its prompt and
-its whole output until the service says that the output is history.
+**Nothing accepted is lost, and nothing is applied twice.** The record of a session holds its prompt
+and its whole output until the service says that the output is history.
 
 - *A step times out.* Its tokens are under way in a line that was sent, and are not sent again: the
   service begins requests in the order in which they came. Until its answer comes, further tokens
-  of that session wait in the record, so that what was applied is always known: `acked` says up to
-  where.
-- *The connection is lost.* How much of what was sent arrived is not known. So the session is closed
-  with `record` false, which takes all of it out of the history again, and is opened anew under
-  another name (a line of the old connection that is still being read cannot reach it), with the
-  same prompt; then it accepts its whole output.
+  of that session wait in the record, so that the applied tokens are always known (`acked`).
+- *The connection is lost.* The part of the sent lines that arrived is not known. So the session is
+  closed with `record` false, which takes all of it out of the history again, and is opened anew
+  under another name (a line of the old connection that is still being read cannot reach it), with
+  the same prompt; then it accepts its whole output.
 - *A close was sent, its answer is lost.* The close with `record` false says: it finds the session,
   so nothing was recorded, or it does not, so all was.
-- *A lease ends.* The service records what it has. The session goes on in a new one whose prompt is
-  what was recorded, so that this stays in the history once.
-- *The service was started anew* (told from its age). Nobody knows what the old process recorded of
-  its open sessions: all of it after SIGTERM, nothing after `kill -9`. The client then rather has
-  the beginning of an output in the history twice than not at all. Where that matters, share
-  "never" and give a `sequence_id`: then the output is written under an id, which makes it
-  repeatable, and is in the history exactly once, whatever happens.
+- *A lease ends.* The service records what it has. The session goes on in a new one whose prompt
+  holds what was recorded, so that this stays in the history once. If the lease ends while there is
+  no connection, the service may have recorded tokens of a step whose answer was lost; these are
+  then in the history twice.
+- *The service was started anew* (told from its age). The old process recorded all of its open
+  sessions after SIGTERM, and nothing after `kill -9`; which of the two is not known. The client
+  then rather has the beginning of an output in the history twice than not at all. Where that
+  matters, use share "never" with a `sequence_id`: then the output is written under an id, which
+  makes it repeatable, and is in the history exactly once, whatever happens.
 """
 
 from __future__ import annotations
@@ -31,12 +32,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ._constants import Method
+from .draft_call import DraftCall, Entry
 from .errors import Busy, MalformedAnswer, RepriseError
+from .exchange import PENDING_MAX
 from .names import corpus_checked
 from .options import DEFAULT_OPTIONS, DecodingLimits, DraftOptions, Step
-from .records import DraftCall, Entry, State
-from .recovery import PENDING_MAX, SessionKeeper
+from .recovery import SessionRecovery
 from .reports import Reporter
+from .session_states import State
 from .tokens import jsonable, token_array
 from .wire import STEP_BYTES_MAX, encode
 
@@ -44,10 +48,10 @@ if TYPE_CHECKING:
     from .tokens import TokenIDs
 
 
-class DecodingCore(SessionKeeper):
-    """See the module. Not thread-safe: whoever drives it takes care of that.
+class DecodingCore(SessionRecovery):
+    """The decoding path of one client. It is not thread-safe.
 
-    `now` is always `time.monotonic()`, which is an argument so that tests can choose it.
+    `now` is always `time.monotonic()`. It is an argument, so that tests can choose it.
     """
 
     def __init__(
@@ -69,11 +73,11 @@ class DecodingCore(SessionKeeper):
         super().disconnected()
 
     def begin_step(self, steps: Sequence[Step], can_send: bool = True) -> DraftCall:
-        """Takes what was accepted, and asks for drafts where that can be done now.
+        """Takes the accepted tokens, and asks for drafts where that can be done now.
 
         Args:
             steps: One for each session.
-            can_send: Whether a line can be sent now. Otherwise the tokens wait.
+            can_send: True if a line can be sent now. Otherwise the tokens wait.
 
         Raises:
             ValueError, TypeError: Something is no list of token ids; nothing was accepted then.
@@ -83,6 +87,7 @@ class DecodingCore(SessionKeeper):
         counters = self.counters
         counters.steps += len(steps)
         can_send = can_send and self.is_ready and len(self._pending) < PENDING_MAX
+        tokens_max = self.catch_up_tokens_max
         entries: list[Entry] = []
         for place, (step, tokens) in enumerate(zip(steps, accepted, strict=True)):
             record = self.records.get(step.session)
@@ -93,24 +98,23 @@ class DecodingCore(SessionKeeper):
             if not self._accept(record, tokens):
                 counters.empty_because_down += 1
                 continue
-            total = len(record.output)
-            if record.refused:
+            unsent = len(record.output) - record.sent
+            if record.state is State.OPEN and can_send and unsent <= tokens_max:
+                # Mostly these are the tokens of this step.
+                if unsent != len(tokens):
+                    tokens = record.output[record.sent :]
+                options = step.options or DEFAULT_OPTIONS
+                entries.append(self._entry(place, record, tokens, options))
+            elif record.is_refused:
                 counters.empty_because_refused += 1
-            elif record.in_flight:
+            elif record.state is State.STEPPING:
                 counters.empty_because_late += 1
-            elif (
-                not can_send
-                or record.state is not State.OPEN
-                or total - record.sent > self.catch_up_tokens_max
-            ):
+            else:
                 counters.empty_because_down += 1
                 self._busy[record] = None
-            else:
-                options = step.options or DEFAULT_OPTIONS
-                entries.append(self._entry(place, record, total, options))
         call.lines = self._step_lines(call, entries)
         if can_send and (report := self._reporter.due(self._now)) is not None:
-            call.lines += self._request("client.report", report, self._on_reported)
+            call.lines += self._request(Method.CLIENT_REPORT, report, self._on_reported)
         return call
 
     def _on_reported(self, result: Any, error: RepriseError | None) -> None:
@@ -140,13 +144,13 @@ class DecodingCore(SessionKeeper):
             self._on_step(call, entries, result, error)
 
         steps = [entry.params for entry in entries]
-        line = self._request("session.step", {"steps": steps}, on_answer)
+        line = self._request(Method.SESSION_STEP, {"steps": steps}, on_answer)
         self._calls[self._last_id] = call, len(entries)
         call.sent(len(entries))
         return line
 
     def _take_line_back(self, call: DraftCall, entries: list[Entry]) -> None:
-        """Forgets the last line, which was too long to be sent."""
+        """Forgets the last line, which is too long and is not sent."""
         del self._pending[self._last_id], self._calls[self._last_id]
         call.awaited -= 1
         call.missing -= len(entries)
@@ -158,7 +162,7 @@ class DecodingCore(SessionKeeper):
         options: DraftOptions,
         can_send: bool = True,
     ) -> DraftCall:
-        """Asks for drafts of the shared history alone."""
+        """Asks for drafts from the shared history alone."""
         params = {
             "corpus": corpus_checked(corpus),
             "contexts": [jsonable(token_array(context)) for context in contexts],
@@ -176,7 +180,7 @@ class DecodingCore(SessionKeeper):
         def on_answer(result: Any, error: RepriseError | None) -> None:
             self._on_speculated(call, result, error)
 
-        call.lines = self._request("speculate", params, on_answer)
+        call.lines = self._request(Method.SPECULATE, params, on_answer)
         call.sent(len(contexts))
         self._calls[self._last_id] = call, len(contexts)
         return call

@@ -1,16 +1,19 @@
-"""What calls raise. Decoding (`open_session`, `step`, `close_session`) raises none of these."""
+"""The errors of calls. Decoding (`open_session`, `step`, `close_session`) raises none of these."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from ._constants import ERROR_CODES
+
 
 class RepriseError(Exception):
     """A call that was not carried out, or may not have been.
 
-    `kind` is for programs, the message for people. `code` is JSON-RPC's, and `data` what the
-    service says beside the kind; where the service said nothing, `code` is 0 and `data` empty.
+    `kind` is for programs, the message for people. `code` is the code of JSON-RPC, and `data` holds
+    the further members of the service's error. Where the service did not answer, `code` is 0 and
+    `data` is empty.
     """
 
     kind: str = "internal_error"
@@ -37,16 +40,22 @@ class RepriseError(Exception):
 
 
 class ServiceError(RepriseError):
-    """The service says no, and why. There is a subclass for each kind."""
+    """An error that the service answered, with its reason. There is a subclass for each kind."""
 
     _kinds: ClassVar[dict[str, type[ServiceError]]] = {}
 
     def __init_subclass__(cls) -> None:
+        cls.code = ERROR_CODES[cls.kind]
         ServiceError._kinds[cls.kind] = cls
 
     @staticmethod
+    def kinds() -> Mapping[str, type[ServiceError]]:
+        """The subclass for each kind."""
+        return ServiceError._kinds
+
+    @staticmethod
     def from_wire(error: object) -> ServiceError:
-        """Reads the `error` member of an answer. A kind that is not known stays readable."""
+        """Reads the `error` member of an answer. An unknown kind becomes a `ServiceError`."""
         if not isinstance(error, dict):
             return InternalError("the service answered an error without saying which")
         data = error.get("data")
@@ -62,83 +71,83 @@ class ServiceError(RepriseError):
 
 
 class ParseError(ServiceError):
-    kind, code = "parse_error", -32700
+    kind = "parse_error"
 
 
 class InvalidRequest(ServiceError):
-    kind, code = "invalid_request", -32600
+    kind = "invalid_request"
 
 
 class MethodNotFound(ServiceError):
-    kind, code = "method_not_found", -32601
+    kind = "method_not_found"
 
 
 class InvalidParams(ServiceError):
     """`data["member"]` names the member, such as `params.steps[3].accept[7]`."""
 
-    kind, code = "invalid_params", -32602
+    kind = "invalid_params"
 
 
 class InternalError(ServiceError):
-    kind, code = "internal_error", -32603
+    kind = "internal_error"
 
 
 class CorpusNotFound(ServiceError):
-    kind, code = "corpus_not_found", -32001
+    kind = "corpus_not_found"
 
 
 class CorpusExists(ServiceError):
     """A corpus of that name has other settings; `data["differences"]` names them."""
 
-    kind, code = "corpus_exists", -32002
+    kind = "corpus_exists"
 
 
 class SessionNotFound(ServiceError):
-    kind, code = "session_not_found", -32003
+    kind = "session_not_found"
 
 
 class Conflict(ServiceError):
     """An id stands for other tokens, or the name of a session or a snapshot is taken."""
 
-    kind, code = "conflict", -32004
+    kind = "conflict"
 
 
 class LimitExceeded(ServiceError):
     """`data` has `limit`, `max` and `got`."""
 
-    kind, code = "limit_exceeded", -32005
+    kind = "limit_exceeded"
 
 
 class StorageFull(ServiceError):
-    kind, code = "storage_full", -32006
+    kind = "storage_full"
 
 
 class Corrupt(ServiceError):
     """`data` says `what` is damaged, and `where`."""
 
-    kind, code = "corrupt", -32007
+    kind = "corrupt"
 
 
 class Unauthorized(ServiceError):
-    kind, code = "unauthorized", -32008
+    kind = "unauthorized"
 
 
 class Busy(ServiceError):
     """Send it again after `data["retry_after_ms"]`."""
 
-    kind, code = "busy", -32009
+    kind = "busy"
 
 
 class TokenizerMismatch(ServiceError):
-    kind, code = "tokenizer_mismatch", -32010
+    kind = "tokenizer_mismatch"
 
 
 class SnapshotNotFound(ServiceError):
-    kind, code = "snapshot_not_found", -32011
+    kind = "snapshot_not_found"
 
 
 class ReadOnly(ServiceError):
-    kind, code = "read_only", -32012
+    kind = "read_only"
 
 
 class Unavailable(RepriseError):

@@ -6,9 +6,10 @@ import enum
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from ._constants import Method
 from .counters import Counters
+from .draft_call import DraftCall
 from .errors import MalformedAnswer, RepriseError
-from .records import DraftCall
 from .wire import (
     EVENT_LOOP_LINE_BYTES,
     STEP_BYTES_MAX,
@@ -19,6 +20,8 @@ from .wire import (
 
 #: A service's age is told in whole milliseconds.
 AGE_SLACK_SECONDS = 0.002
+#: Answers that may be awaited at once.
+PENDING_MAX = 1024
 
 Handler: TypeAlias = "Callable[[Any, RepriseError | None], None]"
 
@@ -32,11 +35,12 @@ class Phase(enum.Enum):
 
 
 class Exchange:
-    """One connection after the other to a service, which may be another process each time."""
+    """The connections to a service, one after the other. The service may be another process each
+    time."""
 
     def __init__(self, token: str | None) -> None:
         self.counters = Counters()
-        #: Why the service cannot be used, where it said so.
+        #: The reason for which the service cannot be used, where it said one.
         self.refusal: RepriseError | None = None
         self._token = token
         self._phase = Phase.DOWN
@@ -44,7 +48,7 @@ class Exchange:
         self._reader = LineReader()
         self._last_id = 0
         self._pending: dict[int, Handler] = {}
-        #: What is asked for in each line, and how many drafts that is.
+        #: The call that each line of steps or contexts belongs to, and the drafts it asks for.
         self._calls: dict[int, tuple[DraftCall, int]] = {}
         self._connected_at = 0.0
         self._service_started = 0.0
@@ -65,11 +69,11 @@ class Exchange:
 
     @property
     def catch_up_tokens_max(self) -> int:
-        """Accepted tokens in one line that catches up: as many as the service reads at once."""
+        """Accepted tokens in one line that catches up; the service reads such a line at once."""
         return max((self._line_bytes - STEP_BYTES_MAX) // TOKEN_BYTES_MAX, 1)
 
     def connected(self, now: float) -> bytes:
-        """Begins on a new connection. Returns what is to be sent first."""
+        """Begins on a new connection. Returns the first lines."""
         self._connected_at = self._now = now
         self._phase = Phase.GREETING
         self._reader = LineReader()
@@ -79,9 +83,9 @@ class Exchange:
         lines = b""
         if self._token is not None:
             lines += self._request(
-                "server.authenticate", {"token": self._token}, self._on_authenticated
+                Method.SERVER_AUTHENTICATE, {"token": self._token}, self._on_authenticated
             )
-        return lines + self._request("server.info", {}, self._on_info)
+        return lines + self._request(Method.SERVER_INFO, {}, self._on_info)
 
     def _on_authenticated(self, result: Any, error: RepriseError | None) -> None:
         if error is not None:
@@ -102,8 +106,8 @@ class Exchange:
             self.refusal = None
 
     def _is_same_service(self, connected_at: float) -> bool:
-        """Whether the process of an earlier connection still runs. Only one has a store open, so
-        another one has started after the end of that connection."""
+        """True if the process of an earlier connection still runs. Only one process has a store
+        open, so another one has started after the end of that connection."""
         return self._service_started <= connected_at + AGE_SLACK_SECONDS
 
     def _request(self, method: str, params: Mapping[str, Any], handler: Handler) -> bytes:
@@ -112,7 +116,7 @@ class Exchange:
         return request_line(self._last_id, method, params)
 
     def receive(self, data: bytes, now: float) -> None:
-        """Takes what arrived.
+        """Takes bytes that arrived.
 
         Raises:
             MalformedAnswer: The connection is of no use any more.

@@ -1,10 +1,12 @@
-"""What callers ask for: drafts of what shape, steps of which sessions, and how much is kept."""
+"""The values that callers give: options of drafts, steps, new sessions, and bounds of a client."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from ._constants import MAX_FACTOR, MAX_OFFSET, MAX_TOKENS, MIN_PROBABILITY, VOCABULARY
 
 if TYPE_CHECKING:
     from .tokens import TokenIDs
@@ -14,74 +16,97 @@ Share: TypeAlias = Literal["live", "close", "never"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DraftOptions:
-    """What draft is wanted. At a match of length m it has at most
+    """The draft that is wanted. At a match of length m it has at most
     min(max_tokens, ⌊m · max_factor + max_offset⌋) tokens.
 
     Raises:
-        ValueError: Something is out of the range that the service takes.
+        ValueError: An option is out of the range that the service takes.
     """
 
-    max_tokens: int = 32
-    max_factor: float = 1.0
-    max_offset: float = 0.0
-    min_probability: float = 0.1
+    max_tokens: int = MAX_TOKENS.default
+    max_factor: float = MAX_FACTOR.default
+    max_offset: float = MAX_OFFSET.default
+    min_probability: float = MIN_PROBABILITY.default
     tree: bool = False
-    vocabulary: int = 2**31 - 1
+    vocabulary: int = VOCABULARY.default
     """Drafted ids are below it: a token that is not leaves the draft, with all that follows it."""
     params: Mapping[str, Any] = dataclasses.field(init=False, repr=False, compare=False)
-    """What differs from the defaults, as requests have it."""
+    """The options that differ from the defaults, as requests have them."""
 
     def __post_init__(self) -> None:
+        # The service's own limit may be set higher than the default one.
         if not 0 <= self.max_tokens < 2**31:
             raise ValueError(f"max_tokens is {self.max_tokens}, expected at least 0")
-        if not 0 <= self.max_factor <= 1e6:
-            raise ValueError(f"max_factor is {self.max_factor}, expected 0…1e6")
-        if not -1e6 <= self.max_offset <= 1e6:
-            raise ValueError(f"max_offset is {self.max_offset}, expected -1e6…1e6")
-        if not 0 <= self.min_probability <= 1:
-            raise ValueError(f"min_probability is {self.min_probability}, expected 0…1")
-        if not 1 <= self.vocabulary < 2**31:
-            raise ValueError(f"vocabulary is {self.vocabulary}, expected 1…{2**31 - 1}")
+        MAX_FACTOR.check("max_factor", self.max_factor)
+        MAX_OFFSET.check("max_offset", self.max_offset)
+        MIN_PROBABILITY.check("min_probability", self.min_probability)
+        VOCABULARY.check("vocabulary", self.vocabulary)
         params: dict[str, Any] = {}
-        if self.max_tokens != 32:
+        if self.max_tokens != MAX_TOKENS.default:
             params["max_tokens"] = self.max_tokens
-        if self.max_factor != 1.0:
+        if self.max_factor != MAX_FACTOR.default:
             params["max_factor"] = self.max_factor
-        if self.max_offset != 0.0:
+        if self.max_offset != MAX_OFFSET.default:
             params["max_offset"] = self.max_offset
-        if self.min_probability != 0.1:
+        if self.min_probability != MIN_PROBABILITY.default:
             params["min_probability"] = self.min_probability
         if self.tree:
             params["tree"] = True
-        if self.vocabulary != 2**31 - 1:
+        if self.vocabulary != VOCABULARY.default:
             params["vocabulary"] = self.vocabulary
         object.__setattr__(self, "params", params)
 
+    def within(self, vocabulary: int | None) -> DraftOptions:
+        """These options with another bound of token ids; unchanged where it is None."""
+        return self if vocabulary is None else dataclasses.replace(self, vocabulary=vocabulary)
+
 
 DEFAULT_OPTIONS = DraftOptions()
-#: Tells what was accepted, and wants nothing.
+#: The options of a step that tells the accepted tokens and asks for no draft.
 NO_DRAFT = DraftOptions(max_tokens=0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DecodingLimits:
-    """How much a client keeps of its sessions, four bytes a token.
+    """The bounds on what a client keeps of its sessions, four bytes a token.
 
-    A session that goes past a bound is let go of: what the service has of it is recorded, the rest
-    is counted as dropped, and its drafts are empty from then on.
+    A session that goes past a bound is dropped: what the service has of it is recorded, the rest is
+    counted as dropped, and its drafts are empty from then on.
     """
 
     sessions: int = 4096
     session_tokens: int = 1 << 20
-    """In the prompt and the output of one session."""
+    """Tokens in the prompt and the output of one session."""
     tokens: int = 32 << 20
-    """In those of all sessions."""
+    """Tokens in the prompts and outputs of all sessions."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NewSession:
+    """A request that is about to be decoded."""
+
+    corpus: str
+    prompt: TokenIDs
+    name: str | None = None
+    """The session's name on the service; one is chosen where it is not given."""
+    parent: str | None = None
+    """The name of a closed session whose prompt and output begin this prompt."""
+    share: Share = "live"
+    """When its tokens join the shared history: "live", as they are accepted; "close", when it
+    closes; "never"."""
+    ttl_s: int | None = None
+    """Seconds without a call after which the service ends it."""
+    vocabulary: int | None = None
+    """Ids of the model's tokens are below it, and so are those of all drafts."""
+    sequence_id: str | None = None
+    """Records the output under this id when the session closes, exactly once whatever happens, if
+    `share` is "never" (see `reprise.core.decoding`)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step:
     """One session's part of a decoding step: every token that joined its output since the last
-    one, drafted ones that the model accepted and its own, and what draft is wanted."""
+    one, drafted ones that the model accepted and its own, and the draft that is wanted."""
 
     session: str
     accept: TokenIDs = ()

@@ -15,13 +15,15 @@ from __future__ import annotations
 import dataclasses
 from array import array
 
+from ._constants import DEPTH
 from .decoding import DecodingCore
+from .draft_call import DraftCall
+from .drafts import EMPTY_DRAFT, Draft
 from .options import DraftOptions
-from .records import DraftCall, SessionRecord
-from .results import EMPTY_DRAFT, Draft
+from .session_record import SessionRecord
 
 #: Tokens of the context that are sent: no corpus keeps longer patterns.
-CONTEXT_TOKENS = 127
+CONTEXT_TOKENS = DEPTH.maximum
 
 
 def likeliest_path(draft: Draft) -> list[int]:

@@ -6,6 +6,8 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ._constants import TOKEN
+
 try:
     import numpy as np
 except ImportError:  # numpy is accepted, not needed
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     TokenIDs: TypeAlias = "Sequence[int] | NDArray[np.integer[Any]] | array[int]"
 
 #: The largest token id.
-TOKEN_MAX = 2**31 - 2
+TOKEN_MAX = TOKEN.maximum
 #: Tokens up to which a list is quicker than numpy.
 SHORT_TOKENS = 64
 

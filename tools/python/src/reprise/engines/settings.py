@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ..core.names import CORPUS_NAME_CHARACTERS_MAX
+from ..core._constants import CORPUS_NAME_CHARACTERS_MAX
 from .notices import log
 
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
 """Reprise in SGLang: `--speculative-algorithm REPRISE` drafts from the shared history.
 
-SGLang has the plugin call `register` (entry point group `sglang.srt.plugins`), which adds the
-algorithm by `SpeculativeAlgorithm.register`. It is SGLang's own n-gram algorithm in all but one
-thing: where that asks its trie for draft tokens, this asks Reprise, for the whole batch in one
-line. So what SGLang does to verify a tree is SGLang's.
+SGLang calls `register` of the plugin (entry point group `sglang.srt.plugins`), which adds the
+algorithm. It is SGLang's own n-gram algorithm except for one thing: where that asks its trie for
+draft tokens, this asks Reprise, for the whole batch in one line. SGLang verifies the drafts as its
+own. `reprise.engines.sglang_patches` lists the parts that are overridden.
 
 In a tensor-parallel group every rank builds the same batch and must draft the same, so the first
 rank asks and the others are told.
@@ -14,151 +14,33 @@ it a tree, for those that can.
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import os
-import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..core.drafts import EMPTY_DRAFT, Draft
 from ..core.options import DraftOptions
-from ..core.results import EMPTY_DRAFT, Draft
 from .batch import BatchDrafter, make_drafter
 from .notices import log, show_lines
 from .rows import OutputEnd, Row
 from .settings import EngineSettings, corpus_name
+from .sglang_patches import add_algorithm
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-NAME = "REPRISE"
-#: As SGLang's n-gram algorithm has them where they are not given.
-DRAFT_TOKENS = 12
-RUNNING_REQUESTS = 48
-
 
 def register() -> None:
-    """What SGLang calls in each of its processes. It does nothing without `REPRISE_SOCKET`."""
+    """The function that SGLang calls in each of its processes. It does nothing without
+    `REPRISE_SOCKET`."""
     if not os.environ.get("REPRISE_SOCKET"):
         return
     show_lines()
     try:
-        spec_info = importlib.import_module("sglang.srt.speculative.spec_info")
-        algorithms = spec_info.SpeculativeAlgorithm
-        with contextlib.suppress(ValueError):
-            algorithms.from_string(NAME)
-            return
-        algorithms.register(
-            NAME,
-            supports_overlap=True,
-            spec_class=algorithm_class(algorithms, spec_info.CustomSpecAlgo),
-        )(lambda server_args: worker_class())
+        add_algorithm(HistoryDrafts)
     except Exception as error:
         log.warning("reprise: this SGLang is not known, there is no REPRISE (%r)", error)
-
-
-def algorithm_class(algorithms: Any, base: Any) -> Any:
-    """An algorithm that is the n-gram one to all who ask, but for its worker and its arguments.
-
-    Args:
-        algorithms: `SpeculativeAlgorithm`, whose members say by methods what they are and can do.
-        base: `CustomSpecAlgo`.
-    """
-
-    def handle_server_args(self: Any, server_args: Any) -> None:
-        """Fills in what is not given."""
-        if getattr(server_args, "enable_dp_attention", False):
-            raise ValueError(f"{NAME} does not go with --enable-dp-attention, as NGRAM does not")
-        server_args.enable_mixed_chunk = False
-        if server_args.max_running_requests is None:
-            server_args.max_running_requests = RUNNING_REQUESTS
-        if server_args.speculative_num_draft_tokens is None:
-            server_args.speculative_num_draft_tokens = DRAFT_TOKENS
-        if server_args.speculative_eagle_topk is None:
-            server_args.speculative_eagle_topk = 1
-        if server_args.speculative_num_steps is None:
-            server_args.speculative_num_steps = max(
-                server_args.speculative_num_draft_tokens // server_args.speculative_eagle_topk, 1
-            )
-
-    def as_ngram(name: str) -> Any:
-        def ask(self: Any, *args: Any, **kwargs: Any) -> Any:
-            return getattr(algorithms.NGRAM, name)(*args, **kwargs)
-
-        return ask
-
-    own = {"handle_server_args", "create_worker"}
-    members = {
-        name: as_ngram(name)
-        for name, member in vars(algorithms).items()
-        if isinstance(member, types.FunctionType) and not name.startswith("_") and name not in own
-    }
-    members["handle_server_args"] = handle_server_args
-    return type("RepriseAlgorithm", (base,), members)
-
-
-def worker_class() -> Any:
-    """SGLang's n-gram worker with drafts from Reprise."""
-    ngram_worker = importlib.import_module("sglang.srt.speculative.ngram_worker")
-    parallel_state = importlib.import_module("sglang.srt.distributed.parallel_state")
-    base: Any = ngram_worker.NGRAMWorker
-
-    class RepriseWorker(base):  # type: ignore[misc]
-        def __init__(
-            self, server_args: Any, gpu_id: int, nccl_port: int, target_worker: Any
-        ) -> None:
-            with _without_trie(ngram_worker):
-                super().__init__(server_args, gpu_id, nccl_port, target_worker)
-            self.drafts = HistoryDrafts(
-                server_args,
-                width=self.draft_token_num,
-                is_tree=(self.topk or 1) > 1,
-                vocabulary=target_worker.model_runner.model_config.vocab_size,
-                group=parallel_state.get_tp_group(),
-            )
-
-        def forward_batch_generation(self, batch: Any, *args: Any, **kwargs: Any) -> Any:
-            self.drafts.look_for_ends(batch.reqs)
-            return super().forward_batch_generation(batch, *args, **kwargs)
-
-        def _prepare_draft_tokens(self, batch: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-            # With overlapped scheduling the requests lack what the last pass accepted.
-            is_behind = self.enable_overlap and not batch.grammar_needs_sync()
-            accepted: list[list[int]] = [[] for _ in batch.reqs]
-            if is_behind:
-                tokens = batch.spec_info.accept_tokens.cpu().tolist()
-                for place, count in enumerate(batch.spec_info.accept_lens.cpu().tolist()):
-                    begin = place * self.draft_token_num
-                    accepted[place] = tokens[begin : begin + count]
-            return self.drafts.of(batch.reqs, accepted)
-
-        def _update_ngram_corpus(self, batch: Any) -> None:
-            """The next step tells what was accepted."""
-
-    return RepriseWorker
-
-
-class _NoTrie:
-    """In the place of the n-gram worker's trie, which takes its memory when it is made."""
-
-    def __init__(self, **_: Any) -> None:
-        pass
-
-    def reset(self) -> None:
-        pass
-
-    def erase_match_state(self, requests: Sequence[str]) -> None:
-        """Being absent is no end."""
-
-
-@contextlib.contextmanager
-def _without_trie(module: Any) -> Iterator[None]:
-    original, module.NgramCorpus = module.NgramCorpus, _NoTrie
-    try:
-        yield
-    finally:
-        module.NgramCorpus = original
 
 
 class HistoryDrafts:
@@ -194,7 +76,7 @@ class HistoryDrafts:
         """A draft for each request, all of one width.
 
         Args:
-            accepted: Tokens that each has besides those that it says.
+            accepted: Tokens that each has besides those that it tells.
         """
         import numpy as np
 
@@ -299,8 +181,8 @@ def output_end(request: Any) -> OutputEnd:
 
 def tree(last: int, draft: Draft, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """A draft below the context's last token. `mask[i, j]` says that place i sees place j: its
-    ancestors and itself. What is left over is children of the last token, which are never right
-    unless by chance, and then they are right."""
+    ancestors and itself. The places that are left over are children of the last token; they are
+    right by chance alone, and then they are right."""
     import numpy as np
 
     tokens: NDArray[np.int64] = np.zeros(width, dtype=np.int64)

@@ -21,16 +21,15 @@ import dataclasses
 import functools
 import importlib
 import inspect
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from ..core.drafts import EMPTY_DRAFT, Draft
 from ..core.options import DraftOptions
-from ..core.results import EMPTY_DRAFT, Draft
 from ..transports.client import Client, Session
-from .batch import within_vocabulary
 from .notices import Notices, show_lines
 from .settings import EngineSettings
+from .transformers_patches import assisted_decoding, must_be_synced
 
 if TYPE_CHECKING:
     import os
@@ -107,13 +106,13 @@ class AssistedGeneration:
         bound: dict[str, Any] = {}
         if streamer is not None:
             bound["streamer"] = streamer
-        if synced or (synced is None and _must_be_synced(model)):
+        if synced or (synced is None and must_be_synced(model)):
             bound["synced_gpus"] = True
         method = functools.partial(self._decode, bound=bound) if bound else self
         return model.generate(custom_generate=method, **arguments)
 
     def __call__(self, model: Any, input_ids: Any, **arguments: Any) -> Any:
-        """What `generate` calls."""
+        """The decoding method that `generate` calls."""
         return self._decode(model, input_ids, bound={}, **arguments)
 
     def _decode(
@@ -130,16 +129,14 @@ class AssistedGeneration:
         )
         output: Any = None
         try:
-            output = type(model)._assisted_decoding(
-                _WithCandidates(model, generator), input_ids, **{**arguments, **bound}
-            )
+            output = assisted_decoding(model, generator, input_ids, **{**arguments, **bound})
         finally:
             generator.close(getattr(output, "sequences", output))
         return output
 
 
 def _named(generate: Any, inputs: tuple[Any, ...]) -> dict[str, Any]:
-    """Arguments that were given by their places, by their names.
+    """The arguments that were given by place, with their names.
 
     Raises:
         TypeError: There are more than `generate` takes by place.
@@ -182,18 +179,6 @@ def _bring_stop_strings(model: Any, arguments: dict[str, Any]) -> None:
     arguments["stop_strings"] = None
 
 
-def _must_be_synced(model: Any) -> bool:
-    """Whether all ranks must make as many passes as the one with the longest output, as `generate`
-    finds it out (FSDP, and ZeRO's third stage)."""
-    utils: Any = sys.modules.get("transformers.generation.utils")
-    try:
-        is_sharded = utils.is_deepspeed_zero3_enabled() or utils.is_fsdp_managed_module(model)
-        return bool(is_sharded and utils._get_torch_distributed_world_size() > 1)
-    except AttributeError:
-        # Another release, which finds it out otherwise; `synced_gpus` says it.
-        return False
-
-
 class HistoryCandidates:
     """A candidate generator, as transformers' assisted decoding asks it."""
 
@@ -227,7 +212,7 @@ class HistoryCandidates:
         options = self._history.options
         if room < options.max_tokens:
             options = dataclasses.replace(options, max_tokens=max(room, 0))
-        tokens = within_vocabulary(self._draft(input_ids, options), self._vocabulary).tokens
+        tokens = self._draft(input_ids, options).within(self._vocabulary).tokens
         if not tokens:
             return input_ids, None
         torch: Any = importlib.import_module("torch")
@@ -248,7 +233,7 @@ class HistoryCandidates:
         return draft
 
     def update_candidate_strategy(self, input_ids: Any, scores: Any, num_matches: int) -> None:
-        """What was accepted is in the next step's input."""
+        """The accepted tokens are in the next step's input."""
 
     def close(self, sequences: Any | None) -> None:
         """Has the output recorded; `sequences` holds all of it, or is None after an error."""
@@ -279,21 +264,3 @@ class HistoryCandidates:
         )
         if session is not None:
             session.close(record=False)
-
-
-class _WithCandidates:
-    """The model, but for where its drafts come from. The model itself is not changed, so it may
-    generate for others meanwhile."""
-
-    def __init__(self, model: Any, generator: HistoryCandidates) -> None:
-        self._model = model
-        self._generator = generator
-
-    def _get_candidate_generator(self, *_: Any, **__: Any) -> HistoryCandidates:
-        return self._generator
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
-
-    def __call__(self, *arguments: Any, **named: Any) -> Any:
-        return self._model(*arguments, **named)

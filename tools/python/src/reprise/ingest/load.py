@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from ..core._constants import LIMITS
 from ..core.calls import Output as Sequenced
 from ..core.errors import (
     Busy,
@@ -51,7 +52,7 @@ class Plan:
     end_token: int | None = None
     chat_template: bool = False
     strict: bool = False
-    sequence_tokens_max: int = 1 << 20
+    sequence_tokens_max: int = LIMITS["sequence_tokens"]
 
 
 @dataclasses.dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Where a service listens, and who calls: what both clients are made with."""
+"""The address of a service, and the credentials that are presented there."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import dataclasses
 import os
 import socket
 import ssl
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 #: Milliseconds after which a TCP connection whose peer acknowledges nothing is given up. A Unix
 #: socket's peer cannot vanish without the kernel's telling.
@@ -29,7 +27,7 @@ class Address:
     def parse(text: str | os.PathLike[str] | Address) -> Address:
         """Reads `/run/reprise.sock`, `unix:reprise.sock`, `host:7411` or `[::1]:7411`.
 
-        What has a slash, or no port at its end, is a path.
+        A text with a slash, or without a port at its end, is a path.
 
         Raises:
             ValueError: It cannot be an address.
@@ -54,7 +52,7 @@ class Address:
 
     @staticmethod
     def default() -> Address:
-        """What `REPRISE_SOCKET` says."""
+        """The address in `REPRISE_SOCKET`."""
         text = os.environ.get("REPRISE_SOCKET")
         if not text:
             raise ValueError("no address was given, and REPRISE_SOCKET is not set")
@@ -77,7 +75,7 @@ def _path(path: str) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An address with what is presented there."""
+    """An address with the credentials that are presented there."""
 
     address: Address
     token: str | None = dataclasses.field(default=None, repr=False)
@@ -89,7 +87,7 @@ class Endpoint:
         token: str | None,
         tls: ssl.SSLContext | None,
     ) -> Endpoint:
-        """Fills in from the environment what is not given: `REPRISE_SOCKET`, `REPRISE_TOKEN`, or
+        """Takes from the environment what is not given: `REPRISE_SOCKET`, `REPRISE_TOKEN`, or
         the file that `REPRISE_TOKEN_FILE` names."""
         place = Address.default() if address is None else Address.parse(address)
         if tls is not None and place.path is not None:
@@ -127,35 +125,9 @@ class Endpoint:
 
 
 def prepare_tcp(connection: socket.socket) -> None:
-    """Has small lines sent at once, and a vanished host noticed."""
+    """Has small lines sent at once, and a host that vanished noticed."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     # Linux alone has it.
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
-
-
-def reduction(client: Any) -> tuple[Any, ...]:
-    """Answers `__reduce__` of both clients: a copy, in this process or another, is a client of the
-    same service, with connections of its own and no sessions.
-
-    Raises:
-        TypeError: It has a TLS context, which cannot be copied.
-    """
-    if client._endpoint.tls is not None:
-        raise TypeError("a client with a TLS context cannot be copied; make one where it is used")
-    arguments = {
-        # As it was given: what the environment says is read anew.
-        "token": client._token,
-        "timeout": client.timeout,
-        "long_timeout": client.long_timeout,
-        "deadline": client.deadline,
-        "open_deadline": client.open_deadline,
-        "limits": client._limits,
-        "engine": client._engine,
-    }
-    return _copied, (type(client), client._endpoint.address, arguments)
-
-
-def _copied(kind: Callable[..., Any], address: Address, arguments: Mapping[str, Any]) -> Any:
-    return kind(address, **arguments)

@@ -3,51 +3,46 @@
 from __future__ import annotations
 
 import os
-import ssl
 import weakref
-from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from ..core import calls
-from ..core.counters import Counters
-from ..core.errors import (
-    RepriseError,
-)
-from ..core.options import DEFAULT_OPTIONS, DecodingLimits, DraftOptions, Share, Step, steps_of
-from ..core.records import SessionRecord, State
-from ..core.results import (
-    Corpus,
-    CorpusStats,
-    Draft,
-    Forgotten,
-    Health,
-    Inserted,
-    Merged,
-    Retention,
-    ServerInfo,
-    SessionClosed,
-    Snapshot,
-)
-from .address import Address, Endpoint, reduction
-from .link import CallLink, DecodingLink
+from ..core.drafts import Draft
+from ..core.options import DEFAULT_OPTIONS, DraftOptions, NewSession, Share, Step, steps_of
+from ..core.results import SessionClosed
+from .call_link import CallLink
+from .client_base import ClientBase, SessionBase, name_of
+from .decoding_link import DecodingLink
+from .methods import described
 
 if TYPE_CHECKING:
     from ..core.tokens import TokenIDs
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Client:
+def _blocking(build: Callable[P, calls.Call[T]]) -> Callable[Concatenate[Client, P], T]:
+    """A method that carries a call out and waits for its result."""
+
+    def carry_out(client: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        call = build(*args, **kwargs)
+        return call.read(client._calls.call(call.method, call.params, client._timeout_of(call)))
+
+    return described(carry_out, build)
+
+
+class Client(ClientBase):
     """A connection to a Reprise service, for code that blocks.
 
     There are two kinds of calls. *Ordinary* ones (`create_corpus`, `insert`, `corpus_stats`, …)
     raise a `RepriseError` when something is wrong, and may take `timeout` seconds. Those of the
-    *decoding path* (`open_session`, `step`, `close_session`, `speculate`) never raise what a
-    service did or did not do: a draft that is not there within the deadline, or cannot be asked
-    for, is an empty draft, and `counters` says why. A thread of the client's own reconnects, opens
-    the sessions again and sends what was accepted meanwhile (see `reprise.core.decoding`).
+    *decoding path* (`open_session`, `step`, `close_session`, `speculate`) never raise an error of
+    the service: a draft that is not there within the deadline, or cannot be asked for, is an empty
+    draft, and `counters` tells why. A thread of the client reconnects, opens the sessions again and
+    sends the tokens that were accepted meanwhile (see `reprise.core.decoding`).
 
     It may be used from any number of threads. Each kind of calls has one connection: ordinary
     calls wait for each other; steps of several threads are under way together, but a batch in one
@@ -62,56 +57,19 @@ class Client:
                 draft = session.step(accepted)
     """
 
-    def __init__(
-        self,
-        address: str | os.PathLike[str] | Address | None = None,
-        *,
-        token: str | None = None,
-        tls: ssl.SSLContext | None = None,
-        timeout: float = 30.0,
-        long_timeout: float = 3600.0,
-        deadline: float = 0.002,
-        open_deadline: float = 1.0,
-        limits: DecodingLimits | None = None,
-        engine: str | None = None,
-    ) -> None:
-        """Makes a client. The first call connects.
+    _decoding: DecodingLink
 
-        Args:
-            address: A Unix socket's path, or "host:port"; `REPRISE_SOCKET` where it is not given.
-            token: An access token; else `REPRISE_TOKEN`, or what `REPRISE_TOKEN_FILE` holds.
-            tls: What a TCP connection is encrypted with.
-            timeout: Seconds that an ordinary call may take.
-            long_timeout: The same for operators' calls, which read or rewrite whole corpora.
-            deadline: Seconds that a step waits for its drafts.
-            open_deadline: Seconds that opening a session waits for its prompt to be indexed.
-            limits: How much is kept of sessions.
-            engine: What the service's metrics call this client, where its token has no name.
-        """
-        self._endpoint = Endpoint.of(address, token, tls)
-        self._token = token
-        self._engine = engine
-        self.timeout = timeout
-        self.long_timeout = long_timeout
-        self.deadline = deadline
-        self.open_deadline = open_deadline
-        self._limits = limits
+    def _make_links(self) -> None:
         self._calls = CallLink(self._endpoint)
-        self._decoding = DecodingLink(self._endpoint, limits, engine)
+        self._decoding = DecodingLink(self._endpoint, self._limits, self._engine)
         _clients.add(self)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """A copy is a client of the same service, with connections of its own and no sessions. The
-        token travels only if it was given as an argument."""
-        return reduction(self)
 
     def _after_fork(self) -> None:
         """The parent goes on with its connections; this process gets others."""
         self._calls.abandon()
         self._decoding.abandon()
-        corpora = self._decoding.core.ensured
-        self._calls = CallLink(self._endpoint)
-        self._decoding = DecodingLink(self._endpoint, self._limits, self._engine)
+        corpora = self._decoding.core.corpora.params
+        self._make_links()
         for params in corpora:
             self._decoding.core.ensure_corpus(params)
 
@@ -119,9 +77,9 @@ class Client:
         """Ends the client. Open sessions are closed and recorded.
 
         Returns:
-            Whether the service had answered within `timeout` that all of it is recorded. What was
-            not is lost; with named sessions that are open on the service, at the end of the lease
-            it records what it has.
+            True if the service had answered within `timeout` that all of it is recorded. The rest
+            is lost; of named sessions that are open on the service, it records what it has when the
+            lease ends.
         """
         flushed = self._decoding.close(timeout)
         self._calls.close()
@@ -140,180 +98,26 @@ class Client:
 
     # Ordinary calls.
 
-    def call(
-        self, method: str, params: Mapping[str, Any] | None = None, timeout: float | None = None
-    ) -> dict[str, Any]:
-        """Carries any method of the protocol out, and answers its result as it is."""
-        return self._run(calls.any_call(method, params or {}), timeout)
-
-    def _run(self, call: calls.Call[T], timeout: float | None) -> T:
-        if timeout is None:
-            timeout = self.long_timeout if call.is_long else self.timeout
-        return call.read(self._calls.call(call.method, call.params, timeout))
-
-    def server_info(self, *, timeout: float | None = None) -> ServerInfo:
-        return self._run(calls.server_info(), timeout)
-
-    def metrics(self, *, timeout: float | None = None) -> str:
-        """What the service counts and measures, as Prometheus reads it."""
-        return self._run(calls.metrics(), timeout)
-
-    def report(
-        self,
-        *,
-        engine: str | None = None,
-        steps: int = 0,
-        missed: Mapping[str, int] | None = None,
-        timeout: float | None = None,
-    ) -> str:
-        """Tells the service what became of this client's steps since its last report, for its
-        metrics.
-
-        Args:
-            engine: The client's kind, such as "vllm"; an access token's name comes first.
-            steps: Steps in which a draft was wanted.
-            missed: How many of them had none, by why: "late", "down", "refused", "empty",
-                "unrecorded".
-
-        Returns:
-            The name under which they are counted.
-        """
-        return self._run(calls.report(engine, steps, missed or {}), timeout)
-
-    def is_live(self, *, timeout: float | None = None) -> Health:
-        return self._run(calls.is_live(), timeout)
-
-    def is_ready(self, *, timeout: float | None = None) -> Health:
-        return self._run(calls.is_ready(), timeout)
-
-    def create_corpus(
-        self,
-        corpus: str,
-        *,
-        tokenizer: str | None = None,
-        depth: int = 64,
-        retention: Retention | None = None,
-        durability_ms: int | None = None,
-        vocabulary: int | None = None,
-        timeout: float | None = None,
-    ) -> Corpus:
-        """Makes a corpus, or finds the one that stands with the same settings.
-
-        Args:
-            tokenizer: Inserts that name another are refused.
-            depth: Longest pattern whose count is kept, in tokens.
-            retention: How much history is kept; all where it is not given.
-            durability_ms: Milliseconds after which what was answered is on disk (durability
-                "interval"); None has it on disk before (durability "commit").
-            vocabulary: Token ids are below it, others are refused and never drafted.
-
-        Raises:
-            CorpusExists: It stands with other settings.
-        """
-        call = calls.create_corpus(corpus, tokenizer, depth, retention, durability_ms, vocabulary)
-        return self._run(call, timeout)
-
-    def corpora(self, *, timeout: float | None = None) -> list[CorpusStats]:
-        return self._run(calls.corpora(), timeout)
-
-    def corpus_stats(self, corpus: str, *, timeout: float | None = None) -> CorpusStats:
-        return self._run(calls.corpus_stats(corpus), timeout)
-
-    def drop_corpus(self, corpus: str, *, timeout: float | None = None) -> bool:
-        """Removes a corpus and its file, for good."""
-        return self._run(calls.drop_corpus(corpus), timeout)
-
-    def merge_corpus(self, source: str, into: str, *, timeout: float | None = None) -> Merged:
-        """Adds the sequences of one corpus to another, all or none."""
-        return self._run(calls.merge_corpus(source, into), timeout)
-
-    def insert(
-        self,
-        corpus: str,
-        sequences: Iterable[calls.Output | TokenIDs],
-        *,
-        tokenizer: str | None = None,
-        timeout: float | None = None,
-    ) -> Inserted:
-        """Adds finished sequences: token ids, or `Output`s with an id."""
-        return self._run(calls.insert(corpus, sequences, tokenizer), timeout)
-
-    def forget(self, corpus: str, ids: Sequence[str], *, timeout: float | None = None) -> Forgotten:
-        """Removes sequences for good. Older snapshots, which the answer names, still hold them."""
-        return self._run(calls.forget(corpus, ids), timeout)
-
-    def create_snapshot(
-        self, corpus: str, name: str | None = None, *, timeout: float | None = None
-    ) -> Snapshot:
-        return self._run(calls.create_snapshot(corpus, name), timeout)
-
-    def snapshots(
-        self, corpus: str | None = None, *, timeout: float | None = None
-    ) -> list[Snapshot]:
-        return self._run(calls.snapshots(corpus), timeout)
-
-    def verify_snapshot(
-        self, snapshot: str | None = None, *, path: str | None = None, timeout: float | None = None
-    ) -> Snapshot:
-        """Reads a whole snapshot of the store, or in a file that the service may read."""
-        return self._run(calls.verify_snapshot(snapshot, path), timeout)
-
-    def delete_snapshot(self, snapshot: str, *, timeout: float | None = None) -> bool:
-        return self._run(calls.delete_snapshot(snapshot), timeout)
-
-    def restore_snapshot(
-        self,
-        corpus: str,
-        snapshot: str | None = None,
-        *,
-        path: str | None = None,
-        replace: bool = False,
-        timeout: float | None = None,
-    ) -> CorpusStats:
-        """Verifies a snapshot and makes a whole corpus of it, or none."""
-        return self._run(calls.restore_snapshot(corpus, snapshot, path, replace), timeout)
+    call = _blocking(calls.call)
+    server_info = _blocking(calls.server_info)
+    metrics = _blocking(calls.metrics)
+    report = _blocking(calls.report)
+    is_live = _blocking(calls.is_live)
+    is_ready = _blocking(calls.is_ready)
+    create_corpus = _blocking(calls.create_corpus)
+    corpora = _blocking(calls.corpora)
+    corpus_stats = _blocking(calls.corpus_stats)
+    drop_corpus = _blocking(calls.drop_corpus)
+    merge_corpus = _blocking(calls.merge_corpus)
+    insert = _blocking(calls.insert)
+    forget = _blocking(calls.forget)
+    create_snapshot = _blocking(calls.create_snapshot)
+    snapshots = _blocking(calls.snapshots)
+    verify_snapshot = _blocking(calls.verify_snapshot)
+    delete_snapshot = _blocking(calls.delete_snapshot)
+    restore_snapshot = _blocking(calls.restore_snapshot)
 
     # The decoding path.
-
-    def ensure_corpus(
-        self,
-        corpus: str,
-        *,
-        tokenizer: str | None = None,
-        depth: int = 64,
-        retention: Retention | None = None,
-        durability_ms: int | None = None,
-        vocabulary: int | None = None,
-    ) -> None:
-        """Has a corpus made before sessions over it are opened, as soon as the service is there;
-        does not wait, and does not fail. One that stands with other settings is used as it is."""
-        call = calls.create_corpus(corpus, tokenizer, depth, retention, durability_ms, vocabulary)
-        self._decoding.ensure_corpus(call.params)
-
-    @property
-    def counters(self) -> Counters:
-        """What became of the decoding path; it goes on counting, `snapshot()` does not."""
-        return self._decoding.core.counters
-
-    @property
-    def address(self) -> str:
-        """Where the service listens: a socket's path, or host:port."""
-        return str(self._endpoint.address)
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether steps can be sent at the moment."""
-        return self._decoding.core.is_ready
-
-    @property
-    def last_error(self) -> Exception | None:
-        """Why the last attempt to connect failed."""
-        return self._decoding.last_error
-
-    @property
-    def last_refusal(self) -> RepriseError | None:
-        """Why the service would not open a session, the last time that it would not."""
-        return self._decoding.core.last_refusal
 
     def open_session(
         self,
@@ -332,7 +136,7 @@ class Client:
         no longer than `deadline`, and not at all for a service that is known to be down.
 
         Args:
-            name: What the service calls it; one is chosen where it is not given.
+            name: The session's name on the service; one is chosen where it is not given.
             parent: A closed session whose prompt and output begin this prompt.
             share: When its tokens join the shared history: "live", as they are accepted; "close",
                 when it closes; "never".
@@ -344,19 +148,26 @@ class Client:
         Raises:
             ValueError: An argument is wrong, or a session of that name is open already.
         """
-        link = self._decoding
-        record = link.open(
-            corpus,
-            prompt,
-            self.open_deadline if deadline is None else deadline,
-            name=name,
-            parent=parent.name if isinstance(parent, Session) else parent,
-            share=share,
-            ttl_s=ttl_s,
-            vocabulary=vocabulary,
-            sequence_id=sequence_id,
+        new = NewSession(
+            corpus, prompt, name, name_of(parent), share, ttl_s, vocabulary, sequence_id
         )
-        return Session(self, record)
+        return self.open_sessions([new], deadline=deadline)[0]
+
+    def open_sessions(
+        self, sessions: Iterable[NewSession], *, deadline: float | None = None
+    ) -> list[Session]:
+        """Begins any number of requests to be decoded, in one exchange.
+
+        Args:
+            deadline: Seconds to wait until all prompts are indexed.
+
+        Raises:
+            ValueError: An argument is wrong, or a session of that name is open already. None was
+                begun.
+        """
+        wait = self.open_deadline if deadline is None else deadline
+        records = self._decoding.open(list(sessions), wait)
+        return [Session(self, record) for record in records]
 
     def step(
         self,
@@ -369,11 +180,11 @@ class Client:
 
         Args:
             steps: The tokens that joined each session's output, by its name; or a list of `Step`s.
-            options: What drafts are wanted, where a step does not say.
+            options: The drafts that are wanted, where a step does not say.
             deadline: Seconds to wait for them.
 
         Returns:
-            The drafts, in the same order. What is not there in time is empty.
+            The drafts, in the same order. A draft that is not there in time is empty.
 
         Raises:
             ValueError, TypeError: Something is no list of token ids. Nothing was accepted then.
@@ -393,11 +204,11 @@ class Client:
 
         Args:
             accept: Tokens that joined its output since the last step.
-            record: False has what had joined the shared history leave it again.
+            record: False has the output leave the shared history again.
             wait: Seconds to wait until the service says that it is on disk.
 
         Returns:
-            What the service said, if it did within `wait`.
+            The service's answer, if it came within `wait`.
         """
         return self._decoding.close_session(session, accept, record, wait)
 
@@ -407,87 +218,41 @@ class Client:
         contexts: Sequence[TokenIDs],
         options: DraftOptions = DEFAULT_OPTIONS,
         *,
+        vocabulary: int | None = None,
         deadline: float | None = None,
     ) -> list[Draft]:
-        """Drafts what follows each of several contexts, from the shared history alone."""
+        """Drafts what follows each of several contexts, from the shared history alone.
+
+        Args:
+            options: The drafts that are wanted.
+            vocabulary: Drafted ids are below it; that of `options` where it is not given.
+            deadline: Seconds to wait for them.
+        """
         wait = self.deadline if deadline is None else deadline
-        return self._decoding.speculate(corpus, contexts, options, wait)
+        return self._decoding.speculate(corpus, contexts, options.within(vocabulary), wait)
 
     def make_private(self, session: str, *, wait: float = 0.0) -> None:
         """Has the output of an open session leave the shared history, and nothing join it any more.
 
         Args:
-            wait: Seconds to wait until the service has it so. Until then its drafts are empty.
+            wait: Seconds to wait until the service has done it. Until then its drafts are empty.
         """
         self._decoding.make_private(session, wait)
 
-    def truncate_session(self, session: str, tokens: int) -> None:
-        """Has the text of an open session, its prompt and output, end after so many tokens: the
-        model, or its engine, has taken the rest back. What was taken back leaves the history.
-
-        The session is opened anew for that, and its drafts are empty until it is. What an ended
-        lease has recorded stays.
-        """
-        self._decoding.truncate_session(session, tokens)
-
     def flush(self, timeout: float = 30.0) -> bool:
-        """Waits until nothing is deferred: all sessions stand on the service, and all that were
+        """Waits until nothing is postponed: all sessions are open on the service, and all that were
         closed are recorded.
 
         Returns:
-            Whether it came to that in time.
+            True if it came to that in time.
         """
         return self._decoding.flush(timeout)
 
 
-class Session:
+class Session(SessionBase[Client]):
     """One request being decoded. As a context manager it is closed, and recorded, at the end."""
 
-    __slots__ = ("_client", "_record")
-
-    def __init__(self, client: Client, record: SessionRecord) -> None:
-        self._client = client
-        self._record = record
-
-    @property
-    def name(self) -> str:
-        return self._record.name
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it is open on the service at the moment."""
-        return self._record.state is State.OPEN
-
-    @property
-    def text(self) -> array[int]:
-        """Its prompt and output so far, a copy; empty once it is done."""
-        return self._record.text
-
-    def tail(self, count: int) -> array[int]:
-        """The last `count` tokens of `text`, in O(count)."""
-        return self._record.tail(count)
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether it takes no more tokens: it was closed, or went past a bound of the client."""
-        return self._record.closing or self._record.is_done
-
-    def truncate(self, tokens: int) -> None:
-        """Has its text end after so many tokens; see `Client.truncate_session`."""
-        self._client.truncate_session(self.name, tokens)
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a session belongs to its client and process; open one where it is used")
-
-    @property
-    def is_done(self) -> bool:
-        """Whether it was closed, and its output is recorded or given up."""
-        return self._record.is_done
-
-    @property
-    def error(self) -> RepriseError | None:
-        """What the service said last against it."""
-        return self._record.error
+    __slots__ = ()
 
     def step(
         self,
@@ -496,8 +261,8 @@ class Session:
         *,
         deadline: float | None = None,
     ) -> Draft:
-        """Tells which tokens joined the output since the last step, accepted ones and the model's
-        own, and asks for what may follow."""
+        """Tells the tokens that joined the output since the last step, accepted ones and the
+        model's own, and asks for what may follow."""
         return self._client.step([Step(self.name, accept, options)], deadline=deadline)[0]
 
     def close(
