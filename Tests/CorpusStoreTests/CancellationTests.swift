@@ -251,9 +251,8 @@ import Testing
     var wasTold: Bool { told.withLock { $0 } }
 
     private static var isSealing: Bool {
-      var name: [CChar] = Array(repeating: 0, count: 16)
-      unsafe pthread_getname_np(pthread_self(), &name, name.count)
-      return name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) } == Array("reprise-sealing".utf8)
+      (try? String(contentsOfFile: "/proc/thread-self/comm", encoding: .utf8))
+        == "reprise-sealing\n"
     }
 
     func begin(_ corpus: Corpus) { self.corpus.withLock { $0 = corpus } }
