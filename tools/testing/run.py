@@ -18,8 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LOGS = ROOT / ".build/test-logs"
 
-#: Optimised, with all assertions, with the crash points, and with what `@testable` needs. Debug
-#: information would take a fifth of the time.
+#: Optimised, with all assertions, with the crash points, and with what `@testable` needs. No debug
+#: information: nobody debugs this build, and it takes time.
 BUILT = ROOT / ".build-test/release"
 BUILD = [
     *("swift", "build", "--build-tests", "-c", "release", "--scratch-path", ".build-test"),
