@@ -48,9 +48,6 @@ class Entry:
     """The index of its draft in the call."""
     record: SessionRecord
     generation: int
+    """The session's when the step was sent. Another one later means that the session has left the
+    name under which it was sent."""
     params: dict[str, Any]
-
-    @property
-    def is_current(self) -> bool:
-        """True if the session still has the name under which the step was sent."""
-        return self.record.generation == self.generation

@@ -94,9 +94,11 @@ class SessionKeeper(Exchange):
         self._busy[record] = None
 
     def _is_past_bounds(self, record: SessionRecord, added: int) -> bool:
+        limits = self.limits
         return (
-            record.tokens > self.limits.session_tokens
-            or self._kept_tokens + added > self.limits.tokens
+            # Each step asks for each session, so the property `tokens` is spared.
+            len(record.prompt) + len(record.output) > limits.session_tokens
+            or self._kept_tokens + added > limits.tokens
         )
 
     def close_session(

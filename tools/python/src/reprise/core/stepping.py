@@ -54,14 +54,16 @@ class SessionStepper(SessionKeeper):
         for entry, draft in zip(entries, drafts, strict=True):
             if not isinstance(draft, dict):
                 raise MalformedAnswer("a draft is no object")
+            record = entry.record
+            is_current = record.generation == entry.generation
             if (failure := draft.get("error")) is not None:
                 self.counters.step_errors += 1
-                if entry.is_current:
-                    self._on_failed_step(entry.record, ServiceError.from_wire(failure))
+                if is_current:
+                    self._on_failed_step(record, ServiceError.from_wire(failure))
                 continue
-            if entry.is_current:
-                entry.record.apply(Event.STEPPED)
-                entry.record.failures = 0
+            if is_current:
+                record.apply(Event.STEPPED)
+                record.failures = 0
             if call.is_late:
                 self.counters.late_answers += 1
             else:
@@ -69,14 +71,16 @@ class SessionStepper(SessionKeeper):
 
     def _take(self, call: DraftCall, place: int, draft: Any) -> None:
         call.drafts[place] = taken = Draft.from_wire(draft)
-        self.counters.drafts += 1
-        self.counters.empty_drafts += not taken.tokens
+        counters = self.counters
+        counters.drafts += 1
+        if not taken.tokens:
+            counters.empty_drafts += 1
 
     def _on_failed_line(self, entries: list[Entry], error: RepriseError) -> None:
         """Nothing of a line was carried out."""
         self.counters.step_errors += len(entries)
         for place, entry in enumerate(entries):
-            if not entry.is_current:
+            if entry.record.generation != entry.generation:
                 continue
             if len(entries) == 1 or _names_step(error, place):
                 self._on_failed_step(entry.record, error)
