@@ -315,7 +315,7 @@ extension PageCheck.Level {
   /// The offset of a node. It is inside the page only after `checkNodes`.
   func node(_ index: Int) -> Int { buffer.uint16(at: PageFormat.headerBytes + 2 * index) }
 
-  /// The range of a node's key, after `checkNodes`.
+  /// The byte range of a node's key. It is inside the page only after `checkNodes`.
   func key(_ index: Int) -> Range<Int> {
     let key = node(index) + PageFormat.nodeHeaderBytes
     return key..<(key + buffer.uint16(at: node(index) + 6))

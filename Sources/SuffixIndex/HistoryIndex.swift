@@ -73,7 +73,7 @@ extension HistoryIndex {
 /// A reference to an index of either kind, without ownership: reading through it costs no
 /// reference counting, which at two atomic operations an access would cost more than the access.
 ///
-/// The holder of a reference must keep the index alive for as long.
+/// The holder of a reference must keep the index alive for as long as it uses the reference.
 public enum AnyHistoryIndex: HistoryIndex {
   case growing(GrowingIndex.Reader)
   case sealed(SealedIndex.Reader)

@@ -30,9 +30,9 @@ struct IntervalTree {
   /// For each place in the text, the number of tokens from there on that occur elsewhere too.
   private(set) var repeated: [UInt8]
 
-  /// The number of bits of a count to keep in a node's record, so that all counts together take
-  /// least space, and the number of counts that do not fit. Those are stored in a table; their
-  /// records hold the index in the table, in the same bits.
+  /// The width of the count field of a node's record, in bits, with which all counts together take
+  /// the least space, and the number of counts that do not fit into it. Those counts are stored in
+  /// a table, and the field holds their index in it.
   func countBits(
     _ meter: inout WorkMeter
   ) throws(SealedIndexBuilder.Cancelled) -> (bits: Int, large: Int) {

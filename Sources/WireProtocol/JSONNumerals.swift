@@ -1,5 +1,6 @@
 /// The spelling of numbers in a JSON text, for cases that the parser does not handle: numbers that
-/// are too large for it, and numbers whose digits matter. Well-meant lines contain neither.
+/// are too large for it, and ids that are numbers but not integers of 64 bits. Lines of ordinary
+/// clients contain neither.
 enum JSONNumerals {
   /// The stand-in for a number that is too large. It is no longer than any such number.
   static let tooLarge = 9e307

@@ -25,7 +25,7 @@ struct RecentUse: Equatable, Comparable {
     level = log2(exp2(level - halfLives) + Double(time.nanoseconds) * 1e-9) + halfLives
   }
 
-  /// The share of the time that a connection with this use would constantly take.
+  /// The constant share of the event loop's time that leads to this use.
   func share(now: NIODeadline) -> Double { exp2(level - Self.halfLives(now)) * log(2) }
 
   static func < (left: Self, right: Self) -> Bool { left.level < right.level }

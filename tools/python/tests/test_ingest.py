@@ -138,12 +138,12 @@ def test_a_vllm_log_that_has_ids_and_text_on_two_lines_counts_once() -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("{not json", "no JSON"),
+        ("{not json", "not JSON"),
         ('{"a":1,"b":2}', "no output among its members a, b"),
         ("3", "is no record"),
         ("[1,-2]", "token ids are integers"),
         ('{"tokens":[1,true]}', "token ids are integers"),
-        ('{"messages":["hello"]}', "a message is no object"),
+        ('{"messages":["hello"]}', "a message is not an object"),
         ('{"messages":[{"role":"assistant","content":5}]}', "neither text nor parts"),
         ('{"choices":[{}]}', "neither a message, nor a text"),
     ],
@@ -339,12 +339,12 @@ def test_bad_lines_are_told_with_their_numbers_up_to_a_bound(
     log = lines(tmp_path / "log.jsonl", "[1,2]", *["{bad"] * 30, "[3,4]")
     assert main(["--corpus", "c", "--create", log]) == 0
     said = capsys.readouterr().err
-    assert f"{log}:2: no JSON" in said
-    assert said.count("no JSON") == 20
+    assert f"{log}:2: not JSON" in said
+    assert said.count("not JSON") == 20
     assert "30 bad lines" in said
     assert client.corpus_stats("c").tokens == 4
     assert main(["--corpus", "c", "--strict", log]) == 1
-    assert f"{log}:2: no JSON" in capsys.readouterr().err
+    assert f"{log}:2: not JSON" in capsys.readouterr().err
 
 
 def test_a_log_without_any_output_is_an_error(
@@ -362,7 +362,7 @@ def test_a_corpus_of_another_tokenizer_is_refused(
     log = lines(tmp_path / "log.jsonl", '{"text":"the answer"}')
     assert main(["--corpus", "c", "--create", "--tokenizer", other, log]) == 0
     assert main(["--corpus", "c", "--create", "--tokenizer", tokenizer, log]) == 3
-    assert "must not meet" in capsys.readouterr().err
+    assert "must not be mixed" in capsys.readouterr().err
     client.create_corpus("unnamed")
     arguments = ["--corpus", "unnamed", "--tokenizer", tokenizer, log]
     assert main(arguments) == 3

@@ -133,7 +133,7 @@ class SuffixDecodingCache:
 
     @property
     def _global_tree(self) -> _GlobalTree:
-        """What the original's simulator reaches for."""
+        """The global tree, by the name that the original's simulator reads."""
         return _GlobalTree(self._client, self._corpus)
 
     @property
@@ -353,7 +353,7 @@ class _GlobalTree:
     corpus: str
 
     def check_integrity(self) -> str:
-        """What is damaged; empty where all is well."""
+        """The damage that was found, in words; empty if there is none."""
         return "; ".join(self.client.corpus_stats(self.corpus).damage)
 
     def estimate_memory(self) -> int:

@@ -1,4 +1,4 @@
-"""What became of the decoding path, as numbers to watch."""
+"""Counts of the decoding path's results, as numbers to watch."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ class Disconnected(RepriseError, ConnectionError):
 
 
 class MalformedAnswer(RepriseError):
-    """The service's answer could not be understood; the connection was ended."""
+    """The service's answer could not be understood. The connection was closed."""
 
     kind = "malformed_answer"
 

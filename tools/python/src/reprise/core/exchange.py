@@ -60,7 +60,7 @@ class Exchange:
 
     @property
     def is_refused(self) -> bool:
-        """The service does not take the token; the connection is of no use."""
+        """True if the service refused the access token; the connection cannot be used."""
         return self._phase is Phase.REFUSED
 
     @property
@@ -119,7 +119,7 @@ class Exchange:
         """Takes bytes that arrived.
 
         Raises:
-            MalformedAnswer: The connection is of no use any more.
+            MalformedAnswer: An answer could not be read; the connection can no longer be used.
         """
         self._now = now
         try:

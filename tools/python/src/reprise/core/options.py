@@ -16,7 +16,7 @@ Share: TypeAlias = Literal["live", "close", "never"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DraftOptions:
-    """The draft that is wanted. At a match of length m it has at most
+    """The options of one draft. At a match of length m it has at most
     min(max_tokens, ⌊m · max_factor + max_offset⌋) tokens.
 
     Raises:

@@ -44,7 +44,7 @@ def likeliest_path(draft: Draft) -> list[int]:
 
 
 def draft_below(draft: Draft, token: int) -> Draft | None:
-    """What a draft says after its first-level token `token`; None where it has no such token."""
+    """The part of a draft below its first-level token `token`; None if it has no such token."""
     root = next(
         (
             place

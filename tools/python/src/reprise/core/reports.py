@@ -1,4 +1,4 @@
-"""What a client tells the service of its steps, so that the service's metrics show it."""
+"""The client's report on its steps, which the service's metrics show."""
 
 from __future__ import annotations
 

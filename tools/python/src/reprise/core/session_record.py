@@ -30,7 +30,7 @@ NAME_CHARACTERS_KEPT = 100
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Left:
-    """A name that a session has left, under which the service may still have it."""
+    """An earlier name of a session. The service may still hold a session of that name."""
 
     name: str
     was_open: bool

@@ -49,7 +49,7 @@ class State(enum.IntEnum):
 
 
 class Event(enum.IntEnum):
-    """What happens to a session."""
+    """An event in the life of a session."""
 
     # The client sends a line.
     DISCARD_SENT = 0
@@ -85,7 +85,7 @@ class Event(enum.IntEnum):
 
 
 class Action(enum.IntEnum):
-    """What an event does to the session's record besides the change of state."""
+    """The effect of an event on the session's record, besides the change of state."""
 
     NONE = 0
     ACKNOWLEDGE = 1
@@ -197,7 +197,7 @@ _CELLS = tuple(tuple(TRANSITIONS[event].get(state) for state in State) for event
 
 
 def transition(state: State, event: Event) -> Transition:
-    """What follows when an event happens to a session in a state, in O(1).
+    """The next state and the action for an event in a state, in O(1).
 
     Raises:
         ImpossibleEvent: It cannot happen in that state.

@@ -53,7 +53,7 @@ class SessionStepper(SessionKeeper):
             raise MalformedAnswer("the answer has not one draft for each step")
         for entry, draft in zip(entries, drafts, strict=True):
             if not isinstance(draft, dict):
-                raise MalformedAnswer("a draft is no object")
+                raise MalformedAnswer("a draft is not an object")
             record = entry.record
             is_current = record.generation == entry.generation
             if (failure := draft.get("error")) is not None:

@@ -22,7 +22,7 @@ STEP_BYTES_MAX = 512
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has no form for: numpy's arrays and numbers."""
+    """Converts values that JSON has no form for: numpy's arrays and numbers."""
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} cannot be sent")
@@ -96,9 +96,9 @@ class LineReader:
         try:
             answer = decode(line)
         except (ValueError, RecursionError) as reason:
-            raise MalformedAnswer(f"an answer is no JSON: {reason}") from None
+            raise MalformedAnswer(f"an answer is not JSON: {reason}") from None
         if not isinstance(answer, dict):
-            raise MalformedAnswer("an answer is no object")
+            raise MalformedAnswer("an answer is not an object")
         identifier = answer.get("id")
         if identifier is not None and type(identifier) is not int:
             raise MalformedAnswer(f"the id of an answer is {identifier!r}")

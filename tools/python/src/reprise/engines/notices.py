@@ -1,4 +1,4 @@
-"""What an operator is told: few lines, each when it is of use, and none a step.
+"""Log lines for the operator: few, each when it is useful, and none for a step.
 
 The lines go to the engine's own log where it has one (`use_logger`), else to the logger `reprise`,
 which gets a handler where the process has configured none.

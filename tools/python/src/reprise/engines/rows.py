@@ -23,7 +23,7 @@ class RowText(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OutputEnd:
-    """What an engine knows in advance about the end of an output.
+    """The end of an output, as far as the engine knows it in advance.
 
     A pass that verifies a draft may accept tokens past the end. The engine throws them away, so
     they are no history either.

@@ -1,4 +1,4 @@
-"""What an engine's operator sets: the environment that reaches every worker process."""
+"""Settings of an engine's operator: environment variables, which reach every worker process."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What a line of a log says that a model wrote.
+"""The model's outputs in a line of a log.
 
-A history is of outputs: what a model would write. So of a chat it is the assistant's messages that
-count, of a completion what completes the prompt, of a request and its answer the answer. What was
-written to the model is left out unless it is asked for.
+A history consists of outputs. Of a chat, these are the assistant's messages; of a completion, the
+text after the prompt; of a request and its answer, the answer. Prompts are left out unless they
+are requested.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class BadLine(ValueError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Output:
-    """What a model wrote: a text, or token ids. For a chat template, `messages` end with it."""
+    """An output of a model: a text, or token ids. For a chat template, `messages` end with it."""
 
     id: str
     text: str | None = None
@@ -77,7 +77,7 @@ class Reader:
         try:
             record = json.loads(line)
         except ValueError as error:
-            raise BadLine(f"no JSON: {error}") from None
+            raise BadLine(f"not JSON: {error}") from None
         self._has_json = True
         found = list(_outputs(record))
         base = self._id(_log_id(record), line, place)
@@ -129,7 +129,7 @@ class Reader:
         return [Output(name, text=text)] if text else []
 
 
-#: What `--format` takes.
+#: The values of `--format`.
 FORMATS = {
     "auto": "JSON of any kind below, or a vLLM log, told line by line",
     "json": "one record a line: chats, completions, requests with answers, batch files, token ids",
@@ -169,7 +169,7 @@ def _log_id(record: Any) -> str | None:
 
 
 def _outputs(record: Any) -> Iterator[Output]:
-    """What is in a record, wherever it lies. The ids are given later."""
+    """The outputs in a record, at any depth. Their ids are set later."""
     if isinstance(record, list):
         yield Output("", tokens=_token_ids(record))
         return
@@ -216,7 +216,7 @@ def _answer(answer: Mapping[str, Any], request: Mapping[str, Any]) -> Iterator[O
         raise BadLine("an answer without choices")
     for choice in choices:
         if not isinstance(choice, dict):
-            raise BadLine("a choice is no object")
+            raise BadLine("a choice is not an object")
         if isinstance(ids := choice.get("token_ids"), list) and ids:
             before = _token_ids(prompt_ids) if isinstance(prompt_ids, list) else None
             yield Output("", tokens=_token_ids(ids), prompt=before)
@@ -234,7 +234,7 @@ def _answer(answer: Mapping[str, Any], request: Mapping[str, Any]) -> Iterator[O
 
 def _chat(messages: list[Any]) -> Iterator[Output]:
     if not all(isinstance(message, dict) for message in messages):
-        raise BadLine("a message is no object")
+        raise BadLine("a message is not an object")
     for place, message in enumerate(messages):
         text = _text_of(message)
         if _role(message) == "assistant":

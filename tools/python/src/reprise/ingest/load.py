@@ -22,7 +22,7 @@ from .formats import BadLine, Output, Reader
 from .sources import Checkpoint, Source
 from .tokenizers import Tokenizer
 
-#: What one call inserts at most, so that a call takes milliseconds and the loss of one little.
+#: The most that one call inserts, so that a call takes milliseconds and losing one costs little.
 BATCH_TOKENS = 1 << 16
 BATCH_SEQUENCES = 4096
 #: Lines that are tokenised together, which tokenizers do on all cores.
@@ -44,7 +44,7 @@ class ServiceGone(RuntimeError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be inserted, and how."""
+    """The corpus to fill, and the way to fill it."""
 
     corpus: str
     fingerprint: str | None
@@ -277,5 +277,5 @@ def check_corpus(
         )
     return (
         f"corpus {corpus} holds tokens of the tokenizer {stats.tokenizer}, and this one is "
-        f"{fingerprint}; token ids of different tokenizers must not meet, use another corpus"
+        f"{fingerprint}; token ids of different tokenizers must not be mixed; use another corpus"
     )

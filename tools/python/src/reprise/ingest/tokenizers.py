@@ -1,6 +1,6 @@
 """Tokenizers, by the name that an operator gives: Hugging Face, tiktoken, Mistral.
 
-Token ids of different tokenizers must not meet in one corpus, so a corpus has its tokenizer's name.
+Token ids of different tokenizers must not be mixed in a corpus, so a corpus names its tokenizer.
 A path or a hub's name says too little, and differs between machines; what is used is a fingerprint
 of what the tokenizer does: its vocabulary, and how it cuts a text that is hard to cut.
 """
@@ -47,8 +47,8 @@ class Tokenizer(Protocol):
         """
 
     def template(self, messages: Messages) -> list[int] | None:
-        """What the last message added to a chat, as the chat template writes it: its text, its tool
-        calls, its end. None where the template rewrites what came before.
+        """The tokens that the last message adds to a chat in the chat template: its text, its tool
+        calls, its end. None if the template rewrites earlier messages.
 
         Raises:
             ValueError: There is no template.

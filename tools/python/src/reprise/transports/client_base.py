@@ -134,7 +134,7 @@ class ClientBase:
 
     @property
     def counters(self) -> Counters:
-        """What became of the decoding path; it goes on counting, `snapshot()` does not."""
+        """Counts of the decoding path's results. They continue to change; `snapshot()` does not."""
         return self._decoding.core.counters
 
     @property
