@@ -54,10 +54,9 @@ import Testing
     time.advance(.milliseconds(150))
     corpus.wakeWriter()
     #expect(eventually { !store.conditions.current.isEmpty })
-    let told = log.take()
-    #expect(told.count == 1)
-    #expect(
-      told[0].hasPrefix("error: saving corpus c fails: 3 acknowledged sequences are not on disk"))
+    let told = log.next()
+    let failure = "error: saving corpus c fails: 3 acknowledged sequences are not on disk"
+    #expect(told.map { $0.hasPrefix(failure) } == [true], "\(told)")
     // Further sequences are refused, and the age of the oldest is known.
     #expect(throws: StoreError.self) { try corpus.insert([NewSequence(tokens: [1])]) }
     #expect(abs(corpus.stats().unsavedSeconds - 0.15) < 0.001)
@@ -74,7 +73,7 @@ import Testing
     #expect(eventually { corpus.stats().sequencesUnsaved == 0 })
     #expect(eventually { store.conditions.current.isEmpty })
     #expect(corpus.stats().unsavedSeconds == 0)
-    #expect(log.take().last?.hasPrefix("notice: saving corpus c is in order again") == true)
+    #expect(log.next().last?.hasPrefix("notice: saving corpus c is in order again") == true)
     #expect(store.close().isEmpty)
     let again = try Store(path: directory.path, options: .tiny(sealTokens: 1 << 20))
     #expect(try again.corpus(named: "c")?.stats().sequences == 3)

@@ -56,6 +56,13 @@ final class ReportLog: @unchecked Sendable {
       return lines
     }
   }
+
+  /// Waits for a line, and returns the lines since the last call. A condition can be seen before
+  /// the thread that met it has reported it.
+  func next() -> [String] {
+    _ = eventually { !all.isEmpty }
+    return take()
+  }
 }
 
 /// Waits until a condition holds, which other threads bring about. Returns true if it does.
