@@ -52,20 +52,21 @@ let package = Package(
     .target(name: "CLinux"),
 
     // The layers, lowest first. Arrows point down only.
-    .target(name: "LMDB", dependencies: ["CLMDB"], swiftSettings: rules),
+    // Locks with their order, waiting, worker threads: the one vocabulary of all that is concurrent.
+    .target(name: "Concurrency", dependencies: ["CLinux"], swiftSettings: rules),
+    .target(name: "LMDB", dependencies: ["CLMDB", "Concurrency"], swiftSettings: rules),
     .target(name: "SuffixIndex", swiftSettings: rules),
     .target(name: "Drafting", dependencies: ["SuffixIndex"], swiftSettings: rules),
     .target(
       name: "CorpusStore",
-      dependencies: ["CLinux", "LMDB", "CXXHash", "SuffixIndex", "Drafting"],
+      dependencies: ["CLinux", "Concurrency", "CXXHash", "Drafting", "LMDB", "SuffixIndex"],
       swiftSettings: rules),
     .target(name: "WireProtocol", dependencies: ["CSIMDJSON", "Drafting"], swiftSettings: rules),
     .target(
       name: "TreeService",
       dependencies: [
-        "CLinux", "COpenSSL", "CorpusStore", "Drafting", "WireProtocol",
+        "CLinux", "COpenSSL", "Concurrency", "CorpusStore", "Drafting", "WireProtocol",
         .product(name: "Logging", package: "swift-log"),
-        .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -76,7 +77,6 @@ let package = Package(
       name: "RepriseClient",
       dependencies: [
         "Drafting", "WireProtocol",
-        .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl", condition: .when(traits: ["TLS"])),
@@ -85,7 +85,8 @@ let package = Package(
     .executableTarget(
       name: "reprise",
       dependencies: [
-        "CLinux", "CorpusStore", "Drafting", "RepriseClient", "TreeService", "WireProtocol",
+        "CLinux", "Concurrency", "CorpusStore", "Drafting", "RepriseClient", "TreeService",
+        "WireProtocol",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Logging", package: "swift-log"),
@@ -142,6 +143,7 @@ let package = Package(
     .target(
       name: "HostileClients", dependencies: ["WireProtocol"], path: "Tests/HostileClients",
       swiftSettings: rules),
+    .testTarget(name: "ConcurrencyTests", dependencies: ["Concurrency"], swiftSettings: rules),
     .testTarget(name: "LMDBTests", dependencies: ["LMDB", "TestEffort"], swiftSettings: rules),
     .testTarget(
       name: "SuffixIndexTests", dependencies: ["SuffixIndex", "Oracle", "TestEffort"],
@@ -152,7 +154,7 @@ let package = Package(
     .testTarget(
       name: "CorpusStoreTests",
       dependencies: [
-        "CorpusStore", "Drafting", "LMDB", "Oracle", "SuffixIndex", "TestEffort",
+        "Concurrency", "CorpusStore", "Drafting", "LMDB", "Oracle", "SuffixIndex", "TestEffort",
       ],
       swiftSettings: rules),
     .testTarget(
@@ -161,7 +163,7 @@ let package = Package(
     .testTarget(
       name: "TreeServiceTests",
       dependencies: [
-        "CAllocationCounter", "CorpusStore", "Drafting", "HostileClients", "Oracle",
+        "CAllocationCounter", "Concurrency", "CorpusStore", "Drafting", "HostileClients", "Oracle",
         "RepriseClient", "TestEffort", "TreeService", "WireProtocol",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),

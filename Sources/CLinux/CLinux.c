@@ -21,17 +21,17 @@ struct scheduling {
   uint64_t flags;
   int32_t nice;
   uint32_t priority;
-  uint64_t turn_nanoseconds;
+  uint64_t slice_nanoseconds;
   uint64_t deadline;
   uint64_t period;
 };
 
 // The shortest time slice that the kernel accepts.
-static const uint64_t shortest_turn_nanoseconds = 100 * 1000;
+static const uint64_t shortest_slice_nanoseconds = 100 * 1000;
 
-static int take_turns(uint64_t nanoseconds, int niceness) {
+static int set_time_slice(uint64_t nanoseconds, int niceness) {
   struct scheduling scheduling = {
-      .size = sizeof scheduling, .nice = niceness, .turn_nanoseconds = nanoseconds};
+      .size = sizeof scheduling, .nice = niceness, .slice_nanoseconds = nanoseconds};
   return (int)syscall(SYS_sched_setattr, 0, &scheduling, 0);
 }
 
@@ -39,8 +39,8 @@ static int take_turns(uint64_t nanoseconds, int niceness) {
 // before such threads are created.
 static cpu_set_t first_cores;
 
-void take_shortest_turns(void) {
-  take_turns(shortest_turn_nanoseconds, 0);
+void use_shortest_time_slices(void) {
+  set_time_slice(shortest_slice_nanoseconds, 0);
   if (CPU_COUNT(&first_cores) > 0) sched_setaffinity(0, sizeof first_cores, &first_cores);
 }
 
@@ -76,9 +76,9 @@ int keep_cores_for_others(int count) {
   return result;
 }
 
-void take_short_turns(const char *name, int niceness) {
+void use_short_time_slices(const char *name, int niceness) {
   pthread_setname_np(pthread_self(), name);
-  if (take_turns(2 * shortest_turn_nanoseconds, niceness) != 0) {
+  if (set_time_slice(2 * shortest_slice_nanoseconds, niceness) != 0) {
     setpriority(PRIO_PROCESS, 0, niceness);
   }
 }

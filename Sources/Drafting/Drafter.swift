@@ -41,7 +41,7 @@ struct Locus: BitwiseCopyable {
 ///
 /// A drafter is scratch memory: keep one per thread and draft with it again and again; it then
 /// allocates nothing.
-public struct Drafter {
+public struct Drafter: Sendable {
   /// The pattern that is drafted from, in each index that has it.
   private var loci: [Locus] = []
   /// For each of them the next shorter pattern that occurs more often there, if it can still

@@ -1,4 +1,5 @@
 import CLMDB
+import Concurrency
 import Foundation
 import Glibc
 
@@ -19,8 +20,8 @@ import Glibc
 /// `close`.
 @safe
 public final class Environment: @unchecked Sendable {
-  // @unchecked Sendable: an MDB_env may be used from any thread; `handle` never changes, writers are
-  // serialised by LMDB's own lock, and `isClosed` is guarded by `lock`.
+  // Unchecked: an MDB_env may be used from any thread; `handle` never changes, writers are
+  // serialised by LMDB's own lock, and `isOpen` is a lock of its own.
   let handle: OpaquePointer
   private let identity: FileIdentity
   /// nil if there is no lock file.
@@ -29,6 +30,7 @@ public final class Environment: @unchecked Sendable {
   /// The settings of opening an environment.
   public struct Options: Sendable {
     /// The size of the map in bytes, which is the most that the file can grow to.
+    /// Size of the map in bytes.
     public var mapBytes: Int
     /// The number of named databases that may be open at once.
     public var databasesMax: Int
@@ -74,8 +76,11 @@ public final class Environment: @unchecked Sendable {
   ///
   /// - Complexity: One fstat(2), some 0.3 µs.
   public var isRemoved: Bool {
-    var status = stat()
-    return unsafe fstat(dataFile.descriptor, &status) == 0 && status.st_nlink == 0
+    isOpen.withLock { isOpen in
+      var status = stat()
+      guard isOpen, unsafe fstat(dataFile.descriptor, &status) == 0 else { return false }
+      return status.st_nlink == 0
+    }
   }
 
   /// True if the open files are those that a directory holds now; false if one of them, or the
@@ -83,19 +88,22 @@ public final class Environment: @unchecked Sendable {
   ///
   /// - Complexity: Three stat(2).
   public func isInPlace(in directory: String) -> Bool {
-    var status = stat()
+    let file: FileIdentity? = isOpen.withLock { isOpen in
+      var status = stat()
+      guard isOpen, unsafe fstat(dataFile.descriptor, &status) == 0 else { return nil }
+      return FileIdentity(status)
+    }
     // If the state is unknown, it counts as sound.
-    guard unsafe fstat(dataFile.descriptor, &status) == 0 else { return true }
-    return Self.identity(of: "\(directory)/data.mdb") == FileIdentity(status)
+    guard let file else { return true }
+    return Self.identity(of: "\(directory)/data.mdb") == file
       && (lockFile == nil || Self.identity(of: "\(directory)/lock.mdb") == lockFile)
   }
 
-  /// Guards `open` and each environment's `isClosed`. (An NSLock because thread sanitizer
-  /// recognises it; it does not recognise the standard library's Mutex as a lock.)
-  private static let lock = NSLock()
-  // SAFETY: guarded by `lock`.
-  private nonisolated(unsafe) static var open: Set<FileIdentity> = []
-  private var isClosed = false
+  /// The files that are open in this process.
+  private static let open = Locked(Set<FileIdentity>())
+  /// True while this one is open. The lock is held while LMDB or the kernel is asked about the file, so
+  /// that it is not closed in the meantime.
+  let isOpen = Locked(true)
 
   /// Opens or creates the environment in an existing directory, and frees the reader slots of
   /// processes that died.
@@ -127,7 +135,7 @@ public final class Environment: @unchecked Sendable {
       throw .inaccessible(path: path, errno: errno)
     }
     let identity = FileIdentity(status)
-    guard Self.lock.withLock({ unsafe Self.open.insert(identity).inserted }) else {
+    guard Self.open.withLock({ $0.insert(identity).inserted }) else {
       throw .alreadyOpen(path: path)
     }
     var handle: OpaquePointer?
@@ -155,7 +163,7 @@ public final class Environment: @unchecked Sendable {
       self.identity = identity
     } catch {
       if let handle = unsafe handle { unsafe mdb_env_close(handle) }
-      _ = Self.lock.withLock { unsafe Self.open.remove(identity) }
+      Self.open.withLock { _ = $0.remove(identity) }
       throw error
     }
   }
@@ -223,39 +231,46 @@ public final class Environment: @unchecked Sendable {
   /// - Precondition: no transaction is open. (A caller of `close` must ensure it; for `deinit` it
   ///   holds, because transactions keep their environment alive.)
   public func close() {
-    Self.lock.withLock {
-      if isClosed { return }
-      isClosed = true
-      unsafe mdb_env_close(handle)
-      unsafe Self.open.remove(identity)
+    let wasOpen = isOpen.withLock { isOpen in
+      defer { isOpen = false }
+      if isOpen { unsafe mdb_env_close(handle) }
+      return isOpen
     }
+    // Only now may the file be opened again.
+    if wasOpen { Self.open.withLock { _ = $0.remove(identity) } }
   }
 
   func checkOpen() throws(LMDBError) {
-    if Self.lock.withLock({ isClosed }) {
+    if !isOpen.withLock({ $0 }) {
       throw .other(code: EINVAL, message: "the environment is closed")
     }
   }
 
   /// The use of the map and of transaction numbers at one moment.
   public struct Usage: Equatable, Sendable {
-    /// Size of the map in bytes.
-    public var mapBytes: Int
+    public var mapBytes = 0
     /// Bytes up to the last page that was ever used: the used part of the map.
-    public var usedBytes: Int
+    public var usedBytes = 0
     /// Bytes that the file takes on the disk.
-    public var diskBytes: Int
+    public var diskBytes = 0
     /// The newest transaction that was committed.
-    public var lastTransaction: Int
+    public var lastTransaction = 0
     /// The number of transactions committed since the oldest one that is being read. Pages that
     /// they freed cannot be used again yet.
-    public var transactionsPinned: Int
+    public var transactionsPinned = 0
     /// Largest key, in bytes.
-    public var keyBytesMax: Int
+    public var keyBytesMax = 0
   }
 
+  /// How the file is used; zeros once the environment is closed.
+  ///
+  /// - Complexity: Some system calls, and a line of text for each reader.
   /// The current use of the map and of transaction numbers. Reads no pages.
   public func usage() -> Usage {
+    isOpen.withLock { isOpen in isOpen ? usageWhileOpen() : Usage() }
+  }
+
+  private func usageWhileOpen() -> Usage {
     var information = unsafe MDB_envinfo()
     var statistics = MDB_stat()
     // SAFETY: both fill in the struct they are given, and cannot fail on an open environment.

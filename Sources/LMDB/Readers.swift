@@ -1,4 +1,5 @@
 import CLMDB
+import Concurrency
 
 /// Read transactions of this and of other processes. Each has a slot in the lock file, and the
 /// pages that it can see are not used again before it ends.
@@ -11,8 +12,12 @@ extension Environment {
     public let transaction: Int?
   }
 
-  /// All reader slots that processes have, this one included.
+  /// All reader slots that processes have, this one included; none once the environment is closed.
   public func readers() -> [Reader] {
+    isOpen.withLock { isOpen in isOpen ? readersWhileOpen() : [] }
+  }
+
+  private func readersWhileOpen() -> [Reader] {
     var readers: [Reader] = []
     unsafe withUnsafeMutablePointer(to: &readers) { readers in
       // The text is a heading, then lines of process, thread and transaction; "-" for a slot
@@ -40,11 +45,15 @@ extension Environment {
   /// - Complexity: One system call for each other process that has a slot.
   @discardableResult
   public func freeSlotsOfDeadProcesses() throws(LMDBError) -> Int {
-    var freed: Int32 = 0
-    try check(unsafe mdb_reader_check(handle, &freed))
-    return Int(freed)
+    try isOpen.withLock { (isOpen) throws(LMDBError) in
+      var freed: Int32 = 0
+      if isOpen { try check(unsafe mdb_reader_check(handle, &freed)) }
+      return Int(freed)
+    }
   }
 
   /// The oldest transaction that is being read; the largest number if there is none.
-  func oldestRead() -> Int { readers().compactMap(\.transaction).min() ?? .max }
+  ///
+  /// - Precondition: the environment stays open meanwhile.
+  func oldestRead() -> Int { readersWhileOpen().compactMap(\.transaction).min() ?? .max }
 }

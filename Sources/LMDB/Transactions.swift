@@ -17,8 +17,8 @@ public protocol Transaction: ~Copyable {
 /// It may be used on any thread, by one at a time. It ends when it goes out of scope.
 @safe
 public struct ReadTransaction: ~Copyable, Transaction, @unchecked Sendable {
-  // @unchecked Sendable: with MDB_NOTLS a read transaction belongs to the holder of the value, and
-  // a value that cannot be copied has one holder.
+  // Unchecked: with MDB_NOTLS a read transaction belongs to the holder of the value, and a value
+  // that cannot be copied has one holder.
   // Optional so that `commit`, which frees the handle, can leave nothing for `deinit` to abort.
   private var handle: OpaquePointer?
   let environment: Environment

@@ -3,15 +3,74 @@ import NIOPosix
 import Synchronization
 import WireProtocol
 
-/// The one connection of a client, and the calls under way on it.
+/// The one connection of a client, as its callers see it. All work is done on one event loop.
+final class Link: Sendable {
+  private let loop: any EventLoop
+  private let connection: NIOLoopBoundBox<Connection>
+  private let lineBytes = KnownLineBytes()
+
+  init(
+    _ address: RepriseClient.Address, _ configuration: RepriseClient.Configuration,
+    _ loop: any EventLoop
+  ) {
+    self.loop = loop
+    connection = .makeBoxSendingValue(
+      Connection(address, configuration, loop, lineBytes), eventLoop: loop)
+  }
+
+  /// Bytes of the longest line that the service's event loop reads itself, once the service has
+  /// reported it; unlimited before.
+  var lineBytesAtOnce: Int { lineBytes.value.load(ordering: .relaxed) }
+
+  /// Sends a call and waits for its answer, at most until the deadline.
+  func call<Answer: WireResult>(
+    _ call: Call, deadline: Duration
+  ) async -> Result<Answer, ClientError> {
+    await calls([call], deadline: deadline)[0]
+  }
+
+  /// Sends calls one after the other and waits for all of their answers.
+  func calls<Answer: WireResult>(
+    _ calls: [Call], deadline: Duration
+  ) async -> [Result<Answer, ClientError>] {
+    await withCheckedContinuation { continuation in
+      loop.execute { [connection] in
+        var answers: [Int: Result<Answer, ClientError>] = [:]
+        for (place, call) in calls.enumerated() {
+          connection.value.begin(call, deadline) { result in
+            answers[place] = result.flatMap { object in
+              Answer(result: object).map(Result.success) ?? .failure(.malformedAnswer)
+            }
+            if answers.count < calls.count { return }
+            continuation.resume(returning: calls.indices.compactMap { answers[$0] })
+          }
+        }
+      }
+    }
+  }
+
+  func close() async {
+    let channel: (any Channel)? = await withCheckedContinuation { continuation in
+      loop.execute { [connection] in continuation.resume(returning: connection.value.close()) }
+    }
+    try? await channel?.close().get()
+  }
+}
+
+/// The bytes of the longest line that the service reads at once, as it has told.
+private final class KnownLineBytes: Sendable {
+  let value = Atomic(Int.max)
+}
+
+/// The calls under way on a connection, and the connection itself, which is made when it is needed.
 ///
 /// Everything here is confined to one event loop: calls arrive by `execute`, answers through the
 /// channel's handler, deadlines as scheduled tasks of the loop.
-final class Link: @unchecked Sendable {
-  // @unchecked Sendable: all stored variables are used on `loop` only.
+private final class Connection {
   private let address: RepriseClient.Address
   private let configuration: RepriseClient.Configuration
   private let loop: any EventLoop
+  private let lineBytes: KnownLineBytes
 
   private enum State {
     case idle
@@ -41,48 +100,17 @@ final class Link: @unchecked Sendable {
   /// The id of the request that asks for `lineBytesAtOnce`.
   private static let infoID: Int64 = -1
 
-  private let knownLineBytes = Atomic(Int.max)
-  /// Bytes of the longest line that the service's event loop reads itself, once the service has
-  /// reported it; unlimited before.
-  var lineBytesAtOnce: Int { knownLineBytes.load(ordering: .relaxed) }
-
   init(
     _ address: RepriseClient.Address, _ configuration: RepriseClient.Configuration,
-    _ loop: any EventLoop
+    _ loop: any EventLoop, _ lineBytes: KnownLineBytes
   ) {
     self.address = address
     self.configuration = configuration
     self.loop = loop
+    self.lineBytes = lineBytes
   }
 
-  /// Sends a call and waits for its answer, at most until the deadline.
-  func call<Answer: WireResult>(
-    _ call: Call, deadline: Duration
-  ) async -> Result<Answer, ClientError> {
-    await calls([call], deadline: deadline)[0]
-  }
-
-  /// Sends calls one after the other and waits for all of their answers.
-  func calls<Answer: WireResult>(
-    _ calls: [Call], deadline: Duration
-  ) async -> [Result<Answer, ClientError>] {
-    await withCheckedContinuation { continuation in
-      loop.execute { [self] in
-        var answers: [Int: Result<Answer, ClientError>] = [:]
-        for (place, call) in calls.enumerated() {
-          begin(call, deadline) { result in
-            answers[place] = result.flatMap { object in
-              Answer(result: object).map(Result.success) ?? .failure(.malformedAnswer)
-            }
-            if answers.count < calls.count { return }
-            continuation.resume(returning: calls.indices.compactMap { answers[$0] })
-          }
-        }
-      }
-    }
-  }
-
-  private func begin(
+  func begin(
     _ call: Call, _ deadline: Duration,
     _ answer: @escaping (Result<ResultObject, ClientError>) -> Void
   ) {
@@ -156,14 +184,17 @@ final class Link: @unchecked Sendable {
       }
     }
     state = .connecting([])
+    let bound = NIOLoopBound(self, eventLoop: loop)
     let bootstrap = ClientBootstrap(group: loop)
       .channelOption(.maxMessagesPerRead, value: 4)
-      .channelInitializer { [self] channel in
+      .channelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
-          if let handler = try makeTLSHandler() {
+          let connection = bound.value
+          if let handler = try connection.makeTLSHandler() {
             try channel.pipeline.syncOperations.addHandler(handler)
           }
-          try channel.pipeline.syncOperations.addHandler(AnswerHandler(self, configuration))
+          try channel.pipeline.syncOperations.addHandler(
+            AnswerHandler(connection, connection.configuration))
         }
       }
     let attempt =
@@ -172,7 +203,7 @@ final class Link: @unchecked Sendable {
         socket.map(bootstrap.connect(to:)) ?? bootstrap.connect(unixDomainSocketPath: path)
       case .tcp(let host, let port): bootstrap.connect(host: host, port: port)
       }
-    attempt.hop(to: loop).whenComplete { [self] result in
+    attempt.hop(to: loop).assumeIsolated().whenComplete { [self] result in
       guard case .connecting(let waiting) = state else {
         // The client was closed in the meantime.
         if case .success(let channel) = result { channel.close(promise: nil) }
@@ -219,7 +250,7 @@ final class Link: @unchecked Sendable {
         if number == Self.infoID, case .success(let object) = result,
           let info = ServerInfo(result: object)
         {
-          knownLineBytes.store(info.eventLoopLineBytes, ordering: .relaxed)
+          lineBytes.value.store(info.eventLoopLineBytes, ordering: .relaxed)
         }
         finish(number, result.mapError { .service($0) })
       }
@@ -231,20 +262,15 @@ final class Link: @unchecked Sendable {
     failAll(.disconnected)
   }
 
-  func close() async {
-    let channel: (any Channel)? = await withCheckedContinuation { continuation in
-      loop.execute { [self] in
-        if case .connected(let channel) = state {
-          state = .closed
-          continuation.resume(returning: channel)
-        } else {
-          state = .closed
-          failAll(.closed)
-          continuation.resume(returning: nil)
-        }
-      }
+  /// Returns the channel, where there is one, which the caller closes.
+  func close() -> (any Channel)? {
+    guard case .connected(let channel) = state else {
+      state = .closed
+      failAll(.closed)
+      return nil
     }
-    try? await channel?.close().get()
+    state = .closed
+    return channel
   }
 }
 
@@ -252,14 +278,14 @@ final class Link: @unchecked Sendable {
 private final class AnswerHandler: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
 
-  private let link: Link
+  private let connection: Connection
   private let reader: ResponseReader
   private let lineBytesMax: Int
   private var partial = ByteBuffer()
   private var searched = 0
 
-  init(_ link: Link, _ configuration: RepriseClient.Configuration) {
-    self.link = link
+  init(_ connection: Connection, _ configuration: RepriseClient.Configuration) {
+    self.connection = connection
     lineBytesMax = configuration.lineBytesMax
     reader = ResponseReader(lineBytesMax: configuration.lineBytesMax)
   }
@@ -277,7 +303,7 @@ private final class AnswerHandler: ChannelInboundHandler {
       guard let line = partial.readSlice(length: newline - view.startIndex) else { break }
       partial.moveReaderIndex(forwardBy: 1)
       do {
-        try link.didRead(line, reader)
+        try connection.didRead(line, reader)
       } catch {
         // The following bytes cannot be trusted either.
         context.close(promise: nil)
@@ -292,7 +318,7 @@ private final class AnswerHandler: ChannelInboundHandler {
   }
 
   func channelInactive(context: ChannelHandlerContext) {
-    link.didDisconnect()
+    connection.didDisconnect()
     context.fireChannelInactive()
   }
 

@@ -1,5 +1,4 @@
 import Drafting
-import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 import WireProtocol

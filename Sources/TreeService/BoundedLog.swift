@@ -1,5 +1,5 @@
+import Concurrency
 import Logging
-import NIOConcurrencyHelpers
 import NIOCore
 import WireProtocol
 
@@ -51,13 +51,13 @@ struct BoundedLog: LogHandler {
 /// The remaining lines of each level, and the number of lines left out.
 private final class Allowances: Sendable {
   private let rates = Logger.Level.allCases.map { _ in RateLimiter() }
-  private let leftOut = NIOLockedValueBox([Int](repeating: 0, count: Logger.Level.allCases.count))
+  private let leftOut = Locked([Int](repeating: 0, count: Logger.Level.allCases.count))
 
   /// Returns the number of lines left out since the last one, or nil if this one is left out too.
   func take(_ level: Logger.Level) -> Int? {
     let index = Logger.Level.allCases.firstIndex(of: level) ?? 0
     let mayPass = rates[index].take(BoundedLog.linesPerSecondMax, now: .now()) == nil
-    return leftOut.withLockedValue { leftOut in
+    return leftOut.withLock { leftOut in
       defer { leftOut[index] = mayPass ? 0 : leftOut[index] + 1 }
       return mayPass ? leftOut[index] : nil
     }

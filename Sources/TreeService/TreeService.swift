@@ -1,9 +1,8 @@
 import CLinux
+import Concurrency
 import CorpusStore
-import Dispatch
 import Foundation
 import Logging
-import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 import WireProtocol
@@ -31,10 +30,10 @@ public final class TreeService: Sendable {
     let responder = try Responder(store, options, logger)
     let certificates = try options.tls.map { files throws(StartError) in try Certificates(files) }
     let group = MultiThreadedEventLoopGroup(numberOfThreads: options.threads)
-    for loop in group.makeIterator() { try await loop.submit { take_shortest_turns() }.get() }
+    for loop in group.makeIterator() { try await loop.submit { use_shortest_time_slices() }.get() }
     let connections = ConnectionSet()
-    let turns = try await TurnQueues(group)
-    var listening = Listening(responder, certificates, group, turns, connections)
+    let queues = try await UsageQueues(group)
+    var listening = Listening(responder, certificates, group, queues, connections)
     do {
       for listener in options.listeners { try await listening.open(listener) }
       var http: HTTPListening?
@@ -45,6 +44,7 @@ public final class TreeService: Sendable {
       return TreeService(responder, certificates, group, listening, connections, http)
     } catch {
       await listening.close()
+      await responder.stop()
       try? await group.shutdownGracefully()
       throw error
     }
@@ -112,7 +112,7 @@ public final class TreeService: Sendable {
 
   /// The operator's call that is being carried out, for example "snapshot restored"; nil if there
   /// is none.
-  public var operationUnderWay: String? { responder.operationUnderWay.withLockedValue { $0 } }
+  public var operationUnderWay: String? { responder.operationUnderWay.withLock { $0 } }
 
   /// Returns when every event loop has executed a task of this call.
   public func answers() async {
@@ -147,16 +147,13 @@ public final class TreeService: Sendable {
     responder.setStopping()
     await listening.close()
     await http?.draftsAreGiven()
-    await responder.operations.end()
+    await responder.operations.stop()
     // Each connection's own event loop closes it, after the requests that it has received.
     await connections.closeAll()
-    await withCheckedContinuation { continuation in
-      responder.closeSessions(endingBy: .distantFuture) { continuation.resume() }
-    }
+    await responder.closeAllSessions()
     // Also for clients that have disconnected.
-    await withCheckedContinuation { continuation in
-      responder.workElsewhere.notify(queue: .global()) { continuation.resume() }
-    }
+    await responder.workElsewhere.finish()
+    await responder.stop()
     try await group.shutdownGracefully()
     await http?.close()
   }

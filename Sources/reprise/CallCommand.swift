@@ -1,6 +1,6 @@
 import ArgumentParser
+import Concurrency
 import RepriseClient
-import Synchronization
 import WireProtocol
 
 struct CallCommand: AsyncParsableCommand {
@@ -93,7 +93,7 @@ private final class Requests: Sendable {
     /// nil if there is nothing to read.
     var input: LineInput?
   }
-  private let state: Mutex<State>
+  private let state: Locked<State>
 
   static let tokenID = RequestID.string("token")
   /// The bytes before the result in the answer to the one request.
@@ -109,7 +109,7 @@ private final class Requests: Sendable {
       lines.append(Array(writer.bytes.dropLast()))
     }
     if method == "-" {
-      state = Mutex(State(lines: lines, input: try LineInput("-")))
+      state = Locked(State(lines: lines, input: try LineInput("-")))
       return
     }
     var writer = JSONWriter()
@@ -125,7 +125,7 @@ private final class Requests: Sendable {
     writer.json((params ?? "{}").utf8.map { $0 == UInt8(ascii: "\n") ? UInt8(ascii: " ") : $0 })
     writer.endObject()
     lines.append(writer.bytes)
-    state = Mutex(State(lines: lines))
+    state = Locked(State(lines: lines))
   }
 
   func next() throws -> [UInt8]? {

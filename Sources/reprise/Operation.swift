@@ -1,5 +1,4 @@
-import Dispatch
-import Synchronization
+import Concurrency
 
 /// Called on any thread with the progress of long work: bytes or tokens done, and in all.
 typealias OperationProgress = @Sendable (_ done: Int, _ total: Int) -> Void
@@ -35,7 +34,7 @@ func showingProgress<Value: Sendable>(
 private let turningSign = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"]
 
 private final class LatestProgress: Sendable {
-  private let latest = Mutex<(done: Int, total: Int)?>(nil)
+  private let latest = Locked<(done: Int, total: Int)?>(nil)
 
   func set(done: Int, total: Int) { latest.withLock { $0 = (done, total) } }
 
@@ -50,6 +49,8 @@ func onThread<Value: Sendable>(
   _ body: @escaping @Sendable () throws -> Value
 ) async throws -> Value {
   try await withCheckedThrowingContinuation { continuation in
-    DispatchQueue.global().async { continuation.resume(with: Result(catching: body)) }
+    _ = WorkerThread("reprise-call", .ordinary) {
+      continuation.resume(with: Result(catching: body))
+    }
   }
 }

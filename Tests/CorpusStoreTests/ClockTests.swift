@@ -23,32 +23,4 @@ import Testing
     time.stepWall(seconds: step)
     #expect(eventually { corpus.stats().sequencesUnsaved == 0 })
   }
-
-  @Test func aTimedWaitEndsByItselfAndBeforeThatWhenCalled() {
-    let condition = MonotonicCondition()
-    let start = ContinuousClock.now
-    condition.withLock {
-      while ContinuousClock.now - start < .milliseconds(20) {
-        condition.wait(atMost: .milliseconds(20) - (ContinuousClock.now - start))
-      }
-      condition.wait(atMost: .zero)
-      condition.wait(atMost: .seconds(-5))
-    }
-    let isCalled = UncheckedFlag()
-    let thread = Thread {
-      condition.withLock {
-        isCalled.value = true
-        condition.broadcast()
-      }
-    }
-    condition.withLock {
-      thread.start()
-      while !isCalled.value { condition.wait(atMost: .seconds(600)) }
-    }
-  }
-
-  private final class UncheckedFlag: @unchecked Sendable {
-    // @unchecked Sendable: guarded by the condition's lock.
-    var value = false
-  }
 }

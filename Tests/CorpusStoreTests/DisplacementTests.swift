@@ -42,7 +42,7 @@ import Testing
     let (store, corpus) = try open()
     try FileManager.default.removeItem(atPath: "\(directory.path)/\(path)")
     #expect(isDisplaced { try corpus.insert(new) })
-    #expect(isDisplaced { try corpus.commit() })
+    #expect(isDisplaced { try corpus.waitForWriter() })
     #expect(corpus.stats().sequences == 1)
     #expect(store.conditions.preventingReadiness.map(\.kind).contains(.directory))
     #expect(log.take().count == 1, "it is told once")

@@ -1,3 +1,4 @@
+import Concurrency
 import Drafting
 import Foundation
 import Oracle
@@ -121,8 +122,8 @@ import Testing
     var (scratch, draft) = (DraftScratch(), Draft())
     try session.step(
       accepting: [Int32](0..<65).span, DraftOptions(), using: &scratch, into: &draft)
-    let answer = Awaited<Result<RecordReceipt, StoreError>>()
-    session.close(record: true) { answer.set($0) }
+    let answer = Promise<Result<RecordReceipt, StoreError>>()
+    session.close(record: true) { answer.fulfil($0) }
     #expect(try answer.wait().get().recordedTokens == 0)
     let stats = corpus.stats()
     #expect(stats.tokens == 0 && stats.openTokens == 0)

@@ -1,3 +1,4 @@
+import Concurrency
 import Drafting
 import Foundation
 import Oracle
@@ -83,8 +84,8 @@ import Testing
       #expect(restored === corpus && corpus.stats().openTokens == 3)
       try session.step(
         accepting: [9, 4].span, DraftOptions(), using: &scratch, into: &draft)
-      let answer = Awaited<Result<RecordReceipt, StoreError>>()
-      session.close(record: false) { answer.set($0) }
+      let answer = Promise<Result<RecordReceipt, StoreError>>()
+      session.close(record: false) { answer.fulfil($0) }
       _ = try answer.wait().get()
       #expect(try drafts(corpus, seed: seed) == before)
       #expect(corpus.stats().tokens == info.tokens && corpus.stats().openTokens == 0)
@@ -108,8 +109,8 @@ import Testing
     try session.step(accepting: [5, 6].span, DraftOptions(), using: &scratch, into: &draft)
     try store.restore(.named("s"), into: "c", replacing: true)
     try session.step(accepting: [7].span, DraftOptions(), using: &scratch, into: &draft)
-    let answer = Awaited<Result<RecordReceipt, StoreError>>()
-    session.close(record: true) { answer.set($0) }
+    let answer = Promise<Result<RecordReceipt, StoreError>>()
+    session.close(record: true) { answer.fulfil($0) }
     #expect(try answer.wait().get().recordedTokens == 3)
     try corpus.speculate([5, 6].span, DraftOptions(), using: &scratch, into: &draft)
     #expect(draft.tokens == [7] && corpus.stats().sequences == 2)

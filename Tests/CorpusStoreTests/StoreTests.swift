@@ -92,7 +92,7 @@ import Testing
       inserted += 1
     }
     let used = corpus.stats().bytesOnDisk
-    try corpus.commit()
+    try corpus.waitForWriter()
     try corpus.file.environment.releaseFreePages()
     let held = used - corpus.stats().bytesOnDisk
     #expect(held < 1 << 16, "\(held) of \(used) bytes were held still")
@@ -136,13 +136,13 @@ import Testing
   }
 
   /// Keeps the writer busy, so that jobs enqueued in the meantime are committed together.
-  private final class BusyJob: WriteJob {
-    let tokenCount = 0
-    let (waitsForCompaction, waitsForRoom, mayBeUnsaved) = (false, false, false)
+  private struct BusyJob: WriteJob, PreparedJob {
+    let admission = Admission.change
     let begun = DispatchSemaphore(value: 0)
     let released = DispatchSemaphore(value: 0)
 
-    func prepare(_ planning: inout WritePlanning) throws(WriteRefusal) {}
+    var job: any WriteJob { self }
+    func prepare(_ planning: inout WritePlanning) throws(WriteRefusal) -> any PreparedJob { self }
     func write(_ transaction: borrowing WriteTransaction, _ file: CorpusFile) throws(LMDBError) {
       begun.signal()
       released.wait()
@@ -404,7 +404,7 @@ import Testing
     var outcome = Draft()
     let session = corpus.openSession(prompt: [])
     try session.step(accepting: [1, 2, 3].span, DraftOptions(), using: &scratch, into: &outcome)
-    _ = corpus.withHistory { (history) throws(StoreError) in history.mark.set() }
+    corpus.damageMark?.set()
     #expect(throws: StoreError.self) {
       try session.step(accepting: [4, 5].span, DraftOptions(), using: &scratch, into: &outcome)
     }

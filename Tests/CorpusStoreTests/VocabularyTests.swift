@@ -1,3 +1,4 @@
+import Concurrency
 import Drafting
 import Foundation
 import Testing
@@ -75,8 +76,8 @@ import Testing
     ) { try self.draft(session, [8, 300]) }
     #expect(session.outputTokens == 1)
     #expect(try draft(session, [8]) == [])
-    let closed = Awaited<Result<RecordReceipt, StoreError>>()
-    session.close(record: true) { closed.set($0) }
+    let closed = Promise<Result<RecordReceipt, StoreError>>()
+    session.close(record: true) { closed.fulfil($0) }
     #expect(try closed.wait().get().recordedTokens == 2)
     #expect(try draft(corpus, [7]) == [8])
     store.close()
@@ -140,8 +141,8 @@ import Testing
     ) throws -> RecordReceipt {
       let session = corpus.openSession(prompt: [1], share: share)
       _ = try draft(session, (0..<tokens).map { Int32($0 % 9) })
-      let closed = Awaited<Result<RecordReceipt, StoreError>>()
-      session.close(record: record) { closed.set($0) }
+      let closed = Promise<Result<RecordReceipt, StoreError>>()
+      session.close(record: record) { closed.fulfil($0) }
       return try closed.wait().get()
     }
     #expect(try close(64).unrecorded == nil)
@@ -159,8 +160,8 @@ import Testing
     let reading = try #require(try served.corpus(named: "c"))
     let session = reading.openSession(prompt: [1])
     _ = try draft(session, [2])
-    let closed = Awaited<Result<RecordReceipt, StoreError>>()
-    session.close(record: true) { closed.set($0) }
+    let closed = Promise<Result<RecordReceipt, StoreError>>()
+    session.close(record: true) { closed.fulfil($0) }
     #expect(try closed.wait().get().unrecorded == .readOnly)
     served.close()
   }

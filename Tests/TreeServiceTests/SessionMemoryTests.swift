@@ -1,3 +1,4 @@
+import Concurrency
 import CorpusStore
 import Dispatch
 import Logging
@@ -48,7 +49,7 @@ import WireProtocol
     #expect(parked.count == fit - 2)
     parked.removeExpired(at: now + .seconds(45))
     #expect(parked.count == 0 && parked.bytes == 0)
-    await freeing.end()
+    await freeing.stop()
     try await fixture.stop()
   }
 
@@ -78,7 +79,7 @@ import WireProtocol
     let alive = seen.count { $0.session != nil }
     #expect(alive <= 10, "\(alive) of \(many) wait to be freed, \(kept) were kept")
     goOn.signal()
-    await freeing.end()
+    await freeing.stop()
     try await fixture.stop()
   }
 

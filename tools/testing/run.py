@@ -41,7 +41,7 @@ SHARED_ONLY = {"REPRISE_PACKAGE": "shared"}
 COMPUTING = r"^(LMDBTests|SuffixIndexTests|DraftingTests|CorpusStoreTests|WireProtocolTests)\."
 #: Tests of state that threads share. The others use one thread: they would take most of the time,
 #: and thread sanitizer has nothing to see in them.
-SHARED_STORE = r"^(LMDBTests|CorpusStoreTests)\."
+SHARED_STORE = r"^(ConcurrencyTests|LMDBTests|CorpusStoreTests)\."
 SHARED_SERVICE = r"^TreeServiceTests\."
 ALONE = (
     "AllocationTests|DamagedFileTests|EveryByteTests|HostileTests|LineBufferTests|MutationTests"

@@ -7,21 +7,21 @@
 // Makes the calling thread run as soon as it is woken. From 6.12 on Linux lets a woken thread wait
 // until the running one has used its time slice, 3 ms by default, unless the woken thread's slice
 // is shorter. An older kernel changes nothing.
-void take_shortest_turns(void);
+void use_shortest_time_slices(void);
 
 // Makes the calling thread one that does not delay others: its time slices are short, but longer
 // than those of threads that run as soon as they are woken. It also gets a niceness of its own, as
 // Linux counts it; 0 is the same share of the core as any other thread's. On kernels without time
 // slices of threads, only the niceness has an effect. The name (at most 15 bytes) is shown by ps
 // and top.
-void take_short_turns(const char *name, int niceness);
+void use_short_time_slices(const char *name, int niceness);
 
 // The number of cores that the calling thread may use.
 int count_cores(void);
 
 // Separates threads that run as soon as they are woken from all others: of the cores that the
 // calling thread may use, the last `count` are for the others. All existing threads, and those that
-// they create, are bound to these cores, until one of them takes the shortest time slices. (Threads
+// they create, are bound to these cores, until one of them uses the shortest time slices. (Threads
 // that it creates begin on its cores.) Returns 0, or −1 with errno set: EINVAL if no core would be
 // left for the threads that run at once.
 int keep_cores_for_others(int count);

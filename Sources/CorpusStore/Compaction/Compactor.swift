@@ -1,5 +1,4 @@
-import CLinux
-import Foundation
+import Concurrency
 
 /// The work on a corpus outside of the request path.
 enum Compaction: String, CaseIterable {
@@ -53,153 +52,154 @@ final class Compactor: Sendable {
   }
 }
 
-/// A thread that does one kind of compaction, corpus by corpus.
-private final class CompactionThread: @unchecked Sendable {
-  // @unchecked Sendable: all mutable state is guarded by `condition`.
-  private let kind: Compaction
-  private let didCompact: @Sendable (Corpus) -> Void
-  private let condition = MonotonicCondition()
-  private var queue: [Task] = []
-  private var current: Corpus?
-  private var isStopping = false
-  private var hasStopped = false
-  private let conditions: StandingConditions
-  private let clock: StoreClock
-  private let report: StoreReport
+/// A corpus that waits for compaction.
+private struct CompactionTask: Sendable {
+  let corpus: Corpus
+  /// True if its file is read again first.
+  var repairing = false
+  /// The earliest time of the next try: after a failure, a corpus is tried again later.
+  var notBefore: ContinuousClock.Instant
+}
 
-  private struct Task {
-    let corpus: Corpus
-    var repairing: Bool
-    /// The earliest time of the next try: after a failure, a corpus is tried again later.
-    var notBefore: ContinuousClock.Instant
+/// The corpora that wait for a thread of compaction, and the one that it works on.
+private struct CompactionTasks: Sendable {
+  var waiting: [CompactionTask] = []
+  var current: Corpus?
+
+  mutating func add(_ corpus: Corpus, repairing: Bool, at now: ContinuousClock.Instant) {
+    if let known = waiting.firstIndex(where: { $0.corpus === corpus }) {
+      waiting[known].repairing = waiting[known].repairing || repairing
+      waiting[known].notBefore = now
+    } else {
+      waiting.append(CompactionTask(corpus: corpus, repairing: repairing, notBefore: now))
+    }
   }
 
-  /// The number of deferrals after which a merge that waits for memory is reported: a short
-  /// shortage of memory is not worth a report.
-  private static let deferralsBeforeReport = 6
-  private static let timeBeforeRetry = Duration.seconds(5)
+  mutating func next(at now: ContinuousClock.Instant) -> Wait<CompactionTask?> {
+    if let ready = waiting.firstIndex(where: { $0.notBefore <= now }) {
+      let task = waiting.remove(at: ready)
+      current = task.corpus
+      return .done(task)
+    }
+    return .sleep(atMost: waiting.map(\.notBefore).min().map { $0 - now })
+  }
+}
+
+/// A thread that does one kind of compaction, corpus by corpus.
+private final class CompactionThread: Sendable {
+  private let kind: Compaction
+  private let clock: StoreClock
+  private let tasks = Mailbox(CompactionTasks(), rank: .compaction)
+  private let thread: WorkerThread
 
   init(
     _ kind: Compaction, _ conditions: StandingConditions, _ clock: StoreClock,
     _ report: @escaping StoreReport, didCompact: @escaping @Sendable (Corpus) -> Void = { _ in }
   ) {
     self.kind = kind
-    self.conditions = conditions
     self.clock = clock
-    self.report = report
-    self.didCompact = didCompact
-    let thread = Thread { [self] in
-      // If cores are scarce, drafts come first.
-      unsafe take_short_turns("reprise-\(kind)", 10)
-      run()
-    }
-    thread.start()
+    let loop = CompactionLoop(
+      kind: kind, tasks: tasks, conditions: conditions, clock: clock, report: report,
+      didCompact: didCompact)
+    thread = WorkerThread("reprise-\(kind)", .background) { loop.run() }
   }
 
   /// Queues a corpus for compaction.
   func add(_ corpus: Corpus, repairing: Bool = false) {
-    condition.withLock {
-      if hasStopped { return }
-      if let known = queue.firstIndex(where: { $0.corpus === corpus }) {
-        queue[known].repairing = queue[known].repairing || repairing
-        queue[known].notBefore = clock.now()
-      } else {
-        queue.append(Task(corpus: corpus, repairing: repairing, notBefore: clock.now()))
-      }
-      condition.broadcast()
-    }
+    let now = clock.now()
+    _ = tasks.put { $0.add(corpus, repairing: repairing, at: now) }
   }
 
   /// Removes a corpus from the queue, and waits until no work on it is under way.
   func remove(_ corpus: Corpus) {
-    condition.withLock {
-      while current === corpus { condition.wait() }
-      queue.removeAll { $0.corpus === corpus }
+    tasks.take { tasks, _ in
+      tasks.waiting.removeAll { $0.corpus === corpus }
+      return tasks.current === corpus ? .sleep() : .done(())
     }
   }
 
   var workUnderWay: String? {
-    condition.withLock { current.map { "\(kind) corpus \($0.name)" } }
+    tasks.update { $0.current }.map { "\(kind) corpus \($0.name)" }
   }
 
   /// Ends the thread after its current step.
   func stop() {
-    condition.withLock {
-      isStopping = true
-      condition.broadcast()
-      while !hasStopped { condition.wait() }
-    }
+    tasks.close()
+    thread.waitForEnd()
+    // The queue and the corpora refer to each other; clearing the queue breaks the cycle.
+    tasks.update { $0.waiting = [] }
   }
+}
 
-  private func run() {
+/// The work of such a thread.
+private struct CompactionLoop: Sendable {
+  let kind: Compaction
+  let tasks: Mailbox<CompactionTasks>
+  let conditions: StandingConditions
+  let clock: StoreClock
+  let report: StoreReport
+  let didCompact: @Sendable (Corpus) -> Void
+
+  /// The number of deferrals after which a merge that waits for memory is reported: a short
+  /// shortage of memory is not worth a report.
+  private static let deferralsBeforeReport = 6
+  private static let timeBeforeRetry = Duration.seconds(5)
+
+  func run() {
     while let task = next() {
-      var again: Task?
-      do throws(StoreError) {
-        if task.repairing { try task.corpus.repair() }
-        // One step at a time, so that corpora alternate.
-        let didCompact = try task.corpus.compactOnce(kind)
-        let waiting = kind == .merging ? task.corpus.mergingWait : nil
-        if let waiting {
-          if waiting.times >= Self.deferralsBeforeReport {
-            conditions.raise(kind.condition, corpus: task.corpus.name, cause: waiting.sentence)
-          }
-        } else {
-          conditions.clear(kind.condition, corpus: task.corpus.name)
-        }
-        if didCompact {
-          self.didCompact(task.corpus)
-          again = Task(corpus: task.corpus, repairing: false, notBefore: clock.now())
-        } else if waiting != nil {
-          again = Task(
-            corpus: task.corpus, repairing: false, notBefore: clock.now() + Self.timeBeforeRetry)
-        } else if kind == .sealing, let time = task.corpus.timeBetweenExpiries {
-          again = Task(corpus: task.corpus, repairing: false, notBefore: clock.now() + time)
-        }
-      } catch {
-        switch error {
-        case .closed, .cancelled: break
-        case .corrupt: report(.error, "corpus \(task.corpus.name) is damaged: \(error)")
-        default:
-          conditions.raise(kind.condition, corpus: task.corpus.name, cause: "\(error)")
-          again = Task(
-            corpus: task.corpus, repairing: false, notBefore: clock.now() + Self.timeBeforeRetry)
-        }
-      }
+      let delay = compact(task)
       // Read outside of the lock: corpora add themselves to the queue while they hold their own
       // lock.
       let isClosing = task.corpus.isClosing
-      condition.withLock {
-        current = nil
-        if let again, !isClosing, !queue.contains(where: { $0.corpus === again.corpus }) {
-          queue.append(again)
-        }
-        condition.broadcast()
+      let now = clock.now()
+      tasks.update { tasks in
+        tasks.current = nil
+        guard let delay, !isClosing,
+          !tasks.waiting.contains(where: { $0.corpus === task.corpus })
+        else { return }
+        tasks.waiting.append(CompactionTask(corpus: task.corpus, notBefore: now + delay))
       }
-    }
-    condition.withLock {
-      // The queue and the corpora refer to each other; clearing the queue breaks the cycle.
-      queue = []
-      hasStopped = true
-      condition.broadcast()
     }
   }
 
-  private func next() -> Task? {
-    condition.withLock {
-      while !isStopping {
-        let now = clock.now()
-        if let ready = queue.firstIndex(where: { $0.notBefore <= now }) {
-          let task = queue.remove(at: ready)
-          current = task.corpus
-          return task
+  private func next() -> CompactionTask? {
+    tasks.take { tasks, isClosed in
+      isClosed ? .done(nil) : tasks.next(at: clock.now())
+    }
+  }
+
+  /// Does one step of a corpus, so that corpora alternate.
+  ///
+  /// - Returns: The time after which the corpus is to be looked at again; nil for when it asks for it.
+  private func compact(_ task: CompactionTask) -> Duration? {
+    let corpus = task.corpus
+    do throws(StoreError) {
+      if task.repairing { try corpus.repair() }
+      let didCompact = try corpus.compactOnce(kind)
+      let waiting = kind == .merging ? corpus.mergingWait : nil
+      if let waiting {
+        if waiting.times >= Self.deferralsBeforeReport {
+          conditions.raise(kind.condition, corpus: corpus.name, cause: waiting.sentence)
         }
-        if let earliest = queue.map(\.notBefore).min() {
-          condition.wait(atMost: earliest - now)
-        } else {
-          condition.wait()
-        }
+      } else {
+        conditions.clear(kind.condition, corpus: corpus.name)
       }
-      return nil
+      if didCompact {
+        self.didCompact(corpus)
+        return .zero
+      }
+      if waiting != nil { return Self.timeBeforeRetry }
+      return kind == .sealing ? corpus.timeBetweenExpiries : nil
+    } catch {
+      switch error {
+      case .closed, .cancelled: return nil
+      case .corrupt:
+        report(.error, "corpus \(corpus.name) is damaged: \(error)")
+        return nil
+      default:
+        conditions.raise(kind.condition, corpus: corpus.name, cause: "\(error)")
+        return Self.timeBeforeRetry
+      }
     }
   }
 }

@@ -38,28 +38,31 @@ extension Corpus {
   // MARK: Sealing
 
   private func sealOnePart() throws(StoreError) -> Bool {
-    try turns.parts.take { () throws(StoreError) in
-      let (part, stragglers) = partToSeal()
-      guard let part else {
+    try sections.parts.enter { () throws(StoreError) in
+      switch nextSealing() {
+      case .nothing: return false
+      case .move(let sessions):
         // A session that is being closed stays where it is, and reports when it has left.
         var moved = false
-        for session in stragglers where session.moveToCurrentPart() { moved = true }
+        for session in sessions where session.moveToCurrentPart() { moved = true }
         return moved
+      case .seal(let part, let finished, let size):
+        // Acknowledged sequences that are not in the log yet are saved first.
+        try waitForWriter()
+        try seal(part, finished, size)
+        return true
       }
-      // Acknowledged sequences that are not in the log yet are saved first.
-      try commit()
-      try seal(part)
-      return true
     }
   }
 
   /// Seals a part whose sequences are all finished.
-  private func seal(_ part: GrowingPart) throws(StoreError) {
-    // No sequence is added to a part that is not the newest and has no open sequences.
-    let finished = part.finished.sorted { $0.order < $1.order }
+  private func seal(
+    _ part: GrowingPart.ID, _ finished: [FinishedSequence], _ size: HistorySize
+  ) throws(StoreError) {
+    let finished = finished.sorted { $0.order < $1.order }
     try changeHistory(.sealing) { (change) throws(StoreError) in
       if !finished.isEmpty {
-        try change.add(build(finished, size: part.finishedSize)) { [cancellation] in
+        try change.add(build(finished, size: size)) { [cancellation] in
           cancellation.isCancelled
         }
         change.unlogged = finished.map(\.order)
@@ -68,7 +71,7 @@ extension Corpus {
     }
     activity.note { activity in
       activity.sealings += 1
-      activity.sealedTokens += part.finishedSize.tokens
+      activity.sealedTokens += size.tokens
     }
   }
 
@@ -96,9 +99,9 @@ extension Corpus {
 
   private func mergeOnce() throws(StoreError) -> Bool {
     do throws(StoreError) {
-      return try turns.segments.take { () throws(StoreError) in
+      return try sections.segments.enter { () throws(StoreError) in
         // Another thread waits for the exclusive section and should not have to wait for a merge.
-        if turns.segments.isWantedUrgently { return false }
+        if sections.segments.isWantedUrgently { return false }
         guard try mergeChosen() else { return false }
         try releaseFreePages()
         return true
@@ -148,8 +151,8 @@ extension Corpus {
   ) throws(StoreError) {
     var expected = HistorySize()
     for segment in segments { expected += segment.size }
-    let isCancelled = { [cancellation, turns] in
-      cancellation.isCancelled || turns.segments.isWantedUrgently
+    let isCancelled = { [cancellation, sections] in
+      cancellation.isCancelled || sections.segments.isWantedUrgently
     }
     var builder = SegmentBuilder(
       depth: settings.depth, expected: expected,
@@ -205,7 +208,7 @@ extension Corpus {
   /// Returns to the disk the space of dropped segments. No view of them may exist any more.
   func releaseFreePages() throws(StoreError) {
     // Pages that a commit frees can be reused only after the next commit.
-    try commit()
+    try waitForWriter()
     do throws(LMDBError) {
       try file.environment.releaseFreePages(isCancelled: { cancellation.isCancelled })
     } catch {

@@ -26,7 +26,7 @@ extension Corpus {
     // Acknowledged sequences that are not in the log yet are saved first, so that they can be
     // removed. Sequences acknowledged after that are not affected.
     let inMemory = finishedInMemory()
-    try commit()
+    try waitForWriter()
     guard let view = view else { throw .closed(corpus: name) }
     return try changeHistory(.removal) { (change) throws(StoreError) in
       var removed = Removed()

@@ -20,7 +20,7 @@ extension Corpus {
   /// Removes the oldest sequences until the history, with the history to be added, is within its
   /// bounds.
   private func removeOldest(toFit added: HistorySize) throws(StoreError) {
-    try turns.takeHistory { () throws(StoreError) in
+    try sections.enterHistory { () throws(StoreError) in
       var sequences = try sizes()
       sequences.sort { $0.order < $1.order }
       var size = size
@@ -67,7 +67,7 @@ extension Corpus {
 
   private func removeExpired() throws(StoreError) -> Bool {
     guard let bound = settings.retention.ageSeconds else { return false }
-    return try turns.takeHistory { () throws(StoreError) in
+    return try sections.enterHistory { () throws(StoreError) in
       // Read after the writer has read the clock, as it does before each change.
       var known: CommitAges?
       let now = options.clock.now()

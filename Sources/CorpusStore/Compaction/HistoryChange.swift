@@ -70,19 +70,17 @@ struct HistoryChange {
   ///   - removed: Called when the history's new view is in place, to remove from memory as well
   ///     what was removed from the log.
   func carryOut(
-    planning: ChangeJob.Planning? = nil, retiring retired: GrowingPart? = nil,
+    planning: ChangeJob.Planning? = nil, retiring retired: GrowingPart.ID? = nil,
     removed: @escaping @Sendable () -> Void = {}
   ) throws(StoreError) {
     let change = self
     let corpus = corpus
-    let part = UncheckedBox(retired)
     points.record.reached()
     try corpus.commit(planning: planning) { (transaction, file) throws(LMDBError) in
       try change.write(transaction, file)
     } installing: { () throws(StoreError) in
-      // A retired part is reached only by the compacting thread and under the corpus's lock.
       try corpus.install(
-        change.new.map(\.number), replacing: change.dropped.map(\.number), retiring: part.value)
+        change.new.map(\.number), replacing: change.dropped.map(\.number), retiring: retired)
       removed()
     }
     points.record.reached()

@@ -5,8 +5,6 @@ struct SegmentBuilder: ~Copyable {
   private var index: SealedIndexBuilder
   private var table = SequenceTable()
 
-  /// Creates an empty builder.
-  ///
   /// - Parameters:
   ///   - expected: The amount of history to reserve room for.
   ///   - tableBytes: Room for the entries of the sequence table, in bytes.
@@ -69,7 +67,7 @@ struct SegmentBuilder: ~Copyable {
 
 /// A segment in memory, ready to be written.
 struct BuiltSegment: @unchecked Sendable {
-  // @unchecked Sendable: a finished image is only read.
+  // Unchecked: a finished image is only read.
   private let image: SealedImageBuffer
   private let table: [UInt8]
   /// Held for as long as the image is in memory.

@@ -1,5 +1,5 @@
+import Concurrency
 import Drafting
-import Foundation
 import LMDB
 import SuffixIndex
 
@@ -11,28 +11,27 @@ import SuffixIndex
 ///
 /// Changes of the history's layout on the disk (sealing, merging, removing, restoring) hold an
 /// exclusive section, prepare the change on their own thread, and have the writer commit it. See
-/// `Turns`.
-public final class Corpus: @unchecked Sendable {
-  // @unchecked Sendable: `state` is guarded by `lock`; `file` is changed only while the writer is
-  // paused and the changing thread holds all exclusive sections and `lock`, and may therefore be
-  // read with any one of these; the rest never changes.
+/// `ExclusiveSections`.
+public final class Corpus: Sendable {
   public let name: String
   /// The settings of the corpus. Replacing the history by a snapshot's does not change them.
   public let settings: CorpusSettings
 
-  private(set) var file: CorpusFile
   let activity = ActivityLog()
   let options: StoreOptions
   private let conditions: StandingConditions
-  let turns = Turns()
+  let sections = ExclusiveSections()
   /// nil if the history is only read.
   private let writer: Writer?
   private let compactor: Compactor?
-  private let lock = AdaptiveLock()
-  private var state: State
+  /// Held for microseconds: for one step of one session, or for some hundred tokens of an insert.
+  private let state: Locked<State>
 
-  private struct State {
-    /// nil if the corpus could not be opened.
+  fileprivate struct State {
+    /// Replaced only while the writer is paused, by a thread that holds all exclusive sections, so
+    /// the holder of any one of them may rely on it.
+    var file: CorpusFile
+    /// nil once the corpus is closed.
     var history: LiveHistory?
     /// The reason why no call can be answered.
     var failure: StoreError?
@@ -80,21 +79,22 @@ public final class Corpus: @unchecked Sendable {
   ) throws(StoreError) {
     self.name = name
     self.conditions = conditions
-    self.file = file
     let options = options.within(options.cancellation)
     self.options = options
     self.compactor = file.isReadOnly ? nil : compactor
     settings = file.settings
     let loaded = try LoadedCorpus(file, options)
-    state = State(ages: CommitAges(nextOrder: loaded.nextOrder, clock: options.clock))
-    state.history = loaded.history
-    state.nextSegment = loaded.nextSegment
-    state.damage = loaded.damage
+    let nextOrder = loaded.nextOrder
+    state = Locked(
+      State(
+        file: file, history: loaded.history, damage: loaded.damage,
+        nextSegment: loaded.nextSegment,
+        ages: CommitAges(nextOrder: nextOrder, clock: options.clock)), rank: .corpus)
     if file.isReadOnly {
       writer = nil
     } else {
       let writer = Writer(
-        nextOrder: loaded.nextOrder, durability: settings.durability,
+        nextOrder: nextOrder, durability: settings.durability,
         tokensWaitingMax: options.writeTokensWaitingMax, clock: options.clock)
       self.writer = writer
       writer.start(self)
@@ -102,33 +102,53 @@ public final class Corpus: @unchecked Sendable {
     self.compactor?.add(self)
   }
 
+  /// The file that holds the history. It may be replaced at any time, except while the caller holds one
+  /// of the corpus's exclusive sections or is the writer.
+  var file: CorpusFile { state.withLock { $0.file } }
+
   var compactsInBackground: Bool { compactor != nil }
   var mergePolicy: MergePolicy {
     MergePolicy(
-      options, settings.retention, bytesScale: lock.withLock { state.mergeBytesScale })
+      options, settings.retention, bytesScale: state.withLock { $0.mergeBytesScale })
   }
 
   // MARK: Drafting
 
-  /// Calls `body` with the history, while holding the corpus's lock.
-  func withHistory(
-    _ body: (LiveHistory) throws(StoreError) -> Void
-  ) -> Result<Void, StoreError> {
-    let result: Result<Void, StoreError> = lock.withLock {
-      if let failure = state.failure { return .failure(failure) }
-      guard let history = state.history, !state.isClosed else {
-        return .failure(.closed(corpus: name))
-      }
-      do throws(StoreError) {
-        try body(history)
-      } catch {
-        return .failure(error)
-      }
-      // Bytes changed after they were checked: results computed from them are invalid.
-      if history.mark.isSet { return .failure(noteDamageWhileReading()) }
-      return .success(())
+  /// Brings what a session knows of the history up to date, and drafts from it.
+  ///
+  /// - Parameters:
+  ///   - context: The session's prompt and output; its last step ended before `known`.
+  ///   - scratch: Receives the draft, as `shared`; no better one than `scoreMin` leaves it empty.
+  func draft(
+    for session: DecodingSession, _ following: inout FollowedHistory, context: Span<Int32>,
+    known: Int, _ options: DraftOptions, betterThan scoreMin: Double,
+    using scratch: inout DraftScratch
+  ) throws(StoreError) {
+    try state.withLock { (state) throws(StoreError) in
+      let history = try readable(state)
+      following.follow(history, session, context: context, known: known)
+      scratch.drafter.draft(
+        from: history.indexes, matches: following.matches, options: options,
+        betterThan: scoreMin, into: &scratch.shared)
+      try refuseIfDamaged(&state)
     }
-    return result
+  }
+
+  /// The history, where it can be answered from.
+  private func readable(_ state: State) throws(StoreError) -> LiveHistory {
+    if let failure = state.failure { throw failure }
+    guard let history = state.history, !state.isClosed else { throw .closed(corpus: name) }
+    return history
+  }
+
+  /// Throws if bytes changed after they were checked: results computed from them are invalid.
+  private func refuseIfDamaged(_ state: inout State) throws(StoreError) {
+    guard state.history?.mark.isSet == true else { return }
+    let failure = StoreError.corrupt(
+      what: "an index, which changed after it was checked,", where: state.file.path)
+    state.failure = failure
+    compactor?.add(self, repairing: true)
+    throw failure
   }
 
   /// Drafts the continuation of a context, from the shared history alone.
@@ -140,13 +160,14 @@ public final class Corpus: @unchecked Sendable {
   ) throws(StoreError) {
     var options = options
     options.vocabulary = min(options.vocabulary, settings.tokenBound)
-    let status = withHistory { (history) throws(StoreError) in
+    try state.withLock { (state) throws(StoreError) in
+      let history = try readable(state)
       scratch.matches.removeAll(keepingCapacity: true)
       for index in history.indexes { scratch.matches.append(index.match(context)) }
       scratch.drafter.draft(
         from: history.indexes, matches: scratch.matches, options: options, into: &draft)
+      try refuseIfDamaged(&state)
     }
-    try status.get()
   }
 
   /// Begins a session. Indexing the prompt takes 0.03 to 0.1 µs a token, outside of any lock.
@@ -172,7 +193,7 @@ public final class Corpus: @unchecked Sendable {
     _ sequences: [NewSequence],
     completion: @escaping @Sendable (Result<InsertReceipt, StoreError>) -> Void
   ) {
-    if let failure = (lock.withLock { state.failure }) {
+    if let failure = (state.withLock { $0.failure }) {
       completion(.failure(failure))
       return
     }
@@ -187,8 +208,8 @@ public final class Corpus: @unchecked Sendable {
   /// Adds finished sequences and waits until they are on disk.
   @discardableResult
   public func insert(_ sequences: [NewSequence]) throws(StoreError) -> InsertReceipt {
-    let answer = Awaited<Result<InsertReceipt, StoreError>>()
-    insert(sequences) { answer.set($0) }
+    let answer = Promise<Result<InsertReceipt, StoreError>>()
+    insert(sequences) { answer.fulfil($0) }
     return try answer.wait().get()
   }
 
@@ -210,74 +231,80 @@ public final class Corpus: @unchecked Sendable {
   /// Adds an accepted sequence to the newest part. Runs on the writer thread, as do the methods
   /// below.
   func add(_ sequence: PlannedSequence) {
-    // Only this thread creates parts, so the part remains the newest.
-    guard let part = (lock.withLock { UncheckedBox(state.history?.current) }).value else { return }
     var tail = GrowingIndex.Tail()
     let tokens = sequence.tokens
     var start = 0
     while start < tokens.count {
       let end = min(start + Self.tokensPerHold, tokens.count)
-      lock.withLock {
-        part.index.extend(&tail, by: tokens.span.extracting(start..<end))
+      // Only this thread creates parts, so the newest one remains the same.
+      state.withLock { state in
+        state.history?.current.index.extend(&tail, by: tokens.span.extracting(start..<end))
       }
       start = end
     }
-    lock.withLock { part.finish(sequence.finished) }
+    state.withLock { $0.history?.current.finish(sequence.finished) }
   }
 
   /// Removes a sequence from memory that is not in the log any more.
   func removeFromMemory(_ order: UInt64, _ tokens: [Int32]) {
-    guard let part = (lock.withLock { UncheckedBox(state.history?.unlist(order)) }).value else {
-      return
+    guard let part = state.withLock({ $0.history?.unlist(order) }) else { return }
+    removeInPieces(tokens.span) { (count, tokens) in
+      state.withLock { $0.history?.removeLast(count, of: tokens, from: part) }
     }
-    removeInPieces(tokens.span) { $2.removeLast($0, of: $1, from: part) }
   }
 
   /// Turns the output of a session into a finished sequence, or removes it if it is not kept. (May
   /// run on any thread.)
   func finish(_ session: DecodingSession, _ sequence: PlannedSequence?, output: [Int32]) {
-    let standing = lock.withLock { state.history.flatMap(session.tokensStanding) }
+    let standing = state.withLock { $0.history?.standing(of: session)?.tokens }
     switch (sequence, standing) {
     case (let sequence?, .some):
-      lock.withLock {
-        guard let history = state.history else { return }
-        session.didFinish(sequence.finished, output.span, in: history)
-      }
+      let finished = sequence.finished
+      state.withLock { $0.history?.finish(session, as: finished, output.span) }
     case (let sequence?, nil): add(sequence)
     case (nil, let count?):
-      removeInPieces(output.span.extracting(0..<count)) { session.removeLast($0, of: $1, in: $2) }
+      removeInPieces(output.span.extracting(0..<count)) { (count, tokens) in
+        state.withLock { $0.history?.removeLast(count, of: tokens, from: session) }
+      }
     case (nil, nil): break
     }
     sessionDidLeave()
   }
 
   /// Removes tokens from the end to the beginning; see `GrowingIndex.removeLast`.
+  ///
+  /// - Parameter removeLast: Removes so many tokens from the end of those that are left.
   private func removeInPieces(
-    _ tokens: Span<Int32>, _ removeLast: (Int, Span<Int32>, LiveHistory) -> Void
+    _ tokens: Span<Int32>, _ removeLast: (_ count: Int, _ left: Span<Int32>) -> Void
   ) {
     var left = tokens.count
     while left > 0 {
       let count = min(Self.tokensPerHold, left)
-      lock.withLock {
-        if let history = state.history {
-          removeLast(count, tokens.extracting(0..<left), history)
-        }
-      }
+      removeLast(count, tokens.extracting(0..<left))
       left -= count
+    }
+  }
+
+  /// Moves the output of a session to the newest part. Returns whether it was moved.
+  func moveToCurrentPart(_ session: DecodingSession, _ output: Span<Int32>) -> Bool {
+    state.withLock { state in
+      guard state.failure == nil, !state.isClosed, let history = state.history else {
+        return false
+      }
+      return history.moveToCurrentPart(session, output)
     }
   }
 
   /// A session has ended, so its part may be ready to be sealed now.
   func sessionDidLeave() {
-    if lock.withLock({ (state.history?.parts.count ?? 0) > 1 }) { compactor?.add(self) }
+    if state.withLock({ ($0.history?.parts.count ?? 0) > 1 }) { compactor?.add(self) }
   }
 
   func renewView() {
     // If no reader slot is free, the current view stays in use.
-    guard let transaction = try? file.beginReading() else { return }
-    let segments = lock.withLock { UncheckedBox(state.history?.segments ?? []) }.value
-    let view = SegmentView(transaction, segments)
-    lock.withLock { state.history?.renew(view) }
+    guard let transaction = try? file.beginReading(), let old = view else { return }
+    let new = SegmentView(transaction, old.segments)
+    state.withLock { $0.history?.renew(new) }
   }
 
   /// Makes the writer read the clock again, for tests that move it.
@@ -286,7 +313,7 @@ public final class Corpus: @unchecked Sendable {
   // MARK: Unsaved sequences
 
   func noteUnsaved(sequences: Int, since: ContinuousClock.Instant?) {
-    lock.withLock {
+    state.withLock { state in
       state.sequencesUnsaved = sequences
       state.unsavedSince = since
     }
@@ -294,7 +321,7 @@ public final class Corpus: @unchecked Sendable {
 
   func noteSaving(failure: StoreError?) {
     guard let failure else { return conditions.clear(.saving, corpus: name) }
-    let sequences = lock.withLock { state.sequencesUnsaved }
+    let sequences = state.withLock { $0.sequencesUnsaved }
     conditions.raise(
       .saving, corpus: name,
       cause:
@@ -304,7 +331,7 @@ public final class Corpus: @unchecked Sendable {
 
   /// A sentence for the log on acknowledged sequences that are not on disk; nil if all are.
   var unsavedReport: String? {
-    let (sequences, displacement) = lock.withLock { (state.sequencesUnsaved, state.displacement) }
+    let (sequences, displacement) = state.withLock { ($0.sequencesUnsaved, $0.displacement) }
     if sequences > 0 {
       let cause = writer?.lastSaveFailure.map { ": \($0)" } ?? ""
       return
@@ -318,17 +345,18 @@ public final class Corpus: @unchecked Sendable {
   ///
   /// - Complexity: One fstat(2).
   var displacement: StoreError? {
+    let file = file
     if file.environment.isRemoved {
       noteDisplacement(.displaced(what: "the file of corpus \(name)"), at: file.path)
     }
-    return lock.withLock { state.displacement }
+    return state.withLock { $0.displacement }
   }
 
   /// Raises or clears the condition of displaced files.
   ///
   /// - Parameter failure: nil if all files are in their place.
   func noteDisplacement(_ failure: StoreError?, at path: String) {
-    lock.withLock { state.displacement = failure }
+    state.withLock { $0.displacement = failure }
     if let failure {
       conditions.raise(
         .directory, corpus: name, cause: "\(path): \(failure)", tolerated: .zero)
@@ -339,14 +367,18 @@ public final class Corpus: @unchecked Sendable {
 
   /// True if a directory holds the files that are open.
   func isInPlace(_ directory: String) -> Bool {
-    lock.withLock { state.isClosed || file.environment.isInPlace(in: directory) }
+    fileUnlessClosed?.environment.isInPlace(in: directory) ?? true
   }
+
+  /// The file, for questions to the system, which are asked without the lock. A closed file
+  /// answers nothing.
+  private var fileUnlessClosed: CorpusFile? { state.withLock { $0.isClosed ? nil : $0.file } }
 
   // MARK: Other processes
 
   /// Other processes that have a read transaction on the file, as a check has.
   public var otherReaders: [OtherReader] {
-    lock.withLock { state.isClosed ? [] : file.otherReaders }
+    fileUnlessClosed?.otherReaders ?? []
   }
 
   /// The number of commits that may pass while another process reads one state before the log names
@@ -358,11 +390,9 @@ public final class Corpus: @unchecked Sendable {
   ///
   /// - Returns: The number of slots that were freed.
   func lookAfterReaders() -> Int {
-    let (freed, others) = lock.withLock {
-      state.isClosed
-        ? (0, [])
-        : ((try? file.environment.freeSlotsOfDeadProcesses()) ?? 0, file.otherReaders)
-    }
+    let file = fileUnlessClosed
+    let freed = (try? file?.environment.freeSlotsOfDeadProcesses()) ?? 0
+    let others = file?.otherReaders ?? []
     let slow = others.filter { $0.transactionsBehind > Self.transactionsBehindMax }
     if slow.isEmpty {
       conditions.clear(.reading, corpus: name)
@@ -380,7 +410,7 @@ public final class Corpus: @unchecked Sendable {
   func beginPartIfFull() {
     let sealTokens = MergePolicy.sealTokens(options, settings.retention)
     let sealSequences = settings.retention.sequences.map { max(1, $0 / 8) } ?? .max
-    let isFull = lock.withLock {
+    let isFull = state.withLock { state in
       guard let part = state.history?.current else { return false }
       return part.index.tokenCount >= sealTokens || part.finishedSize.sequences >= sealSequences
     }
@@ -388,44 +418,52 @@ public final class Corpus: @unchecked Sendable {
   }
 
   func beginPart(evenIfEmpty: Bool = true) {
-    if !evenIfEmpty, lock.withLock({ (state.history?.current.index.tokenCount ?? 0) == 0 }) {
+    if !evenIfEmpty, state.withLock({ ($0.history?.current.index.tokenCount ?? 0) == 0 }) {
       return
     }
     // Created outside of the lock: its memory is cleared, which takes a millisecond.
-    let part = UncheckedBox(
-      GrowingPart(
-        depth: settings.depth,
-        tokensExpected: MergePolicy.sealTokens(options, settings.retention)))
-    lock.withLock { state.history?.begin(part.value) }
+    let part = GrowingPart(
+      depth: settings.depth, tokensExpected: MergePolicy.sealTokens(options, settings.retention))
+    state.withLock(moving: part) { (state, part) in state.history?.begin(part) }
     compactor?.add(self)
   }
 
   /// Memory of the part that receives new sequences, in bytes; 0 if nothing is written.
   var bytesInNewestPart: Int {
     if isReadOnly { return 0 }
-    return lock.withLock { state.history?.current.index.bytes ?? 0 }
+    return state.withLock { $0.history?.current.index.bytes ?? 0 }
   }
 
   /// Has the writer begin a new part, so that the current one can be sealed.
   func endPart() { write(PartEndJob()) }
 
-  /// A part whose sequences are all finished; or else, while a second part is full, the sessions
-  /// that should move out of a part so that it can be sealed.
-  func partToSeal() -> (part: GrowingPart?, stragglers: [DecodingSession]) {
+  /// The next step of sealing.
+  enum Sealing {
+    case nothing
+    /// A part whose sequences are all finished. It is not the newest, so none is added to it.
+    case seal(GrowingPart.ID, finished: [FinishedSequence], HistorySize)
+    /// While a second part is full, the sessions that should move out of a part so that it can be
+    /// sealed.
+    case move([DecodingSession])
+  }
+
+  func nextSealing() -> Sealing {
     let sealTokens = MergePolicy.sealTokens(options, settings.retention)
-    let found: UncheckedBox<(part: GrowingPart?, stragglers: [DecodingSession])> = lock.withLock {
+    return state.withLock { state in
       let old = state.history?.parts.dropLast() ?? []
-      if let part = old.first(where: \.open.isEmpty) { return UncheckedBox((part, [])) }
+      if let part = old.first(where: \.open.isEmpty) {
+        return .seal(part.id, finished: part.finished, part.finishedSize)
+      }
       // A part that is full of open sequences would only fill another one.
       let left = old.first { !$0.finished.isEmpty || $0.index.tokenCount < sealTokens }
-      return UncheckedBox((nil, old.count > 1 ? Array((left?.open ?? [:]).values) : []))
+      guard old.count > 1, let left else { return .nothing }
+      return .move(left.open.values.map(\.session))
     }
-    return found.value
   }
 
   /// Finished sequences that are not sealed.
   func finishedInMemory() -> [FinishedSequence] {
-    lock.withLock { state.history?.parts.flatMap(\.finished) ?? [] }
+    (state.withLock { $0.history?.parts.map(\.finished) ?? [] }).flatMap { $0 }
   }
 
   // MARK: Compaction
@@ -436,7 +474,7 @@ public final class Corpus: @unchecked Sendable {
   /// slower.
   var mustWaitForCompaction: Bool {
     guard compactor != nil else { return false }
-    let isBehind = lock.withLock {
+    let isBehind = state.withLock { state in
       guard let history = state.history else { return false }
       // Parts that only wait for sessions to end do not count: inserts do not make more of them.
       let waiting = history.parts.dropLast().count { !$0.finished.isEmpty }
@@ -448,7 +486,7 @@ public final class Corpus: @unchecked Sendable {
   }
 
   func noteCompaction(_ kind: Compaction, failure: StoreError?) {
-    lock.withLock {
+    state.withLock { state in
       if failure == nil {
         _ = state.failed.remove(kind)
       } else {
@@ -460,7 +498,7 @@ public final class Corpus: @unchecked Sendable {
 
   func noteMerging(_ merging: Merging) {
     let isWaiting = if case .waiting = merging { true } else { false }
-    lock.withLock {
+    state.withLock { state in
       state.merging = merging
       state.mergingDeferrals = isWaiting ? state.mergingDeferrals + 1 : 0
     }
@@ -469,14 +507,14 @@ public final class Corpus: @unchecked Sendable {
 
   /// Notes that a merge was abandoned because it turned out to take more memory than there is.
   func noteMergingNeeded(_ bytes: Int) {
-    lock.withLock { state.mergeBytesScale *= 1.5 }
+    state.withLock { $0.mergeBytesScale *= 1.5 }
     noteMerging(.waiting(segments: 0, bytes: bytes))
   }
 
   /// The number of times in a row that merging was postponed for lack of memory, and the reason; nil
   /// if it was not.
   var mergingWait: (times: Int, sentence: String)? {
-    let (merging, times) = lock.withLock { (state.merging, state.mergingDeferrals) }
+    let (merging, times) = state.withLock { ($0.merging, $0.mergingDeferrals) }
     guard case .waiting(let segments, let bytes) = merging else { return nil }
     return (
       times,
@@ -486,97 +524,91 @@ public final class Corpus: @unchecked Sendable {
     )
   }
 
-  var view: SegmentView? { lock.withLock { state.history?.view } }
+  var view: SegmentView? { state.withLock { $0.history?.view } }
+
+  /// The mark that is set when an index of the history is found damaged while it is read.
+  var damageMark: DamageMark? { state.withLock { $0.history?.mark } }
 
   func takeSegmentNumber() -> UInt64 {
-    lock.withLock {
+    state.withLock { state in
       state.nextSegment += 1
       return state.nextSegment - 1
     }
   }
 
   /// Replaces the view by one with new segments in place of others and of a part.
-  func install(_ new: [UInt64], replacing old: [UInt64], retiring part: GrowingPart?)
+  func install(_ new: [UInt64], replacing old: [UInt64], retiring part: GrowingPart.ID?)
     throws(StoreError)
   {
-    let history = lock.withLock { UncheckedBox(state.history) }.value
     // The history is replaced only while the writer, whose thread this is, is paused.
-    guard let history else { throw .closed(corpus: name) }
+    guard let mark = damageMark, let view else { throw .closed(corpus: name) }
+    let file = file
     let transaction = try file.beginReading()
-    var segments = lock.withLock { UncheckedBox(history.segments) }.value
-    segments.removeAll { old.contains($0.number) }
-    for number in new {
-      segments.append(try file.segment(number, transaction, mark: history.mark))
-    }
+    var segments = view.segments.filter { !old.contains($0.number) }
+    for number in new { segments.append(try file.segment(number, transaction, mark: mark)) }
     segments.sort { $0.number < $1.number }
-    let view = UncheckedBox(SegmentView(transaction, segments))
-    let (boxed, retired) = (UncheckedBox(history), UncheckedBox(part))
-    lock.withLock { boxed.value.install(view.value, replacing: retired.value) }
+    let newView = SegmentView(transaction, segments)
+    state.withLock { $0.history?.install(newView, replacing: part) }
   }
 
   // MARK: Room
 
   /// The number of finished sequences and of their tokens.
-  var size: HistorySize { lock.withLock { state.history?.size ?? HistorySize() } }
+  var size: HistorySize { state.withLock { $0.history?.size ?? HistorySize() } }
 
   /// Ages of the sequences.
-  var ages: CommitAges { lock.withLock { state.ages } }
+  var ages: CommitAges { state.withLock { $0.ages } }
 
   /// Notes the time of the wall clock before it stamps sequences from `nextOrder` on.
   func noteWallClock(seconds: UInt64, nextOrder: UInt64) {
     if settings.retention.ageSeconds == nil { return }
     let now = options.clock.now()
-    lock.withLock { state.ages.note(wallSeconds: seconds, at: now, nextOrder: nextOrder) }
+    state.withLock { $0.ages.note(wallSeconds: seconds, at: now, nextOrder: nextOrder) }
   }
 
   /// An upper bound of the age of the oldest sequence, in seconds; 0 if there is none. No sequence
   /// is older. All may be younger, because only the earliest stamp of a segment is known here.
   var oldestAge: Int {
     let now = options.clock.now()
-    return lock.withLock {
-      guard let history = state.history else { return 0 }
-      var oldest = 0
-      func note(_ order: UInt64, _ seconds: UInt64) {
-        oldest = max(oldest, state.ages.age(order: order, committed: seconds, at: now))
-      }
-      for part in history.parts {
-        for sequence in part.finished { note(sequence.order, sequence.committedSeconds) }
-      }
-      for segment in history.segments {
-        note(segment.record.orders.lowerBound, segment.record.seconds.lowerBound)
-        note(segment.record.orders.upperBound, segment.record.seconds.lowerBound)
-      }
-      return oldest
+    let (ages, records) = state.withLock { state in
+      (state.ages, state.history?.segments.map(\.record) ?? [])
     }
+    var oldest = 0
+    func note(_ order: UInt64, _ seconds: UInt64) {
+      oldest = max(oldest, ages.age(order: order, committed: seconds, at: now))
+    }
+    for sequence in finishedInMemory() { note(sequence.order, sequence.committedSeconds) }
+    for record in records {
+      note(record.orders.lowerBound, record.seconds.lowerBound)
+      note(record.orders.upperBound, record.seconds.lowerBound)
+    }
+    return oldest
   }
 
   /// True if jobs that add history have to wait.
-  var isMakingRoom: Bool { lock.withLock { state.roomNeeded != nil } && !isClosing }
-  var roomNeeded: HistorySize? { lock.withLock { state.roomNeeded } }
+  var isMakingRoom: Bool { state.withLock { $0.roomNeeded != nil } && !isClosing }
+  var roomNeeded: HistorySize? { state.withLock { $0.roomNeeded } }
 
   /// The reason why there is no room for the next job. It is returned once: for the job after that,
   /// making room is tried again.
   func takeRoomFailure() -> StoreError? {
     if isClosing { return .closed(corpus: name) }
-    return lock.withLock {
-      defer { state.roomFailure = nil }
-      return state.roomFailure
-    }
+    return state.withLock { $0.roomFailure.take() }
   }
 
   /// Removes the oldest sequences on another thread. `isMakingRoom` is true until that is done.
   func makeRoom(for needed: HistorySize) {
-    lock.withLock { state.roomNeeded = needed }
+    state.withLock { $0.roomNeeded = needed }
     if let compactor {
       compactor.add(self)
     } else {
       // An error is kept for the job that waits.
-      Thread.detachNewThread { [self] in _ = try? keepWithinBounds() }
+      _ = WorkerThread("reprise-room", .background) { [self] in _ = try? keepWithinBounds() }
     }
   }
 
   func didMakeRoom(failure: StoreError?) {
-    lock.withLock {
+    state.withLock { state in
       state.roomNeeded = nil
       state.roomFailure = failure
     }
@@ -585,25 +617,16 @@ public final class Corpus: @unchecked Sendable {
 
   // MARK: Damage
 
-  /// Called with the lock held.
-  private func noteDamageWhileReading() -> StoreError {
-    let failure = StoreError.corrupt(
-      what: "an index, which changed after it was checked,", where: file.path)
-    state.failure = failure
-    compactor?.add(self, repairing: true)
-    return failure
-  }
-
   /// Reads the whole file again, and repairs damage, as opening does.
   ///
   /// - Throws: The damage that could not be repaired; calls fail with it from then on.
   func repair() throws(StoreError) {
     do throws(StoreError) {
-      try turns.takeAll { () throws(StoreError) in
-        try replace(in: file) { () throws(StoreError) in try LoadedCorpus(file, options) }
+      try sections.enterAll { () throws(StoreError) in
+        try replace(in: file)
       }
     } catch {
-      lock.withLock { state.failure = error }
+      state.withLock { $0.failure = error }
       throw error
     }
   }
@@ -612,29 +635,24 @@ public final class Corpus: @unchecked Sendable {
 
   /// Counts open sessions for `stats`.
   public func countSession(_ change: Int) {
-    lock.withLock { state.sessions += change }
+    state.withLock { $0.sessions += change }
   }
 
   /// The current statistics of the corpus. Holds the lock for some system calls.
   public func stats() -> CorpusStats {
     var stats = CorpusStats()
     stats.activity = activity.current
-    lock.withLock {
-      stats.damage = state.damage + (state.failure.map { ["\($0)"] } ?? [])
-      guard let history = state.history, !state.isClosed else { return }
-      let usage = file.environment.usage()
-      stats.bytesOnDisk = usage.diskBytes
-      stats.mapBytes = usage.mapBytes
-      stats.mapUsedBytes = usage.usedBytes
-      stats.transactionsPinned = usage.transactionsPinned
+    let now = options.clock.now()
+    // Numbers are copied under the lock; the system is asked without it.
+    let file: CorpusFile? = state.withLock { state in
+      stats.damage = state.damage
+      if let failure = state.failure { stats.damage.append("\(failure)") }
+      guard let history = state.history, !state.isClosed else { return nil }
       stats.sequences = history.size.sequences
       stats.tokens = history.size.tokens
       for segment in history.segments { stats.extendOrders(by: segment.record.orders) }
       for part in history.parts {
-        let orders = part.finished.map(\.order)
-        if let first = orders.min(), let last = orders.max() {
-          stats.extendOrders(by: first...last)
-        }
+        if let orders = part.orders { stats.extendOrders(by: orders) }
         stats.openTokens += part.index.tokenCount - part.finishedSize.tokens
         stats.bytesInMemory += part.index.bytes
       }
@@ -645,22 +663,27 @@ public final class Corpus: @unchecked Sendable {
       }
       stats.sessions = state.sessions
       stats.sequencesUnsaved = state.sequencesUnsaved
-      stats.otherReaders = file.otherReaderCount
       if let since = state.unsavedSince {
-        stats.unsavedSeconds = max(0, (options.clock.now() - since) / .seconds(1))
+        stats.unsavedSeconds = max(0, (now - since) / .seconds(1))
       }
+      return state.file
     }
+    guard let file else { return stats }
+    let usage = file.environment.usage()
+    stats.bytesOnDisk = usage.diskBytes
+    stats.mapBytes = usage.mapBytes
+    stats.mapUsedBytes = usage.usedBytes
+    stats.transactionsPinned = usage.transactionsPinned
+    stats.otherReaders = file.otherReaderCount
     return stats
   }
 
   /// The space that the corpus's file takes on the disk, in bytes.
-  public var bytesOnDisk: Int {
-    lock.withLock { state.isClosed ? 0 : file.environment.usage().diskBytes }
-  }
+  public var bytesOnDisk: Int { fileUnlessClosed?.environment.usage().diskBytes ?? 0 }
 
   /// The number of tokens in each segment, oldest first.
   public var segmentTokens: [Int] {
-    lock.withLock { state.history?.segments.map(\.record.tokens) ?? [] }
+    state.withLock { $0.history?.segments.map(\.record.tokens) ?? [] }
   }
 
   /// The cancellation that long work checks.
@@ -679,14 +702,14 @@ public final class Corpus: @unchecked Sendable {
   /// Writes acknowledged sequences to disk, also while the corpus is being closed.
   func commitAcknowledged() {
     do throws(StoreError) {
-      try commit()
+      try waitForWriter()
     } catch {
       writer?.waitIfStopping()
     }
   }
 
   /// True if the corpus was dropped or its store was closed. This is final.
-  public var isClosed: Bool { lock.withLock { state.isClosed } }
+  public var isClosed: Bool { state.withLock { $0.isClosed } }
 
   /// Writes waiting jobs, and ends the corpus's thread. Later calls fail with `closed`.
   func close() {
@@ -694,13 +717,15 @@ public final class Corpus: @unchecked Sendable {
     writer?.stop()
     // Holders of an exclusive section notice that the corpus is closing, and end their
     // transactions.
-    try? turns.takeAll { () throws(StoreError) in
-      lock.withLock {
-        if state.isClosed { return }
+    try? sections.enterAll { () throws(StoreError) in
+      let file: CorpusFile? = state.withLock { state in
+        if state.isClosed { return nil }
         state.isClosed = true
-        state.history?.close()
-        file.environment.close()
+        // The history keeps sessions, and those this corpus. Its read transaction ends with it.
+        state.history = nil
+        return state.file
       }
+      file?.environment.close()
     }
   }
 
@@ -711,65 +736,50 @@ public final class Corpus: @unchecked Sendable {
   ///
   /// - Parameters:
   ///   - new: This corpus's file, or one that takes its place.
-  ///   - load: Puts the new file where the old one was, and loads it.
+  ///   - prepared: The new file's contents where they were loaded already; otherwise they are loaded
+  ///     while nothing is written.
+  ///   - place: Puts the new file where the old one was.
   func replace(
-    in new: CorpusFile, _ load: () throws(StoreError) -> LoadedCorpus
+    in new: CorpusFile, _ prepared: consuming sending LoadedCorpus? = nil,
+    placing place: () throws(StoreError) -> Void = { () throws(StoreError) in }
   ) throws(StoreError) {
     guard let writer else { throw .readOnly(corpus: name) }
-    var open: [DecodingSession] = []
-    try writer.pausing(of: name) { () throws(StoreError) in
-      let loaded = try load()
-      let boxed = UncheckedBox(loaded)
-      open = lock.withLock { UncheckedBox(install(boxed.value, new)) }.value
-      return loaded.nextOrder
-    }
+    let open = try install(new, prepared, placing: place, pausing: writer)
     for session in open { _ = session.moveToCurrentPart() }
     compactor?.add(self)
   }
 
-  /// Called with the lock held. Returns the sessions whose output is in the replaced history.
-  private func install(_ loaded: LoadedCorpus, _ new: CorpusFile) -> [DecodingSession] {
-    let (old, oldFile) = (state.history, file)
-    let sessions = old?.parts.flatMap { Array($0.open.values) } ?? []
+  /// - Returns: The sessions whose output is in the replaced history.
+  private func install(
+    _ new: CorpusFile, _ prepared: consuming sending LoadedCorpus?,
+    placing place: () throws(StoreError) -> Void, pausing writer: Writer
+  ) throws(StoreError) -> [DecodingSession] {
+    try writer.pause(of: name)
+    var nextOrder: UInt64?
+    defer { writer.goOn(nextOrder: nextOrder) }
+    try place()
+    let loaded = if let prepared { prepared } else { try LoadedCorpus(new, options) }
+    nextOrder = loaded.nextOrder
+    let old = state.withLock(moving: loaded) { (state, loaded) in
+      let old = (file: state.file, sessions: state.history?.openSessions ?? [])
+      state.replace(with: loaded, new, options.clock)
+      return old
+    }
+    if old.file !== new { old.file.environment.close() }
+    return old.sessions
+  }
+}
+
+extension Corpus.State {
+  fileprivate mutating func replace(
+    with loaded: LoadedCorpus, _ new: CorpusFile, _ clock: StoreClock
+  ) {
+    loaded.history.follow(history)
     file = new
-    loaded.history.follow(old)
-    state.history = loaded.history
-    state.nextSegment = loaded.nextSegment
-    state.ages = CommitAges(nextOrder: loaded.nextOrder, clock: options.clock)
-    state.damage = loaded.damage
-    state.failure = nil
-    old?.close()
-    if oldFile !== new { oldFile.environment.close() }
-    return sessions
-  }
-}
-
-/// Carries a reference that is guarded by a lock out of the closure that holds the lock.
-struct UncheckedBox<Value>: @unchecked Sendable {
-  // @unchecked Sendable: each use states what prevents concurrent access to the value.
-  let value: Value
-  init(_ value: Value) { self.value = value }
-}
-
-/// A value that another thread sets once.
-final class Awaited<Value: Sendable>: @unchecked Sendable {
-  // @unchecked Sendable: `value` is guarded by `condition`.
-  private let condition = NSCondition()
-  private var value: Value?
-
-  func set(_ value: Value) {
-    condition.withLock {
-      self.value = value
-      condition.broadcast()
-    }
-  }
-
-  func wait() -> Value {
-    condition.withLock {
-      while true {
-        if let value { return value }
-        condition.wait()
-      }
-    }
+    history = loaded.history
+    nextSegment = loaded.nextSegment
+    ages = CommitAges(nextOrder: loaded.nextOrder, clock: clock)
+    damage = loaded.damage
+    failure = nil
   }
 }

@@ -1,3 +1,4 @@
+import Concurrency
 import Synchronization
 
 /// The work done on a corpus since it was opened.
@@ -32,10 +33,8 @@ public struct DraftOutcome: Equatable, Sendable {
 }
 
 /// The counters of `CorpusActivity`, as the corpus's threads update them.
-final class ActivityLog: @unchecked Sendable {
-  // @unchecked Sendable: `activity` is guarded by `lock`.
-  private let lock = AdaptiveLock()
-  private var activity = CorpusActivity()
+final class ActivityLog: Sendable {
+  private let activity = Locked(CorpusActivity())
   // Steps are counted without the lock, so that no step waits for a reader of the counters or
   // allocates.
   private let steps = Atomic(0)
@@ -44,7 +43,7 @@ final class ActivityLog: @unchecked Sendable {
   private let acceptedTokens = Atomic(0)
 
   var current: CorpusActivity {
-    var current = lock.withLock { activity }
+    var current = activity.withLock { $0 }
     current.steps = steps.load(ordering: .relaxed)
     current.outputTokens = outputTokens.load(ordering: .relaxed)
     current.verifiedTokens = verifiedTokens.load(ordering: .relaxed)
@@ -61,5 +60,5 @@ final class ActivityLog: @unchecked Sendable {
     acceptedTokens.add(outcome.accepted, ordering: .relaxed)
   }
 
-  func note(_ change: (inout CorpusActivity) -> Void) { lock.withLock { change(&activity) } }
+  func note(_ change: (inout CorpusActivity) -> Void) { activity.withLock { change(&$0) } }
 }

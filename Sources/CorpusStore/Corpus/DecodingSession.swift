@@ -1,10 +1,11 @@
+import Concurrency
 import Drafting
-import Foundation
+import Glibc
 import SuffixIndex
 
 /// Scratch memory for drafting. Keep one per thread and pass it to every call, which then allocates
 /// nothing.
-public struct DraftScratch {
+public struct DraftScratch: Sendable {
   var drafter = Drafter()
   var shared = Draft()
   var matches: [MatchCursor] = []
@@ -14,12 +15,9 @@ public struct DraftScratch {
 
 /// One request being decoded: its prompt and output so far, over the history of one corpus.
 ///
-/// May be used from any thread; calls on one session wait for each other. Locks are taken in the
-/// order session, corpus.
-public final class DecodingSession: @unchecked Sendable {
-  // @unchecked Sendable: every stored variable is guarded by `lock`. `part`, `tail` and `joined`
-  // are changed with the corpus's lock held as well. While the session is closing, the closing
-  // thread alone uses them and holds the corpus's lock only.
+/// May be used from any thread; calls on one session wait for each other. The history alone
+/// knows which part of it holds the output (`LiveHistory.standing`).
+public final class DecodingSession: Sendable {
   public let corpus: Corpus
   /// The way in which the output joins the shared history.
   public let share: SharePolicy
@@ -31,34 +29,31 @@ public final class DecodingSession: @unchecked Sendable {
   /// Tokens of the prompt that were indexed already, by the session that this one continues.
   public let reusedTokens: Int
 
-  private let lock = NSLock()
-  private enum State { case open, closing, closed }
-  private var state = State.open
-  /// Prompt and output.
-  private var context: [Int32]
-  private var local: LocalHistory?
+  private let state: Locked<State>
 
-  /// The match of the context in each of the history's indexes, as they were at `generation`.
-  private var matches: [MatchCursor] = []
-  /// The identities of those indexes.
-  private var identities: [Int] = []
-  private var generation = -1
-  /// The part of the shared history that holds the output, from its first token on.
-  private var part: GrowingPart?
-  private var tail = GrowingIndex.Tail()
-  /// Tokens of the output in the shared history: fewer than the output has if the corpus could not
-  /// be read.
-  private var joined = 0
+  private struct State {
+    enum Phase { case open, closing, closed }
+    var phase = Phase.open
+    /// Prompt and output.
+    var context: [Int32]
+    /// nil once it was handed over.
+    var local: LocalHistory?
+    var following = FollowedHistory()
+    /// The last draft, kept until the number of its accepted tokens is known.
+    var drafted: [Int32] = []
+    var draftedParents: [Int32] = []
 
-  /// The last draft, kept until the number of its accepted tokens is known.
-  private var drafted: [Int32] = []
-  private var draftedParents: [Int32] = []
+    mutating func end() {
+      phase = .closed
+      following = FollowedHistory()
+    }
+  }
 
   /// The number of output tokens to reserve room for. Untouched room takes no memory.
   private static let outputTokensExpected = 1024
 
   /// The number of tokens that are indexed in some 0.1 ms.
-  private static let tokensPerTurn = 2048
+  private static let tokensPerYield = 2048
 
   /// Indexes the prompt. Takes no lock of the corpus.
   init(
@@ -78,32 +73,38 @@ public final class DecodingSession: @unchecked Sendable {
     reusedTokens = inherited?.tokens ?? 0
     var indexed = reusedTokens
     while indexed < prompt.count {
-      let end = min(indexed + Self.tokensPerTurn, prompt.count)
+      let end = min(indexed + Self.tokensPerYield, prompt.count)
       history.append(prompt.span.extracting(indexed..<end))
       indexed = end
       // Without this, a thread that was woken may wait for this one until the kernel's next tick,
       // which is 4 ms away.
       if indexed < prompt.count { sched_yield() }
     }
-    local = history
-    context = prompt
+    var context = prompt
     context.reserveCapacity(context.count + Self.outputTokensExpected)
+    state = Locked(State(context: context, local: history), rank: .session)
   }
 
   /// Gives the local history of a closed session to a session whose prompt begins with all its
   /// tokens.
-  private func handOver(to prompt: Span<Int32>) -> (local: LocalHistory, tokens: Int)? {
-    lock.withLock {
-      guard state == .closed, let local, context.count <= prompt.count else { return nil }
+  private func handOver(to prompt: Span<Int32>) -> sending (local: LocalHistory, tokens: Int)? {
+    state.withLock { state in
+      let context = state.context
+      guard state.phase == .closed, state.local != nil, context.count <= prompt.count else {
+        return nil
+      }
       for position in context.indices where context[position] != prompt[position] { return nil }
-      self.local = nil
-      return (local, context.count)
+      let old = state
+      state = State(phase: .closed, context: context, local: nil)
+      return old.local.map { ($0, context.count) }
     }
   }
 
   /// Memory that is kept for the session in bytes, room for future tokens included.
   public var bytes: Int {
-    lock.withLock { (local?.bytesKept ?? 0) + context.capacity * MemoryLayout<Int32>.stride }
+    state.withLock { state in
+      (state.local?.bytesKept ?? 0) + state.context.capacity * MemoryLayout<Int32>.stride
+    }
   }
 
   /// Memory that opening a session takes, in bytes.
@@ -114,11 +115,15 @@ public final class DecodingSession: @unchecked Sendable {
   /// Memory of the local history and the context for each token: an upper bound on real output.
   public static let bytesPerToken = GrowingPart.bytesPerToken + MemoryLayout<Int32>.stride
 
-  /// Tokens of the output that are in the shared history, while the session is open.
-  public var sharedTokens: Int { lock.withLock { state == .open && part != nil ? joined : 0 } }
+  /// An upper bound of the output's tokens in the shared history, while the session is open.
+  public var sharedTokens: Int {
+    state.withLock { state in
+      state.phase == .open && share == .live ? state.context.count - promptTokens : 0
+    }
+  }
 
   /// The number of tokens in the output so far.
-  public var outputTokens: Int { lock.withLock { context.count - promptTokens } }
+  public var outputTokens: Int { state.withLock { $0.context.count } - promptTokens }
 
   /// Accepts the tokens that joined the output since the last step, and drafts the continuation.
   ///
@@ -144,103 +149,37 @@ public final class DecodingSession: @unchecked Sendable {
     }
     var options = options
     options.vocabulary = min(options.vocabulary, vocabulary)
-    let result: Result<DraftOutcome?, StoreError> = lock.withLock {
-      guard state == .open, let local else {
-        return .failure(.closed(corpus: corpus.name))
+    let outcome = try state.withLock { (state) throws(StoreError) -> DraftOutcome? in
+      guard state.phase == .open, let local = state.local else {
+        throw .closed(corpus: corpus.name)
       }
       let outcome =
-        drafted.isEmpty || accepted.isEmpty
+        state.drafted.isEmpty || accepted.isEmpty
         ? nil
         : DraftOutcome(
-          drafted: drafted.count,
-          accepted: Draft.acceptedTokens(drafted.span, draftedParents.span, by: accepted))
-      let known = context.count
-      for position in accepted.indices { context.append(accepted[position]) }
+          drafted: state.drafted.count,
+          accepted: Draft.acceptedTokens(
+            state.drafted.span, state.draftedParents.span, by: accepted))
+      let known = state.context.count
+      for position in accepted.indices { state.context.append(accepted[position]) }
       local.append(accepted)
       local.draft(options, using: &scratch.drafter, into: &draft)
-      let status = corpus.withHistory { (history) throws(StoreError) in
-        follow(history, known: known)
-        scratch.drafter.draft(
-          from: history.indexes, matches: matches, options: options, betterThan: draft.score,
-          into: &scratch.shared)
+      // Also where the corpus could not be read: the local draft is known to the caller then.
+      defer {
+        state.drafted.removeAll(keepingCapacity: true)
+        state.drafted.append(contentsOf: draft.tokens)
+        state.draftedParents.removeAll(keepingCapacity: true)
+        state.draftedParents.append(contentsOf: draft.parents)
       }
-      if case .success = status, scratch.shared.score > draft.score {
-        swap(&draft, &scratch.shared)
-      }
-      drafted.removeAll(keepingCapacity: true)
-      drafted.append(contentsOf: draft.tokens)
-      draftedParents.removeAll(keepingCapacity: true)
-      draftedParents.append(contentsOf: draft.parents)
-      return status.map { outcome }
+      let context = state.context
+      try corpus.draft(
+        for: self, &state.following, context: context.span, known: known, options,
+        betterThan: draft.score, using: &scratch)
+      if scratch.shared.score > draft.score { swap(&draft, &scratch.shared) }
+      return outcome
     }
-    let outcome = try result.get()
     corpus.activity.noteStep(outputTokens: accepted.count, outcome)
     return outcome
-  }
-
-  /// Adds the context from `known` on to the shared history, if it is shared, and updates the
-  /// matches.
-  ///
-  /// Matches are refreshed before anything is added: a match that is the longest now stays the
-  /// longest when its own continuation is added, because every new pattern ends in the new tokens.
-  private func follow(_ history: LiveHistory, known: Int) {
-    let added = context.count - known
-    let isBehind = share == .live && joined < known - promptTokens
-    // Beyond this, a new search reads fewer tokens than following would. A match must not be
-    // followed either if tokens before its end are added as well.
-    let follows = added < corpus.settings.depth && !isBehind
-    if follows {
-      let before = context.span.extracting(0..<known)
-      if generation != history.generation { findNewIndexes(history, before) }
-      for (position, index) in history.indexes.enumerated() {
-        guard case .growing(let growing) = index else { break }
-        growing.refresh(&matches[position], context: before)
-      }
-    }
-    if share == .live && promptTokens + joined < context.count {
-      let part = self.part ?? begin(in: history)
-      extend(part, to: context.span.extracting(promptTokens..<context.count))
-    }
-    if follows {
-      for (position, index) in history.indexes.enumerated() {
-        for token in known..<context.count { index.advance(&matches[position], by: context[token]) }
-      }
-    } else {
-      matches.removeAll(keepingCapacity: true)
-      for index in history.indexes { matches.append(index.match(context.span)) }
-      identities = history.identities
-      generation = history.generation
-    }
-  }
-
-  /// Aligns the matches with the history's indexes again. The context is searched for only in new
-  /// indexes (sealing and merging add one at a time).
-  private func findNewIndexes(_ history: LiveHistory, _ context: Span<Int32>) {
-    let known = matches
-    matches.removeAll()
-    for (position, index) in history.indexes.enumerated() {
-      if let old = identities.firstIndex(of: history.identities[position]) {
-        matches.append(known[old])
-      } else {
-        matches.append(index.match(context))
-      }
-    }
-    identities = history.identities
-    generation = history.generation
-  }
-
-  private func begin(in history: LiveHistory) -> GrowingPart {
-    let part = history.current
-    part.open[ObjectIdentifier(self)] = self
-    self.part = part
-    tail = GrowingIndex.Tail()
-    joined = 0
-    return part
-  }
-
-  private func extend(_ part: GrowingPart, to output: Span<Int32>) {
-    part.index.extend(&tail, by: output.extracting(joined..<output.count))
-    joined = output.count
   }
 
   /// Ends the session.
@@ -255,10 +194,10 @@ public final class DecodingSession: @unchecked Sendable {
     record: Bool, removing run: (@escaping @Sendable () -> Void) -> Void = { $0() },
     completion: @escaping @Sendable (Result<RecordReceipt, StoreError>) -> Void
   ) {
-    let output: [Int32]? = lock.withLock {
-      if state != .open { return nil }
-      state = .closing
-      return Array(context[promptTokens...])
+    let output: [Int32]? = state.withLock { state in
+      if state.phase != .open { return nil }
+      state.phase = .closing
+      return Array(state.context[promptTokens...])
     }
     guard let output else { return completion(.failure(.closed(corpus: corpus.name))) }
     if record && share != .never && !output.isEmpty && !corpus.isReadOnly {
@@ -275,63 +214,21 @@ public final class DecodingSession: @unchecked Sendable {
     }
   }
 
-  /// The part of a history that holds the output; nil if there is none. The output may be in a
-  /// history that was replaced.
-  private func part(in history: LiveHistory) -> GrowingPart? {
-    part.flatMap { part in history.parts.first { $0 === part } }
-  }
-
-  /// The number of output tokens in a history, counted from the first; nil if there are none.
-  func tokensStanding(in history: LiveHistory) -> Int? {
-    part(in: history).map { _ in joined }
-  }
-
-  /// Notes that the output is now a finished sequence of the history, if the history holds it.
-  func didFinish(_ sequence: FinishedSequence, _ output: Span<Int32>, in history: LiveHistory) {
-    guard let part = part(in: history) else { return }
-    extend(part, to: output)
-    part.open[ObjectIdentifier(self)] = nil
-    part.finish(sequence)
-  }
-
-  /// Removes the last tokens of the output from the history.
-  func removeLast(_ count: Int, of standing: Span<Int32>, in history: LiveHistory) {
-    guard let part = part(in: history) else { return }
-    history.removeLast(count, of: standing, from: part)
-    if count == standing.count { part.open[ObjectIdentifier(self)] = nil }
-  }
-
   func didClose(recorded: Bool) {
-    lock.withLock {
-      if recorded { end() } else { state = .open }
+    state.withLock { state in
+      if recorded { state.end() } else { state.phase = .open }
     }
-  }
-
-  private func end() {
-    state = .closed
-    part = nil
-    matches = []
-    identities = []
   }
 
   /// Moves the open output to the newest part, so that an old one can be sealed. Returns true if it
   /// was moved.
   func moveToCurrentPart() -> Bool {
-    lock.withLock {
-      guard state == .open, let old = part else { return false }
-      var moved = false
-      _ = corpus.withHistory { (history) throws(StoreError) in
-        if old === history.current { return }
-        let output = Array(context[promptTokens...])
-        // The part may belong to a history that was replaced.
-        if history.parts.contains(where: { $0 === old }) {
-          history.removeLast(joined, of: output.span.extracting(0..<joined), from: old)
-          old.open[ObjectIdentifier(self)] = nil
-        }
-        extend(begin(in: history), to: output.span)
-        moved = true
+    state.withLock { state in
+      guard state.phase == .open, share == .live, state.context.count > promptTokens else {
+        return false
       }
-      return moved
+      let output = Array(state.context[promptTokens...])
+      return corpus.moveToCurrentPart(self, output.span)
     }
   }
 }

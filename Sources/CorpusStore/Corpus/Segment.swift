@@ -98,7 +98,7 @@ final class Segment {
 /// The segments of a corpus at one moment, and the read transaction that keeps their bytes in
 /// place.
 final class SegmentView: @unchecked Sendable {
-  // @unchecked Sendable: nothing changes after `init`, and segments are only read.
+  // Unchecked: nothing changes after `init`, and segments are only read.
   let transaction: ReadTransaction
   let segments: [Segment]
 

@@ -1,3 +1,4 @@
+import Concurrency
 import Glibc
 
 /// Points at which the crash tests end the process, as a power failure would: when REPRISE_CRASH_AT
@@ -24,7 +25,7 @@ public enum CrashPoint: String, CaseIterable, Sendable {
   case corpusMergeRecord = "corpus-merge.record"
 
   #if DEBUG || REPRISE_CRASH_POINTS
-    private typealias Wanted = (point: CrashPoint, left: Counter)
+    private typealias Wanted = (point: CrashPoint, left: Locked<Int>)
     private static let wanted = read("REPRISE_CRASH_AT")
     private static let held = read("REPRISE_HOLD_AT")
 
@@ -35,32 +36,24 @@ public enum CrashPoint: String, CaseIterable, Sendable {
       guard words.count == 2, let point = CrashPoint(rawValue: String(words[0])),
         let count = Int(words[1])
       else { fatalError("\(variable) is not NAME:N with a known name") }
-      return (point, Counter(count))
+      return (point, Locked(count))
     }
 
-    private final class Counter: @unchecked Sendable {
-      // @unchecked Sendable: `left` is guarded by `lock`.
-      private let lock = AdaptiveLock()
-      private var left: Int
-
-      init(_ left: Int) { self.left = left }
-
-      /// True if this was the last time.
-      func countDown() -> Bool {
-        lock.withLock {
-          left -= 1
-          return left == 0
-        }
+    /// Counts down. True at the last time.
+    private static func isLast(_ left: Locked<Int>) -> Bool {
+      left.withLock { left in
+        left -= 1
+        return left == 0
       }
     }
 
     func reached() {
-      if let held = Self.held, held.point == self, held.left.countDown() {
+      if let held = Self.held, held.point == self, Self.isLast(held.left) {
         let line = [UInt8]("held at \(rawValue)\n".utf8)
         _ = unsafe line.withUnsafeBytes { unsafe write(STDERR_FILENO, $0.baseAddress, $0.count) }
         while true { pause() }
       }
-      guard let wanted = Self.wanted, wanted.point == self, wanted.left.countDown() else { return }
+      guard let wanted = Self.wanted, wanted.point == self, Self.isLast(wanted.left) else { return }
       kill(getpid(), SIGKILL)
     }
   #else

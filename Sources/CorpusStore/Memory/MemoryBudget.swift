@@ -1,4 +1,6 @@
+import Concurrency
 import Glibc
+import Synchronization
 
 /// The memory that this process may take, and the part of it that is reserved for work under way.
 ///
@@ -13,9 +15,7 @@ import Glibc
 ///
 /// Some purposes may not use the whole limit: see `Purpose.ceiling`. The map of a corpus is not
 /// counted: its pages belong to the page cache, which the kernel reclaims when memory is short.
-public final class MemoryBudget: @unchecked Sendable {
-  // @unchecked Sendable: `state` is guarded by `lock`; the rest never changes.
-
+public final class MemoryBudget: Sendable {
   /// Kinds of work that take memory.
   public enum Purpose: Int, CaseIterable, Sendable {
     /// Indexing prompts.
@@ -65,6 +65,7 @@ public final class MemoryBudget: @unchecked Sendable {
   }
 
   private struct State {
+    let measure: @Sendable () -> Int
     var limit: Int
     var reserved = [Int](repeating: 0, count: Purpose.allCases.count)
     var refusals = [Int](repeating: 0, count: Purpose.allCases.count)
@@ -74,11 +75,32 @@ public final class MemoryBudget: @unchecked Sendable {
     var measuredNanos: UInt64 = 0
     /// Bytes taken since the last reading.
     var takenSince = 0
+
+    func part(_ sixteenths: Int) -> Int { limit / 16 * sixteenths }
+
+    var forecast: Int { measured + untaken + takenSince }
+
+    mutating func hasRoom(_ bytes: Int, _ purpose: Purpose) -> Bool {
+      // A request that alone exceeds the share is admitted when there is no other of its purpose.
+      let others = reserved[purpose.rawValue]
+      if others > 0 && others + bytes > part(purpose.share) { return false }
+      let ceiling = part(purpose.ceiling)
+      read(ifOlderThan: MemoryBudget.nanosBetweenReadings)
+      if forecast + bytes <= ceiling { return true }
+      read(ifOlderThan: MemoryBudget.nanosBeforeRefusal)
+      return forecast + bytes <= ceiling
+    }
+
+    mutating func read(ifOlderThan nanos: UInt64) {
+      let now = monotonicNanos()
+      if measuredNanos != 0 && now - measuredNanos < nanos { return }
+      measured = measure()
+      measuredNanos = now
+      takenSince = 0
+    }
   }
 
-  private let measure: @Sendable () -> Int
-  private let lock = AdaptiveLock()
-  private var state: State
+  private let state: Locked<State>
 
   /// The age that a reading may have, in nanoseconds. A reading takes some 3 µs.
   static let nanosBetweenReadings: UInt64 = 50_000_000
@@ -93,22 +115,19 @@ public final class MemoryBudget: @unchecked Sendable {
   public init(
     limit: Int = .max >> 8, measuredBy measure: @escaping @Sendable () -> Int = anonymousBytes
   ) {
-    state = State(limit: min(max(0, limit), .max >> 8))
-    self.measure = measure
+    state = Locked(State(measure: measure, limit: min(max(0, limit), .max >> 8)))
   }
 
   /// The anonymous memory that the process may have, in bytes.
-  public var limit: Int { lock.withLock { state.limit } }
+  public var limit: Int { state.withLock { $0.limit } }
 
   /// Reduces the limit, if it is larger.
   public func lowerLimit(to limit: Int) {
-    lock.withLock { state.limit = min(state.limit, max(0, limit)) }
+    state.withLock { $0.limit = min($0.limit, max(0, limit)) }
   }
 
   /// A share of the limit, in bytes.
-  public func bytes(sixteenths: Int) -> Int { lock.withLock { part(sixteenths) } }
-
-  private func part(_ sixteenths: Int) -> Int { state.limit / 16 * sixteenths }
+  public func bytes(sixteenths: Int) -> Int { state.withLock { $0.part(sixteenths) } }
 
   /// Reserves memory for work that is about to begin.
   ///
@@ -118,8 +137,8 @@ public final class MemoryBudget: @unchecked Sendable {
     _ bytes: Int, for purpose: Purpose, isUrgent: Bool = false
   ) -> Reservation? {
     let bytes = max(0, bytes)
-    let isPromised = lock.withLock {
-      let isPromised = isUrgent || hasRoom(bytes, purpose)
+    let isPromised = state.withLock { state in
+      let isPromised = isUrgent || state.hasRoom(bytes, purpose)
       if isPromised {
         state.reserved[purpose.rawValue] += bytes
         if purpose.isTakenBefore {
@@ -137,38 +156,16 @@ public final class MemoryBudget: @unchecked Sendable {
 
   /// True if this amount could be reserved now.
   public func fits(_ bytes: Int, for purpose: Purpose) -> Bool {
-    lock.withLock { hasRoom(bytes, purpose) }
-  }
-
-  /// Called with the lock held.
-  private func hasRoom(_ bytes: Int, _ purpose: Purpose) -> Bool {
-    // A request that alone exceeds the share is admitted when there is no other of its purpose.
-    let others = state.reserved[purpose.rawValue]
-    if others > 0 && others + bytes > part(purpose.share) { return false }
-    let ceiling = part(purpose.ceiling)
-    read(ifOlderThan: Self.nanosBetweenReadings)
-    if forecast + bytes <= ceiling { return true }
-    read(ifOlderThan: Self.nanosBeforeRefusal)
-    return forecast + bytes <= ceiling
-  }
-
-  private var forecast: Int { state.measured + state.untaken + state.takenSince }
-
-  private func read(ifOlderThan nanos: UInt64) {
-    let now = monotonicNanos()
-    if state.measuredNanos != 0 && now - state.measuredNanos < nanos { return }
-    state.measured = measure()
-    state.measuredNanos = now
-    state.takenSince = 0
+    state.withLock { $0.hasRoom(bytes, purpose) }
   }
 
   /// Reads the memory in use anew.
-  public func refresh() { lock.withLock { read(ifOlderThan: 0) } }
+  public func refresh() { state.withLock { $0.read(ifOlderThan: 0) } }
 
   /// The current figures, with a recent reading of the memory in use.
   public var usage: Usage {
-    lock.withLock {
-      read(ifOlderThan: Self.nanosBetweenReadings)
+    state.withLock { state in
+      state.read(ifOlderThan: Self.nanosBetweenReadings)
       return Usage(
         reserved: state.reserved, refusals: state.refusals, measured: state.measured)
     }
@@ -176,34 +173,33 @@ public final class MemoryBudget: @unchecked Sendable {
 
   /// Bytes in use beyond the share of background work: memory that can be freed should be.
   public var excess: Int {
-    lock.withLock {
-      read(ifOlderThan: Self.nanosBetweenReadings)
-      return forecast - part(Purpose.merging.ceiling)
+    state.withLock { state in
+      state.read(ifOlderThan: Self.nanosBetweenReadings)
+      return state.forecast - state.part(Purpose.merging.ceiling)
     }
   }
 
   /// Reserved memory, until the last reference is released.
-  public final class Reservation: @unchecked Sendable {
-    // @unchecked Sendable: `bytes` and `taken` are guarded by the budget's lock.
+  public final class Reservation: Sendable {
     private let budget: MemoryBudget
     private let purpose: Purpose
-    private var bytes: Int
-    private var taken: Int
+    // Changed under the budget's lock only. (A lock of its own would be one more for each insert.)
+    private let bytes: Atomic<Int>
+    private let taken: Atomic<Int>
 
     fileprivate init(_ budget: MemoryBudget, _ purpose: Purpose, _ bytes: Int) {
       self.budget = budget
       self.purpose = purpose
-      self.bytes = bytes
-      taken = purpose.isTakenBefore ? bytes : 0
+      self.bytes = Atomic(bytes)
+      taken = Atomic(purpose.isTakenBefore ? bytes : 0)
     }
 
     /// Reports how much of the reservation is taken by now.
     public func update(taken now: Int) {
-      budget.lock.withLock {
-        let now = min(max(0, now), bytes)
-        budget.state.untaken += taken - now
-        taken = now
-        budget.read(ifOlderThan: 0)
+      budget.state.withLock { state in
+        let now = min(max(0, now), bytes.load(ordering: .relaxed))
+        state.untaken += taken.exchange(now, ordering: .relaxed) - now
+        state.read(ifOlderThan: 0)
       }
     }
 
@@ -212,32 +208,35 @@ public final class MemoryBudget: @unchecked Sendable {
     /// - Parameter isUrgent: True if the share of the purpose may be exceeded, up to the limit.
     /// - Returns: True if the new total was reserved; otherwise the reservation stays as it was.
     public func resize(to newBytes: Int, isUrgent: Bool = false) -> Bool {
-      budget.lock.withLock {
-        let added = max(newBytes, taken) - bytes
+      budget.state.withLock { state in
+        let added =
+          max(newBytes, taken.load(ordering: .relaxed)) - bytes.load(ordering: .relaxed)
         if added > 0 {
-          let ceiling = budget.part(isUrgent ? 16 : purpose.ceiling)
-          budget.read(ifOlderThan: 0)
-          if budget.forecast + added > ceiling {
-            budget.state.refusals[purpose.rawValue] += 1
+          let ceiling = state.part(isUrgent ? 16 : purpose.ceiling)
+          state.read(ifOlderThan: 0)
+          if state.forecast + added > ceiling {
+            state.refusals[purpose.rawValue] += 1
             return false
           }
         }
-        bytes += added
-        budget.state.reserved[purpose.rawValue] += added
-        budget.state.untaken += added
+        bytes.add(added, ordering: .relaxed)
+        state.reserved[purpose.rawValue] += added
+        state.untaken += added
         return true
       }
     }
 
     deinit {
-      budget.lock.withLock {
-        budget.state.reserved[purpose.rawValue] -= bytes
-        budget.state.untaken -= bytes - taken
+      let bytes = bytes.load(ordering: .relaxed)
+      let untaken = bytes - taken.load(ordering: .relaxed)
+      budget.state.withLock { state in
+        state.reserved[purpose.rawValue] -= bytes
+        state.untaken -= untaken
         if purpose.outlivesReservation {
-          budget.state.takenSince += bytes - taken
+          state.takenSince += untaken
         } else if !purpose.isTakenBefore {
           // The last measurement includes the memory that is being freed.
-          budget.state.measuredNanos = 0
+          state.measuredNanos = 0
         }
       }
     }

@@ -45,8 +45,8 @@ extension Corpus {
   ) throws(StoreError) -> ForgetReceipt {
     if isReadOnly { throw .readOnly(corpus: name) }
     // No snapshot is being taken that could end after this and hold the removed sequences.
-    return try turns.takeAll { () throws(StoreError) in
-      try commit()
+    return try sections.enterAll { () throws(StoreError) in
+      try waitForWriter()
       var receipt = ForgetReceipt()
       let orders = try orders(of: ids)
       let removed = try remove { orders.contains($0.order) }
@@ -77,7 +77,7 @@ extension Corpus {
     let end = options.clock.now() + patience
     while true {
       // Pages can be reused only after another commit, after which the view moves on too.
-      try commit()
+      try waitForWriter()
       do throws(LMDBError) {
         try file.environment.overwriteBuffers(using: file.setAside)
         if try file.environment.overwriteUnused(isCancelled: { cancellation.isCancelled }) {

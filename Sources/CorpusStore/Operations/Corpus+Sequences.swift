@@ -16,7 +16,7 @@ extension Corpus {
   private func sequences() throws(StoreError) -> [(entry: SequenceTable.Entry, tokens: [Int32])] {
     // All acknowledged sequences are then in the file, and no segment of the view is about to be
     // dropped.
-    if !isReadOnly { try commit() }
+    if !isReadOnly { try waitForWriter() }
     guard let view = view else { throw .closed(corpus: name) }
     var sequences: [(entry: SequenceTable.Entry, tokens: [Int32])] = []
     for segment in view.segments {

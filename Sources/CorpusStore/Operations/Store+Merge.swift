@@ -1,3 +1,4 @@
+import Concurrency
 import LMDB
 import SuffixIndex
 
@@ -36,8 +37,8 @@ extension Store {
     if !differences.isEmpty { throw .settingsDiffer(differences: differences) }
     // Always in the same order, so that two opposite merges cannot deadlock.
     let (first, second) = source < target ? (from, into) : (into, from)
-    return try first.turns.copies.take { () throws(StoreError) in
-      try second.turns.copies.take { () throws(StoreError) in
+    return try first.sections.copies.enter { () throws(StoreError) in
+      try second.sections.copies.enter(as: .copiesOfOther) { () throws(StoreError) in
         try CorpusMerge(from, into).run(progress)
       }
     }
@@ -75,8 +76,8 @@ private struct CorpusMerge {
 
   private func runOnce(_ progress: Progress) throws(StoreError) -> MergeReceipt {
     // From here on, acknowledged sequences are in the file and in the view.
-    try from.commit()
-    try into.commit()
+    try from.waitForWriter()
+    try into.waitForWriter()
     guard let view = from.view else { throw .closed(corpus: from.name) }
     var receipt = MergeReceipt()
     let listingBytes = Self.bytesPerSequence * from.size.sequences
@@ -160,12 +161,14 @@ private struct CorpusMerge {
 
   /// Reserves order numbers, which are not given to others even if they stay unused.
   private func takeOrders(_ count: Int, _ size: HistorySize) throws(StoreError) -> UInt64 {
-    let first = Awaited<UInt64>()
+    // Set again where the job is prepared again.
+    let first = Locked<UInt64>(0)
     try into.commit(
       planning: { (planning) throws(WriteRefusal) in
-        first.set(planning.takeOrders(count))
-      }, { (_, _) throws(LMDBError) in }, installing: { () throws(StoreError) in })
-    return first.wait()
+        let order = planning.takeOrders(count)
+        first.withLock { $0 = order }
+      }, { (_, _) throws(LMDBError) in })
+    return first.withLock { $0 }
   }
 
   private func writeSegments(

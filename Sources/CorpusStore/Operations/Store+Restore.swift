@@ -84,15 +84,14 @@ extension Store {
       CrashPoint.restoreSwapAfter.reached()
       return try adopt(name, directory)
     }
-    // Everything that can fail happens before the exchange.
-    let loaded = try LoadedCorpus(file, options)
-    try options.cancellation.check()
-    try replaced.turns.takeAll { () throws(StoreError) in
-      try replaced.replace(in: file) { () throws(StoreError) in
+    try replaced.sections.enterAll { () throws(StoreError) in
+      // Everything that can fail happens before the exchange.
+      let loaded = try LoadedCorpus(file, options)
+      try options.cancellation.check()
+      try replaced.replace(in: file, loaded) { () throws(StoreError) in
         CrashPoint.restoreSwapBefore.reached()
         try directory.exchangeCorpus(name)
         CrashPoint.restoreSwapAfter.reached()
-        return loaded
       }
     }
     return replaced

@@ -1,4 +1,5 @@
 import CLinux
+import Concurrency
 import Foundation
 import Glibc
 import LMDB
@@ -31,12 +32,12 @@ extension Store {
     guard let source = try self.corpus(named: corpus) else { throw .corpusNotFound(corpus) }
     let name = name ?? Self.snapshotName(corpus, directory, options.clock)
     guard Self.isSnapshotName(name) else { throw .snapshotName(name) }
-    return try source.turns.copies.take { () throws(StoreError) in
+    return try source.sections.copies.enter { () throws(StoreError) in
       if FileManager.default.fileExists(atPath: directory.snapshot(name)) {
         throw .snapshotExists(name)
       }
       // Acknowledged sequences that are not on disk yet belong to it as well.
-      try source.commit()
+      try source.waitForWriter()
       let making = directory.making(snapshot: name)
       do throws(StoreError) {
         let manifest = try SnapshotWriter(source, making).write(progress)
@@ -181,8 +182,8 @@ private struct SnapshotWriter {
     try StoreDirectory.check(made == 0, "a pipe")
     let (output, input) = (ends[0], ends[1])
     let environment = corpus.file.environment
-    let copied = Awaited<Result<Void, LMDBError>>()
-    Thread.detachNewThread {
+    let copied = Promise<Result<Void, LMDBError>>()
+    _ = WorkerThread("reprise-copy", .background) {
       let result: Result<Void, LMDBError>
       do throws(LMDBError) {
         result = .success(try environment.copyCompacted(to: input))
@@ -190,7 +191,7 @@ private struct SnapshotWriter {
         result = .failure(error)
       }
       Glibc.close(input)
-      copied.set(result)
+      copied.fulfil(result)
     }
     let written: Result<Digest, StoreError>
     do throws(StoreError) {

@@ -1,3 +1,4 @@
+import Concurrency
 import Foundation
 
 /// A condition that lasts until something changes: a full disk, a removed directory.
@@ -80,8 +81,7 @@ extension StandingCondition.Kind {
 }
 
 /// The conditions that last at present. Safe to use from any thread.
-public final class StandingConditions: @unchecked Sendable {
-  // @unchecked Sendable: mutable state is guarded by `lock`, which is never held during a report.
+public final class StandingConditions: Sendable {
   private struct Key: Hashable {
     let kind: StandingCondition.Kind
     let corpus: String?
@@ -89,9 +89,12 @@ public final class StandingConditions: @unchecked Sendable {
 
   private let clock: StoreClock
   private let report: StoreReport
-  private let lock = NSLock()
-  private var standing: [Key: StandingCondition] = [:]
-  private var raised: [StandingCondition.Kind: Int] = [:]
+  private struct State {
+    var standing: [Key: StandingCondition] = [:]
+    var raised: [StandingCondition.Kind: Int] = [:]
+  }
+  /// Never held during a report.
+  private let state = Locked(State())
 
   /// The time between two reports of a condition that lasts.
   public static let reportInterval = Duration.seconds(60)
@@ -113,9 +116,9 @@ public final class StandingConditions: @unchecked Sendable {
   ) {
     let now = clock.now()
     let key = Key(kind: kind, corpus: corpus)
-    let text: String? = lock.withLock {
-      raised[kind, default: 0] += 1
-      let known = standing[key]
+    let text: String? = state.withLock { state in
+      state.raised[kind, default: 0] += 1
+      let known = state.standing[key]
       var condition =
         known
         ?? StandingCondition(
@@ -125,7 +128,7 @@ public final class StandingConditions: @unchecked Sendable {
       condition.tolerated = tolerated
       let isDue = known == nil || now - condition.reported >= Self.reportInterval
       if isDue { condition.reported = now }
-      standing[key] = condition
+      state.standing[key] = condition
       return isDue ? condition.report(at: now) : nil
     }
     if let text { report(.error, text) }
@@ -133,25 +136,27 @@ public final class StandingConditions: @unchecked Sendable {
 
   /// Notes that a condition is over, if it was raised.
   public func clear(_ kind: StandingCondition.Kind, corpus: String? = nil) {
-    let condition = lock.withLock {
-      standing.removeValue(forKey: Key(kind: kind, corpus: corpus))
+    let condition = state.withLock {
+      $0.standing.removeValue(forKey: Key(kind: kind, corpus: corpus))
     }
     if let condition { report(.notice, condition.reportOfEnd(at: clock.now())) }
   }
 
   /// Removes the conditions of a corpus that is dropped or closed, without a report.
   public func forget(corpus: String) {
-    lock.withLock { standing = standing.filter { $0.key.corpus != corpus } }
+    state.withLock { state in
+      state.standing = state.standing.filter { $0.key.corpus != corpus }
+    }
   }
 
   /// Reports conditions again that have lasted for a minute since their last report. Must be called
   /// every few seconds: some conditions are met once and then last.
   public func repeatReports() {
     let now = clock.now()
-    let texts = lock.withLock {
+    let texts = state.withLock { state in
       var texts: [String] = []
-      for (key, condition) in standing where now - condition.reported >= Self.reportInterval {
-        standing[key]?.reported = now
+      for (key, condition) in state.standing where now - condition.reported >= Self.reportInterval {
+        state.standing[key]?.reported = now
         texts.append(condition.report(at: now))
       }
       return texts.sorted()
@@ -161,7 +166,8 @@ public final class StandingConditions: @unchecked Sendable {
 
   /// All conditions that last, the oldest first.
   public var current: [StandingCondition] {
-    lock.withLock { standing.values.sorted { ($0.since, $0.subject) < ($1.since, $1.subject) } }
+    let standing = state.withLock { Array($0.standing.values) }
+    return standing.sorted { ($0.since, $0.subject) < ($1.since, $1.subject) }
   }
 
   /// The conditions that prevent readiness.
@@ -172,7 +178,7 @@ public final class StandingConditions: @unchecked Sendable {
 
   /// The number of times that each kind was met since the store was opened.
   public func timesRaised(_ kind: StandingCondition.Kind) -> Int {
-    lock.withLock { raised[kind] ?? 0 }
+    state.withLock { $0.raised[kind] ?? 0 }
   }
 }
 

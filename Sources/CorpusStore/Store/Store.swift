@@ -1,3 +1,4 @@
+import Concurrency
 import Foundation
 import Glibc
 
@@ -5,23 +6,25 @@ import Glibc
 ///
 /// A corpus whose file cannot be used does not prevent the others from being served: requests for
 /// it throw the reason, and it can be replaced by a snapshot, or dropped.
-public final class Store: @unchecked Sendable {
-  // @unchecked Sendable: `corporaByName`, `failures` and `lockFile` are guarded by `lock`; the rest never changes.
-
+public final class Store: Sendable {
   /// nil for a store that serves a snapshot.
   let directory: StoreDirectory?
   let options: StoreOptions
   let compactor: Compactor?
   /// The failures that last.
   public let conditions: StandingConditions
-  /// nil for a store that serves a snapshot, and for one that is closed.
-  private var lockFile: Int32?
   private let report: StoreReport
-  private let lock = NSLock()
   /// Held while a corpus is created or dropped, which waits for the disk.
-  private let changing = NSLock()
-  private var corporaByName: [String: Corpus] = [:]
-  private var failures: [String: StoreError] = [:]
+  private let changing = ExclusiveSection(.corpora)
+  private let state: Locked<State>
+
+  private struct State {
+    /// nil for a store that serves a snapshot, and for one that is closed.
+    var lockFile: Int32?
+    var corpora: [String: Corpus] = [:]
+    /// Why those that cannot be used cannot.
+    var failures: [String: StoreError] = [:]
+  }
 
   /// Opens a store with all its corpora, or creates one in a new or empty directory.
   ///
@@ -36,7 +39,7 @@ public final class Store: @unchecked Sendable {
     let options = options.within(options.cancellation)
     self.options = options
     try directory.prepare()
-    lockFile = try directory.lock()
+    state = Locked(State(lockFile: try directory.lock()))
     self.report = report
     conditions = StandingConditions(clock: options.clock, report: report)
     compactor =
@@ -60,11 +63,11 @@ public final class Store: @unchecked Sendable {
     do throws(StoreError) {
       let corpus = try open(name, directory)
       for damage in corpus.stats().damage { report(.error, "corpus \(name): \(damage)") }
-      corporaByName[name] = corpus
+      state.withLock { $0.corpora[name] = corpus }
     } catch {
       if error == .cancelled { return }
       report(.error, "corpus \(name) cannot be used: \(error)")
-      failures[name] = error
+      state.withLock { $0.failures[name] = error }
     }
   }
 
@@ -83,12 +86,12 @@ public final class Store: @unchecked Sendable {
     report = { _, _ in }
     conditions = StandingConditions(clock: options.clock, report: report)
     compactor = nil
-    lockFile = nil
     let manifest = try SnapshotFile.verify(path, options.cancellation)
     let file = try CorpusFile(path: path, origin: .snapshot, options: options)
     try file.checkIndexes()
-    corporaByName[manifest.corpus] = try Corpus(
+    let corpus = try Corpus(
       name: manifest.corpus, file: file, options: options, conditions: conditions, compactor: nil)
+    state = Locked(State(corpora: [manifest.corpus: corpus]))
   }
 
   // MARK: Before opening
@@ -142,16 +145,15 @@ public final class Store: @unchecked Sendable {
   /// - Returns: nil if it does not exist.
   /// - Throws: The reason why an existing corpus cannot be used.
   public func corpus(named name: String) throws(StoreError) -> Corpus? {
-    let result: Result<Corpus?, StoreError> = lock.withLock {
-      if let failure = failures[name] { return .failure(failure) }
-      return .success(corporaByName[name])
+    try state.withLock { (state) throws(StoreError) in
+      if let failure = state.failures[name] { throw failure }
+      return state.corpora[name]
     }
-    return try result.get()
   }
 
   /// All corpora that can be used, by name.
   public func corpora() -> [Corpus] {
-    lock.withLock { corporaByName.values.sorted { $0.name < $1.name } }
+    state.withLock { Array($0.corpora.values) }.sorted { $0.name < $1.name }
   }
 
   /// Writes to disk what was acknowledged and is not there yet. Writes that fail stay pending. May
@@ -184,22 +186,22 @@ public final class Store: @unchecked Sendable {
 
   /// Skipped while a corpus is created, dropped or replaced: its directory is being moved then.
   private func lookAtPlaces(_ directory: StoreDirectory) {
-    guard changing.try() else { return }
-    defer { changing.unlock() }
-    let isLocked = lock.withLock { lockFile.map(directory.holds) ?? true }
-    if isLocked {
-      conditions.clear(.directory)
-    } else {
-      let failure = StoreError.displaced(what: "the store's directory or its lock file")
-      conditions.raise(.directory, cause: "\(directory.path): \(failure)", tolerated: .zero)
-    }
-    for corpus in corpora() {
-      let path = directory.corpus(corpus.name)
-      let what =
-        !isLocked
-        ? "the store's directory or its lock file"
-        : corpus.isInPlace(path) ? nil : "the directory of corpus \(corpus.name)"
-      corpus.noteDisplacement(what.map { .displaced(what: $0) }, at: path)
+    changing.enterIfFree {
+      let isLocked = state.withLock { $0.lockFile.map(directory.holds) ?? true }
+      if isLocked {
+        conditions.clear(.directory)
+      } else {
+        let failure = StoreError.displaced(what: "the store's directory or its lock file")
+        conditions.raise(.directory, cause: "\(directory.path): \(failure)", tolerated: .zero)
+      }
+      for corpus in corpora() {
+        let path = directory.corpus(corpus.name)
+        let what =
+          !isLocked
+          ? "the store's directory or its lock file"
+          : corpus.isInPlace(path) ? nil : "the directory of corpus \(corpus.name)"
+        corpus.noteDisplacement(what.map { .displaced(what: $0) }, at: path)
+      }
     }
   }
 
@@ -208,11 +210,11 @@ public final class Store: @unchecked Sendable {
 
   /// True if a corpus of this name exists, also if it cannot be used.
   public func holdsCorpus(named name: String) -> Bool {
-    lock.withLock { corporaByName[name] != nil || failures[name] != nil }
+    state.withLock { $0.corpora[name] != nil || $0.failures[name] != nil }
   }
 
   /// The number of corpora, including those that cannot be used.
-  public var corpusCount: Int { lock.withLock { corporaByName.count + failures.count } }
+  public var corpusCount: Int { state.withLock { $0.corpora.count + $0.failures.count } }
 
   /// True if a name is allowed for a corpus: 1 to 64 ASCII letters, digits, '.', '_' or '-', not
   /// beginning with '.' or '-'. No such name leads out of the store's directory.
@@ -267,9 +269,9 @@ public final class Store: @unchecked Sendable {
       if !holdsCorpus(named: name) { return false }
       // The step that can fail comes first: if it fails, the corpus stays in service.
       try directory.dropCorpus(name)
-      let corpus = lock.withLock {
-        failures[name] = nil
-        return corporaByName.removeValue(forKey: name)
+      let corpus = state.withLock { state in
+        state.failures[name] = nil
+        return state.corpora.removeValue(forKey: name)
       }
       if let corpus {
         // Closed first: until then its writer may still queue it for compaction.
@@ -291,17 +293,15 @@ public final class Store: @unchecked Sendable {
     guard let directory else {
       throw .readOnly(corpus: corpora().first?.name ?? "")
     }
-    changing.lock()
-    defer { changing.unlock() }
-    return try body(directory)
+    return try changing.enter { () throws(StoreError) in try body(directory) }
   }
 
   /// Opens a corpus that is in its place, and serves it from now on.
   func adopt(_ name: String, _ directory: StoreDirectory) throws(StoreError) -> Corpus {
     let corpus = try open(name, directory)
-    lock.withLock {
-      corporaByName[name] = corpus
-      failures[name] = nil
+    state.withLock { state in
+      state.corpora[name] = corpus
+      state.failures[name] = nil
     }
     return corpus
   }
@@ -325,11 +325,11 @@ public final class Store: @unchecked Sendable {
     let corpora = corpora()
     for corpus in corpora { corpus.close() }
     let losses = corpora.compactMap(\.unsavedReport)
-    lock.withLock {
-      corporaByName.removeAll()
-      if let lockFile { Glibc.close(lockFile) }
-      lockFile = nil
+    let lockFile = state.withLock { state in
+      state.corpora = [:]
+      return state.lockFile.take()
     }
+    if let lockFile { Glibc.close(lockFile) }
     return losses
   }
 }

@@ -1,63 +1,60 @@
+import Concurrency
 import LMDB
 
 /// A change that compaction or an operator makes. Its closures run on the writer thread.
-final class ChangeJob: WriteJob {
+struct ChangeJob: WriteJob {
   typealias Planning = @Sendable (inout WritePlanning) throws(WriteRefusal) -> Void
   typealias Change =
     @Sendable (borrowing WriteTransaction, CorpusFile) throws(LMDBError) -> Void
   typealias Installation = @Sendable () throws(StoreError) -> Void
 
-  private let planning: Planning?
-  private let change: Change
-  private let installation: Installation
-  private let result = Awaited<Result<Void, StoreError>>()
-  /// The outcome of the installation; used by the writer thread alone.
-  private nonisolated(unsafe) var outcome = Result<Void, StoreError>.success(())
+  fileprivate let planning: Planning?
+  fileprivate let change: Change
+  fileprivate let installation: Installation
+  fileprivate let result = Promise<Result<Void, StoreError>>()
 
-  let tokenCount = 0
-  let waitsForCompaction = false
-  var waitsForRoom: Bool { planning != nil }
-  let mayBeUnsaved = false
+  var admission: Admission { planning == nil ? .change : .adoption }
 
-  fileprivate init(
-    _ planning: Planning?, _ change: @escaping Change, _ installation: @escaping Installation
-  ) {
-    self.planning = planning
-    self.change = change
-    self.installation = installation
-  }
-
-  func prepare(_ planning: inout WritePlanning) throws(WriteRefusal) {
+  func prepare(_ planning: inout WritePlanning) throws(WriteRefusal) -> any PreparedJob {
     if let prepare = self.planning { try prepare(&planning) }
+    return PreparedChange(self)
   }
+
+  func didFail(_ error: StoreError, _ corpus: Corpus) { result.fulfil(.failure(error)) }
+}
+
+private struct PreparedChange: PreparedJob {
+  private let change: ChangeJob
+  private var outcome = Result<Void, StoreError>.success(())
+
+  init(_ change: ChangeJob) {
+    self.change = change
+  }
+
+  var job: any WriteJob { change }
 
   func write(_ transaction: borrowing WriteTransaction, _ file: CorpusFile) throws(LMDBError) {
-    try change(transaction, file)
+    try change.change(transaction, file)
   }
 
-  func didAccept(_ corpus: Corpus) {
+  mutating func didAccept(_ corpus: Corpus) {
     do throws(StoreError) {
-      try installation()
+      try change.installation()
     } catch {
-      unsafe outcome = .failure(error)
+      outcome = .failure(error)
     }
   }
 
   /// The waiting thread continues by freeing pages, which an old view would keep in use.
-  func didMoveView() { unsafe result.set(outcome) }
-
-  func didFail(_ error: StoreError, _ corpus: Corpus) { result.set(.failure(error)) }
-
-  fileprivate func wait() throws(StoreError) { try result.wait().get() }
+  func didMoveView() { change.result.fulfil(outcome) }
 }
 
 /// Ends the newest part before it is full. No thread waits for it.
-final class PartEndJob: WriteJob {
-  let tokenCount = 0
-  let (waitsForCompaction, waitsForRoom, mayBeUnsaved) = (false, false, true)
+struct PartEndJob: WriteJob, PreparedJob {
+  let admission = Admission.partEnd
+  var job: any WriteJob { self }
 
-  func prepare(_ planning: inout WritePlanning) throws(WriteRefusal) {}
-  func write(_ transaction: borrowing WriteTransaction, _ file: CorpusFile) throws(LMDBError) {}
+  func prepare(_ planning: inout WritePlanning) throws(WriteRefusal) -> any PreparedJob { self }
   func didAccept(_ corpus: Corpus) { corpus.beginPart(evenIfEmpty: false) }
   func didFail(_ error: StoreError, _ corpus: Corpus) {}
 }
@@ -66,21 +63,21 @@ extension Corpus {
   /// Has the writer commit a change and then update memory, and waits for both. Everything
   /// acknowledged before is on disk then as well.
   ///
-  /// - Parameter installation: Called when the change is on disk.
+  /// - Parameters:
+  ///   - planning: For a change that adds history, which waits until there is room. Called again if a
+  ///     transaction fails.
+  ///   - installation: Called when the change is on disk.
   func commit(
-    _ change: @escaping ChangeJob.Change = { (_, _) throws(LMDBError) in },
+    planning: ChangeJob.Planning? = nil, _ change: @escaping ChangeJob.Change,
     installing installation: @escaping ChangeJob.Installation = { () throws(StoreError) in }
   ) throws(StoreError) {
-    try commit(planning: nil, change, installing: installation)
+    let job = ChangeJob(planning: planning, change: change, installation: installation)
+    write(job)
+    try job.result.wait().get()
   }
 
-  /// - Parameter planning: For a change that adds history, which waits until there is room.
-  func commit(
-    planning: ChangeJob.Planning?, _ change: @escaping ChangeJob.Change,
-    installing installation: @escaping ChangeJob.Installation
-  ) throws(StoreError) {
-    let job = ChangeJob(planning, change, installation)
-    write(job)
-    try job.wait()
+  /// Waits until the writer has done all jobs that wait now: all acknowledged sequences are on disk then.
+  func waitForWriter() throws(StoreError) {
+    try commit { (_, _) throws(LMDBError) in }
   }
 }

@@ -32,20 +32,24 @@ struct PlannedSequence: Sendable {
   }
 }
 
+/// Sequences that are added to the log.
+struct LogAddition {
+  var sequences: [PlannedSequence] = []
+  /// Kept until the sequences are written.
+  var reservation: MemoryBudget.Reservation?
+
+  func write(_ transaction: borrowing WriteTransaction, _ file: CorpusFile) throws(LMDBError) {
+    for sequence in sequences { try sequence.write(transaction, file) }
+  }
+}
+
 /// An insert of complete sequences.
-final class InsertJob: WriteJob, @unchecked Sendable {
-  // @unchecked Sendable: created by one thread, then used by the writer thread alone.
+struct InsertJob: WriteJob {
   private let sequences: [NewSequence]
   /// Held for as long as the sequences wait.
   private let reservation: MemoryBudget.Reservation
-  /// nil once it was called. A job that is accepted may wait long to be written. It must not keep
-  /// what waits for its answer in the meantime: a service that stops waits for exactly that.
-  private var completion: (@Sendable (Result<InsertReceipt, StoreError>) -> Void)?
-  private var receipt = InsertReceipt()
-  private var planned: [PlannedSequence] = []
-
-  let tokenCount: Int
-  let (waitsForCompaction, waitsForRoom, mayBeUnsaved) = (true, true, true)
+  fileprivate let completion: @Sendable (Result<InsertReceipt, StoreError>) -> Void
+  let admission: Admission
 
   init(
     _ sequences: [NewSequence], _ reservation: MemoryBudget.Reservation,
@@ -54,12 +58,11 @@ final class InsertJob: WriteJob, @unchecked Sendable {
     self.sequences = sequences
     self.reservation = reservation
     self.completion = completion
-    tokenCount = sequences.reduce(0) { $0 + $1.tokens.count }
+    admission = .insert(tokens: sequences.reduce(0) { $0 + $1.tokens.count })
   }
 
-  func prepare(_ planning: inout WritePlanning) throws(WriteRefusal) {
-    receipt = InsertReceipt()
-    planned = []
+  func prepare(_ planning: inout WritePlanning) throws(WriteRefusal) -> any PreparedJob {
+    var receipt = InsertReceipt()
     // All ids are looked up before anything is changed, so that a conflict leaves no trace.
     var new: [(position: Int, digest: UInt64)] = []
     var digests: [String: UInt64] = [:]
@@ -86,43 +89,38 @@ final class InsertJob: WriteJob, @unchecked Sendable {
     }
     receipt.inserted = new.count
     try planning.takeRoom(HistorySize(tokens: receipt.tokens, sequences: new.count))
-    planned = new.map { new in
+    let planned = new.map { new in
       let sequence = sequences[new.position]
       return PlannedSequence(sequence.tokens, id: sequence.id, digest: new.digest, &planning)
     }
     receipt.lastOrder = planned.last?.order
+    return PreparedInsert(
+      insert: self, addition: LogAddition(sequences: planned, reservation: reservation),
+      receipt: receipt)
   }
 
-  func write(_ transaction: borrowing WriteTransaction, _ file: CorpusFile) throws(LMDBError) {
-    for sequence in planned { try sequence.write(transaction, file) }
-  }
+  func didFail(_ error: StoreError, _ corpus: Corpus) { completion(.failure(error)) }
+}
+
+private struct PreparedInsert: PreparedJob {
+  let insert: InsertJob
+  let addition: LogAddition
+  let receipt: InsertReceipt
+
+  var job: any WriteJob { insert }
 
   func didAccept(_ corpus: Corpus) {
-    for sequence in planned { corpus.add(sequence) }
-    answer(.success(receipt))
-  }
-
-  func didFail(_ error: StoreError, _ corpus: Corpus) { answer(.failure(error)) }
-
-  private func answer(_ result: Result<InsertReceipt, StoreError>) {
-    let completion = completion
-    self.completion = nil
-    completion?(result)
+    for sequence in addition.sequences { corpus.add(sequence) }
+    insert.completion(.success(receipt))
   }
 }
 
 /// The output of a session that closes.
-final class RecordJob: WriteJob, @unchecked Sendable {
-  // @unchecked Sendable: created by one thread, then used by the writer thread alone. Both are nil
-  // once the job was answered, as in an insert.
-  private var session: DecodingSession?
-  private var completion: (@Sendable (Result<RecordReceipt, StoreError>) -> Void)?
-  private let output: [Int32]
-  /// nil for an output that is longer than all that the corpus keeps: it is removed at once.
-  private var planned: PlannedSequence?
-
-  var tokenCount: Int { output.count }
-  let (waitsForCompaction, waitsForRoom, mayBeUnsaved) = (false, true, true)
+struct RecordJob: WriteJob {
+  fileprivate let session: DecodingSession
+  fileprivate let output: [Int32]
+  private let completion: @Sendable (Result<RecordReceipt, StoreError>) -> Void
+  let admission = Admission.record
 
   init(
     _ session: DecodingSession, _ output: [Int32],
@@ -133,28 +131,18 @@ final class RecordJob: WriteJob, @unchecked Sendable {
     self.completion = completion
   }
 
-  func prepare(_ planning: inout WritePlanning) throws(WriteRefusal) {
-    planned = nil
+  func prepare(_ planning: inout WritePlanning) throws(WriteRefusal) -> any PreparedJob {
     do throws(WriteRefusal) {
       try planning.takeRoom(HistorySize(tokens: output.count, sequences: 1))
     } catch {
-      if case .refused(.exceedsRetention) = error { return }
+      // An output that is longer than all that the corpus keeps is removed at once.
+      if case .refused(.exceedsRetention) = error {
+        return PreparedRecord(record: self, planned: nil)
+      }
       throw error
     }
-    planned = PlannedSequence(output, id: nil, digest: digest(output), &planning)
-  }
-
-  func write(_ transaction: borrowing WriteTransaction, _ file: CorpusFile) throws(LMDBError) {
-    try planned?.write(transaction, file)
-  }
-
-  func didAccept(_ corpus: Corpus) {
-    if let session { corpus.finish(session, planned, output: output) }
-    var receipt = RecordReceipt(unrecorded: planned == nil ? .retention : nil)
-    receipt.recordedTokens = planned?.tokens.count ?? 0
-    receipt.order = planned?.order
-    if planned == nil { corpus.activity.note { $0.outputsBeyondRetention += 1 } }
-    answer(.success(receipt), ended: true)
+    let planned = PlannedSequence(output, id: nil, digest: digest(output), &planning)
+    return PreparedRecord(record: self, planned: planned)
   }
 
   func didFail(_ error: StoreError, _ corpus: Corpus) {
@@ -166,11 +154,26 @@ final class RecordJob: WriteJob, @unchecked Sendable {
     }
   }
 
-  private func answer(_ result: Result<RecordReceipt, StoreError>, ended: Bool) {
-    let (session, completion) = (session, completion)
-    self.session = nil
-    self.completion = nil
-    session?.didClose(recorded: ended)
-    completion?(result)
+  fileprivate func answer(_ result: Result<RecordReceipt, StoreError>, ended: Bool) {
+    session.didClose(recorded: ended)
+    completion(result)
+  }
+}
+
+private struct PreparedRecord: PreparedJob {
+  let record: RecordJob
+  /// nil for an output that is not kept.
+  let planned: PlannedSequence?
+
+  var job: any WriteJob { record }
+  var addition: LogAddition { LogAddition(sequences: planned.map { [$0] } ?? []) }
+
+  func didAccept(_ corpus: Corpus) {
+    corpus.finish(record.session, planned, output: record.output)
+    var receipt = RecordReceipt(unrecorded: planned == nil ? .retention : nil)
+    receipt.recordedTokens = planned?.tokens.count ?? 0
+    receipt.order = planned?.order
+    if planned == nil { corpus.activity.note { $0.outputsBeyondRetention += 1 } }
+    record.answer(.success(receipt), ended: true)
   }
 }

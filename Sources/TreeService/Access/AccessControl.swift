@@ -1,4 +1,4 @@
-import NIOConcurrencyHelpers
+import Concurrency
 import WireProtocol
 
 /// Identifies callers. The access file may be read again while connections are open: its new
@@ -10,7 +10,7 @@ final class AccessControl: Sendable {
 
   /// nil if no file is in use: every caller may do everything.
   let path: String?
-  private let state = NIOLockedValueBox(State())
+  private let state = Locked(State(), rank: .access)
   /// The principal of callers without a token, where none is needed.
   let everybody: Principal?
   private let sessions: SessionTables
@@ -26,7 +26,7 @@ final class AccessControl: Sendable {
   func reload() throws(AccessFile.Mistake) {
     guard let path else { return }
     let file = try AccessFile(path: path)
-    state.withLockedValue { state in
+    state.withLock { state in
       var holders: [(digest: TokenDigest, principal: Principal)] = []
       for entry in file.entries {
         let known = state.holders.first { $0.principal.name == entry.grant.name }
@@ -50,7 +50,7 @@ final class AccessControl: Sendable {
   /// The holder of a token. Takes the same time for every unknown token.
   func holder(ofToken token: String) -> Principal? {
     let digest = TokenDigest(token: token)
-    return state.withLockedValue { state in
+    return state.withLock { state in
       var found: Principal?
       for holder in state.holders where holder.digest == digest { found = holder.principal }
       return found

@@ -1,4 +1,4 @@
-import NIOConcurrencyHelpers
+import Concurrency
 import NIOCore
 import WireProtocol
 
@@ -6,7 +6,7 @@ import WireProtocol
 /// connections of a holder share one principal.
 final class Principal: Sendable {
   /// nil once the token was removed.
-  private let current: NIOLockedValueBox<Grant?>
+  private let current: Locked<Grant?>
   private let rate = RateLimiter()
   /// The holder's own table: other holders' sessions cannot be found, nor detected by a name that
   /// is taken.
@@ -15,18 +15,18 @@ final class Principal: Sendable {
 
   init(_ grant: Grant, _ sessions: SessionTable) {
     name = grant.name
-    current = NIOLockedValueBox(grant)
+    current = Locked(grant)
     self.sessions = sessions
   }
 
   var grant: Grant? {
-    get { current.withLockedValue { $0 } }
-    set { current.withLockedValue { $0 = newValue } }
+    get { current.withLock { $0 } }
+    set { current.withLock { $0 = newValue } }
   }
 
   /// Counts one request against the holder's rate.
   func takeRequest(_ limits: Limits, now: NIODeadline) throws(WireError) {
-    let perSecond = current.withLockedValue { $0?.requestsPerSecond } ?? limits.requestsPerSecondMax
+    let perSecond = current.withLock { $0?.requestsPerSecond } ?? limits.requestsPerSecondMax
     if let millis = rate.take(perSecond, now: now) {
       throw WireError(
         .busy,

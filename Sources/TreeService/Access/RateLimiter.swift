@@ -1,4 +1,4 @@
-import NIOConcurrencyHelpers
+import Concurrency
 import NIOCore
 
 /// Allows a number of requests each second, and as many at once after a second without any.
@@ -9,14 +9,14 @@ final class RateLimiter: Sendable {
     var full: NIODeadline
   }
 
-  private let state = NIOLockedValueBox(State(full: .uptimeNanoseconds(0)))
+  private let state = Locked(State(full: .uptimeNanoseconds(0)))
 
   /// Takes one request from the allowance.
   ///
   /// - Returns: nil, or the milliseconds until a request is allowed again.
   func take(_ requestsPerSecond: Int, now: NIODeadline) -> Int? {
     let share = TimeAmount.nanoseconds(1_000_000_000 / Int64(requestsPerSecond))
-    return state.withLockedValue { state in
+    return state.withLock { state in
       let full = max(state.full, now) + share
       let ahead = full - now
       if ahead > .seconds(1) {

@@ -21,7 +21,7 @@ package struct Caller {
   /// True if such a connection has made another call. It is closed when that is answered.
   var wasRefused = false
   /// The end of the connection's quantum, after which others are served first.
-  var turnEnds = NIODeadline.distantFuture
+  var quantumEnds = NIODeadline.distantFuture
 
   init(_ principal: Principal?, _ limits: Limits) {
     self.principal = principal

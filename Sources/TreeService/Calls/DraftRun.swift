@@ -52,7 +52,7 @@ package struct DraftRun {
       }
       bytes += writer.count - start
       position += 1
-      if position < count && NIODeadline.now() >= caller.turnEnds { return false }
+      if position < count && NIODeadline.now() >= caller.quantumEnds { return false }
     }
     DraftList.end(&writer)
     return true

@@ -1,3 +1,4 @@
+import Concurrency
 import CorpusStore
 import Logging
 import WireProtocol

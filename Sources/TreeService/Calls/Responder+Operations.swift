@@ -1,6 +1,6 @@
+import Concurrency
 import CorpusStore
 import Logging
-import NIOConcurrencyHelpers
 import NIOCore
 import WireProtocol
 
@@ -159,8 +159,8 @@ extension Responder {
   ) {
     operations.run { [logger, operationUnderWay] in
       let start = NIODeadline.now()
-      operationUnderWay.withLockedValue { $0 = "\(what)" }
-      defer { operationUnderWay.withLockedValue { $0 = nil } }
+      operationUnderWay.withLock { $0 = "\(what)" }
+      defer { operationUnderWay.withLock { $0 = nil } }
       var line = metadata
       let result: Result<any WireResult, WireError>
       do throws(WireError) {
@@ -176,7 +176,7 @@ extension Responder {
         logger.warning("not done: \(what)", metadata: line)
       }
       completion(result)
-    } ended: {
+    } dropped: {
       completion(.failure(.stopping))
     }
   }

@@ -1,3 +1,4 @@
+import Concurrency
 import CorpusStore
 import Logging
 import NIOCore
@@ -87,18 +88,21 @@ extension Responder {
 
   // MARK: Sessions that no client closes
 
-  /// Closes sessions whose lease has run out, or all of them, as if their clients had: their
-  /// outputs join the history.
-  ///
-  /// - Parameter done: Called once, when all of them are recorded.
-  func closeSessions(
-    endingBy now: NIODeadline, done: @escaping @Sendable () -> Void = {}
-  ) {
-    let group = CompletionGroup(done)
+  /// Closes sessions whose lease has run out, as if their clients had: their outputs join the
+  /// history.
+  func closeSessions(endingBy now: NIODeadline) { record(endingBy: now, nil) }
+
+  /// Closes all sessions. Returns when they are recorded.
+  func closeAllSessions() async {
+    let group = CompletionGroup()
+    record(endingBy: .distantFuture, group)
+    await group.finish()
+  }
+
+  private func record(endingBy now: NIODeadline, _ group: CompletionGroup?) {
     for table in sessions.all {
       for (name, session) in table.ended(by: now) { record(session, name, of: table, group) }
     }
-    group.leave()
   }
 
   /// Closes the sessions that end with a connection, as if its client had.

@@ -1,8 +1,7 @@
+import Concurrency
 import CorpusStore
-import Dispatch
 import Drafting
 import Logging
-import NIOConcurrencyHelpers
 import NIOCore
 import Synchronization
 import WireProtocol
@@ -18,14 +17,14 @@ package final class Responder: Sendable {
   let resources: ResourceGauge
   let metrics = Metrics()
   /// The operator's call that is being carried out, as the log names it when it is done.
-  let operationUnderWay = NIOLockedValueBox<String?>(nil)
+  let operationUnderWay = Locked<String?>(nil)
   private let phase = Atomic(Phase.starting.rawValue)
   let logger: Logger
   private let started = NIODeadline.now()
   /// Runs the few calls that wait for the disk themselves, creating and dropping corpora, and
   /// removes long outputs from the shared history. It has the niceness of writers, which must not
   /// wait behind others: the holder of a corpus's lock must not lose its core to other threads.
-  let disk = WorkQueue("reprise-disk", isBackground: false)
+  let disk = WorkQueue("reprise-disk", .ordinary)
   /// Runs calls of operators: they read or rewrite whole corpora, and take seconds to minutes.
   let operations = WorkQueue("reprise-ops")
   /// Indexes long prompts.
@@ -34,11 +33,12 @@ package final class Responder: Sendable {
   /// steps must not wait for those.
   private let lines = WorkQueue("reprise-lines")
   /// Writes the text of metrics: it reads every corpus and files of the kernel.
-  private let reports = WorkQueue("reprise-reports")
-  private let longLines: LongLineReader
+  let reports = WorkQueue("reprise-reports")
+  /// Reads lines on the thread for long ones. Nothing else takes its lock.
+  private let longLines: Locked<RequestReader>
   /// Work of other threads for connections. Its results go to the event loops of the connections,
   /// which must not end before it is done.
-  let workElsewhere = DispatchGroup()
+  let workElsewhere = CompletionGroup()
 
   package init(
     _ store: Store, _ options: ServiceOptions, _ logger: Logger
@@ -46,7 +46,7 @@ package final class Responder: Sendable {
     self.store = store
     self.options = options
     self.logger = Logger(label: logger.label) { _ in BoundedLog(logger.handler) }
-    longLines = LongLineReader(reader: RequestReader(limits: options.limits))
+    longLines = Locked(RequestReader(limits: options.limits))
     sessions = SessionTables(options, store.memory, freeing: lines)
     access = try AccessControl(path: options.accessFile, sessions)
     resources = ResourceGauge(store, options.limits)
@@ -66,7 +66,7 @@ package final class Responder: Sendable {
     case later
     /// The result is begun: the caller's quantum is over before it is complete. No other request of
     /// the caller may begin until it is, so that calls are carried out in their order.
-    case inTurns(DraftRun)
+    case interrupted(DraftRun)
   }
 
   /// Carries a call out.
@@ -187,15 +187,18 @@ package final class Responder: Sendable {
   ///
   /// - Parameter completion: Called on another thread.
   func readLong(_ line: Line, completion: @escaping @Sendable (RequestLine) -> Void) {
-    lines.run { [longLines] in completion(longLines.reader.read(line.joined())) }
+    lines.run { [longLines] in
+      let line = line.joined()
+      completion(longLines.withLock { $0.read(line) })
+    }
   }
 
   /// Frees a line without an end: freeing megabytes would block an event loop for too long.
   func free(_ lines: consuming LineBuffer) {
     guard lines.count > ConnectionHandler.lineBytesAtOnce else { return }
     // In a box, so that it is freed there, whichever thread releases the closure last.
-    let box = NIOLockedValueBox(lines)
-    self.lines.run { box.withLockedValue { $0 = LineBuffer() } }
+    let box = Locked(lines)
+    self.lines.run { box.withLock { $0 = LineBuffer() } }
   }
 
   /// Reads memory and disk usage. Called once a second.
@@ -213,6 +216,11 @@ package final class Responder: Sendable {
   }
 
   // MARK: The service
+
+  /// Ends the threads, after what they are doing. What waits for them is dropped.
+  func stop() async {
+    for queue in [disk, operations, prompts, lines, reports] { await queue.stop() }
+  }
 
   /// Conditions that must be met before requests are answered normally; the service stops being
   /// ready before it stops.
@@ -258,7 +266,7 @@ package final class Responder: Sendable {
     _ run: DraftRun, _ caller: inout Caller, _ writer: inout JSONWriter
   ) -> Answer {
     var run = run
-    return run.goOn(&caller, &writer) ? .now : .inTurns(run)
+    return run.goOn(&caller, &writer) ? .now : .interrupted(run)
   }
 
   // MARK: Sequences
@@ -284,12 +292,6 @@ package final class Responder: Sendable {
       }
     }
   }
-}
-
-/// The reader of the queue for long lines.
-private struct LongLineReader: @unchecked Sendable {
-  // @unchecked Sendable: used by that queue's one thread alone.
-  let reader: RequestReader
 }
 
 extension RequestReader {

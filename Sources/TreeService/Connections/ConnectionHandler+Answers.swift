@@ -1,5 +1,4 @@
-import Dispatch
-import NIOConcurrencyHelpers
+import Concurrency
 import NIOCore
 import WireProtocol
 
@@ -175,7 +174,7 @@ extension ConnectionHandler {
         case .later:
           outbox.writer.rollBack(to: mark)
           answersAwaited += 1
-        case .inTurns(let run):
+        case .interrupted(let run):
           unfinished = Unfinished(run, ticket, written: outbox.writer.take(since: mark))
         }
       } catch {
@@ -232,17 +231,17 @@ extension ConnectionHandler {
     typealias Answer = (
       ticket: NIOLoopBound<Ticket>, result: Result<any WireResult, WireError>
     )
-    private let answers = NIOLockedValueBox(CircularBuffer<Answer>())
+    private let answers = Locked(CircularBuffer<Answer>())
 
     /// Adds an answer. Returns true if it is the first, so that the receiver must be notified.
     fileprivate func add(_ answer: Answer) -> Bool {
-      answers.withLockedValue { answers in
+      answers.withLock { answers in
         answers.append(answer)
         return answers.count == 1
       }
     }
 
-    func next() -> Answer? { answers.withLockedValue { $0.popFirst() } }
+    func next() -> Answer? { answers.withLock { $0.popFirst() } }
   }
 
   /// Returns the callback that brings a late answer back to this connection's event loop.
@@ -282,9 +281,9 @@ extension ConnectionHandler {
 /// Work of another thread that will report back, or not: a call may be refused after its completion
 /// was created. The work is over when nothing refers to it any more.
 private final class WorkElsewhere: Sendable {
-  private let group: DispatchGroup
+  private let group: CompletionGroup
 
-  init(_ group: DispatchGroup) {
+  init(_ group: CompletionGroup) {
     self.group = group
     group.enter()
   }

@@ -16,7 +16,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   let responder: Responder
   let reader: RequestReader
-  private let turns: TurnQueue
+  private let queue: UsageQueue
   var caller: Caller
   var outbox = Outbox()
   private var lines = LineBuffer()
@@ -33,7 +33,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
   var answersAwaited = 0
   let arrived = ArrivedAnswers()
   /// True if this connection waits for its next quantum.
-  private var turnIsDue = false
+  private var isQueued = false
   /// True if processing stopped with lines still queued because of backpressure rather than an
   /// expired quantum.
   private var linesWait = false
@@ -47,10 +47,10 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   /// - Parameter isBeyondLimit: True if the limit of connections is reached without this one. It
   ///   may then make calls of operators, and is closed after any other.
-  init(_ responder: Responder, _ turns: TurnQueue, isBeyondLimit: Bool = false) {
+  init(_ responder: Responder, _ queue: UsageQueue, isBeyondLimit: Bool = false) {
     self.responder = responder
-    self.turns = turns
-    use = turns.useOfNewcomers
+    self.queue = queue
+    use = queue.useOfNewcomers
     reader = RequestReader(limits: responder.options.limits)
     caller = responder.beginConnection()
     caller.isBeyondLimit = isBeyondLimit
@@ -71,14 +71,14 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   /// Works at once, or in a later quantum if a waiting connection has priority.
   private func goOnIfNext(_ context: ChannelHandlerContext) {
-    if turnIsDue { return }
-    if turns.wouldBeNext(use) { goOn(context) } else { takeATurn(context) }
+    if isQueued { return }
+    if queue.wouldBeNext(use) { goOn(context) } else { enqueue(context) }
   }
 
   /// Works until nothing is left to do, something must be waited for, or the quantum is over.
   private func goOn(_ context: ChannelHandlerContext) {
     let began = NIODeadline.now()
-    caller.turnEnds = began + turns.turn(of: use, now: began)
+    caller.quantumEnds = began + queue.quantum(of: use, now: began)
     linesWait = false
     while !isClosing {
       outbox.stowIfMuch()
@@ -100,12 +100,12 @@ final class ConnectionHandler: ChannelDuplexHandler {
         checkLineWithoutEnd(began, context)
         break
       }
-      if NIODeadline.now() >= caller.turnEnds {
-        takeATurn(context)
+      if NIODeadline.now() >= caller.quantumEnds {
+        enqueue(context)
         break
       }
     }
-    turns.note(NIODeadline.now() - began, by: &use)
+    queue.note(NIODeadline.now() - began, by: &use)
   }
 
   /// True if the next request may not begin yet. Requests that have begun continue.
@@ -114,11 +114,11 @@ final class ConnectionHandler: ChannelDuplexHandler {
       || answersAwaited >= responder.options.limits.pipelinedRequestsMax
   }
 
-  private func takeATurn(_ context: ChannelHandlerContext) {
-    if turnIsDue { return }
-    turnIsDue = true
-    turns.add(use) { [self] in
-      turnIsDue = false
+  private func enqueue(_ context: ChannelHandlerContext) {
+    if isQueued { return }
+    isQueued = true
+    queue.add(use) { [self] in
+      isQueued = false
       goOn(context)
       goneOnLater(context)
     }
@@ -179,14 +179,14 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   func read(context: ChannelHandlerContext) {
     // Waiting lines are enough; no more bytes are read.
-    readIsWaiting = turnIsDue || linesWait || mustWait(context)
+    readIsWaiting = isQueued || linesWait || mustWait(context)
     if !readIsWaiting { context.read() }
   }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
     patience.answersAreTaken(context.channel.isWritable)
     // This may be called while answers are being sent, so work begins later.
-    if context.channel.isWritable && (linesWait || readIsWaiting) { takeATurn(context) }
+    if context.channel.isWritable && (linesWait || readIsWaiting) { enqueue(context) }
     context.fireChannelWritabilityChanged()
   }
 
@@ -202,7 +202,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   /// True if there is work for the connection, or an awaited event.
   var isWorking: Bool {
-    turnIsDue || linesWait || lineIsBeingRead || answersAwaited > 0 || unfinished != nil
+    isQueued || linesWait || lineIsBeingRead || answersAwaited > 0 || unfinished != nil
       || batch != nil || outbox.hasPieces
   }
 

@@ -1,10 +1,10 @@
-import NIOConcurrencyHelpers
+import Concurrency
 import NIOCore
 
 /// The open connections, for an orderly end.
 final class ConnectionSet: Sendable {
   private typealias Members = [ObjectIdentifier: (channel: any Channel, place: Place)]
-  private let channels = NIOLockedValueBox<Members>([:])
+  private let channels = Locked<Members>([:])
 
   /// The kinds of places for connections.
   enum Place {
@@ -23,7 +23,7 @@ final class ConnectionSet: Sendable {
 
   private static let patience = TimeAmount.seconds(5)
 
-  var count: Int { channels.withLockedValue { $0.count } }
+  var count: Int { channels.withLock { $0.count } }
 
   /// Adds a connection. Returns false if there is no room.
   func add(_ channel: any Channel, max: Int) -> Bool {
@@ -42,7 +42,7 @@ final class ConnectionSet: Sendable {
 
   private func add(_ channel: any Channel, places: [(place: Place, max: Int)]) -> Place? {
     let key = ObjectIdentifier(channel)
-    let added = channels.withLockedValue { channels in
+    let added = channels.withLock { channels in
       let found = places.first { place, max in
         // Usually all connections have an ordinary place; they are not counted one by one.
         channels.count < max || channels.values.count { $0.place == place } < max
@@ -52,7 +52,7 @@ final class ConnectionSet: Sendable {
     }
     if added != nil {
       channel.closeFuture.whenComplete { [channels] _ in
-        channels.withLockedValue { _ = $0.removeValue(forKey: key) }
+        channels.withLock { _ = $0.removeValue(forKey: key) }
       }
     }
     return added
@@ -60,7 +60,7 @@ final class ConnectionSet: Sendable {
 
   /// Closes all connections, each after the answers to the requests that it has received.
   func closeAll() async {
-    let channels = channels.withLockedValue { $0.values.map(\.channel) }
+    let channels = channels.withLock { $0.values.map(\.channel) }
     for channel in channels {
       channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
       // A client that does not read its answers cannot delay the service's end.

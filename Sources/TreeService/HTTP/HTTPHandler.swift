@@ -1,3 +1,4 @@
+import Concurrency
 import NIOCore
 import NIOHTTP1
 import WireProtocol
@@ -105,7 +106,7 @@ final class HTTPHandler: ChannelInboundHandler {
     case "/metrics":
       let bound = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
       let loop = context.eventLoop
-      responder.disk.run { [responder] in
+      responder.reports.run { [responder] in
         let text = responder.metricsText()
         loop.execute {
           bound.value.handler.send(

@@ -1,28 +1,28 @@
 import NIOCore
 
 #if TLS
+  import Concurrency
   import Glibc
-  import NIOConcurrencyHelpers
   import NIOSSL
 
   /// The keys for encrypting connections. They can be read again: new connections then use the new
   /// certificate, open ones keep the old one.
   final class Certificates: Sendable {
     private let files: TLSFiles
-    private let context: NIOLockedValueBox<NIOSSLContext>
+    private let context: Locked<NIOSSLContext>
 
     init(_ files: TLSFiles) throws(StartError) {
       self.files = files
-      context = NIOLockedValueBox(try Self.read(files))
+      context = Locked(try Self.read(files))
     }
 
     func reload() throws(StartError) {
       let new = try Self.read(files)
-      context.withLockedValue { $0 = new }
+      context.withLock { $0 = new }
     }
 
     func makeHandler() -> any ChannelHandler {
-      NIOSSLServerHandler(context: context.withLockedValue { $0 })
+      NIOSSLServerHandler(context: context.withLock { $0 })
     }
 
     private static func read(_ files: TLSFiles) throws(StartError) -> NIOSSLContext {

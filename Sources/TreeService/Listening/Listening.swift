@@ -9,7 +9,7 @@ struct Listening {
   private let responder: Responder
   private let certificates: Certificates?
   private let group: MultiThreadedEventLoopGroup
-  private let turns: TurnQueues
+  private let queues: UsageQueues
   private let connections: ConnectionSet
   private(set) var channels: [any Channel] = []
   /// Socket files that are removed when listening ends.
@@ -17,12 +17,12 @@ struct Listening {
 
   init(
     _ responder: Responder, _ certificates: Certificates?, _ group: MultiThreadedEventLoopGroup,
-    _ turns: TurnQueues, _ connections: ConnectionSet
+    _ queues: UsageQueues, _ connections: ConnectionSet
   ) {
     self.responder = responder
     self.certificates = certificates
     self.group = group
-    self.turns = turns
+    self.queues = queues
     self.connections = connections
   }
 
@@ -56,7 +56,7 @@ struct Listening {
   }
 
   private func bootstrap(_ listener: Listener, _ socket: Int32) -> ServerBootstrap {
-    let (responder, turns, connections) = (responder, turns, connections)
+    let (responder, queues, connections) = (responder, queues, connections)
     var certificates = certificates
     if case .unixSocket = listener { certificates = nil }
     // Before a handshake no refusal can be sent.
@@ -89,11 +89,11 @@ struct Listening {
           switch connections.place(channel, max: max) {
           case .ordinary:
             try pipeline.addHandler(
-              ConnectionHandler(responder, turns.queue(of: channel.eventLoop)))
+              ConnectionHandler(responder, queues.queue(of: channel.eventLoop)))
           case .beyondLimit:
             try pipeline.addHandler(
               ConnectionHandler(
-                responder, turns.queue(of: channel.eventLoop), isBeyondLimit: true))
+                responder, queues.queue(of: channel.eventLoop), isBeyondLimit: true))
           case .refusal:
             responder.metrics.note(.tooMany)
             responder.logger.warning(

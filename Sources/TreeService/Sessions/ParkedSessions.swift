@@ -1,6 +1,6 @@
 import CLinux
+import Concurrency
 import CorpusStore
-import NIOConcurrencyHelpers
 import NIOCore
 import Synchronization
 
@@ -33,7 +33,7 @@ final class ParkedSessions: Sendable {
     }
   }
 
-  private let state = NIOLockedValueBox(State())
+  private let state = Locked(State(), rank: .parkedSessions)
   /// Frees dropped sessions: an index of a hundred thousand tokens takes a millisecond.
   private let freeing: WorkQueue
   /// Bytes that wait to be freed there.
@@ -66,8 +66,8 @@ final class ParkedSessions: Sendable {
   }
 
   /// Memory of the kept sessions, in bytes.
-  var bytes: Int { state.withLockedValue { $0.bytes } }
-  var count: Int { state.withLockedValue { $0.entries.count } }
+  var bytes: Int { state.withLock { $0.bytes } }
+  var count: Int { state.withLock { $0.entries.count } }
 
   func add(
     _ session: DecodingSession, _ name: String, tokens: Int, of table: SessionTable,
@@ -78,7 +78,7 @@ final class ParkedSessions: Sendable {
       table: ObjectIdentifier(table), name: name, session: session, tokens: tokens,
       bytes: session.bytes, ends: now + .seconds(secondsMax))
     free(
-      state.withLockedValue { state in
+      state.withLock { state in
         var dropped: [Entry] = []
         // A session of a dropped corpus cannot be continued. Checked under the lock: the corpus is
         // closed before its sessions are removed.
@@ -98,7 +98,7 @@ final class ParkedSessions: Sendable {
   /// Drops the sessions whose time is over.
   func removeExpired(at now: NIODeadline) {
     free(
-      state.withLockedValue { state in
+      state.withLock { state in
         var dropped: [Entry] = []
         while let first = state.entries.first, first.ends <= now {
           dropped.append(state.removeFirst())
@@ -110,7 +110,7 @@ final class ParkedSessions: Sendable {
   /// Drops the oldest sessions, until this many bytes are free.
   func remove(bytes: Int) {
     free(
-      state.withLockedValue { state in
+      state.withLock { state in
         var dropped: [Entry] = []
         var left = bytes
         while left > 0 && !state.entries.isEmpty {
@@ -130,11 +130,15 @@ final class ParkedSessions: Sendable {
       didFree(bytes)
       return
     }
-    let box = NIOLockedValueBox(consume dropped)
+    let box = Locked(consume dropped)
     freeing.run { [self] in
-      box.withLockedValue { $0 = [] }
+      // Not under the lock: the last session over a corpus that was dropped frees that as well.
+      _ = box.withLock { entries in
+        defer { entries = [] }
+        return entries
+      }
       didFree(bytes)
-    } ended: { [self] in
+    } dropped: { [self] in
       didFree(bytes)
     }
   }
@@ -152,13 +156,13 @@ final class ParkedSessions: Sendable {
   }
 
   func find(_ name: String, of table: SessionTable) -> DecodingSession? {
-    state.withLockedValue { state in
+    state.withLock { state in
       state.entries.last { $0.name == name && $0.table == ObjectIdentifier(table) }?.session
     }
   }
 
   func forget(corpus: Corpus) {
-    state.withLockedValue { state in
+    state.withLock { state in
       state.entries.removeAll { $0.session.corpus === corpus }
       state.tokens = state.entries.reduce(0) { $0 + $1.tokens }
       state.bytes = state.entries.reduce(0) { $0 + $1.bytes }

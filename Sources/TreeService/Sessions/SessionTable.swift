@@ -1,14 +1,12 @@
+import Concurrency
 import CorpusStore
-import NIOConcurrencyHelpers
 import NIOCore
 import Synchronization
 import WireProtocol
 
 /// One holder's open sessions by name, and their leases.
 final class SessionTable: Sendable {
-  /// An object, so that a step renews the lease with the same look-up that finds the session.
-  private final class Entry: @unchecked Sendable {
-    // @unchecked Sendable: `ends` and `tokens` are guarded by the table's lock.
+  private struct Entry {
     let session: DecodingSession
     let leaseSeconds: Int
     let owner: SessionOwner
@@ -35,7 +33,7 @@ final class SessionTable: Sendable {
     var named = 0
   }
 
-  private let state = NIOLockedValueBox(State())
+  private let state = Locked(State(), rank: .sessionTable)
   /// The allowance of all tables together.
   private let allowance: SessionAllowance
   private let parked: ParkedSessions
@@ -59,7 +57,7 @@ final class SessionTable: Sendable {
     _ name: String?, promptTokens: Int, for owner: SessionOwner
   ) throws(WireError) -> Reservation {
     try take(sessions: 1, tokens: promptTokens, for: owner)
-    let chosen: String? = state.withLockedValue { state in
+    let chosen: String? = state.withLock { state in
       func isTaken(_ name: String) -> Bool {
         state.open[name] != nil || state.opening.contains(name)
       }
@@ -88,14 +86,14 @@ final class SessionTable: Sendable {
 
   /// Returns a reservation.
   func cancel(_ reservation: Reservation) {
-    state.withLockedValue { _ = $0.opening.remove(reservation.name) }
+    state.withLock { _ = $0.opening.remove(reservation.name) }
     give(sessions: 1, tokens: reservation.promptTokens, for: reservation.owner)
   }
 
   /// Adds a session under its reserved name, unless its corpus was dropped in the meantime, because
   /// nothing would remove the session again. Returns true if it was added.
   func add(_ session: DecodingSession, _ reservation: Reservation, leaseSeconds: Int) -> Bool {
-    let isAdded = state.withLockedValue { state in
+    let isAdded = state.withLock { state in
       // Checked under the lock: the corpus is closed before its sessions are removed.
       if session.corpus.isClosed { return false }
       state.opening.remove(reservation.name)
@@ -112,25 +110,22 @@ final class SessionTable: Sendable {
   func use(_ name: String, adding tokens: Int, now: NIODeadline) throws(WireError)
     -> DecodingSession
   {
-    let result: Result<DecodingSession, WireError> = state.withLockedValue { state in
-      guard let entry = state.open[name] else { return .failure(.sessionNotFound(name)) }
+    try state.withLock { (state) throws(WireError) in
+      // The lease is renewed with the same look-up that finds the session.
+      guard let place = state.open.index(forKey: name) else { throw .sessionNotFound(name) }
+      let entry = state.open[place].value
       if tokens > 0 {
-        do throws(WireError) {
-          try take(sessions: 0, tokens: tokens, for: entry.owner)
-        } catch {
-          return .failure(error)
-        }
-        entry.tokens += tokens
+        try take(sessions: 0, tokens: tokens, for: entry.owner)
+        state.open.values[place].tokens += tokens
       }
-      entry.ends = now + .seconds(Int64(entry.leaseSeconds))
-      return .success(entry.session)
+      state.open.values[place].ends = now + .seconds(Int64(entry.leaseSeconds))
+      return entry.session
     }
-    return try result.get()
   }
 
   /// An open session, whose lease is not renewed.
   func session(_ name: String) -> DecodingSession? {
-    state.withLockedValue { $0.open[name]?.session }
+    state.withLock { $0.open[name]?.session }
   }
 
   private func take(
@@ -158,7 +153,7 @@ final class SessionTable: Sendable {
   /// Removes a closed session from the table and keeps it for a while. Its name may belong to
   /// another one by now.
   func park(_ session: DecodingSession, _ name: String) {
-    let entry = state.withLockedValue { state in
+    let entry = state.withLock { state in
       state.open[name]?.session === session ? state.open.removeValue(forKey: name) : nil
     }
     guard let entry else { return }
@@ -171,14 +166,14 @@ final class SessionTable: Sendable {
 
   /// Sessions whose lease has run out, or all sessions.
   func ended(by now: NIODeadline) -> [(name: String, session: DecodingSession)] {
-    state.withLockedValue { state in
+    state.withLock { state in
       state.open.filter { $0.value.ends <= now }.map { ($0.key, $0.value.session) }
     }
   }
 
   /// Sessions that end with a connection.
   func owned(by owner: SessionOwner) -> [(name: String, session: DecodingSession)] {
-    state.withLockedValue { state in
+    state.withLock { state in
       state.open.filter { $0.value.owner === owner && $0.value.isOwned }
         .map { ($0.key, $0.value.session) }
     }
@@ -186,7 +181,7 @@ final class SessionTable: Sendable {
 
   /// Removes the sessions of a dropped corpus.
   func forget(corpus: Corpus) {
-    let forgotten = state.withLockedValue { state in
+    let forgotten = state.withLock { state in
       let entries = state.open.filter { $0.value.session.corpus === corpus }
       for name in entries.keys { state.open[name] = nil }
       return entries.values

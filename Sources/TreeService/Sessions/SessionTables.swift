@@ -1,11 +1,11 @@
+import Concurrency
 import CorpusStore
-import NIOConcurrencyHelpers
 import NIOCore
 
 /// The tables of all holders, including those whose access token was removed: their sessions end
 /// with their leases.
 final class SessionTables: Sendable {
-  private let tables = NIOLockedValueBox<[SessionTable]>([])
+  private let tables = Locked<[SessionTable]>([])
   /// The number of sessions and tokens in all of them.
   let allowance: SessionAllowance
   let parked: ParkedSessions
@@ -17,11 +17,11 @@ final class SessionTables: Sendable {
 
   func add() -> SessionTable {
     let table = SessionTable(allowance, parked)
-    tables.withLockedValue { $0.append(table) }
+    tables.withLock { $0.append(table) }
     return table
   }
 
-  var all: [SessionTable] { tables.withLockedValue { $0 } }
+  var all: [SessionTable] { tables.withLock { $0 } }
 
   func forget(corpus: Corpus) {
     for table in all { table.forget(corpus: corpus) }

@@ -1,8 +1,7 @@
+import Concurrency
 import CorpusStore
-import Dispatch
-import Foundation
+import Glibc
 import Logging
-import Synchronization
 import TreeService
 
 /// The end of a service. It begins with the first SIGTERM or SIGINT, in any phase, and takes no
@@ -15,13 +14,13 @@ final class Stopping: Sendable {
   let opening = Cancellation()
   private let drain: Duration
   private let logger: Logger
-  private let state = Mutex(State())
+  private let state = Locked(State())
   private let beginning: AsyncStream<Never>
   private let begins: AsyncStream<Never>.Continuation
-  private let closed = DispatchSemaphore(value: 0)
 
   private struct State {
     var hasBegun = false
+    var storeIsClosed = false
     var phase = "opening the store"
     var store: Store?
     var service: TreeService?
@@ -29,7 +28,7 @@ final class Stopping: Sendable {
 
   /// Seconds for writing acknowledged data, after `drain`. A disk that does not answer takes
   /// longer.
-  private static let savingSeconds = 5
+  private static let timeForSaving = Duration.seconds(5)
 
   init(drain: Duration, _ logger: Logger) {
     self.drain = drain
@@ -50,12 +49,13 @@ final class Stopping: Sendable {
       return
     }
     logger.notice("stopping", metadata: ["signal": "\(signal)"])
-    let deadline = DispatchTime.now() + .nanoseconds(drain.nanoseconds)
-    let thread = Thread { [self] in
-      if closed.wait(timeout: deadline) == .timedOut { giveUp() }
+    let deadline = ContinuousClock.now + drain
+    _ = WorkerThread("reprise-stop", .ordinary) { [self] in
+      let isClosed: Bool = state.wait { state in
+        Wait(for: state.storeIsClosed, until: deadline)
+      }
+      if !isClosed { giveUp() }
     }
-    thread.name = "reprise-stop"
-    thread.start()
     if isOpening { opening.cancel() }
     begins.finish()
   }
@@ -89,7 +89,7 @@ final class Stopping: Sendable {
       state.phase = "closing the store"
     }
     let losses = (try? await onThread { store.close() }) ?? []
-    closed.signal()
+    state.wakeAll(after: { $0.storeIsClosed = true })
     return losses
   }
 
@@ -106,24 +106,20 @@ final class Stopping: Sendable {
         "given_up": "\(work.isEmpty ? "nothing else" : work.joined(separator: ", "))",
       ])
     // Abandoned work is either complete or absent at the next start, never half done.
-    let saved = DispatchSemaphore(value: 0)
-    Thread.detachNewThread { [logger] in
+    let saved = Locked(false)
+    _ = WorkerThread("reprise-save", .ordinary) { [logger] in
       state.store?.cancelLongWork()
       for loss in state.store?.commitAll() ?? [] { logger.error("\(loss)") }
-      saved.signal()
+      saved.wakeAll(after: { $0 = true })
     }
-    if saved.wait(timeout: .now() + .seconds(Self.savingSeconds)) == .timedOut {
+    let deadline = ContinuousClock.now + Self.timeForSaving
+    let isSaved: Bool = saved.wait { isSaved in Wait(for: isSaved, until: deadline) }
+    if !isSaved {
       logger.error(
         "the last acknowledged data could not be written",
-        metadata: ["seconds": "\(Self.savingSeconds)"])
+        metadata: ["seconds": "\(Self.timeForSaving.components.seconds)"])
     }
     // Other threads continue until the end, so nothing that they use is destroyed before.
     _exit(1)
-  }
-}
-
-extension Duration {
-  fileprivate var nanoseconds: Int {
-    Int(components.seconds) * 1_000_000_000 + Int(components.attoseconds / 1_000_000_000)
   }
 }

@@ -40,40 +40,40 @@ struct RecentUse: Equatable, Comparable {
 /// Between two quanta the event loop polls its sockets, so that a request which needs no quantum
 /// waits for one quantum at most, however many connections wait here. NIO runs all due tasks before
 /// it polls, including those that tasks add. Therefore a quantum is not a task but an event among
-/// the sockets: a bell (a wake-up socket) that is rung while connections wait.
-final class TurnQueue: ChannelInboundHandler {
+/// the sockets: a wake-up, which is sent to a socket of the queue's own while connections wait.
+final class UsageQueue: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
 
   /// A socket whose other end is this handler's channel. It never holds more than one byte.
-  private let bell: Int32
+  private let wakeUps: Int32
   private var hasEnded = false
   private var mostUsed = RecentUse()
   // Unordered: there are at most as many as connections, and searching a thousand takes a
   // microsecond.
-  private var waiting: [(use: RecentUse, turn: () -> Void)] = []
+  private var waiting: [(use: RecentUse, work: () -> Void)] = []
 
-  private init(bell: Int32) {
-    self.bell = bell
+  private init(wakeUps: Int32) {
+    self.wakeUps = wakeUps
   }
 
   deinit {
-    close(bell)
+    close(wakeUps)
   }
 
-  static func make(on loop: any EventLoop) async throws -> NIOLoopBound<TurnQueue> {
+  static func make(on loop: any EventLoop) async throws -> NIOLoopBound<UsageQueue> {
     var ends: [Int32] = [0, 0]
     let type = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
     if unsafe socketpair(AF_UNIX, type, 0, &ends) != 0 {
       throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EMFILE)
     }
-    let (heard, bell) = (ends[0], ends[1])
+    let (received, wakeUps) = (ends[0], ends[1])
     return try await NIOPipeBootstrap(group: loop)
       // One quantum each time that the event loop polls.
       .channelOption(.maxMessagesPerRead, value: 1)
       .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 1))
-      .takingOwnershipOfDescriptor(input: heard) { channel in
+      .takingOwnershipOfDescriptor(input: received) { channel in
         channel.eventLoop.makeCompletedFuture {
-          let queue = TurnQueue(bell: bell)
+          let queue = UsageQueue(wakeUps: wakeUps)
           try channel.pipeline.syncOperations.addHandler(queue)
           return NIOLoopBound(queue, eventLoop: channel.eventLoop)
         }
@@ -84,7 +84,7 @@ final class TurnQueue: ChannelInboundHandler {
   /// three of the longer quanta, which light connections get.
   ///
   /// - Precondition: called on the event loop, as all methods here are.
-  func turn(of use: RecentUse, now: NIODeadline) -> TimeAmount {
+  func quantum(of use: RecentUse, now: NIODeadline) -> TimeAmount {
     .microseconds(use.share(now: now) < Self.seldom ? 200 : 50)
   }
 
@@ -106,23 +106,24 @@ final class TurnQueue: ChannelInboundHandler {
   /// True if no waiting connection has used less.
   func wouldBeNext(_ use: RecentUse) -> Bool { waiting.allSatisfy { use < $0.use } }
 
-  func add(_ use: RecentUse, _ turn: @escaping () -> Void) {
-    waiting.append((use, turn))
-    if waiting.count == 1 { ring() }
+  /// Has a connection work when it is next.
+  func add(_ use: RecentUse, _ work: @escaping () -> Void) {
+    waiting.append((use, work))
+    if waiting.count == 1 { wakeUp() }
   }
 
-  private func ring() {
+  private func wakeUp() {
     // After the event loop has ended no quantum begins.
-    if !hasEnded { _ = unsafe send(bell, "x", 1, Int32(MSG_NOSIGNAL)) }
+    if !hasEnded { _ = unsafe send(wakeUps, "x", 1, Int32(MSG_NOSIGNAL)) }
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     guard let next = waiting.indices.min(by: { waiting[$0].use < waiting[$1].use }) else { return }
     waiting.swapAt(next, waiting.count - 1)
-    let (_, turn) = waiting.removeLast()
-    // Rung before the quantum, so that connections added in it do not ring as well.
-    if !waiting.isEmpty { ring() }
-    turn()
+    let (_, work) = waiting.removeLast()
+    // Sent before the quantum, so that connections added in it do not send another one.
+    if !waiting.isEmpty { wakeUp() }
+    work()
   }
 
   func channelInactive(context: ChannelHandlerContext) {
@@ -133,19 +134,19 @@ final class TurnQueue: ChannelInboundHandler {
 }
 
 /// The queues of all event loops.
-final class TurnQueues: Sendable {
-  private let queues: [ObjectIdentifier: NIOLoopBound<TurnQueue>]
+final class UsageQueues: Sendable {
+  private let queues: [ObjectIdentifier: NIOLoopBound<UsageQueue>]
 
   init(_ group: any EventLoopGroup) async throws {
-    var queues: [ObjectIdentifier: NIOLoopBound<TurnQueue>] = [:]
+    var queues: [ObjectIdentifier: NIOLoopBound<UsageQueue>] = [:]
     for loop in group.makeIterator() {
-      queues[ObjectIdentifier(loop)] = try await TurnQueue.make(on: loop)
+      queues[ObjectIdentifier(loop)] = try await UsageQueue.make(on: loop)
     }
     self.queues = queues
   }
 
   /// - Precondition: called on that event loop, which belongs to the group.
-  func queue(of loop: any EventLoop) -> TurnQueue {
+  func queue(of loop: any EventLoop) -> UsageQueue {
     guard let queue = queues[ObjectIdentifier(loop)] else {
       preconditionFailure("the event loop belongs to another group")
     }

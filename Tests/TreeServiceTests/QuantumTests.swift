@@ -12,7 +12,7 @@ import WireProtocol
 
 /// The requests of one connection, however large, delay others by one quantum at most, and are
 /// still answered in their order.
-@Suite struct TurnTests {
+@Suite struct QuantumTests {
   private static let contexts: [[Int32]] = (0..<4096).map { [Int32($0 % 50), Int32($0 % 50 + 1)] }
 
   private static func line(_ id: Int, _ call: Call) -> String {
@@ -22,7 +22,7 @@ import WireProtocol
   }
 
   /// Drafts that are interrupted by quanta after each of them equal those that are made at once.
-  @Test func turnsLeaveNoTrace() async throws {
+  @Test func quantaLeaveNoTrace() async throws {
     let fixture = try await ServiceFixture()
     _ = try await fixture.client.insert(
       [sequence((0..<200).map { $0 % 60 })], into: "c")
@@ -36,13 +36,13 @@ import WireProtocol
     var run = DraftRun(call, of: corpus)
     #expect(run.goOn(&caller, &whole))
 
-    caller.turnEnds = .now()
-    var inTurns = JSONWriter()
+    caller.quantumEnds = .now()
+    var cut = JSONWriter()
     run = DraftRun(call, of: corpus)
-    var turns = 1
-    while !run.goOn(&caller, &inTurns) { turns += 1 }
-    #expect(turns == 100)
-    #expect(inTurns.bytes == whole.bytes)
+    var quanta = 1
+    while !run.goOn(&caller, &cut) { quanta += 1 }
+    #expect(quanta == 100)
+    #expect(cut.bytes == whole.bytes)
     try await fixture.stop()
   }
 
@@ -76,7 +76,7 @@ import WireProtocol
   }
 
   /// An array of requests is divided into quanta as well, and later requests come after it.
-  @Test func arraysTakeTurns() async throws {
+  @Test func arraysAreCutIntoQuanta() async throws {
     let fixture = try await ServiceFixture()
     _ = try await fixture.client.insert(
       [sequence((0..<500).map { $0 % 60 })], into: "c")
@@ -125,11 +125,11 @@ import WireProtocol
   private static let microsecond = TimeAmount.microseconds(1)
 
   /// Connections of equal use alternate, and between two quanta the event loop polls its sockets,
-  /// of which another queue's bell is one.
-  @Test func turnsAlternateAndLeaveRoomForOthers() async throws {
+  /// of which another queue's wake-up is one.
+  @Test func quantaAlternateAndLeaveRoomForOthers() async throws {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let loop = group.next()
-    let (turns, others) = (try await TurnQueues(group), try await TurnQueues(group))
+    let (queues, others) = (try await UsageQueues(group), try await UsageQueues(group))
     let order = NIOLoopBoundBox<[Int]>.makeBoxSendingValue([], eventLoop: loop)
     let other = -1
     let done = loop.makePromise(of: Void.self)
@@ -138,9 +138,9 @@ import WireProtocol
         var use = RecentUse()
         func add() {
           use.add(Self.microsecond, now: .now())
-          turns.queue(of: loop).add(use, turn)
+          queues.queue(of: loop).add(use, work)
         }
-        func turn() {
+        func work() {
           order.value.append(number)
           if number == 0 {
             others.queue(of: loop).add(RecentUse()) { order.value.append(other) }
@@ -162,9 +162,9 @@ import WireProtocol
   @Test func connectionWithTheLeastUseIsNext() async throws {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let loop = group.next()
-    let turns = try await TurnQueues(group)
+    let queues = try await UsageQueues(group)
     let order = try await loop.flatSubmit {
-      let queue = turns.queue(of: loop)
+      let queue = queues.queue(of: loop)
       let start = NIODeadline.now()
       var order: [Int] = []
       let done = loop.makePromise(of: [Int].self)
@@ -190,9 +190,9 @@ import WireProtocol
   @Test func newConnectionsCountAsTheHeaviest() async throws {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let loop = group.next()
-    let turns = try await TurnQueues(group)
+    let queues = try await UsageQueues(group)
     try await loop.submit {
-      let queue = turns.queue(of: loop)
+      let queue = queues.queue(of: loop)
       var (much, little) = (queue.useOfNewcomers, queue.useOfNewcomers)
       queue.note(.milliseconds(1), by: &little)
       queue.note(.milliseconds(100), by: &much)
@@ -204,20 +204,20 @@ import WireProtocol
   }
 
   /// Light connections have longer quanta, and reconnecting does not obtain them.
-  @Test func turnsAreLongForThoseWhoSeldomAsk() async throws {
+  @Test func quantaAreLongForThoseWhoSeldomAsk() async throws {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let loop = group.next()
-    let turns = try await TurnQueues(group)
+    let queues = try await UsageQueues(group)
     try await loop.submit {
-      let queue = turns.queue(of: loop)
+      let queue = queues.queue(of: loop)
       let now = NIODeadline.now()
-      func turn(_ share: Double) -> TimeAmount {
-        queue.turn(of: RecentUse(share: share, now: now), now: now)
+      func quantum(_ share: Double) -> TimeAmount {
+        queue.quantum(of: RecentUse(share: share, now: now), now: now)
       }
-      #expect(turn(0.05) > turn(0.15) && turn(0.15) == turn(0.9))
+      #expect(quantum(0.05) > quantum(0.15) && quantum(0.15) == quantum(0.9))
       let use = queue.useOfNewcomers
-      #expect(queue.turn(of: use, now: now) == turn(0.9))
-      #expect(queue.turn(of: use, now: now + .seconds(2)) == turn(0.05))
+      #expect(queue.quantum(of: use, now: now) == quantum(0.9))
+      #expect(queue.quantum(of: use, now: now + .seconds(2)) == quantum(0.05))
     }.get()
     try await group.shutdownGracefully()
   }
