@@ -52,20 +52,27 @@ let package = Package(
     .target(name: "CLinux"),
 
     // The layers, lowest first. Arrows point down only.
+    // The values that store, wire, client and command share. It imports nothing.
+    .target(name: "RepriseModel", swiftSettings: rules),
     // Locks with their order, waiting, worker threads: the one vocabulary of all that is concurrent.
     .target(name: "Concurrency", dependencies: ["CLinux"], swiftSettings: rules),
     .target(name: "LMDB", dependencies: ["CLMDB", "Concurrency"], swiftSettings: rules),
-    .target(name: "SuffixIndex", swiftSettings: rules),
-    .target(name: "Drafting", dependencies: ["SuffixIndex"], swiftSettings: rules),
+    .target(name: "SuffixIndex", dependencies: ["RepriseModel"], swiftSettings: rules),
+    .target(name: "Drafting", dependencies: ["RepriseModel", "SuffixIndex"], swiftSettings: rules),
     .target(
       name: "CorpusStore",
-      dependencies: ["CLinux", "Concurrency", "CXXHash", "Drafting", "LMDB", "SuffixIndex"],
+      dependencies: [
+        "CLinux", "Concurrency", "CXXHash", "Drafting", "LMDB", "RepriseModel", "SuffixIndex",
+      ],
       swiftSettings: rules),
-    .target(name: "WireProtocol", dependencies: ["CSIMDJSON", "Drafting"], swiftSettings: rules),
+    .target(
+      name: "WireProtocol", dependencies: ["CSIMDJSON", "RepriseModel"], swiftSettings: rules),
+    // Access files: which tokens there are, and what their holders may do.
+    .target(name: "Access", dependencies: ["COpenSSL", "RepriseModel"], swiftSettings: rules),
     .target(
       name: "TreeService",
       dependencies: [
-        "CLinux", "COpenSSL", "Concurrency", "CorpusStore", "Drafting", "WireProtocol",
+        "Access", "CLinux", "Concurrency", "CorpusStore", "RepriseModel", "WireProtocol",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -76,7 +83,7 @@ let package = Package(
     .target(
       name: "RepriseClient",
       dependencies: [
-        "Drafting", "WireProtocol",
+        "RepriseModel", "WireProtocol",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl", condition: .when(traits: ["TLS"])),
@@ -85,7 +92,8 @@ let package = Package(
     .executableTarget(
       name: "reprise",
       dependencies: [
-        "CLinux", "Concurrency", "CorpusStore", "Drafting", "RepriseClient", "TreeService",
+        "Access", "CLinux", "Concurrency", "CorpusStore", "RepriseClient", "RepriseModel",
+        "TreeService",
         "WireProtocol",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Configuration", package: "swift-configuration"),
@@ -97,7 +105,8 @@ let package = Package(
       swiftSettings: rules),
 
     // Support for the tools below: a service to start, a store to inspect, charts.
-    .target(name: "ToolSupport", dependencies: ["CorpusStore"], swiftSettings: rules),
+    .target(
+      name: "ToolSupport", dependencies: ["CorpusStore", "RepriseModel"], swiftSettings: rules),
 
     // Replaces malloc in benchmarks and tests, and counts.
     .target(name: "CAllocationCounter"),
@@ -105,8 +114,8 @@ let package = Package(
     .executableTarget(
       name: "reprise-bench",
       dependencies: [
-        "CAllocationCounter", "CLinux", "CorpusStore", "Drafting", "HostileClients",
-        "RepriseClient", "SuffixIndex", "ToolSupport", "WireProtocol",
+        "CAllocationCounter", "CLinux", "CorpusStore", "HostileClients", "RepriseClient",
+        "RepriseModel", "SuffixIndex", "ToolSupport", "WireProtocol",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -120,7 +129,7 @@ let package = Package(
     .executableTarget(
       name: "reprise-crash",
       dependencies: [
-        "CorpusStore", "Drafting", "Oracle", "TestEffort", "ToolSupport",
+        "CorpusStore", "Oracle", "RepriseModel", "TestEffort", "ToolSupport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: rules),
@@ -129,7 +138,7 @@ let package = Package(
     .executableTarget(
       name: "reprise-load",
       dependencies: [
-        "Drafting", "Oracle", "TestEffort", "ToolSupport", "WireProtocol",
+        "Oracle", "RepriseModel", "TestEffort", "ToolSupport", "WireProtocol",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: rules),
@@ -137,34 +146,40 @@ let package = Package(
     // The oracle is a module of its own, so that all test suites compare with the same slow answer.
     .target(name: "Oracle", path: "Tests/Oracle", swiftSettings: rules),
     // The extent of randomised tests, and their seed.
-    .target(name: "TestEffort", path: "Tests/TestEffort", swiftSettings: rules),
+    .target(
+      name: "TestEffort", dependencies: ["RepriseModel"], path: "Tests/TestEffort",
+      swiftSettings: rules),
     // Clients that are hostile or broken: tests check the answers to them, benchmarks measure their
     // cost for others.
     .target(
-      name: "HostileClients", dependencies: ["WireProtocol"], path: "Tests/HostileClients",
+      name: "HostileClients", dependencies: ["RepriseModel", "WireProtocol"],
+      path: "Tests/HostileClients",
       swiftSettings: rules),
     .testTarget(name: "ConcurrencyTests", dependencies: ["Concurrency"], swiftSettings: rules),
+    .testTarget(
+      name: "RepriseModelTests", dependencies: ["RepriseModel"], swiftSettings: rules),
     .testTarget(name: "LMDBTests", dependencies: ["LMDB", "TestEffort"], swiftSettings: rules),
     .testTarget(
       name: "SuffixIndexTests", dependencies: ["SuffixIndex", "Oracle", "TestEffort"],
       swiftSettings: rules),
     .testTarget(
-      name: "DraftingTests", dependencies: ["Drafting", "SuffixIndex", "Oracle", "TestEffort"],
+      name: "DraftingTests",
+      dependencies: ["Drafting", "Oracle", "RepriseModel", "SuffixIndex", "TestEffort"],
       swiftSettings: rules),
     .testTarget(
       name: "CorpusStoreTests",
       dependencies: [
-        "Concurrency", "CorpusStore", "Drafting", "LMDB", "Oracle", "SuffixIndex", "TestEffort",
+        "Concurrency", "CorpusStore", "LMDB", "Oracle", "RepriseModel", "SuffixIndex", "TestEffort",
       ],
       swiftSettings: rules),
     .testTarget(
-      name: "WireProtocolTests", dependencies: ["WireProtocol", "Drafting", "TestEffort"],
+      name: "WireProtocolTests", dependencies: ["RepriseModel", "TestEffort", "WireProtocol"],
       swiftSettings: rules),
     .testTarget(
       name: "TreeServiceTests",
       dependencies: [
-        "CAllocationCounter", "Concurrency", "CorpusStore", "Drafting", "HostileClients", "Oracle",
-        "RepriseClient", "TestEffort", "TreeService", "WireProtocol",
+        "Access", "CAllocationCounter", "Concurrency", "CorpusStore", "HostileClients", "Oracle",
+        "RepriseClient", "RepriseModel", "TestEffort", "TreeService", "WireProtocol",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -172,7 +187,9 @@ let package = Package(
       swiftSettings: waitingRules),
     .testTarget(
       name: "EndToEndTests",
-      dependencies: ["Oracle", "RepriseClient", "TestEffort", "WireProtocol", "reprise"],
+      dependencies: [
+        "Oracle", "RepriseClient", "RepriseModel", "TestEffort", "WireProtocol", "reprise",
+      ],
       swiftSettings: waitingRules),
   ],
   // The standard that simdjson's headers need.

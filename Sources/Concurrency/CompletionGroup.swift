@@ -1,7 +1,7 @@
 /// A count of the work under way on other threads, to wait for the end of all of it.
 public final class CompletionGroup: Sendable {
   // It begins with one entry, held by the creator until it waits.
-  private let count = Locked(1)
+  private let count = Locked(1, rank: .release)
   private let done = Promise<Void>()
 
   public init() {}

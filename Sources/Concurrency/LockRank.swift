@@ -21,8 +21,10 @@ public enum LockRank: Int, CaseIterable, Sendable {
   case writer
   case corpus
   case compaction
-  /// All locks under which no other one is taken.
+  /// All locks under which no other one is taken, except by a deinitialiser.
   case leaf
+  /// Locks that deinitialisers take. A last reference may be released under any other lock.
+  case release
 
   /// Whether a thread may wait for another one while it holds the lock.
   var isHeldLong: Bool { self < .access }

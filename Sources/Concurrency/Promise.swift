@@ -5,7 +5,7 @@ public final class Promise<Value: Sendable>: Sendable {
     var continuations: [CheckedContinuation<Value, Never>] = []
   }
 
-  private let state = Locked(State())
+  private let state = Locked(State(), rank: .release)
 
   public init() {}
 

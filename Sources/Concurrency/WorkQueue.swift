@@ -10,7 +10,7 @@ public final class WorkQueue: Sendable {
 
   /// - Parameter name: The thread's name, at most 15 bytes.
   public init(_ name: String, _ priority: WorkerThread.Priority = .background) {
-    let mailbox = Mailbox<[Piece]>([])
+    let mailbox = Mailbox<[Piece]>([], rank: .release)
     self.mailbox = mailbox
     thread = WorkerThread(name, priority) {
       while let piece = Self.next(mailbox) { piece.body() }

@@ -1,3 +1,4 @@
+import RepriseModel
 import SuffixIndex
 
 /// A pattern in one of the indexes.

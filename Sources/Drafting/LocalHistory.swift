@@ -1,3 +1,4 @@
+import RepriseModel
 import SuffixIndex
 
 /// A session's own prompt and output as one growing sequence. It is private to the session.

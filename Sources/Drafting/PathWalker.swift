@@ -1,3 +1,4 @@
+import RepriseModel
 import SuffixIndex
 
 /// Follows the most frequent child from token to token.

@@ -1,3 +1,4 @@
+import RepriseModel
 import SuffixIndex
 
 /// Places tokens one by one, always the most probable that is not placed yet.

@@ -100,10 +100,10 @@ public final class Environment: @unchecked Sendable {
   }
 
   /// The files that are open in this process.
-  private static let open = Locked(Set<FileIdentity>())
+  private static let open = Locked(Set<FileIdentity>(), rank: .release)
   /// True while this one is open. The lock is held while LMDB or the kernel is asked about the file, so
   /// that it is not closed in the meantime.
-  let isOpen = Locked(true)
+  let isOpen = Locked(true, rank: .release)
 
   /// Opens or creates the environment in an existing directory, and frees the reader slots of
   /// processes that died.

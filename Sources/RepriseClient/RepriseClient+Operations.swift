@@ -1,3 +1,4 @@
+import RepriseModel
 import WireProtocol
 
 /// Calls of operators. They read or rewrite whole corpora, so each has an hour by default
@@ -10,8 +11,8 @@ extension RepriseClient {
   /// - Parameter ids: At most 65,536. Ids that no sequence has are counted and are not an error.
   @discardableResult
   public func forget(
-    ids: [String], inCorpus corpus: String, deadline: Duration? = nil
-  ) async throws(ClientError) -> Forgotten {
+    ids: [String], inCorpus corpus: CorpusName, deadline: Duration? = nil
+  ) async throws(ClientError) -> ForgetReceipt {
     try await operate(.sequenceForget(SequenceForget(corpus: corpus, ids: ids)), deadline)
   }
 
@@ -21,7 +22,7 @@ extension RepriseClient {
   ///   nil lets the service choose one.
   @discardableResult
   public func createSnapshot(
-    ofCorpus corpus: String, named name: String? = nil, deadline: Duration? = nil
+    ofCorpus corpus: CorpusName, named name: String? = nil, deadline: Duration? = nil
   ) async throws(ClientError) -> SnapshotDescription {
     try await operate(.snapshotCreate(SnapshotCreate(corpus: corpus, name: name)), deadline)
   }
@@ -30,9 +31,9 @@ extension RepriseClient {
   ///
   /// - Parameter corpus: Only snapshots taken from it; it need not exist any more.
   public func snapshots(
-    ofCorpus corpus: String? = nil, deadline: Duration? = nil
+    ofCorpus corpus: CorpusName? = nil, deadline: Duration? = nil
   ) async throws(ClientError) -> [SnapshotDescription] {
-    let list: SnapshotList = try await operate(.snapshotList(corpus: corpus), deadline)
+    let list: SnapshotList = try await operate(.snapshotList(corpus: corpus?.text), deadline)
     return list.snapshots
   }
 
@@ -62,7 +63,7 @@ extension RepriseClient {
   /// - Returns: The restored corpus.
   @discardableResult
   public func restore(
-    _ snapshot: SnapshotReference, into corpus: String, replacing: Bool = false,
+    _ snapshot: SnapshotReference, into corpus: CorpusName, replacing: Bool = false,
     deadline: Duration? = nil
   ) async throws(ClientError) -> CorpusStatistics {
     try await operate(
@@ -73,8 +74,8 @@ extension RepriseClient {
   /// corpus already holds are skipped.
   @discardableResult
   public func mergeCorpus(
-    from source: String, into target: String, deadline: Duration? = nil
-  ) async throws(ClientError) -> CorpusMerged {
+    from source: CorpusName, into target: CorpusName, deadline: Duration? = nil
+  ) async throws(ClientError) -> MergeReceipt {
     try await operate(.corpusMerge(CorpusMerge(from: source, into: target)), deadline)
   }
 

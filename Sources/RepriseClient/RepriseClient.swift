@@ -1,6 +1,6 @@
-import Drafting
 import NIOCore
 import NIOPosix
+import RepriseModel
 import WireProtocol
 
 /// A connection to a Reprise service, which is re-established whenever it is lost.
@@ -119,23 +119,13 @@ public final class RepriseClient: Sendable {
 
   /// Creates a corpus, or finds the existing one with the same settings.
   ///
-  /// - Parameters:
-  ///   - tokenizer: Inserts that name another tokenizer are refused.
-  ///   - depth: Longest pattern whose count is kept, in tokens.
-  ///   - retention: The amount of history that is kept; unlimited without bounds.
-  ///   - durability: The moment at which acknowledged sequences are on disk.
-  ///   - vocabulary: All token ids are below it, others are refused; nil sets no bound.
+  /// - Parameter settings: Those that the corpus keeps for life.
   @discardableResult
   public func createCorpus(
-    _ name: String, tokenizer: String? = nil, depth: Int = 64,
-    retention: CorpusRetention = CorpusRetention(), durability: CorpusDurability = .commit,
-    vocabulary: Int? = nil, deadline: Duration? = nil
+    _ name: CorpusName, _ settings: CorpusSettings = CorpusSettings(), deadline: Duration? = nil
   ) async throws(ClientError) -> CorpusDescription {
     try await call(
-      .corpusCreate(
-        CorpusCreate(
-          corpus: name, tokenizer: tokenizer, depth: depth, retention: retention,
-          durability: durability, vocabulary: vocabulary)),
+      .corpusCreate(CorpusCreate(corpus: name, settings: settings)),
       deadline ?? configuration.writeDeadline)
   }
 
@@ -147,7 +137,7 @@ public final class RepriseClient: Sendable {
 
   /// The statistics of a corpus.
   public func stats(
-    ofCorpus name: String, deadline: Duration? = nil
+    ofCorpus name: CorpusName, deadline: Duration? = nil
   ) async throws(ClientError) -> CorpusStatistics {
     try await call(.corpusStats(corpus: name), deadline)
   }
@@ -155,7 +145,7 @@ public final class RepriseClient: Sendable {
   /// Drops a corpus and its file permanently.
   @discardableResult
   public func dropCorpus(
-    _ name: String, deadline: Duration? = nil
+    _ name: CorpusName, deadline: Duration? = nil
   ) async throws(ClientError) -> CorpusDropped {
     try await call(
       .corpusDrop(CorpusDrop(corpus: name)), deadline ?? configuration.writeDeadline)
@@ -164,9 +154,9 @@ public final class RepriseClient: Sendable {
   /// Adds finished sequences. When this returns they are on disk.
   @discardableResult
   public func insert(
-    _ sequences: [SequenceInsert.Sequence], into corpus: String, tokenizer: String? = nil,
+    _ sequences: [NewSequence], into corpus: CorpusName, tokenizer: String? = nil,
     deadline: Duration? = nil
-  ) async throws(ClientError) -> Inserted {
+  ) async throws(ClientError) -> InsertReceipt {
     try await call(
       .sequenceInsert(
         SequenceInsert(corpus: corpus, sequences: sequences, tokenizer: tokenizer)),
@@ -175,7 +165,7 @@ public final class RepriseClient: Sendable {
 
   /// Drafts the continuation of a context, from the shared history.
   public func speculate(
-    _ context: [Int32], corpus: String, _ options: DraftOptions = DraftOptions(),
+    _ context: [Int32], corpus: CorpusName, _ options: DraftOptions = DraftOptions(),
     deadline: Duration? = nil
   ) async throws(ClientError) -> Draft {
     try await call(
@@ -184,7 +174,7 @@ public final class RepriseClient: Sendable {
 
   /// Drafts the continuation of each of several contexts, in one exchange.
   public func speculate(
-    contexts: [[Int32]], corpus: String, _ options: DraftOptions = DraftOptions(),
+    contexts: [[Int32]], corpus: CorpusName, _ options: DraftOptions = DraftOptions(),
     deadline: Duration? = nil
   ) async throws(ClientError) -> [Result<Draft, WireError>] {
     let list: DraftList = try await call(
@@ -197,8 +187,8 @@ public final class RepriseClient: Sendable {
   ///
   /// - Parameter vocabulary: All drafted token ids are below it.
   public func openSession(
-    corpus: String, prompt: [Int32], name: String? = nil, parent: String? = nil,
-    share: SessionOpen.Share = .live, ttlSeconds: Int? = nil, vocabulary: Int = Int(Int32.max),
+    corpus: CorpusName, prompt: [Int32], name: String? = nil, parent: String? = nil,
+    share: SharePolicy = .live, ttlSeconds: Int? = nil, vocabulary: Int = Int(Int32.max),
     deadline: Duration? = nil
   ) async throws(ClientError) -> Session {
     let opened: SessionOpened = try await call(
@@ -230,7 +220,7 @@ public final class RepriseClient: Sendable {
   @discardableResult
   public func closeSession(
     _ name: String, record: Bool = true, deadline: Duration? = nil
-  ) async throws(ClientError) -> SessionClosed {
+  ) async throws(ClientError) -> RecordReceipt {
     try await call(
       .sessionClose(SessionClose(session: name, record: record)),
       deadline ?? configuration.writeDeadline)
@@ -269,7 +259,7 @@ public final class RepriseClient: Sendable {
     @discardableResult
     public func close(
       record: Bool = true, deadline: Duration? = nil
-    ) async throws(ClientError) -> SessionClosed {
+    ) async throws(ClientError) -> RecordReceipt {
       try await client.closeSession(name, record: record, deadline: deadline)
     }
   }

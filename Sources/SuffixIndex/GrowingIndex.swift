@@ -1,3 +1,5 @@
+import RepriseModel
+
 /// A mutable index over sequences that still grow: a suffix automaton bounded in depth, with exact
 /// counts and each state's best children kept up to date token by token.
 ///
@@ -48,10 +50,6 @@ public final class GrowingIndex {
     }
   }
 
-  /// The smallest and largest depth that an index of either kind can have. The upper bound keeps a
-  /// depth in seven bits.
-  public static let depthRange = 2...127
-
   /// An unowned reference to the index, so that the hot path does no reference counting. See
   /// `AnyHistoryIndex`.
   // SAFETY: the core lives as long as the index, which the holder of a reader keeps alive.
@@ -66,12 +64,12 @@ public final class GrowingIndex {
   /// Creates an empty index.
   ///
   /// - Parameters:
-  ///   - depth: Longest pattern whose count is kept; in `depthRange`.
+  ///   - depth: Longest pattern whose count is kept; in `Depth.range`.
   ///   - tokensExpected: The number of tokens to reserve room for; adding them then copies
   ///     nothing. More may be added.
   public init(depth: Int, tokensExpected: Int = 0) {
     precondition(
-      Self.depthRange.contains(depth), "depth is \(depth), must be in \(Self.depthRange)")
+      Depth.range.contains(depth), "depth is \(depth), must be in \(Depth.range)")
     unsafe core = .allocate(capacity: 1)
     unsafe core.initialize(to: GrowingCore(depth: depth, tokensExpected: tokensExpected))
   }

@@ -1,3 +1,5 @@
+import RepriseModel
+
 /// Builds a sealed index from finished sequences.
 ///
 /// Time is near linear on any text: sorting is O(n · depth + n log n), the tree is one pass over the
@@ -19,12 +21,12 @@ public struct SealedIndexBuilder: ~Copyable {
   /// Creates an empty builder.
   ///
   /// - Parameters:
-  ///   - depth: Longest pattern whose count is kept; in `GrowingIndex.depthRange`.
+  ///   - depth: Longest pattern whose count is kept; in `Depth.range`.
   ///   - tokensExpected: The number of tokens to reserve room for.
   public init(depth: Int, tokensExpected: Int = 0) {
     precondition(
-      GrowingIndex.depthRange.contains(depth),
-      "depth is \(depth), must be in \(GrowingIndex.depthRange)")
+      Depth.range.contains(depth),
+      "depth is \(depth), must be in \(Depth.range)")
     self.depth = depth
     text.reserveCapacity(tokensExpected)
   }

@@ -1,3 +1,5 @@
+import RepriseModel
+
 /// The places of the arrays of a sealed index in its image, and the widths of their numbers in
 /// bits. Described bit by bit in docs/internals/storage.md.
 ///
@@ -25,7 +27,7 @@ struct SealedLayout {
         return false
       }
       let ranks = Int(textTokens) - Int(sequences)
-      return GrowingIndex.depthRange.contains(Int(depth))
+      return Depth.range.contains(Int(depth))
         // An interval ends between two ranks, or is the root's.
         && (1...max(1, ranks)).contains(Int(nodes)) && largeCounts <= nodes
         // A node is the child of one node and a rank is the leaf of one node; the hash is a third

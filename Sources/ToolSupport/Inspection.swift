@@ -1,5 +1,6 @@
 import CorpusStore
 import Foundation
+import RepriseModel
 
 /// The content of a store's directory, as the product's own calls read it.
 package struct Inspection {
@@ -33,7 +34,7 @@ package struct Inspection {
     let store = try Store(path: path, options: Self.options)
     defer { store.close() }
     for corpus in store.corpora() {
-      corpora[corpus.name] = try Self.entries(of: corpus)
+      corpora[corpus.name.text] = try Self.entries(of: corpus)
       for sentence in corpus.stats().damage { damage.append("corpus \(corpus.name): \(sentence)") }
     }
     for snapshot in try store.snapshots() {

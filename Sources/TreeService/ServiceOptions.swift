@@ -1,3 +1,4 @@
+import RepriseModel
 import WireProtocol
 
 /// The addresses, access rules and limits of the service.
@@ -44,6 +45,3 @@ public struct TLSFiles: Hashable, Sendable {
     self.clientAuthority = clientAuthority
   }
 }
-
-/// The version that `server.info` and `--version` report.
-public let repriseVersion = "0.1.0"

@@ -1,4 +1,4 @@
-import Drafting
+import RepriseModel
 
 /// The content of a request: one case for each method.
 public enum Call: Equatable, Sendable {
@@ -11,7 +11,7 @@ public enum Call: Equatable, Sendable {
   case healthReady
   case corpusCreate(CorpusCreate)
   case corpusList
-  case corpusStats(corpus: String)
+  case corpusStats(corpus: CorpusName)
   case corpusDrop(CorpusDrop)
   case corpusMerge(CorpusMerge)
   case sequenceInsert(SequenceInsert)
@@ -21,7 +21,8 @@ public enum Call: Equatable, Sendable {
   case sessionStep(SessionStep)
   case sessionClose(SessionClose)
   case snapshotCreate(SnapshotCreate)
-  /// Lists the snapshots of one corpus, or of all.
+  /// Lists the snapshots of one corpus, or of all. The name may be any text: snapshots of corpora that are
+  /// gone are listed too.
   case snapshotList(corpus: String?)
   case snapshotVerify(SnapshotReference)
   case snapshotDelete(snapshot: String)
@@ -88,11 +89,18 @@ public enum Call: Equatable, Sendable {
     case .corpusCreate: self = .corpusCreate(try CorpusCreate(params, limits))
     case .corpusDrop: self = .corpusDrop(try CorpusDrop(params))
     case .corpusStats:
-      self = .corpusStats(corpus: try required(try Self.corpusAlone(params), "corpus"))
+      let corpus = try Self.corpusAlone(params) { (member) throws(WireError) in
+        try member.corpusToFind()
+      }
+      self = .corpusStats(corpus: try required(corpus, "corpus"))
     case .corpusMerge: self = .corpusMerge(try CorpusMerge(params))
     case .sequenceForget: self = .sequenceForget(try SequenceForget(params, limits))
     case .snapshotCreate: self = .snapshotCreate(try SnapshotCreate(params, limits))
-    case .snapshotList: self = .snapshotList(corpus: try Self.corpusAlone(params))
+    case .snapshotList:
+      let corpus = try Self.corpusAlone(params) { (member) throws(WireError) in
+        try member.corpusText()
+      }
+      self = .snapshotList(corpus: corpus)
     case .snapshotVerify: self = .snapshotVerify(try SnapshotReference(params, limits))
     case .snapshotDelete:
       var snapshot: String?
@@ -121,11 +129,13 @@ public enum Call: Equatable, Sendable {
   }
 
   /// Reads params with no other member than `corpus`.
-  private static func corpusAlone(_ params: JSONValue?) throws(WireError) -> String? {
-    var corpus: String?
+  private static func corpusAlone<Name>(
+    _ params: JSONValue?, _ read: (Member) throws(WireError) -> Name
+  ) throws(WireError) -> Name? {
+    var corpus: Name?
     try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
       guard name == "corpus" else { throw member.unknown }
-      try member.set(&corpus, member.corpusName())
+      try member.set(&corpus, read(member))
     }
     return corpus
   }
@@ -138,7 +148,7 @@ public enum Call: Equatable, Sendable {
     case .clientReport(let report): report.write(to: &writer)
     case .corpusStats(let corpus):
       writer.name("corpus")
-      writer.string(corpus)
+      writer.string(corpus.text)
     case .corpusCreate(let call): call.write(to: &writer)
     case .corpusDrop(let call): call.write(to: &writer)
     case .corpusMerge(let call): call.write(to: &writer)
@@ -159,93 +169,6 @@ public enum Call: Equatable, Sendable {
     case .sessionOpen(let call): call.write(to: &writer)
     case .sessionStep(let call): call.write(to: &writer)
     case .sessionClose(let call): call.write(to: &writer)
-    }
-  }
-}
-
-/// Reads draft options; each that was not given keeps its default. `max_tokens` and the others
-/// stand beside a call's own members.
-struct DraftOptionsReader {
-  private var maxTokens: Int?
-  private var maxFactor: Double?
-  private var maxOffset: Double?
-  private var minProbability: Double?
-  private var tree: Bool?
-  private var policy: String?
-  private var vocabulary: Int?
-
-  /// Factors and offsets beyond this are useless; the bound keeps arithmetic finite.
-  private static let magnitudeMax = 1e6
-
-  /// Reads a member if it is a draft option; any other is unknown.
-  mutating func read(_ name: String, _ member: Member, _ limits: Limits) throws(WireError) {
-    switch name {
-    case "max_tokens":
-      let value = try member.integer(0...Int(Int32.max))
-      if value > limits.draftTokensMax {
-        throw .limit("max_tokens", max: limits.draftTokensMax, got: value, "\(member.place)")
-      }
-      try member.set(&maxTokens, value)
-    case "max_factor":
-      try member.set(&maxFactor, member.number(0...Self.magnitudeMax))
-    case "max_offset":
-      try member.set(&maxOffset, member.number(-Self.magnitudeMax...Self.magnitudeMax))
-    case "min_probability": try member.set(&minProbability, member.number(0...1))
-    case "tree": try member.set(&tree, member.bool())
-    case "policy":
-      let value = try member.string("policy_bytes", bytesMax: 64)
-      if value != DraftOptions.policyName { throw member.wrong("\"\(DraftOptions.policyName)\"") }
-      try member.set(&policy, value)
-    case "vocabulary":
-      try member.set(&vocabulary, member.integer(DraftOptions.vocabularyRange))
-    default: throw member.unknown
-    }
-  }
-
-  var options: DraftOptions {
-    var options = DraftOptions()
-    if let maxTokens { options.maxTokens = maxTokens }
-    if let maxFactor { options.maxFactor = maxFactor }
-    if let maxOffset { options.maxOffset = maxOffset }
-    if let minProbability { options.minProbability = minProbability }
-    if let tree { options.tree = tree }
-    if let vocabulary { options.vocabulary = Int32(vocabulary) }
-    return options
-  }
-}
-
-extension DraftOptions {
-  /// The name of the only policy.
-  static let policyName = "suffixdecoding"
-  /// The range of `vocabulary`. The largest value excludes nothing.
-  public static let vocabularyRange = 1...Int(Int32.max)
-
-  /// Writes the options that differ from the defaults.
-  func write(to writer: inout JSONWriter) {
-    let defaults = DraftOptions()
-    if maxTokens != defaults.maxTokens {
-      writer.name("max_tokens")
-      writer.integer(maxTokens)
-    }
-    if maxFactor != defaults.maxFactor {
-      writer.name("max_factor")
-      writer.number(maxFactor)
-    }
-    if maxOffset != defaults.maxOffset {
-      writer.name("max_offset")
-      writer.number(maxOffset)
-    }
-    if minProbability != defaults.minProbability {
-      writer.name("min_probability")
-      writer.number(minProbability)
-    }
-    if tree != defaults.tree {
-      writer.name("tree")
-      writer.bool(tree)
-    }
-    if vocabulary != defaults.vocabulary {
-      writer.name("vocabulary")
-      writer.integer(vocabulary)
     }
   }
 }

@@ -1,3 +1,5 @@
+import RepriseModel
+
 /// `client.report`: the outcome of a client's steps since its last report.
 ///
 /// Only the client knows which of its steps got no draft in time: to the service they look like all
@@ -42,7 +44,7 @@ public struct ClientReport: Equatable, Sendable {
     try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
       switch name {
       case "engine":
-        try member.set(&engine, member.name("engine_bytes", bytesMax: Self.engineBytesMax))
+        try member.set(&engine, member.name(.engineBytes, bytesMax: Self.engineBytesMax))
       case "steps": try member.set(&steps, member.integer(Self.countRange))
       default:
         guard let reason = Reason(rawValue: name) else { throw member.unknown }

@@ -1,97 +1,53 @@
-import Drafting
+import RepriseModel
 
 /// `corpus.create`: creates a corpus, or finds the existing one with the same settings.
 public struct CorpusCreate: Equatable, Sendable {
-  public var corpus: String
-  public var tokenizer: String?
-  /// Longest pattern whose count is kept, in tokens.
-  public var depth = 64
-  /// The amount of history that is kept.
-  public var retention = CorpusRetention()
-  /// The moment at which acknowledged sequences are on disk.
-  public var durability = CorpusDurability.commit
-  /// All token ids of the corpus are below it; nil sets no bound.
-  public var vocabulary: Int?
+  public var corpus: CorpusName
+  public var settings: CorpusSettings
 
-  public init(
-    corpus: String, tokenizer: String? = nil, depth: Int = 64,
-    retention: CorpusRetention = CorpusRetention(), durability: CorpusDurability = .commit,
-    vocabulary: Int? = nil
-  ) {
+  public init(corpus: CorpusName, settings: CorpusSettings = CorpusSettings()) {
     self.corpus = corpus
-    self.tokenizer = tokenizer
-    self.depth = depth
-    self.retention = retention
-    self.durability = durability
-    self.vocabulary = vocabulary
+    self.settings = settings
   }
 
   init(_ params: JSONValue?, _ limits: Limits) throws(WireError) {
-    var (corpus, tokenizer): (String?, String?)
-    var (depth, vocabulary): (Int?, Int?)
-    var retention: CorpusRetention?
-    var durability = CorpusDurability.Reader()
+    var corpus: CorpusName?
+    var settings = CorpusSettings.Reader()
     try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
       switch name {
-      case "corpus": try member.set(&corpus, member.corpusName())
-      case "tokenizer":
-        try member.set(
-          &tokenizer, member.name("tokenizer_bytes", bytesMax: limits.tokenizerBytesMax))
-      case "depth": try member.set(&depth, member.integer(Limits.depthRange))
-      case "retention": try member.set(&retention, CorpusRetention(member))
-      case "durability": try durability.readMode(member)
-      case "durability_ms": try durability.readMillis(member)
-      case "vocabulary":
-        try member.set(&vocabulary, member.integer(DraftOptions.vocabularyRange))
-      default: throw member.unknown
+      case "corpus": try member.set(&corpus, member.corpusToMake())
+      default: try settings.read(name, member, limits)
       }
     }
-    self.init(
-      corpus: try required(corpus, "corpus"), tokenizer: tokenizer, depth: depth ?? 64,
-      retention: retention ?? CorpusRetention(), durability: try durability.durability(),
-      vocabulary: vocabulary)
+    self.init(corpus: try required(corpus, "corpus"), settings: try settings.settings())
   }
 
   func write(to writer: inout JSONWriter) {
     writer.name("corpus")
-    writer.string(corpus)
-    if let tokenizer {
-      writer.name("tokenizer")
-      writer.string(tokenizer)
-    }
-    writer.name("depth")
-    writer.integer(depth)
-    if !retention.isUnbounded {
-      writer.name("retention")
-      retention.write(to: &writer)
-    }
-    if durability != .commit { durability.write(to: &writer) }
-    if let vocabulary {
-      writer.name("vocabulary")
-      writer.integer(vocabulary)
-    }
+    writer.string(corpus.text)
+    settings.write(to: &writer)
   }
 }
 
 /// `corpus.drop`: drops a corpus and its file permanently.
 public struct CorpusDrop: Equatable, Sendable {
-  public var corpus: String
+  public var corpus: CorpusName
 
-  public init(corpus: String) {
+  public init(corpus: CorpusName) {
     self.corpus = corpus
   }
 
   init(_ params: JSONValue?) throws(WireError) {
-    var (corpus, confirm): (String?, String?)
+    var (corpus, confirm): (CorpusName?, String?)
     try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
       switch name {
-      case "corpus": try member.set(&corpus, member.corpusName())
-      case "confirm": try member.set(&confirm, member.corpusName())
+      case "corpus": try member.set(&corpus, member.corpusToFind())
+      case "confirm": try member.set(&confirm, member.corpusText())
       default: throw member.unknown
       }
     }
     self.init(corpus: try required(corpus, "corpus"))
-    if try required(confirm, "confirm") != self.corpus {
+    if try required(confirm, "confirm") != self.corpus.text {
       throw WireError(
         .invalidParams,
         "params.confirm is not \"\(self.corpus)\"; give the corpus's name again to drop it",
@@ -101,30 +57,30 @@ public struct CorpusDrop: Equatable, Sendable {
 
   func write(to writer: inout JSONWriter) {
     writer.name("corpus")
-    writer.string(corpus)
+    writer.string(corpus.text)
     writer.name("confirm")
-    writer.string(corpus)
+    writer.string(corpus.text)
   }
 }
 
 /// `corpus.merge`: adds the sequences of one corpus to another, all of them or none.
 public struct CorpusMerge: Equatable, Sendable {
   /// The corpus that is read; it stays unchanged.
-  public var from: String
+  public var from: CorpusName
   /// The corpus that receives the sequences.
-  public var into: String
+  public var into: CorpusName
 
-  public init(from: String, into: String) {
+  public init(from: CorpusName, into: CorpusName) {
     self.from = from
     self.into = into
   }
 
   init(_ params: JSONValue?) throws(WireError) {
-    var (from, into): (String?, String?)
+    var (from, into): (CorpusName?, CorpusName?)
     try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
       switch name {
-      case "from": try member.set(&from, member.corpusName())
-      case "into": try member.set(&into, member.corpusName())
+      case "from": try member.set(&from, member.corpusToFind())
+      case "into": try member.set(&into, member.corpusToFind())
       default: throw member.unknown
       }
     }
@@ -139,8 +95,8 @@ public struct CorpusMerge: Equatable, Sendable {
 
   func write(to writer: inout JSONWriter) {
     writer.name("from")
-    writer.string(from)
+    writer.string(from.text)
     writer.name("into")
-    writer.string(into)
+    writer.string(into.text)
   }
 }

@@ -1,4 +1,4 @@
-import Drafting
+import RepriseModel
 
 /// The result of `speculate` with one context.
 extension Draft: WireResult {

@@ -1,37 +1,26 @@
-import Drafting
+import RepriseModel
 
 /// `sequence.insert`: adds finished sequences; answered when they are on disk.
 public struct SequenceInsert: Equatable, Sendable {
-  /// A finished sequence; inserting an id with the same tokens again changes nothing.
-  public struct Sequence: Equatable, Sendable {
-    public var id: String?
-    public var tokens: [Int32]
-
-    public init(id: String? = nil, tokens: [Int32]) {
-      self.id = id
-      self.tokens = tokens
-    }
-  }
-
-  public var corpus: String
-  public var sequences: [Sequence]
+  public var corpus: CorpusName
+  public var sequences: [NewSequence]
   public var tokenizer: String?
 
-  public init(corpus: String, sequences: [Sequence], tokenizer: String? = nil) {
+  public init(corpus: CorpusName, sequences: [NewSequence], tokenizer: String? = nil) {
     self.corpus = corpus
     self.sequences = sequences
     self.tokenizer = tokenizer
   }
 
   init(_ params: JSONValue?, _ limits: Limits) throws(WireError) {
-    var (corpus, tokenizer): (String?, String?)
-    var sequences: [Sequence]?
+    var (corpus, tokenizer): (CorpusName?, String?)
+    var sequences: [NewSequence]?
     try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
       switch name {
-      case "corpus": try member.set(&corpus, member.corpusName())
+      case "corpus": try member.set(&corpus, member.corpusToFind())
       case "tokenizer":
         try member.set(
-          &tokenizer, member.name("tokenizer_bytes", bytesMax: limits.tokenizerBytesMax))
+          &tokenizer, member.name(.tokenizerBytes, bytesMax: limits.tokenizerBytesMax))
       case "sequences": try member.set(&sequences, Self.sequences(member, limits))
       default: throw member.unknown
       }
@@ -43,13 +32,13 @@ public struct SequenceInsert: Equatable, Sendable {
 
   private static func sequences(
     _ member: Member, _ limits: Limits
-  ) throws(WireError) -> [Sequence] {
+  ) throws(WireError) -> [NewSequence] {
     guard member.value.kind == .array else { throw member.wrong("an array of sequences") }
     let count = member.value.count
     if count > limits.sequencesMax {
-      throw .limit("sequences", max: limits.sequencesMax, got: count, "\(member.place)")
+      throw .limit(.sequences, max: limits.sequencesMax, got: count, "\(member.place)")
     }
-    var sequences: [Sequence] = []
+    var sequences: [NewSequence] = []
     sequences.reserveCapacity(count)
     try member.value.forEachElement { (position, value) throws(WireError) in
       guard value.kind == .object else {
@@ -64,17 +53,17 @@ public struct SequenceInsert: Equatable, Sendable {
         switch name {
         case "id":
           try member.set(
-            &id, member.name("sequence_id_bytes", bytesMax: limits.sequenceIDBytesMax))
+            &id, member.name(.sequenceIDBytes, bytesMax: limits.sequenceIDBytesMax))
         case "tokens":
           var read: [Int32] = []
-          _ = try member.tokens("sequence_tokens", max: limits.sequenceTokensMax, to: &read)
+          _ = try member.tokens(.sequenceTokens, max: limits.sequenceTokensMax, to: &read)
           if read.isEmpty { throw member.wrong("at least one token") }
           try member.set(&tokens, read)
         default: throw member.unknown
         }
       }
       sequences.append(
-        Sequence(
+        NewSequence(
           id: id, tokens: try required(tokens, "tokens", in: "params.sequences[\(position)]")))
     }
     return sequences
@@ -82,7 +71,7 @@ public struct SequenceInsert: Equatable, Sendable {
 
   func write(to writer: inout JSONWriter) {
     writer.name("corpus")
-    writer.string(corpus)
+    writer.string(corpus.text)
     if let tokenizer {
       writer.name("tokenizer")
       writer.string(tokenizer)
@@ -105,20 +94,20 @@ public struct SequenceInsert: Equatable, Sendable {
 
 /// `sequence.forget`: removes sequences permanently; answered when they are gone.
 public struct SequenceForget: Equatable, Sendable {
-  public var corpus: String
+  public var corpus: CorpusName
   public var ids: [String]
 
-  public init(corpus: String, ids: [String]) {
+  public init(corpus: CorpusName, ids: [String]) {
     self.corpus = corpus
     self.ids = ids
   }
 
   init(_ params: JSONValue?, _ limits: Limits) throws(WireError) {
-    var corpus: String?
+    var corpus: CorpusName?
     var ids: [String]?
     try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
       switch name {
-      case "corpus": try member.set(&corpus, member.corpusName())
+      case "corpus": try member.set(&corpus, member.corpusToFind())
       case "ids": try member.set(&ids, Self.ids(member, limits))
       default: throw member.unknown
       }
@@ -130,20 +119,20 @@ public struct SequenceForget: Equatable, Sendable {
     guard member.value.kind == .array else { throw member.wrong("an array of ids") }
     let count = member.value.count
     if count > limits.forgetIDsMax {
-      throw .limit("forget_ids", max: limits.forgetIDsMax, got: count, "\(member.place)")
+      throw .limit(.forgetIDs, max: limits.forgetIDsMax, got: count, "\(member.place)")
     }
     var ids: [String] = []
     ids.reserveCapacity(count)
     try member.value.forEachElement { (position, value) throws(WireError) in
       let element = Member(value: value, place: Member.Place(name: "ids[\(position)]"))
-      ids.append(try element.name("sequence_id_bytes", bytesMax: limits.sequenceIDBytesMax))
+      ids.append(try element.name(.sequenceIDBytes, bytesMax: limits.sequenceIDBytesMax))
     }
     return ids
   }
 
   func write(to writer: inout JSONWriter) {
     writer.name("corpus")
-    writer.string(corpus)
+    writer.string(corpus.text)
     writer.name("ids")
     writer.strings(ids)
   }
@@ -151,7 +140,7 @@ public struct SequenceForget: Equatable, Sendable {
 
 /// `speculate`: drafts from the shared history, without a session.
 public struct Speculate: Equatable, Sendable {
-  public var corpus: String
+  public var corpus: CorpusName
   /// The ranges of the contexts in `tokens`, which holds all of them.
   public var contexts: [Range<Int>]
   public var tokens: [Int32]
@@ -162,7 +151,7 @@ public struct Speculate: Equatable, Sendable {
   public var isBatch: Bool
   public var options: DraftOptions
 
-  public init(corpus: String, context: [Int32], options: DraftOptions = DraftOptions()) {
+  public init(corpus: CorpusName, context: [Int32], options: DraftOptions = DraftOptions()) {
     self.corpus = corpus
     contexts = [0..<context.count]
     tokens = context
@@ -170,7 +159,7 @@ public struct Speculate: Equatable, Sendable {
     self.options = options
   }
 
-  public init(corpus: String, contexts: [[Int32]], options: DraftOptions = DraftOptions()) {
+  public init(corpus: CorpusName, contexts: [[Int32]], options: DraftOptions = DraftOptions()) {
     self.corpus = corpus
     self.contexts = []
     tokens = []
@@ -183,14 +172,14 @@ public struct Speculate: Equatable, Sendable {
   }
 
   init(_ params: JSONValue?, _ limits: Limits) throws(WireError) {
-    var corpus: String?
+    var corpus: CorpusName?
     var (context, contexts): (Range<Int>?, [Range<Int>]?)
     var tokens: [Int32] = []
     var refusals: [Int: WireError] = [:]
     var options = DraftOptionsReader()
     try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
       switch name {
-      case "corpus": try member.set(&corpus, member.corpusName())
+      case "corpus": try member.set(&corpus, member.corpusToFind())
       case "context": try member.set(&context, Self.context(member, limits, &tokens))
       case "contexts":
         try member.set(&contexts, Self.contexts(member, limits, &tokens, &refusals))
@@ -217,7 +206,7 @@ public struct Speculate: Equatable, Sendable {
   private static func context(
     _ member: Member, _ limits: Limits, _ tokens: inout [Int32]
   ) throws(WireError) -> Range<Int> {
-    let range = try member.tokens("context_tokens", max: limits.contextTokensMax, to: &tokens)
+    let range = try member.tokens(.contextTokens, max: limits.contextTokensMax, to: &tokens)
     if range.isEmpty { throw member.wrong("at least one token") }
     return range
   }
@@ -229,7 +218,7 @@ public struct Speculate: Equatable, Sendable {
     guard member.value.kind == .array else { throw member.wrong("an array of contexts") }
     let count = member.value.count
     if count > limits.contextsMax {
-      throw .limit("contexts", max: limits.contextsMax, got: count, "\(member.place)")
+      throw .limit(.contexts, max: limits.contextsMax, got: count, "\(member.place)")
     }
     var contexts: [Range<Int>] = []
     member.value.forEachElement { (position, value) in
@@ -248,7 +237,7 @@ public struct Speculate: Equatable, Sendable {
 
   func write(to writer: inout JSONWriter) {
     writer.name("corpus")
-    writer.string(corpus)
+    writer.string(corpus.text)
     if isBatch {
       writer.name("contexts")
       writer.beginArray()

@@ -1,3 +1,5 @@
+import RepriseModel
+
 /// A value with its place in the request, so that an error can name the place.
 struct Member {
   let value: JSONValue
@@ -72,7 +74,7 @@ struct Member {
     return value.double
   }
 
-  func string(_ limit: String, bytesMax: Int) throws(WireError) -> String {
+  func string(_ limit: LimitName, bytesMax: Int) throws(WireError) -> String {
     guard value.kind == .string else { throw wrong("a string") }
     if value.stringBytes > bytesMax {
       throw .limit(limit, max: bytesMax, got: value.stringBytes, "\(place)")
@@ -80,25 +82,45 @@ struct Member {
     return value.string
   }
 
-  func name(_ limit: String, bytesMax: Int) throws(WireError) -> String {
+  func name(_ limit: LimitName, bytesMax: Int) throws(WireError) -> String {
     let name = try string(limit, bytesMax: bytesMax)
     if name.isEmpty { throw wrong("a name that is not empty") }
     return name
   }
 
-  /// The store decides which names are allowed, when a corpus is created.
-  func corpusName() throws(WireError) -> String {
-    try name("corpus_name_bytes", bytesMax: 64)
+  /// The name of a corpus that is there. A name that no corpus can have is answered as one that is not
+  /// there.
+  func corpusToFind() throws(WireError) -> CorpusName {
+    let text = try corpusText()
+    guard let name = CorpusName(text) else { throw .corpusNotFound(named: text) }
+    return name
+  }
+
+  /// The name of a corpus that may have to be made.
+  func corpusToMake() throws(WireError) -> CorpusName {
+    let text = try corpusText()
+    guard let name = CorpusName(text) else {
+      throw WireError(
+        .invalidParams,
+        "\"\(text.excerpt)\" cannot name a corpus: expected \(CorpusName.rule)",
+        ["member": .text(place.description)])
+    }
+    return name
+  }
+
+  /// Any text that is not too long for the name of a corpus.
+  func corpusText() throws(WireError) -> String {
+    try name(.corpusNameBytes, bytesMax: CorpusName.bytesMax)
   }
 
   /// The store decides which names are allowed.
   func snapshotName(_ limits: Limits) throws(WireError) -> String {
-    try name("snapshot_name_bytes", bytesMax: limits.snapshotNameBytesMax)
+    try name(.snapshotNameBytes, bytesMax: limits.snapshotNameBytesMax)
   }
 
   /// Reads the path of a file.
   func path(_ limits: Limits) throws(WireError) -> String {
-    let path = try name("path_bytes", bytesMax: limits.pathBytesMax)
+    let path = try name(.pathBytes, bytesMax: limits.pathBytesMax)
     // The system would take the part before the zero byte as the path.
     if path.utf8.contains(0) { throw wrong("a path without a zero byte") }
     return path
@@ -106,7 +128,7 @@ struct Member {
 
   /// Appends an array of token ids and returns their range.
   func tokens(
-    _ limit: String, max: Int, to tokens: inout [Int32]
+    _ limit: LimitName, max: Int, to tokens: inout [Int32]
   ) throws(WireError) -> Range<Int> {
     guard value.kind == .array else { throw wrong("an array of token ids") }
     let count = value.count

@@ -1,10 +1,10 @@
-import Drafting
+import RepriseModel
 
 /// The body that an engine's external drafter posts over HTTP: all tokens of a request so far, to
 /// which it wants a continuation. The members are those that TensorRT-LLM's `APIDrafter` sends, and
 /// those that its template adds.
 public struct PrefixDraft: Equatable, Sendable {
-  public var corpus: String
+  public var corpus: CorpusName
   /// Prompt and output.
   public var prefix: [Int32]
   /// The engine's id of the request; nil drafts from the shared history alone.
@@ -15,7 +15,7 @@ public struct PrefixDraft: Equatable, Sendable {
   public var lengthMax: Int?
   /// An access token, for clients that cannot send a header.
   public var accessToken: String?
-  public var share = SessionOpen.Share.live
+  public var share = SharePolicy.live
   public var options = DraftOptions()
 
   /// Reads a body. Keep one per thread: its buffers are used again.
@@ -45,18 +45,18 @@ public struct PrefixDraft: Equatable, Sendable {
   }
 
   private init(_ body: JSONValue, _ limits: Limits) throws(WireError) {
-    var (corpus, accessToken): (String?, String?)
+    var (corpus, accessToken): (CorpusName?, String?)
     var prefix: [Int32]?
     var request: RequestID?
     var (endToken, lengthMax): (Int?, Int?)
-    var share: SessionOpen.Share?
+    var share: SharePolicy?
     var options = DraftOptionsReader()
     try body.forEachMember(of: "body") { (name, member) throws(WireError) in
       switch name {
-      case "corpus": try member.set(&corpus, member.corpusName())
+      case "corpus": try member.set(&corpus, member.corpusToFind())
       case "prefix":
         var read: [Int32] = []
-        _ = try member.tokens("prompt_tokens", max: limits.promptTokensMax, to: &read)
+        _ = try member.tokens(.promptTokens, max: limits.promptTokensMax, to: &read)
         try member.set(&prefix, read)
       case "request_id":
         guard let id = RequestID(member.value) else {
@@ -74,9 +74,9 @@ public struct PrefixDraft: Equatable, Sendable {
         }
       case "token":
         try member.set(
-          &accessToken, member.name("access_token_bytes", bytesMax: limits.accessTokenBytesMax))
+          &accessToken, member.name(.accessTokenBytes, bytesMax: limits.accessTokenBytesMax))
       case "share":
-        guard let value = SessionOpen.Share(rawValue: member.value.string) else {
+        guard let value = SharePolicy(rawValue: member.value.string) else {
           throw member.wrong("\"live\", \"close\" or \"never\"")
         }
         try member.set(&share, value)

@@ -1,3 +1,5 @@
+import RepriseModel
+
 /// A request: a call, and the id of its answer.
 public struct Request: Sendable {
   /// nil for a notification, which is carried out and not answered.
@@ -56,7 +58,7 @@ public final class RequestReader {
   /// The refusal of a line that is too long, for any content; nil for other lines.
   public func refusal(ofBytes count: Int) -> RequestLine? {
     if count <= limits.lineBytesMax { return nil }
-    let error = WireError.limit("line_bytes", max: limits.lineBytesMax, got: count, "the line")
+    let error = WireError.limit(.lineBytes, max: limits.lineBytesMax, got: count, "the line")
     return .one(.failure(BadRequest(id: nil, error: error)))
   }
 
@@ -78,7 +80,7 @@ public final class RequestReader {
         count == 0
         ? WireError(.invalidRequest, "the batch is empty; it must hold at least one request")
         : WireError.limit(
-          "batch_requests", max: limits.batchRequestsMax, got: count, "the batch")
+          .batchRequests, max: limits.batchRequestsMax, got: count, "the batch")
       return .one(.failure(BadRequest(id: nil, error: error)))
     }
     var requests: [Result<Request, BadRequest>] = []

@@ -1,3 +1,5 @@
+import RepriseModel
+
 /// The framing of answers. The service writes an answer's members between `beginResult` and
 /// `endResult`.
 extension JSONWriter {

@@ -1,3 +1,5 @@
+import RepriseModel
+
 /// `server.authenticate`: presents an access token for the following requests of the connection.
 public struct ServerAuthenticate: Equatable, Sendable {
   public var token: String
@@ -11,7 +13,7 @@ public struct ServerAuthenticate: Equatable, Sendable {
     try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
       guard name == "token" else { throw member.unknown }
       try member.set(
-        &token, member.name("access_token_bytes", bytesMax: limits.accessTokenBytesMax))
+        &token, member.name(.accessTokenBytes, bytesMax: limits.accessTokenBytesMax))
     }
     self.init(token: try required(token, "token"))
   }

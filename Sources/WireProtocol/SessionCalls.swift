@@ -1,20 +1,14 @@
-import Drafting
+import RepriseModel
 
 /// `session.open`: opens a session for one request of an engine.
 public struct SessionOpen: Equatable, Sendable {
-  /// The way in which a session's tokens join the shared history: as they are accepted, when the
-  /// session closes, or never.
-  public enum Share: String, CaseIterable, Sendable {
-    case live, close, never
-  }
-
-  public var corpus: String
+  public var corpus: CorpusName
   /// The caller's name for the session; nil lets the service choose one.
   public var session: String?
   public var prompt: [Int32]
   /// An earlier session whose prompt and output are the beginning of this prompt.
   public var parent: String?
-  public var share = Share.live
+  public var share = SharePolicy.live
   /// Seconds without a call after which the session ends; nil lets the service choose.
   public var ttlSeconds: Int?
   /// All drafted token ids are below it.
@@ -24,8 +18,8 @@ public struct SessionOpen: Equatable, Sendable {
   public static let ttlSecondsRange = 1...86_400
 
   public init(
-    corpus: String, session: String? = nil, prompt: [Int32], parent: String? = nil,
-    share: Share = .live, ttlSeconds: Int? = nil, vocabulary: Int = Int(Int32.max)
+    corpus: CorpusName, session: String? = nil, prompt: [Int32], parent: String? = nil,
+    share: SharePolicy = .live, ttlSeconds: Int? = nil, vocabulary: Int = Int(Int32.max)
   ) {
     self.corpus = corpus
     self.session = session
@@ -37,31 +31,30 @@ public struct SessionOpen: Equatable, Sendable {
   }
 
   init(_ params: JSONValue?, _ limits: Limits) throws(WireError) {
-    var (corpus, session, parent): (String?, String?, String?)
+    var (corpus, session, parent): (CorpusName?, String?, String?)
     var prompt: [Int32]?
-    var share: Share?
+    var share: SharePolicy?
     var (ttl, vocabulary): (Int?, Int?)
     try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
       switch name {
-      case "corpus": try member.set(&corpus, member.corpusName())
+      case "corpus": try member.set(&corpus, member.corpusToFind())
       case "session":
         try member.set(
-          &session, member.name("session_name_bytes", bytesMax: limits.sessionNameBytesMax))
+          &session, member.name(.sessionNameBytes, bytesMax: limits.sessionNameBytesMax))
       case "parent":
         try member.set(
-          &parent, member.name("session_name_bytes", bytesMax: limits.sessionNameBytesMax))
+          &parent, member.name(.sessionNameBytes, bytesMax: limits.sessionNameBytesMax))
       case "prompt":
         var read: [Int32] = []
-        _ = try member.tokens("prompt_tokens", max: limits.promptTokensMax, to: &read)
+        _ = try member.tokens(.promptTokens, max: limits.promptTokensMax, to: &read)
         try member.set(&prompt, read)
       case "share":
-        guard let value = Share(rawValue: member.value.string) else {
+        guard let value = SharePolicy(rawValue: member.value.string) else {
           throw member.wrong("\"live\", \"close\" or \"never\"")
         }
         try member.set(&share, value)
       case "ttl_s": try member.set(&ttl, member.integer(Self.ttlSecondsRange))
-      case "vocabulary":
-        try member.set(&vocabulary, member.integer(DraftOptions.vocabularyRange))
+      case "vocabulary": try member.set(&vocabulary, member.integer(Vocabulary.range))
       default: throw member.unknown
       }
     }
@@ -73,7 +66,7 @@ public struct SessionOpen: Equatable, Sendable {
 
   func write(to writer: inout JSONWriter) {
     writer.name("corpus")
-    writer.string(corpus)
+    writer.string(corpus.text)
     if let session {
       writer.name("session")
       writer.string(session)
@@ -138,7 +131,7 @@ public struct SessionStep: Equatable, Sendable {
     guard member.value.kind == .array else { throw member.wrong("an array of steps") }
     let count = member.value.count
     if count > limits.stepsMax {
-      throw .limit("steps", max: limits.stepsMax, got: count, "\(member.place)")
+      throw .limit(.steps, max: limits.stepsMax, got: count, "\(member.place)")
     }
     var tokens: [Int32] = []
     var steps: [Step] = []
@@ -178,10 +171,10 @@ public struct SessionStep: Equatable, Sendable {
       switch name {
       case "session":
         try member.set(
-          &session, member.name("session_name_bytes", bytesMax: limits.sessionNameBytesMax))
+          &session, member.name(.sessionNameBytes, bytesMax: limits.sessionNameBytesMax))
       case "accept":
         try member.set(
-          &accept, member.tokens("accept_tokens", max: limits.acceptTokensMax, to: &tokens))
+          &accept, member.tokens(.acceptTokens, max: limits.acceptTokensMax, to: &tokens))
       default: try options.read(name, member, limits)
       }
     }
@@ -259,7 +252,7 @@ public struct SessionClose: Equatable, Sendable {
       switch name {
       case "session":
         try member.set(
-          &session, member.name("session_name_bytes", bytesMax: limits.sessionNameBytesMax))
+          &session, member.name(.sessionNameBytes, bytesMax: limits.sessionNameBytesMax))
       case "record": try member.set(&record, member.bool())
       default: throw member.unknown
       }

@@ -1,11 +1,7 @@
-/// The place of a snapshot: `snapshot` or `path`, exactly one of them. They are the only members of
-/// `snapshot.verify`.
-public enum SnapshotReference: Equatable, Sendable {
-  /// The name of a snapshot in the store.
-  case named(String)
-  /// The path of any file that the service may read.
-  case file(path: String)
+import RepriseModel
 
+/// `snapshot` or `path`, exactly one of them. All that `snapshot.verify` takes.
+extension SnapshotReference {
   /// The two members while they are read, in any order.
   struct Reader {
     private var snapshot: String?
@@ -61,20 +57,20 @@ public enum SnapshotReference: Equatable, Sendable {
 
 /// `snapshot.create`: takes a snapshot of a corpus while it is read and written.
 public struct SnapshotCreate: Equatable, Sendable {
-  public var corpus: String
+  public var corpus: CorpusName
   /// The snapshot's name; nil lets the service compose one of the corpus's name and the time.
   public var name: String?
 
-  public init(corpus: String, name: String? = nil) {
+  public init(corpus: CorpusName, name: String? = nil) {
     self.corpus = corpus
     self.name = name
   }
 
   init(_ params: JSONValue?, _ limits: Limits) throws(WireError) {
-    var (corpus, snapshot): (String?, String?)
+    var (corpus, snapshot): (CorpusName?, String?)
     try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
       switch name {
-      case "corpus": try member.set(&corpus, member.corpusName())
+      case "corpus": try member.set(&corpus, member.corpusToFind())
       case "name": try member.set(&snapshot, member.snapshotName(limits))
       default: throw member.unknown
       }
@@ -84,7 +80,7 @@ public struct SnapshotCreate: Equatable, Sendable {
 
   func write(to writer: inout JSONWriter) {
     writer.name("corpus")
-    writer.string(corpus)
+    writer.string(corpus.text)
     if let name {
       writer.name("name")
       writer.string(name)
@@ -95,23 +91,23 @@ public struct SnapshotCreate: Equatable, Sendable {
 /// `snapshot.restore`: verifies a snapshot and creates a corpus from it, completely or not at all.
 public struct SnapshotRestore: Equatable, Sendable {
   public var snapshot: SnapshotReference
-  public var corpus: String
+  public var corpus: CorpusName
   /// True if an existing corpus of that name may be replaced.
   public var replace = false
 
-  public init(_ snapshot: SnapshotReference, corpus: String, replace: Bool = false) {
+  public init(_ snapshot: SnapshotReference, corpus: CorpusName, replace: Bool = false) {
     self.snapshot = snapshot
     self.corpus = corpus
     self.replace = replace
   }
 
   init(_ params: JSONValue?, _ limits: Limits) throws(WireError) {
-    var corpus: String?
+    var corpus: CorpusName?
     var replace: Bool?
     var reader = SnapshotReference.Reader()
     try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
       switch name {
-      case "corpus": try member.set(&corpus, member.corpusName())
+      case "corpus": try member.set(&corpus, member.corpusToMake())
       case "replace": try member.set(&replace, member.bool())
       default: try reader.read(name, member, limits)
       }
@@ -123,7 +119,7 @@ public struct SnapshotRestore: Equatable, Sendable {
   func write(to writer: inout JSONWriter) {
     snapshot.write(to: &writer)
     writer.name("corpus")
-    writer.string(corpus)
+    writer.string(corpus.text)
     if replace {
       writer.name("replace")
       writer.bool(true)

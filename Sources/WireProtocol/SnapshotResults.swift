@@ -1,37 +1,12 @@
-/// The properties of a snapshot: the result of `snapshot.create` and `snapshot.verify`, and one
-/// entry of `snapshot.list`.
-public struct SnapshotDescription: WireResult, Equatable {
-  /// The name in the store; the path of a file outside the store.
-  public var snapshot: String
-  /// The corpus from which the snapshot was taken.
-  public var corpus: String
-  public var sequences: Int
-  public var tokens: Int
-  /// The size of the file in bytes.
-  public var bytes: Int
-  /// The digest of the contents, in hexadecimal digits.
-  public var digest: String
-  /// The time of creation, in seconds since 1970.
-  public var createdSeconds: UInt64
+import RepriseModel
 
-  public init(
-    snapshot: String, corpus: String, sequences: Int, tokens: Int, bytes: Int, digest: String,
-    createdSeconds: UInt64
-  ) {
-    self.snapshot = snapshot
-    self.corpus = corpus
-    self.sequences = sequences
-    self.tokens = tokens
-    self.bytes = bytes
-    self.digest = digest
-    self.createdSeconds = createdSeconds
-  }
-
+/// `snapshot.create`, `snapshot.verify`, and one entry of `snapshot.list`
+extension SnapshotDescription: WireResult {
   public func write(to writer: inout JSONWriter) {
     writer.name("snapshot")
-    writer.string(snapshot)
+    writer.string(name)
     writer.name("corpus")
-    writer.string(corpus)
+    writer.string(corpus.text)
     writer.name("sequences")
     writer.integer(sequences)
     writer.name("tokens")
@@ -45,13 +20,13 @@ public struct SnapshotDescription: WireResult, Equatable {
   }
 
   public init?(result: ResultObject) {
-    guard let snapshot = result.string("snapshot"), let corpus = result.string("corpus"),
+    guard let name = result.string("snapshot"), let corpus = result.corpusName("corpus"),
       let sequences = result.integer("sequences"), let tokens = result.integer("tokens"),
       let bytes = result.integer("bytes"), let digest = result.string("digest"),
       let created = result.integer("created_s"), created >= 0
     else { return nil }
     self.init(
-      snapshot: snapshot, corpus: corpus, sequences: sequences, tokens: tokens, bytes: bytes,
+      name: name, corpus: corpus, sequences: sequences, tokens: tokens, bytes: bytes,
       digest: digest, createdSeconds: UInt64(created))
   }
 }

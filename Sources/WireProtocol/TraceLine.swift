@@ -1,3 +1,5 @@
+import RepriseModel
+
 /// One line of a trace or of a file of sequences: `{"id"?, "prompt"?, "response"}` or `{"id"?,
 /// "tokens"}`. Other members are ignored.
 public struct TraceLine: Equatable, Sendable {

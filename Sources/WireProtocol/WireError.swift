@@ -1,49 +1,7 @@
+import RepriseModel
+
 /// An error as it is sent over the wire: a code and a kind for programs, a sentence for people.
 public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
-  /// The kinds of errors, as `error.data.kind` spells them.
-  public enum Kind: String, CaseIterable, Sendable {
-    case parseError = "parse_error"
-    case invalidRequest = "invalid_request"
-    case methodNotFound = "method_not_found"
-    case invalidParams = "invalid_params"
-    case internalError = "internal_error"
-    case corpusNotFound = "corpus_not_found"
-    case corpusExists = "corpus_exists"
-    case sessionNotFound = "session_not_found"
-    case conflict
-    case limitExceeded = "limit_exceeded"
-    case storageFull = "storage_full"
-    case corrupt
-    case unauthorized
-    case busy
-    case tokenizerMismatch = "tokenizer_mismatch"
-    case snapshotNotFound = "snapshot_not_found"
-    case readOnly = "read_only"
-
-    /// The JSON-RPC code of the kind.
-    public var code: Int {
-      switch self {
-      case .parseError: -32700
-      case .invalidRequest: -32600
-      case .methodNotFound: -32601
-      case .invalidParams: -32602
-      case .internalError: -32603
-      case .corpusNotFound: -32001
-      case .corpusExists: -32002
-      case .sessionNotFound: -32003
-      case .conflict: -32004
-      case .limitExceeded: -32005
-      case .storageFull: -32006
-      case .corrupt: -32007
-      case .unauthorized: -32008
-      case .busy: -32009
-      case .tokenizerMismatch: -32010
-      case .snapshotNotFound: -32011
-      case .readOnly: -32012
-      }
-    }
-  }
-
   /// A member of `error.data`, beside `kind`.
   public enum Detail: Equatable, Sendable {
     case text(String)
@@ -51,14 +9,14 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
     case texts([String])
   }
 
-  public var kind: Kind
+  public var kind: ErrorKind
   /// The sentence: what was wrong, what was expected, what to do. It repeats excerpts of the
   /// request.
   public var message: String
   /// The names by which a program finds the faulty part; complete, because each has its limit.
   public var details: [String: Detail]
 
-  public init(_ kind: Kind, _ message: String, _ details: [String: Detail] = [:]) {
+  public init(_ kind: ErrorKind, _ message: String, _ details: [String: Detail] = [:]) {
     self.kind = kind
     self.message = message
     self.details = details
@@ -70,27 +28,31 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
   ///
   /// - Parameter remedy: The advice at the end of the message.
   public static func limit(
-    _ name: String, max: Int, got: Int, _ place: String, remedy: String = "send less at a time"
+    _ name: LimitName, max: Int, got: Int, _ place: String, remedy: String = "send less at a time"
   ) -> WireError {
     WireError(
       .limitExceeded,
-      "\(place) is too large: \(got), where \(name) allows at most \(max); \(remedy)",
-      ["limit": .text(name), "max": .number(max), "got": .number(got)])
+      "\(place) is too large: \(got), where \(name.rawValue) allows at most \(max); \(remedy)",
+      ["limit": .text(name.rawValue), "max": .number(max), "got": .number(got)])
   }
 
-  public static func corpusNotFound(_ name: String) -> WireError {
+  public static func corpusNotFound(_ name: CorpusName) -> WireError {
+    corpusNotFound(named: name.text)
+  }
+
+  static func corpusNotFound(named name: String) -> WireError {
     WireError(
       .corpusNotFound, "there is no corpus \"\(name.excerpt)\"; create it with corpus.create",
       ["corpus": .text(name)])
   }
 
   /// The error for restoring a snapshot into a corpus whose name is taken.
-  public static func corpusStands(_ name: String) -> WireError {
+  public static func corpusStands(_ name: CorpusName) -> WireError {
     WireError(
       .corpusExists,
-      "corpus \(name.excerpt) already exists; restore under another name, or ask for it to be "
+      "corpus \(name) already exists; restore under another name, or ask for it to be "
         + "replaced",
-      ["corpus": .text(name), "differences": .texts([])])
+      ["corpus": .text(name.text), "differences": .texts([])])
   }
 
   public static func sessionNotFound(_ name: String) -> WireError {
@@ -126,12 +88,12 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
   }
 
   init(_ value: JSONValue) {
-    var kind = Kind.internalError
+    var kind = ErrorKind.internalError
     var message = ""
     var details: [String: Detail] = [:]
     value.forEachMember { (name, value) in
       switch name {
-      case "code": kind = Kind.allCases.first { $0.code == value.integer } ?? .internalError
+      case "code": kind = ErrorKind.allCases.first { $0.code == value.integer } ?? .internalError
       case "message": message = value.string
       case "data":
         value.forEachMember { (name, value) in
@@ -149,5 +111,30 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
       }
     }
     self.init(kind, message, details)
+  }
+}
+
+extension ErrorKind {
+  /// The number of the error, as JSON-RPC has it.
+  public var code: Int {
+    switch self {
+    case .parseError: -32700
+    case .invalidRequest: -32600
+    case .methodNotFound: -32601
+    case .invalidParams: -32602
+    case .internalError: -32603
+    case .corpusNotFound: -32001
+    case .corpusExists: -32002
+    case .sessionNotFound: -32003
+    case .conflict: -32004
+    case .limitExceeded: -32005
+    case .storageFull: -32006
+    case .corrupt: -32007
+    case .unauthorized: -32008
+    case .busy: -32009
+    case .tokenizerMismatch: -32010
+    case .snapshotNotFound: -32011
+    case .readOnly: -32012
+    }
   }
 }

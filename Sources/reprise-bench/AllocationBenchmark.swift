@@ -1,7 +1,7 @@
 import CAllocationCounter
 import CorpusStore
-import Drafting
 import Foundation
+import RepriseModel
 
 /// The allocations of a step in the store. (A test covers this and the whole request path.)
 struct AllocationBenchmark {

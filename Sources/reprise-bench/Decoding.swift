@@ -1,6 +1,6 @@
 import CorpusStore
-import Drafting
 import Foundation
+import RepriseModel
 import ToolSupport
 
 /// Decodes recorded outputs like a model that writes exactly these.

@@ -1,5 +1,6 @@
 import CorpusStore
 import Foundation
+import RepriseModel
 import ToolSupport
 
 /// Drafts in this process from local and shared history, advancing included, by history size.

@@ -1,4 +1,4 @@
-import Drafting
+import RepriseModel
 import WireProtocol
 
 /// Compares the drafts of two services that should have the same history: their answers to the same
@@ -10,7 +10,7 @@ struct DraftComparison {
 
   /// - Parameter outputs: The source of contexts, each up to one of many places; every other one is
   ///   answered with a tree.
-  init(corpus: String, outputs: [[Int32]]) {
+  init(corpus: CorpusName, outputs: [[Int32]]) {
     lines = (0..<Self.contexts).map { number in
       let output = outputs[number % outputs.count]
       // Multiples of a large prime visit all places.

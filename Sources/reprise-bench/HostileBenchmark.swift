@@ -1,6 +1,7 @@
 import CLinux
 import Foundation
 import HostileClients
+import RepriseModel
 import ToolSupport
 import WireProtocol
 
@@ -94,9 +95,9 @@ private struct HostileService {
   let workersToken: String?
 
   /// Limits that are reached within a window, or by two threads together.
-  private static let limits = [
-    "line_seconds": 1, "answer_seconds": 1, "idle_seconds": 5, "connections": 4096,
-    "sessions": 8192, "corpora": 64,
+  private static let limits: [LimitName: Int] = [
+    .lineSeconds: 1, .answerSeconds: 1, .idleSeconds: 5, .connections: 4096, .sessions: 8192,
+    .corpora: 64,
   ]
 
   init(_ setting: Setting, isGuarded: Bool) throws {
@@ -107,17 +108,18 @@ private struct HostileService {
     outputs = Array(all.suffix(all.count / 4))
     var limits = Limits()
     for limit in Limit.all {
-      limits[keyPath: limit.keyPath] = Self.limits[limit.name] ?? limits[keyPath: limit.keyPath]
+      limits[keyPath: limit.keyPath] =
+        Self.limits[limit.name] ?? limits[keyPath: limit.keyPath]
     }
     let socket = "\(directory)/s"
     var arguments = [
       "serve", "--store", "\(directory)/store", "--socket", socket, "--threads", "1",
       "--background-cores", "1", "--log-level", "critical",
     ]
-    for (name, value) in Self.limits { arguments += ["--limit", "\(name)=\(value)"] }
+    for (name, value) in Self.limits { arguments += ["--limit", "\(name.rawValue)=\(value)"] }
     var tokens: [String] = []
     if isGuarded {
-      tokens = try [Target.corpus, Target.othersCorpus, "*"].map {
+      tokens = try [Target.corpus.text, Target.othersCorpus.text, "*"].map {
         try Self.makeToken(setting, directory, for: $0)
       }
       arguments += ["--access", "\(directory)/access.json"]
@@ -155,7 +157,7 @@ private struct HostileService {
     }
     if let token { try ask(.serverAuthenticate(ServerAuthenticate(token: token))) }
     var prey = CorpusCreate(corpus: Target.corpus)
-    prey.retention.tokens = 1 << 21
+    prey.settings.retention.tokens = 1 << 21
     try ask(.corpusCreate(prey))
     try ask(.corpusCreate(CorpusCreate(corpus: Target.othersCorpus)))
     try ask(

@@ -1,5 +1,5 @@
-import Drafting
 import Foundation
+import RepriseModel
 import SuffixIndex
 import ToolSupport
 

@@ -1,5 +1,6 @@
 import CorpusStore
 import Foundation
+import RepriseModel
 import ToolSupport
 
 /// Loads the large trace from a file into a store, and merges to the end, as an operator would.

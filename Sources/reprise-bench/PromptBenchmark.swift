@@ -1,6 +1,6 @@
 import CorpusStore
-import Drafting
 import Foundation
+import RepriseModel
 import ToolSupport
 
 /// The cost of opening a session, in this process; the socket benchmark measures its cost for

@@ -1,6 +1,7 @@
 import CorpusStore
 import Foundation
 import RepriseClient
+import RepriseModel
 import ToolSupport
 import WireProtocol
 
@@ -22,7 +23,7 @@ struct RetentionBenchmark {
     let bounded = try Served(
       setting.reprise, store: try setting.emptyStore("bounded"), socket: "\(setting.work)/s")
     try await bounded.client.createCorpus(
-      "large", retention: CorpusRetention(tokens: Self.boundTokens))
+      "large", CorpusSettings(retention: Retention(tokens: Self.boundTokens)))
     let kept = try await feed(outputs, bounded, &report, &plot)
 
     // A corpus of exactly the history that should be kept.
@@ -32,7 +33,7 @@ struct RetentionBenchmark {
     try await expected.client.createCorpus("large")
     for first in stride(from: 0, to: kept.count, by: 64) {
       let sequences = kept[first..<min(first + 64, kept.count)].map {
-        SequenceInsert.Sequence(tokens: $0)
+        NewSequence(tokens: $0)
       }
       try await expected.client.insert(sequences, into: "large", deadline: .seconds(60))
     }

@@ -1,6 +1,7 @@
 import CorpusStore
 import Foundation
 import RepriseClient
+import RepriseModel
 import ToolSupport
 import WireProtocol
 
@@ -79,7 +80,7 @@ struct SnapshotBenchmark {
     var seconds: [Double] = []
     var snapshot: SnapshotDescription?
     for _ in 0..<Self.snapshots {
-      if let snapshot { try await service.client.deleteSnapshot(snapshot.snapshot) }
+      if let snapshot { try await service.client.deleteSnapshot(snapshot.name) }
       let start = nanoseconds()
       snapshot = try await service.client.createSnapshot(ofCorpus: "large")
       seconds.append(Double(nanoseconds() - start) / 1e9)
@@ -110,7 +111,7 @@ struct SnapshotBenchmark {
     report.add("a snapshot takes: longest", seconds.max() ?? 0, "s")
     report.add("its size", Double(snapshot.bytes) / 1e6, "MB")
     report.add("its size", Double(snapshot.bytes) / Double(snapshot.tokens), "B a token")
-    return ("\(store)/snapshots/\(snapshot.snapshot).snapshot", snapshot.sequences)
+    return ("\(store)/snapshots/\(snapshot.name).snapshot", snapshot.sequences)
   }
 
   private func copyOfHistory(_ name: String) throws -> String {

@@ -1,7 +1,7 @@
 import CorpusStore
-import Drafting
 import Foundation
 import RepriseClient
+import RepriseModel
 import ToolSupport
 import WireProtocol
 

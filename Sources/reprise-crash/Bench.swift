@@ -1,6 +1,7 @@
 import CorpusStore
 import Foundation
 import Oracle
+import RepriseModel
 import ToolSupport
 
 /// The places of programs and directories, and the state that all kinds of tests share.
@@ -181,7 +182,7 @@ final class Site {
         failures += found.damage
         failures += judge.failures(found, position: position, crashed: crashed)
         for corpus in store.corpora() {
-          failures += try drafts.differences(corpus, found.corpora[corpus.name] ?? [])
+          failures += try drafts.differences(corpus, found.corpora[corpus.name.text] ?? [])
         }
       }
       return (failures, found)

@@ -1,6 +1,6 @@
 import CorpusStore
-import Drafting
 import Oracle
+import RepriseModel
 import ToolSupport
 
 /// Compares a corpus's drafts with those of the oracle over the corpus's content.
@@ -25,7 +25,7 @@ struct DraftComparison {
   /// Returns a sentence for each draft that differs from the oracle's.
   mutating func differences(_ corpus: Corpus, _ entries: [Inspection.Entry]) throws -> [String] {
     let sequences = entries.map(\.tokens)
-    let oracle = oracle(of: corpus.name, holding: sequences)
+    let oracle = oracle(of: corpus.name.text, holding: sequences)
     var differences: [String] = []
     var draft = Draft()
     for number in 0..<(2 * Self.contexts) {

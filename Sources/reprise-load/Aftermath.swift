@@ -1,6 +1,6 @@
-import Drafting
 import Foundation
 import Oracle
+import RepriseModel
 import ToolSupport
 import WireProtocol
 
@@ -43,14 +43,14 @@ struct Aftermath {
     }
     let found = try Inspection(store: site.store)
     for damage in found.damage { site.journal.fail(damage) }
-    for ledger in site.shared { compare(ledger, found.corpora[ledger.name] ?? []) }
+    for ledger in site.shared { compare(ledger, found.corpora[ledger.name.text] ?? []) }
     for ledger in [site.ledger, site.lateLedger] {
-      compareWhole(ledger, found.corpora[ledger.name] ?? [])
+      compareWhole(ledger, found.corpora[ledger.name.text] ?? [])
     }
     for worker in workers where !worker.hasFailed { compareOwn(worker, found) }
     for ledger in site.shared {
       try compareDrafts(
-        asked.filter { $0.corpus === ledger }, found.corpora[ledger.name] ?? [], ledger)
+        asked.filter { $0.corpus === ledger }, found.corpora[ledger.name.text] ?? [], ledger)
     }
   }
 
@@ -106,7 +106,7 @@ struct Aftermath {
       let all = ledger.acknowledged
       for start in stride(from: 0, to: all.count, by: 500) {
         let some = all[start..<min(start + 500, all.count)]
-        let answer: Inserted = try connection.call(
+        let answer: InsertReceipt = try connection.call(
           .sequenceInsert(
             SequenceInsert(
               corpus: ledger.name, sequences: some.map { .init(id: $0.id, tokens: $0.tokens) })))
@@ -177,7 +177,7 @@ struct Aftermath {
 
   /// Expects exactly the history that the rule keeps, in its order.
   private func compareOwn(_ worker: Worker, _ found: Inspection) {
-    let (name, expected): (String, [OwnHistory.Sequence])
+    let (name, expected): (CorpusName, [OwnHistory.Sequence])
     switch worker {
     case let worker as Decoder:
       guard let sequences = worker.expected else { return }
@@ -186,7 +186,7 @@ struct Aftermath {
     case let worker as Operator: (name, expected) = (worker.plan.name, worker.expected)
     default: return
     }
-    let entries = found.corpora[name] ?? []
+    let entries = found.corpora[name.text] ?? []
     let isEqual =
       entries.count == expected.count
       && zip(entries, expected).allSatisfy { $0.tokens == $1.tokens && $0.id == $1.id }

@@ -1,5 +1,5 @@
-import Drafting
 import Foundation
+import RepriseModel
 import ToolSupport
 import WireProtocol
 
@@ -73,7 +73,7 @@ final class Connection {
 
   /// Makes a call that must be refused with an error of this kind.
   @discardableResult
-  func refusal(of call: Call, _ kind: WireError.Kind) throws -> WireError {
+  func refusal(of call: Call, _ kind: ErrorKind) throws -> WireError {
     switch try exchange([call])[0] {
     case .failure(let error) where error.kind == kind:
       noteExpected(error)
@@ -221,14 +221,14 @@ extension Call {
     case .corpusList: CorpusList(result: result)
     case .corpusStats, .snapshotRestore: CorpusStatistics(result: result)
     case .corpusDrop: CorpusDropped(result: result)
-    case .corpusMerge: CorpusMerged(result: result)
-    case .sequenceInsert: Inserted(result: result)
-    case .sequenceForget: Forgotten(result: result)
+    case .corpusMerge: MergeReceipt(result: result)
+    case .sequenceInsert: InsertReceipt(result: result)
+    case .sequenceForget: ForgetReceipt(result: result)
     case .speculate(let call) where call.isBatch: DraftList(result: result)
     case .speculate: Draft(result: result)
     case .sessionOpen: SessionOpened(result: result)
     case .sessionStep: DraftList(result: result)
-    case .sessionClose: SessionClosed(result: result)
+    case .sessionClose: RecordReceipt(result: result)
     case .snapshotCreate, .snapshotVerify: SnapshotDescription(result: result)
     case .snapshotList: SnapshotList(result: result)
     case .snapshotDelete: SnapshotDeleted(result: result)

@@ -1,5 +1,5 @@
-import Drafting
 import Oracle
+import RepriseModel
 import ToolSupport
 import WireProtocol
 
@@ -17,7 +17,7 @@ final class Decoder: Worker, @unchecked Sendable {
 
   private struct Session {
     let name: String
-    let share: SessionOpen.Share
+    let share: SharePolicy
     let promptTokens: Int
     /// The number of tokens that it will have written at its end.
     let outputTokensMax: Int
@@ -198,7 +198,7 @@ final class Decoder: Worker, @unchecked Sendable {
   private func close(_ place: Int) throws {
     let session = sessions.remove(at: place)
     let records = chance(850)
-    let answer: SessionClosed = try connection.call(
+    let answer: RecordReceipt = try connection.call(
       .sessionClose(SessionClose(session: session.name, record: records)))
     let output = Array(session.output)
     let isRecorded = records && session.share != .never && !output.isEmpty

@@ -1,5 +1,5 @@
-import Drafting
 import Oracle
+import RepriseModel
 import ToolSupport
 
 extension DraftOptions {

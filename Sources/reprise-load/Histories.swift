@@ -1,4 +1,5 @@
 import Foundation
+import RepriseModel
 import Synchronization
 import ToolSupport
 
@@ -74,7 +75,7 @@ final class SharedLedger: Sendable {
 
   init(_ plan: CorpusPlan) { self.plan = plan }
 
-  var name: String { plan.name }
+  var name: CorpusName { plan.name }
 
   func acknowledge(_ sequence: Acknowledged) {
     state.withLock { state in

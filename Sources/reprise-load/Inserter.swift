@@ -1,5 +1,5 @@
-import Drafting
 import Oracle
+import RepriseModel
 import ToolSupport
 import WireProtocol
 
@@ -55,9 +55,9 @@ final class Inserter: Worker, @unchecked Sendable {
     return number
   }
 
-  private func wire(_ number: Int32) -> SequenceInsert.Sequence {
+  private func wire(_ number: Int32) -> NewSequence {
     let sequence = history[number]!
-    return SequenceInsert.Sequence(id: sequence.id, tokens: sequence.tokens)
+    return NewSequence(id: sequence.id, tokens: sequence.tokens)
   }
 
   private func insert() throws {
@@ -75,7 +75,7 @@ final class Inserter: Worker, @unchecked Sendable {
         }
       }
     }
-    let answer: Inserted = try connection.call(
+    let answer: InsertReceipt = try connection.call(
       .sequenceInsert(SequenceInsert(corpus: plan.name, sequences: numbers.map(wire))))
     let known = Set(history.kept)
     let added = history.insert(numbers)
@@ -104,7 +104,7 @@ final class Inserter: Worker, @unchecked Sendable {
     guard let known = history.kept.last(where: { history[$0]?.id != nil }) else { return }
     var other = wire(known)
     other.tokens.append(plan.language.token(using: &random))
-    let new = SequenceInsert.Sequence(tokens: plan.language.text(count: 20, using: &random))
+    let new = NewSequence(tokens: plan.language.text(count: 20, using: &random))
     let error = try connection.refusal(
       of: .sequenceInsert(SequenceInsert(corpus: plan.name, sequences: [new, other])), .conflict)
     if error.details["id"] != .text(other.id!) { throw ToolError("the conflict names \(error)") }
@@ -114,7 +114,7 @@ final class Inserter: Worker, @unchecked Sendable {
     let ledger = chance(700) ? site.ledger : site.lateLedger
     let id = "\(number)-\(roll(0...Int.max))"
     let tokens = ledger.plan.language.text(count: roll(2...30), using: &random)
-    let answer: Inserted = try connection.call(
+    let answer: InsertReceipt = try connection.call(
       .sequenceInsert(
         SequenceInsert(corpus: ledger.name, sequences: [.init(id: id, tokens: tokens)])))
     guard answer.inserted == 1, answer.duplicates == 0, let order = answer.lastOrder else {

@@ -1,6 +1,6 @@
-import Drafting
 import Foundation
 import Oracle
+import RepriseModel
 import ToolSupport
 import WireProtocol
 

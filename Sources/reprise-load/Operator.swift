@@ -1,6 +1,6 @@
-import Drafting
 import Foundation
 import Oracle
+import RepriseModel
 import ToolSupport
 import WireProtocol
 
@@ -9,8 +9,8 @@ import WireProtocol
 final class Operator: Worker, @unchecked Sendable {
   // @unchecked Sendable: as `Worker`.
   let plan: CorpusPlan
-  private var corpus: String { plan.name }
-  private var copy: String { "\(corpus)-copy" }
+  private var corpus: CorpusName { plan.name }
+  private var copy: CorpusName { "\(corpus)-copy" }
   private var history: OwnHistory
   private var connection: Connection!
   private var auditor: Connection!
@@ -45,10 +45,10 @@ final class Operator: Worker, @unchecked Sendable {
     try copyAndCompare(snapshot)
     try forget(snapshot, before)
     if chance(300) { try restore(snapshot, before) }
-    let deleted: SnapshotDeleted = try connection.call(.snapshotDelete(snapshot: snapshot.snapshot))
-    if !deleted.deleted { throw ToolError("\(snapshot.snapshot) was not deleted") }
+    let deleted: SnapshotDeleted = try connection.call(.snapshotDelete(snapshot: snapshot.name))
+    if !deleted.deleted { throw ToolError("\(snapshot.name) was not deleted") }
     try connection.refusal(
-      of: .snapshotVerify(.named(snapshot.snapshot)), .snapshotNotFound)
+      of: .snapshotVerify(.named(snapshot.name)), .snapshotNotFound)
     let dropped: CorpusDropped = try connection.call(.corpusDrop(CorpusDrop(corpus: copy)))
     if !dropped.dropped { throw ToolError("\(copy) was not dropped") }
     try connection.refusal(of: .corpusStats(corpus: copy), .corpusNotFound)
@@ -66,9 +66,9 @@ final class Operator: Worker, @unchecked Sendable {
             tokens: plan.language.text(count: roll(5...80), using: &random))))
     }
     let call = numbers.map { number in
-      SequenceInsert.Sequence(id: history[number]!.id, tokens: history[number]!.tokens)
+      NewSequence(id: history[number]!.id, tokens: history[number]!.tokens)
     }
-    let answer: Inserted = try connection.call(
+    let answer: InsertReceipt = try connection.call(
       .sequenceInsert(SequenceInsert(corpus: corpus, sequences: call)))
     history.insert(numbers)
     if answer.inserted != numbers.count || answer.duplicates != 0 {
@@ -80,7 +80,9 @@ final class Operator: Worker, @unchecked Sendable {
 
   private func refusals() throws {
     try connection.refusal(
-      of: .corpusCreate(CorpusCreate(corpus: corpus, depth: plan.depth + 1)), .corpusExists)
+      of: .corpusCreate(
+        CorpusCreate(corpus: corpus, settings: CorpusSettings(depth: plan.depth + 1))),
+      .corpusExists)
     try connection.refusal(of: .snapshotVerify(.named("no-such-one")), .snapshotNotFound)
     try connection.refusal(of: .snapshotVerify(.file(path: "/etc/passwd")), .unauthorized)
     try connection.refusal(of: .corpusDrop(CorpusDrop(corpus: "fixed")), .corpusNotFound)
@@ -95,29 +97,29 @@ final class Operator: Worker, @unchecked Sendable {
     turns += 1
     let made: SnapshotDescription = try connection.call(
       .snapshotCreate(SnapshotCreate(corpus: corpus, name: name)))
-    guard made.snapshot == name, made.sequences == size.sequences, made.tokens == size.tokens else {
+    guard made.name == name, made.sequences == size.sequences, made.tokens == size.tokens else {
       throw ToolError("a snapshot of \(size) is \(made)")
     }
     let verified: SnapshotDescription = try connection.call(.snapshotVerify(.named(name)))
     if verified != made { throw ToolError("verified was \(verified), made \(made)") }
-    let list: SnapshotList = try connection.call(.snapshotList(corpus: corpus))
+    let list: SnapshotList = try connection.call(.snapshotList(corpus: corpus.text))
     if !list.snapshots.contains(made) { throw ToolError("\(made) is not among \(list)") }
     return made
   }
 
   private func copyAndCompare(_ snapshot: SnapshotDescription) throws {
     let stands: CorpusStatistics = try connection.call(
-      .snapshotRestore(SnapshotRestore(.named(snapshot.snapshot), corpus: copy)))
+      .snapshotRestore(SnapshotRestore(.named(snapshot.name), corpus: copy)))
     guard stands.sequences == size.sequences, stands.tokens == size.tokens, stands.damage.isEmpty
     else { throw ToolError("restored was \(stands) of \(snapshot)") }
     try connection.refusal(
-      of: .snapshotRestore(SnapshotRestore(.named(snapshot.snapshot), corpus: copy)),
+      of: .snapshotRestore(SnapshotRestore(.named(snapshot.name), corpus: copy)),
       .corpusExists)
     try compareDrafts(corpus)
     try compareDrafts(copy)
   }
 
-  private func compareDrafts(_ corpus: String) throws {
+  private func compareDrafts(_ corpus: CorpusName) throws {
     for _ in 0..<4 {
       guard let sequence = history.sequences.randomElement(using: &random) else { return }
       let context = Array(sequence.tokens.prefix(roll(1...sequence.tokens.count)).suffix(30))
@@ -135,18 +137,18 @@ final class Operator: Worker, @unchecked Sendable {
     let chosen = Set(
       (0..<roll(1...5)).compactMap { _ in history.kept.randomElement(using: &random) }
     ).sorted()
-    let answer: Forgotten = try connection.call(
+    let answer: ForgetReceipt = try connection.call(
       .sequenceForget(
         SequenceForget(corpus: corpus, ids: chosen.map { history[$0]!.id! } + ["no-such-one"])))
     let tokens = chosen.reduce(0) { $0 + history.size($1) }
     history.remove(chosen)
     guard answer.forgotten == chosen.count, answer.tokens == tokens, answer.missing == 1,
-      answer.olderSnapshots.contains(snapshot.snapshot)
+      answer.olderSnapshots.contains(snapshot.name)
     else { throw ToolError("forgetting \(chosen.count) with \(tokens) tokens was \(answer)") }
     try compareDrafts(corpus)
     // Without room, others would have to leave.
     if size.tokens + tokens > history.rule.tokens! { return }
-    let merged: CorpusMerged = try connection.call(
+    let merged: MergeReceipt = try connection.call(
       .corpusMerge(CorpusMerge(from: copy, into: corpus)))
     guard merged.sequences == chosen.count, merged.tokens == tokens,
       merged.duplicates == before.kept.count - chosen.count, merged.conflicts == 0
@@ -160,7 +162,7 @@ final class Operator: Worker, @unchecked Sendable {
   private func restore(_ snapshot: SnapshotDescription, _ before: OwnHistory) throws {
     let stands: CorpusStatistics = try connection.call(
       .snapshotRestore(
-        SnapshotRestore(.named(snapshot.snapshot), corpus: corpus, replace: true)))
+        SnapshotRestore(.named(snapshot.name), corpus: corpus, replace: true)))
     history = before
     guard stands.sequences == size.sequences, stands.tokens == size.tokens else {
       throw ToolError("restored was \(stands) of \(snapshot)")
@@ -179,7 +181,7 @@ final class Operator: Worker, @unchecked Sendable {
     let health: Health = try connection.call(.healthReady)
     if !health.ok { throw ToolError("not ready: \(health)") }
     let list: CorpusList = try connection.call(.corpusList)
-    if let other = list.corpora.first(where: { !$0.corpus.hasPrefix("op-") }) {
+    if let other = list.corpora.first(where: { !$0.corpus.text.hasPrefix("op-") }) {
       throw ToolError("\(other.corpus) is shown to whom it is not for")
     }
   }

@@ -1,4 +1,5 @@
 import Oracle
+import RepriseModel
 import ToolSupport
 import WireProtocol
 
@@ -84,7 +85,7 @@ enum Bounds {
 
 /// The settings of a corpus, and the language of its texts.
 struct CorpusPlan: Sendable {
-  let name: String
+  let name: CorpusName
   let depth: Int
   let rule: KeepingRule
   let language: Language
@@ -109,5 +110,5 @@ struct CorpusPlan: Sendable {
 }
 
 extension KeepingRule {
-  var retention: CorpusRetention { CorpusRetention(tokens: tokens, sequences: sequences) }
+  var retention: Retention { Retention(tokens: tokens, sequences: sequences) }
 }

@@ -1,5 +1,5 @@
-import Drafting
 import Oracle
+import RepriseModel
 import ToolSupport
 import WireProtocol
 
@@ -39,7 +39,7 @@ final class Prompter: Worker, @unchecked Sendable {
       throw ToolError("a prompt of \(context.count) tokens, \(reusable) known: \(opened)")
     }
     for _ in 0..<8 { try step(opened.session) }
-    let closed: SessionClosed = try connection.call(
+    let closed: RecordReceipt = try connection.call(
       .sessionClose(SessionClose(session: opened.session)))
     if closed.recordedTokens != 0 {
       throw ToolError("recorded what is to leave nothing: \(closed)")

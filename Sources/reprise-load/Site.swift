@@ -1,6 +1,6 @@
-import Drafting
 import Foundation
 import Oracle
+import RepriseModel
 import Synchronization
 import ToolSupport
 import WireProtocol
@@ -64,7 +64,8 @@ final class Site: Sendable {
       ] + limits.flatMap { ["--limit", "\($0.key)=\($0.value)"] }, log: "\(directory)/log")
     identifier = started.identifier
     process = Mutex(started)
-    func plan(_ name: String, _ number: Int, depth: Int = 64, _ rule: KeepingRule) -> CorpusPlan {
+    func plan(_ name: CorpusName, _ number: Int, depth: Int = 64, _ rule: KeepingRule) -> CorpusPlan
+    {
       CorpusPlan(
         name: name, depth: depth, rule: rule, language: Language(number: number, seed: seed))
     }
@@ -102,8 +103,9 @@ final class Site: Sendable {
     }
     let _: CorpusDescription = try auditor.call(
       .corpusCreate(
-        CorpusCreate(corpus: lateLedger.name, durability: .interval(millis: 50))))
-    let _: Inserted = try auditor.call(
+        CorpusCreate(
+          corpus: lateLedger.name, settings: CorpusSettings(durability: .interval(millis: 50)))))
+    let _: InsertReceipt = try auditor.call(
       .sequenceInsert(
         SequenceInsert(corpus: "fixed", sequences: fixed.sequences.map { .init(tokens: $0) })))
   }
@@ -122,7 +124,7 @@ final class Site: Sendable {
   func insert(
     _ texts: [[Int32]], into plan: CorpusPlan, _ connection: Connection
   ) throws -> UInt64 {
-    let answer: Inserted = try connection.call(
+    let answer: InsertReceipt = try connection.call(
       .sequenceInsert(
         SequenceInsert(corpus: plan.name, sequences: texts.map { .init(tokens: $0) })))
     guard answer.inserted == texts.count, let order = answer.lastOrder else {
@@ -134,8 +136,12 @@ final class Site: Sendable {
   func create(_ plan: CorpusPlan, _ connection: Connection) throws {
     let made: CorpusDescription = try connection.call(
       .corpusCreate(
-        CorpusCreate(corpus: plan.name, depth: plan.depth, retention: plan.rule.retention)))
-    if made.corpus != plan.name || made.depth != plan.depth { throw ToolError("made was \(made)") }
+        CorpusCreate(
+          corpus: plan.name,
+          settings: CorpusSettings(depth: plan.depth, retention: plan.rule.retention))))
+    if made.corpus != plan.name || made.settings.depth != plan.depth {
+      throw ToolError("made was \(made)")
+    }
   }
 
   func connect(_ tenant: Tenant, _ tally: Tally, number: Int64 = 1) throws -> Connection {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Concurrency
 import RepriseClient
+import RepriseModel
 import WireProtocol
 
 struct CallCommand: AsyncParsableCommand {
@@ -141,7 +142,7 @@ private final class Requests: Sendable {
   }
 }
 
-extension WireError.Kind {
+extension ErrorKind {
   /// The exit status of an error, as in sysexits.h.
   fileprivate var exitStatus: Int32 {
     switch self {

@@ -1,8 +1,8 @@
 import ArgumentParser
 import CorpusStore
 import Glibc
+import RepriseModel
 import Synchronization
-import TreeService
 import UnixSignals
 import WireProtocol
 
@@ -93,7 +93,7 @@ extension CheckReport {
     for corpus in corpora {
       writer.beginObject()
       writer.name("corpus")
-      writer.string(corpus.name)
+      writer.string(corpus.name.text)
       for (name, value) in [
         ("sequences", corpus.sequences), ("tokens", corpus.tokens), ("segments", corpus.segments),
         ("bytes", corpus.bytes),
@@ -105,7 +105,7 @@ extension CheckReport {
       writer.endObject()
     }
     writer.endArray()
-    SnapshotList(snapshots: snapshots.map(SnapshotDescription.init)).write(to: &writer)
+    SnapshotList(snapshots: snapshots).write(to: &writer)
     Self.write(damage, to: &writer)
   }
 
@@ -130,7 +130,7 @@ extension CheckReport {
       ["corpus", "sequences", "tokens", "segments", "on disk", "damage"],
       corpora.map { corpus in
         [
-          corpus.name, "\(corpus.sequences)", "\(corpus.tokens)", "\(corpus.segments)",
+          corpus.name.text, "\(corpus.sequences)", "\(corpus.tokens)", "\(corpus.segments)",
           readable(bytes: corpus.bytes), "\(corpus.damage.count)",
         ]
       })
@@ -140,7 +140,7 @@ extension CheckReport {
         ["snapshot", "corpus", "sequences", "tokens", "size"],
         snapshots.map { snapshot in
           [
-            snapshot.name, snapshot.corpus, "\(snapshot.sequences)", "\(snapshot.tokens)",
+            snapshot.name, snapshot.corpus.text, "\(snapshot.sequences)", "\(snapshot.tokens)",
             readable(bytes: snapshot.bytes),
           ]
         })

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Drafting
+import RepriseModel
 import WireProtocol
 
 extension CorpusCommand {
@@ -18,10 +18,12 @@ extension CorpusCommand {
         """)
 
     @OptionGroup var history: HistoryOptions
-    @Argument(help: "Name: 1 to 64 letters, digits, '.', '_' or '-'.") var name: String
+    @Argument(help: "Name: 1 to 64 letters, digits, '.', '_' or '-'.", transform: corpusName)
+    var name: CorpusName
     @Option(help: "Name of the tokenizer; inserts that name another are refused.")
     var tokenizer: String?
-    @Option(help: "Longest pattern whose count is kept, in tokens, 2 to 127.") var depth = 64
+    @Option(help: "Longest pattern whose count is kept, in tokens, 2 to 127.")
+    var depth = Depth.standard
     @Option(help: "The most tokens that are kept.") var keepTokens: Int?
     @Option(help: "The most sequences that are kept.") var keepSequences: Int?
     @Option(help: "The longest time that a sequence is kept: 90 (seconds), 90s, 15m, 36h, 30d.")
@@ -34,16 +36,16 @@ extension CorpusCommand {
     @Flag(help: "Print the result as JSON.") var json = false
 
     func validate() throws {
-      try Self.check("--depth", depth, Limits.depthRange)
-      try Self.check("--keep-tokens", keepTokens, CorpusRetention.tokensRange)
-      try Self.check("--keep-sequences", keepSequences, CorpusRetention.sequencesRange)
+      try Self.check("--depth", depth, Depth.range)
+      try Self.check("--keep-tokens", keepTokens, Retention.tokensRange)
+      try Self.check("--keep-sequences", keepSequences, Retention.sequencesRange)
       if let keepAge {
         guard let seconds = Age.seconds(keepAge) else {
           throw ValidationError(
             "--keep-age is \"\(keepAge)\", expected seconds or a number with s, m, h or d, such as "
               + "36h or 30d")
         }
-        try Self.check("--keep-age in seconds", seconds, CorpusRetention.ageSecondsRange)
+        try Self.check("--keep-age in seconds", seconds, Retention.ageSecondsRange)
       }
       if !["commit", "interval"].contains(durability) {
         throw ValidationError("--durability is \"\(durability)\", expected commit or interval")
@@ -52,8 +54,8 @@ extension CorpusCommand {
         throw ValidationError(
           "--durability-ms is allowed only with --durability interval; give both, or neither")
       }
-      try Self.check("--vocabulary", vocabulary, DraftOptions.vocabularyRange)
-      try Self.check("--durability-ms", durabilityMs, CorpusDurability.millisRange)
+      try Self.check("--vocabulary", vocabulary, Vocabulary.range)
+      try Self.check("--durability-ms", durabilityMs, Durability.millisRange)
     }
 
     private static func check(_ name: String, _ value: Int?, _ range: ClosedRange<Int>) throws {
@@ -64,26 +66,28 @@ extension CorpusCommand {
     }
 
     func run() async throws {
-      let call = CorpusCreate(
-        corpus: name, tokenizer: tokenizer, depth: depth,
-        retention: CorpusRetention(
+      let settings = CorpusSettings(
+        depth: depth, tokenizer: tokenizer,
+        retention: Retention(
           tokens: keepTokens, sequences: keepSequences, ageSeconds: keepAge.flatMap(Age.seconds)),
         durability: durability == "interval"
-          ? .interval(millis: durabilityMs ?? CorpusDurability.millisDefault) : .commit,
+          ? .interval(millis: durabilityMs ?? Durability.millisDefault) : .commit,
         vocabulary: vocabulary)
+      let call = CorpusCreate(corpus: name, settings: settings)
       let corpus = try await withHistory(history) { try await $0.createCorpus(call) }
       if json {
         printJSON { corpus.write(to: &$0) }
       } else {
+        let settings = corpus.settings
         print(
-          "corpus \(corpus.corpus) exists, with depth \(corpus.depth); keeps "
-            + "\(corpus.retention.text), durability \(corpus.durability.text)")
+          "corpus \(corpus.corpus) exists, with depth \(settings.depth); keeps "
+            + "\(settings.retention.text), durability \(settings.durability.text)")
       }
     }
   }
 }
 
-extension CorpusRetention {
+extension Retention {
   /// The bounds, for people.
   var text: String {
     let bounds = [
@@ -94,7 +98,7 @@ extension CorpusRetention {
   }
 }
 
-extension CorpusDurability {
+extension Durability {
   /// The durability, for people.
   var text: String { mode + (millis.map { ", \($0) ms" } ?? "") }
 }

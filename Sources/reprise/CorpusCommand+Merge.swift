@@ -1,4 +1,5 @@
 import ArgumentParser
+import RepriseModel
 import WireProtocol
 
 extension CorpusCommand {
@@ -15,8 +16,8 @@ extension CorpusCommand {
         """)
 
     @OptionGroup var history: HistoryOptions
-    @Option(help: "Corpus to read.") var from: String
-    @Option(help: "Corpus to add to.") var into: String
+    @Option(help: "Corpus to read.", transform: corpusName) var from: CorpusName
+    @Option(help: "Corpus to add to.", transform: corpusName) var into: CorpusName
     @Flag(help: "Print the result as JSON.") var json = false
 
     func validate() throws {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import RepriseModel
 import WireProtocol
 
 struct CorpusCommand: AsyncParsableCommand {
@@ -30,7 +31,7 @@ struct CorpusCommand: AsyncParsableCommand {
         ["corpus", "sequences", "tokens", "segments", "on disk", "in memory", "bytes/token"],
         corpora.map { corpus in
           [
-            corpus.corpus, "\(corpus.sequences)", "\(corpus.tokens)", "\(corpus.segments)",
+            corpus.corpus.text, "\(corpus.sequences)", "\(corpus.tokens)", "\(corpus.segments)",
             readable(bytes: corpus.bytesOnDisk), readable(bytes: corpus.bytesInMemory),
             fixed(corpus.bytesPerToken, 1),
           ]
@@ -42,7 +43,7 @@ struct CorpusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Show the statistics of one corpus.")
 
     @OptionGroup var history: HistoryOptions
-    @Argument var name: String
+    @Argument(transform: corpusName) var name: CorpusName
     @Flag(help: "Print the result as JSON.") var json = false
 
     func run() async throws {
@@ -53,11 +54,12 @@ struct CorpusCommand: AsyncParsableCommand {
         return
       }
       printTable(
-        ["corpus", stats.corpus],
+        ["corpus", stats.corpus.text],
         [
-          ["tokenizer", stats.tokenizer ?? "not set"], ["depth", "\(stats.depth)"],
-          ["vocabulary", stats.vocabulary.map { "ids below \($0)" } ?? "not set"],
-          ["keeps", stats.retention.text], ["durability", stats.durability.text],
+          ["tokenizer", stats.settings.tokenizer ?? "not set"],
+          ["depth", "\(stats.settings.depth)"],
+          ["vocabulary", stats.settings.vocabulary.map { "ids below \($0)" } ?? "not set"],
+          ["keeps", stats.settings.retention.text], ["durability", stats.settings.durability.text],
           ["sequences", "\(stats.sequences)"], ["tokens", "\(stats.tokens)"],
           ["tokens of open sessions", "\(stats.openTokens)"], ["sessions", "\(stats.sessions)"],
           ["segments", "\(stats.segments)"],
@@ -76,12 +78,12 @@ struct CorpusCommand: AsyncParsableCommand {
       abstract: "Remove a corpus and its file permanently.")
 
     @OptionGroup var history: HistoryOptions
-    @Argument var name: String
+    @Argument(transform: corpusName) var name: CorpusName
     @Option(help: "The corpus's name again.") var confirm: String
     @Flag(help: "Print the result as JSON.") var json = false
 
     func validate() throws {
-      if confirm != name {
+      if confirm != name.text {
         throw ValidationError("--confirm is \"\(confirm)\", expected \"\(name)\"; nothing was done")
       }
     }

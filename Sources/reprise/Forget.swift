@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import RepriseModel
 import WireProtocol
 
 struct Forget: AsyncParsableCommand {
@@ -16,7 +17,7 @@ struct Forget: AsyncParsableCommand {
       """)
 
   @OptionGroup var history: HistoryOptions
-  @Option(help: "Corpus to remove from.") var corpus: String
+  @Option(help: "Corpus to remove from.", transform: corpusName) var corpus: CorpusName
   @Option(help: "File of ids, one a line; - for standard input.") var idsFrom: String?
   @Flag(help: "Print the result as JSON.") var json = false
   @Argument(help: "Ids of sequences.") var ids: [String] = []
@@ -27,7 +28,7 @@ struct Forget: AsyncParsableCommand {
     }
     if let bad = ids.first(where: { !Self.isID($0) }) {
       throw ValidationError(
-        "\"\(bad.prefix(64))\" is not an id, expected 1 to \(Self.idBytesMax) bytes")
+        "\"\(bad.prefix(64))\" is not an id, expected 1 to \(NewSequence.idBytesMax) bytes")
     }
   }
 
@@ -51,9 +52,9 @@ struct Forget: AsyncParsableCommand {
     }
   }
 
-  private static let idBytesMax = Limits().sequenceIDBytesMax
-
-  private static func isID(_ text: String) -> Bool { (1...idBytesMax).contains(text.utf8.count) }
+  private static func isID(_ text: String) -> Bool {
+    (1...NewSequence.idBytesMax).contains(text.utf8.count)
+  }
 
   /// Reads one id a line; empty lines are skipped.
   private static func read(_ path: String) throws -> [String] {
@@ -62,7 +63,7 @@ struct Forget: AsyncParsableCommand {
     while let id = try input.nextText() {
       guard isID(id) else {
         throw InputError(
-          description: "\(input.place) is not an id, expected 1 to \(idBytesMax) bytes")
+          description: "\(input.place) is not an id, expected 1 to \(NewSequence.idBytesMax) bytes")
       }
       ids.append(id)
     }

@@ -1,4 +1,4 @@
-import Drafting
+import RepriseModel
 import WireProtocol
 
 /// The operations of commands on a history, in a service or in a store.
@@ -6,21 +6,22 @@ protocol HistoryAccess: Sendable {
   /// Creates a corpus, or finds the existing one with the same settings.
   func createCorpus(_ call: CorpusCreate) async throws -> CorpusDescription
   func corpora() async throws -> [CorpusStatistics]
-  func stats(_ corpus: String) async throws -> CorpusStatistics
-  func dropCorpus(_ name: String) async throws -> Bool
-  func insert(_ sequences: [SequenceInsert.Sequence], into corpus: String) async throws -> Inserted
-  func speculate(_ context: [Int32], corpus: String, _ options: DraftOptions) async throws -> Draft
-  func openSession(corpus: String, prompt: [Int32], share: SessionOpen.Share) async throws
+  func stats(_ corpus: CorpusName) async throws -> CorpusStatistics
+  func dropCorpus(_ name: CorpusName) async throws -> Bool
+  func insert(_ sequences: [NewSequence], into corpus: CorpusName) async throws -> InsertReceipt
+  func speculate(_ context: [Int32], corpus: CorpusName, _ options: DraftOptions) async throws
+    -> Draft
+  func openSession(corpus: CorpusName, prompt: [Int32], share: SharePolicy) async throws
     -> any SessionAccess
 
   // The following operations take long. `progress` is called on any thread, or never.
   func mergeCorpus(
-    from source: String, into target: String, progress: @escaping OperationProgress
-  ) async throws -> CorpusMerged
+    from source: CorpusName, into target: CorpusName, progress: @escaping OperationProgress
+  ) async throws -> MergeReceipt
   /// Removes any number of sequences by their ids.
-  func forget(_ ids: [String], in corpus: String) async throws -> Forgotten
+  func forget(_ ids: [String], in corpus: CorpusName) async throws -> ForgetReceipt
   func createSnapshot(
-    of corpus: String, named name: String?, progress: @escaping OperationProgress
+    of corpus: CorpusName, named name: String?, progress: @escaping OperationProgress
   ) async throws -> SnapshotDescription
   func snapshots() async throws -> [SnapshotDescription]
   func verifySnapshot(
@@ -28,7 +29,7 @@ protocol HistoryAccess: Sendable {
   ) async throws -> SnapshotDescription
   func deleteSnapshot(_ name: String) async throws
   func restore(
-    _ snapshot: SnapshotReference, into corpus: String, replacing: Bool,
+    _ snapshot: SnapshotReference, into corpus: CorpusName, replacing: Bool,
     progress: @escaping OperationProgress
   ) async throws -> CorpusStatistics
 
@@ -38,7 +39,7 @@ protocol HistoryAccess: Sendable {
 
 extension HistoryAccess {
   /// Creates a corpus with the default settings if none of that name exists, with any settings.
-  func makeCorpusIfMissing(_ name: String) async throws {
+  func makeCorpusIfMissing(_ name: CorpusName) async throws {
     if try await corpora().contains(where: { $0.corpus == name }) { return }
     _ = try await createCorpus(CorpusCreate(corpus: name))
   }

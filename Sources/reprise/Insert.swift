@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import RepriseModel
 import WireProtocol
 
 struct Insert: AsyncParsableCommand {
@@ -17,8 +18,8 @@ struct Insert: AsyncParsableCommand {
 
   @OptionGroup var history: HistoryOptions
 
-  @Option(help: "Corpus to add to.")
-  var corpus: String
+  @Option(help: "Corpus to add to.", transform: corpusName)
+  var corpus: CorpusName
 
   @Flag(help: "Create the corpus if it does not exist.")
   var create = false
@@ -51,7 +52,7 @@ struct Insert: AsyncParsableCommand {
     let reader = TraceLineReader(lineBytesMax: LineInput.lineBytesMax)
     while let line = try input.next(reader) {
       if line.output.isEmpty { continue }
-      try await batches.add(SequenceInsert.Sequence(id: line.id, tokens: line.output))
+      try await batches.add(NewSequence(id: line.id, tokens: line.output))
       bar.show(
         input.byteCount.map { Double(input.bytesRead) / Double(max($0, 1)) },
         "\(readable(batches.total.tokens)) tokens")
@@ -83,21 +84,21 @@ struct Insert: AsyncParsableCommand {
 /// collected.
 struct SequenceBatches {
   private let access: any HistoryAccess
-  private let corpus: String
-  private var batch: [SequenceInsert.Sequence] = []
+  private let corpus: CorpusName
+  private var batch: [NewSequence] = []
   private var batchTokens = 0
-  private var underWay: Task<Inserted, any Error>?
-  private(set) var total = Inserted(inserted: 0, duplicates: 0, tokens: 0, lastOrder: nil)
+  private var underWay: Task<InsertReceipt, any Error>?
+  private(set) var total = InsertReceipt()
 
   private static let tokensPerCall = 1 << 16
   private static let sequencesPerCall = 4096
 
-  init(_ access: any HistoryAccess, _ corpus: String) {
+  init(_ access: any HistoryAccess, _ corpus: CorpusName) {
     self.access = access
     self.corpus = corpus
   }
 
-  mutating func add(_ sequence: SequenceInsert.Sequence) async throws {
+  mutating func add(_ sequence: NewSequence) async throws {
     batch.append(sequence)
     batchTokens += sequence.tokens.count
     if batchTokens >= Self.tokensPerCall || batch.count >= Self.sequencesPerCall {

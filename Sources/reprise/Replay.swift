@@ -1,7 +1,7 @@
 import ArgumentParser
 import CorpusStore
-import Drafting
 import Foundation
+import RepriseModel
 import WireProtocol
 
 struct Replay: AsyncParsableCommand {
@@ -25,15 +25,17 @@ struct Replay: AsyncParsableCommand {
 
   @OptionGroup var history: HistoryOptions
   @Option(help: "File of a snapshot to replay over, which is only read.") var snapshot: String?
-  @Option(help: "Corpus to use; created if it does not exist. (default: replay, or the snapshot's)")
-  var corpus: String?
+  @Option(
+    help: "Corpus to use; created if it does not exist. (default: replay, or the snapshot's)",
+    transform: corpusName)
+  var corpus: CorpusName?
   @Option(help: "Records that only become history.") var warm = 0
   @Option(help: "Records that are replayed; all the rest if not given.") var eval: Int?
   @OptionGroup var draft: DraftFlags
   @Option(
     help:
       "How outputs join the history: live, close or never. (default: live; never for a snapshot)")
-  var share: SessionOpen.Share?
+  var share: SharePolicy?
   @Flag(help: "Print the result as JSON.") var json = false
   @Argument(help: "JSONL file, or - for standard input.") var file: String
 
@@ -97,7 +99,7 @@ struct Replay: AsyncParsableCommand {
   }
 
   /// The corpus to replay over, created if necessary; of a snapshot the only one.
-  private func chosenCorpus(in access: any HistoryAccess) async throws -> String {
+  private func chosenCorpus(in access: any HistoryAccess) async throws -> CorpusName {
     if snapshot != nil, let only = try await access.corpora().first { return only.corpus }
     let name = corpus ?? "replay"
     try await access.makeCorpusIfMissing(name)
@@ -105,7 +107,8 @@ struct Replay: AsyncParsableCommand {
   }
 
   private func warmUp(
-    _ input: LineInput, _ reader: TraceLineReader, _ access: any HistoryAccess, _ corpus: String,
+    _ input: LineInput, _ reader: TraceLineReader, _ access: any HistoryAccess,
+    _ corpus: CorpusName,
     _ report: inout ReplayReport
   ) async throws {
     let bar = ProgressBar("reading history")
@@ -119,7 +122,7 @@ struct Replay: AsyncParsableCommand {
       if line.output.isEmpty { continue }
       let start = ContinuousClock.now
       // Without the id: the same trace may be replayed into one corpus again.
-      try await batches.add(SequenceInsert.Sequence(tokens: line.output))
+      try await batches.add(NewSequence(tokens: line.output))
       inserting += micros(since: start)
       bar.show(Double(record) / Double(warm), "\(readable(batches.total.tokens)) tokens")
     }
@@ -134,7 +137,8 @@ struct Replay: AsyncParsableCommand {
   }
 
   private func replay(
-    _ record: TraceLine, _ access: any HistoryAccess, _ corpus: String, _ report: inout ReplayReport
+    _ record: TraceLine, _ access: any HistoryAccess, _ corpus: CorpusName,
+    _ report: inout ReplayReport
   ) async throws {
     let start = ContinuousClock.now
     let session = try await access.openSession(
@@ -160,4 +164,4 @@ struct Replay: AsyncParsableCommand {
   }
 }
 
-extension SessionOpen.Share: ExpressibleByArgument {}
+extension SharePolicy: ExpressibleByArgument {}

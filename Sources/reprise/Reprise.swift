@@ -1,5 +1,5 @@
 import ArgumentParser
-import TreeService
+import RepriseModel
 
 @main
 struct Reprise: AsyncParsableCommand {

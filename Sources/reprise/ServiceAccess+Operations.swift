@@ -1,22 +1,23 @@
 import RepriseClient
+import RepriseModel
 import WireProtocol
 
 /// Operations of a service. It reports no progress, so `progress` is never called.
 extension ServiceAccess {
   func mergeCorpus(
-    from source: String, into target: String, progress: @escaping OperationProgress
-  ) async throws -> CorpusMerged {
+    from source: CorpusName, into target: CorpusName, progress: @escaping OperationProgress
+  ) async throws -> MergeReceipt {
     try await client.mergeCorpus(from: source, into: target)
   }
 
   /// Uses as few calls as the service's limits allow, because each rewrites the segments of its
   /// sequences.
-  func forget(_ ids: [String], in corpus: String) async throws -> Forgotten {
+  func forget(_ ids: [String], in corpus: CorpusName) async throws -> ForgetReceipt {
     let limits = try await client.serverInfo().limits
-    let idsMax = max(1, limits["forget_ids"] ?? Limits().forgetIDsMax)
+    let idsMax = max(1, limits[.forgetIDs] ?? Limits().forgetIDsMax)
     // The request without its ids is shorter than this.
-    let bytesMax = (limits["line_bytes"] ?? Limits().lineBytesMax) - 512
-    var total = Forgotten(forgotten: 0, tokens: 0, missing: 0, olderSnapshots: [])
+    let bytesMax = (limits[.lineBytes] ?? Limits().lineBytesMax) - 512
+    var total = ForgetReceipt()
     var rest = ids[...]
     repeat {
       var (count, bytes) = (0, 0)
@@ -43,7 +44,7 @@ extension ServiceAccess {
   }
 
   func createSnapshot(
-    of corpus: String, named name: String?, progress: @escaping OperationProgress
+    of corpus: CorpusName, named name: String?, progress: @escaping OperationProgress
   ) async throws -> SnapshotDescription {
     try await client.createSnapshot(ofCorpus: corpus, named: name)
   }
@@ -59,7 +60,7 @@ extension ServiceAccess {
   func deleteSnapshot(_ name: String) async throws { try await client.deleteSnapshot(name) }
 
   func restore(
-    _ snapshot: SnapshotReference, into corpus: String, replacing: Bool,
+    _ snapshot: SnapshotReference, into corpus: CorpusName, replacing: Bool,
     progress: @escaping OperationProgress
   ) async throws -> CorpusStatistics {
     try await client.restore(snapshot, into: corpus, replacing: replacing)

@@ -1,5 +1,5 @@
-import Drafting
 import RepriseClient
+import RepriseModel
 import WireProtocol
 
 /// A service behind a socket.
@@ -18,35 +18,33 @@ struct ServiceAccess: HistoryAccess {
   }
 
   func createCorpus(_ call: CorpusCreate) async throws -> CorpusDescription {
-    try await client.createCorpus(
-      call.corpus, tokenizer: call.tokenizer, depth: call.depth, retention: call.retention,
-      durability: call.durability, vocabulary: call.vocabulary)
+    try await client.createCorpus(call.corpus, call.settings)
   }
 
   func corpora() async throws -> [CorpusStatistics] { try await client.corpora() }
 
-  func stats(_ corpus: String) async throws -> CorpusStatistics {
+  func stats(_ corpus: CorpusName) async throws -> CorpusStatistics {
     try await client.stats(ofCorpus: corpus)
   }
 
-  func dropCorpus(_ name: String) async throws -> Bool {
+  func dropCorpus(_ name: CorpusName) async throws -> Bool {
     try await client.dropCorpus(name).dropped
   }
 
   func insert(
-    _ sequences: [SequenceInsert.Sequence], into corpus: String
-  ) async throws -> Inserted {
+    _ sequences: [NewSequence], into corpus: CorpusName
+  ) async throws -> InsertReceipt {
     try await client.insert(sequences, into: corpus)
   }
 
   func speculate(
-    _ context: [Int32], corpus: String, _ options: DraftOptions
+    _ context: [Int32], corpus: CorpusName, _ options: DraftOptions
   ) async throws -> Draft {
     try await client.speculate(context, corpus: corpus, options)
   }
 
   func openSession(
-    corpus: String, prompt: [Int32], share: SessionOpen.Share
+    corpus: CorpusName, prompt: [Int32], share: SharePolicy
   ) async throws -> any SessionAccess {
     ServiceSession(
       session: try await client.openSession(corpus: corpus, prompt: prompt, share: share))

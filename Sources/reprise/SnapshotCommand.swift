@@ -1,6 +1,7 @@
 import ArgumentParser
 import CorpusStore
 import Foundation
+import RepriseModel
 import WireProtocol
 
 struct SnapshotCommand: AsyncParsableCommand {
@@ -34,7 +35,7 @@ struct SnapshotCommand: AsyncParsableCommand {
         """)
 
     @OptionGroup var history: HistoryOptions
-    @Option(help: "Corpus to take it from.") var corpus: String
+    @Option(help: "Corpus to take it from.", transform: corpusName) var corpus: CorpusName
     @Option(help: "Name: 1 to 128 letters, digits, '.', '_' or '-'. (default: corpus and time)")
     var name: String?
     @Flag(help: "Print the result as JSON.") var json = false
@@ -62,7 +63,8 @@ struct SnapshotCommand: AsyncParsableCommand {
         """)
 
     @OptionGroup var history: HistoryOptions
-    @Option(help: "List only those of this corpus.") var corpus: String?
+    @Option(help: "List only those of this corpus.", transform: corpusName)
+    var corpus: CorpusName?
     @Flag(help: "Print the result as JSON.") var json = false
 
     func run() async throws {
@@ -76,7 +78,7 @@ struct SnapshotCommand: AsyncParsableCommand {
         ["snapshot", "corpus", "sequences", "tokens", "size", "created"],
         snapshots.map { snapshot in
           [
-            snapshot.snapshot, snapshot.corpus, "\(snapshot.sequences)", "\(snapshot.tokens)",
+            snapshot.name, snapshot.corpus.text, "\(snapshot.sequences)", "\(snapshot.tokens)",
             readable(bytes: snapshot.bytes), snapshot.created,
           ]
         })
@@ -165,8 +167,8 @@ struct SnapshotCommand: AsyncParsableCommand {
     @OptionGroup var snapshot: SnapshotArguments
     @Option(
       name: [.customLong("corpus"), .customLong("into")],
-      help: "Name of the corpus to create.")
-    var corpus: String
+      help: "Name of the corpus to create.", transform: corpusName)
+    var corpus: CorpusName
     @Flag(help: "Replace the corpus of that name.") var replace = false
     @Flag(help: "Print the result as JSON.") var json = false
 
@@ -231,9 +233,9 @@ extension SnapshotDescription {
       return
     }
     printTable(
-      ["snapshot", snapshot],
+      ["snapshot", name],
       [
-        ["corpus", corpus], ["sequences", "\(sequences)"], ["tokens", "\(tokens)"],
+        ["corpus", corpus.text], ["sequences", "\(sequences)"], ["tokens", "\(tokens)"],
         ["size", readable(bytes: bytes)], ["created", created], ["digest", digest],
       ])
   }

@@ -1,42 +1,46 @@
 import ArgumentParser
-import Drafting
 import Foundation
+import RepriseModel
 import WireProtocol
 
 /// The options of a draft, shared by all commands that draft.
 struct DraftFlags: ParsableArguments {
+  private static let defaults = DraftOptions()
+
   @Flag(help: "Draft a tree instead of a path.")
   var tree = false
 
   @Option(help: "The most tokens in a draft.")
-  var maxTokens = 32
+  var maxTokens = Self.defaults.maxTokens
 
   @Option(help: "Tokens of draft for each token of match.")
-  var maxFactor = 1.0
+  var maxFactor = Self.defaults.maxFactor
 
   @Option(help: "Tokens of draft in addition; may be negative.")
-  var maxOffset = 0.0
+  var maxOffset = Self.defaults.maxOffset
 
   @Option(help: "The lowest probability of a drafted token, 0 to 1.")
-  var minProbability = 0.1
+  var minProbability = Self.defaults.minProbability
 
   @Option(help: "Bound of drafted token ids.")
-  var vocabulary = Int(Int32.max)
+  var vocabulary = Int(Self.defaults.vocabulary)
 
   func validate() throws {
-    if !(0...1024).contains(maxTokens) {
-      throw ValidationError("--max-tokens is \(maxTokens), expected 0 to 1024")
+    let tokensMax = Limits().draftTokensMax
+    if !(0...tokensMax).contains(maxTokens) {
+      throw ValidationError("--max-tokens is \(maxTokens), expected 0 to \(tokensMax)")
     }
-    if !(0...1e6).contains(maxFactor) {
+    if !DraftOptions.maxFactorRange.contains(maxFactor) {
       throw ValidationError("--max-factor is \(maxFactor), expected 0 to 1000000")
     }
-    if !(-1e6...1e6).contains(maxOffset) {
+    if !DraftOptions.maxOffsetRange.contains(maxOffset) {
       throw ValidationError("--max-offset is \(maxOffset), expected -1000000 to 1000000")
     }
-    if !DraftOptions.vocabularyRange.contains(vocabulary) {
-      throw ValidationError("--vocabulary is \(vocabulary), expected 1 to \(Int32.max)")
+    if !Vocabulary.range.contains(vocabulary) {
+      throw ValidationError(
+        "--vocabulary is \(vocabulary), expected 1 to \(Vocabulary.range.upperBound)")
     }
-    if !(0...1).contains(minProbability) {
+    if !DraftOptions.minProbabilityRange.contains(minProbability) {
       throw ValidationError("--min-probability is \(minProbability), expected 0 to 1")
     }
   }
@@ -58,7 +62,7 @@ struct SpeculateCommand: AsyncParsableCommand {
       """)
 
   @OptionGroup var history: HistoryOptions
-  @Option(help: "Corpus to draft from.") var corpus: String
+  @Option(help: "Corpus to draft from.", transform: corpusName) var corpus: CorpusName
   @OptionGroup var draft: DraftFlags
   @Flag(help: "Print the draft as JSON, as on the wire.") var json = false
   @Option(help: "File of lines of token id, tab, text: shows the text beside each id.")

@@ -1,6 +1,5 @@
 import CorpusStore
-import Drafting
-import TreeService
+import RepriseModel
 import WireProtocol
 
 /// A store in this process.
@@ -11,38 +10,37 @@ struct StoreAccess: HistoryAccess {
     self.store = store
   }
 
-  func corpus(_ name: String) throws -> Corpus {
+  func corpus(_ name: CorpusName) throws -> Corpus {
     guard let corpus = try store.corpus(named: name) else { throw WireError.corpusNotFound(name) }
     return corpus
   }
 
   func createCorpus(_ call: CorpusCreate) async throws -> CorpusDescription {
-    CorpusDescription(try store.createCorpus(named: call.corpus, CorpusSettings(call)))
+    let corpus = try store.createCorpus(named: call.corpus, call.settings)
+    return CorpusDescription(corpus: corpus.name, settings: corpus.settings)
   }
 
   func corpora() async throws -> [CorpusStatistics] {
-    store.corpora().map(CorpusStatistics.init)
+    store.corpora().map { $0.stats() }
   }
 
-  func stats(_ corpus: String) async throws -> CorpusStatistics {
-    CorpusStatistics(try self.corpus(corpus))
+  func stats(_ corpus: CorpusName) async throws -> CorpusStatistics {
+    try self.corpus(corpus).stats()
   }
 
-  func dropCorpus(_ name: String) async throws -> Bool { try store.dropCorpus(named: name) }
+  func dropCorpus(_ name: CorpusName) async throws -> Bool { try store.dropCorpus(named: name) }
 
   func insert(
-    _ sequences: [SequenceInsert.Sequence], into corpus: String
-  ) async throws -> Inserted {
+    _ sequences: [NewSequence], into corpus: CorpusName
+  ) async throws -> InsertReceipt {
     let corpus = try self.corpus(corpus)
-    let new = sequences.map { NewSequence(id: $0.id, tokens: $0.tokens) }
-    let receipt: InsertReceipt = try await withCheckedThrowingContinuation { continuation in
-      corpus.insert(new) { continuation.resume(with: $0) }
+    return try await withCheckedThrowingContinuation { continuation in
+      corpus.insert(sequences) { continuation.resume(with: $0) }
     }
-    return Inserted(receipt)
   }
 
   func speculate(
-    _ context: [Int32], corpus: String, _ options: DraftOptions
+    _ context: [Int32], corpus: CorpusName, _ options: DraftOptions
   ) async throws -> Draft {
     var scratch = DraftScratch()
     var draft = Draft()
@@ -51,11 +49,10 @@ struct StoreAccess: HistoryAccess {
   }
 
   func openSession(
-    corpus: String, prompt: [Int32], share: SessionOpen.Share
+    corpus: CorpusName, prompt: [Int32], share: SharePolicy
   ) async throws -> any SessionAccess {
     StoreSession(
-      session: try self.corpus(corpus).openSession(
-        prompt: prompt, share: SharePolicy(share)))
+      session: try self.corpus(corpus).openSession(prompt: prompt, share: share))
   }
 
   func close() async { store.close() }

@@ -1,6 +1,6 @@
+import Access
 import ArgumentParser
 import Foundation
-import TreeService
 
 struct TokenCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -49,12 +49,14 @@ struct TokenCommand: ParsableCommand {
     var requestsPerSecond: Int?
 
     func validate() throws {
-      if !(1...64).contains(name.utf8.count) {
-        throw ValidationError("--name has \(name.utf8.count) bytes, expected 1 to 64")
-      }
-      if let requestsPerSecond, !(1...(1 << 20)).contains(requestsPerSecond) {
+      if !(1...Grant.nameBytesMax).contains(name.utf8.count) {
         throw ValidationError(
-          "--requests-per-second is \(requestsPerSecond), expected 1 to \(1 << 20)")
+          "--name has \(name.utf8.count) bytes, expected 1 to \(Grant.nameBytesMax)")
+      }
+      let range = Grant.requestsPerSecondRange
+      if let requestsPerSecond, !range.contains(requestsPerSecond) {
+        throw ValidationError(
+          "--requests-per-second is \(requestsPerSecond), expected 1 to \(range.upperBound)")
       }
     }
 

@@ -1,6 +1,7 @@
 import Foundation
 import LMDB
 import Oracle
+import RepriseModel
 import Synchronization
 import Testing
 

@@ -1,4 +1,5 @@
 import Foundation
+import RepriseModel
 import Testing
 
 @testable import CorpusStore
@@ -18,9 +19,9 @@ import Testing
       named: "c", CorpusSettings(durability: .interval(millis: 200)))
     try corpus.insert([NewSequence(tokens: [1, 2, 3])])
     time.stepWall(seconds: step)
-    #expect(eventually { corpus.stats().sequencesUnsaved == 0 })
+    #expect(eventually { corpus.stats().unsavedSequences == 0 })
     try corpus.insert([NewSequence(tokens: [4, 5, 6])])
     time.stepWall(seconds: step)
-    #expect(eventually { corpus.stats().sequencesUnsaved == 0 })
+    #expect(eventually { corpus.stats().unsavedSequences == 0 })
   }
 }

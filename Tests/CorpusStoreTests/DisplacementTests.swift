@@ -1,4 +1,5 @@
 import Foundation
+import RepriseModel
 import Testing
 
 @testable import CorpusStore
@@ -53,10 +54,10 @@ import Testing
   /// lost.
   @Test func unwrittenSequencesAreReported() throws {
     let (store, corpus) = try open(.interval(millis: 60_000))
-    #expect(corpus.stats().sequencesUnsaved == 1)
+    #expect(corpus.stats().unsavedSequences == 1)
     try FileManager.default.removeItem(atPath: "\(directory.path)/s")
     #expect(isDisplaced { try corpus.insert(new) })
-    #expect(corpus.stats().sequencesUnsaved == 1)
+    #expect(corpus.stats().unsavedSequences == 1)
     let losses = store.close()
     #expect(losses.count == 1)
     #expect(

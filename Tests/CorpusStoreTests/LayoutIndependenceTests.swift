@@ -1,7 +1,7 @@
 import CorpusStore
-import Drafting
 import Foundation
 import Oracle
+import RepriseModel
 import TestEffort
 import Testing
 

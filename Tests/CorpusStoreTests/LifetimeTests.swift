@@ -1,6 +1,6 @@
-import Drafting
 import Foundation
 import LMDB
+import RepriseModel
 import SuffixIndex
 import Synchronization
 import Testing
@@ -165,7 +165,7 @@ import Testing
       }
       let objects = Objects(corpus, session)
       #expect(close(session, record: true), "it is answered before it is written")
-      #expect(corpus.stats().sequencesUnsaved == 1)
+      #expect(corpus.stats().unsavedSequences == 1)
       #expect(try store.dropCorpus(named: "c"))
       return objects
     }

@@ -1,4 +1,5 @@
 import Oracle
+import RepriseModel
 import Testing
 
 @testable import CorpusStore

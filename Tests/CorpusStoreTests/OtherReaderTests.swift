@@ -1,5 +1,6 @@
 import Foundation
 import LMDB
+import RepriseModel
 import Testing
 
 @testable import CorpusStore
@@ -37,22 +38,22 @@ import Testing
     try corpus.compact()
     await readAndBeKilled("\(directory.path)/corpora/c")
     try corpus.insert(ids(20..<40))
-    #expect(corpus.stats().otherReaders == 1 && corpus.stats().transactionsPinned > 0)
+    #expect(corpus.metrics().otherReaders == 1 && corpus.metrics().transactionsPinned > 0)
     // The overwriting frees the slot first, so that there is nothing to wait for.
     #expect(try corpus.forget(ids: ["3", "33"], patience: .zero).forgotten == 2)
-    #expect(corpus.stats().otherReaders == 0 && corpus.stats().transactionsPinned == 0)
+    #expect(corpus.metrics().otherReaders == 0 && corpus.metrics().transactionsPinned == 0)
 
     // Merging releases pages without waiting for anything else.
     await readAndBeKilled("\(directory.path)/corpora/c")
-    #expect(corpus.stats().otherReaders == 1)
+    #expect(corpus.metrics().otherReaders == 1)
     try corpus.releaseFreePages()
-    #expect(corpus.stats().otherReaders == 0)
+    #expect(corpus.metrics().otherReaders == 0)
 
     // The service does the same every second.
     await readAndBeKilled("\(directory.path)/corpora/c")
     #expect(log.take().isEmpty)
     store.lookAfter()
-    #expect(corpus.stats().otherReaders == 0)
+    #expect(corpus.metrics().otherReaders == 0)
     #expect(log.take().map { $0.hasPrefix("notice: freed 1 reader slots of corpus c") } == [true])
     store.lookAfter()
     #expect(log.take().isEmpty)

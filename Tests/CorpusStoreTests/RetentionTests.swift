@@ -1,7 +1,7 @@
 import Concurrency
-import Drafting
 import Foundation
 import Oracle
+import RepriseModel
 import TestEffort
 import Testing
 
@@ -104,7 +104,7 @@ import Testing
     #expect(throws: StoreError.conflict(id: "19")) { try corpus.insert(again) }
     #expect(try corpus.insert([again[0]]).inserted == 1)
     #expect(
-      throws: StoreError.exceedsRetention(bound: "tokens", max: 64, got: 65)
+      throws: StoreError.exceedsRetention(bound: .tokens, max: 64, got: 65)
     ) { try corpus.insert([NewSequence(tokens: [Int32](repeating: 1, count: 65))]) }
     #expect(
       try corpus.insert([NewSequence(tokens: [Int32](repeating: 1, count: 64))]).inserted == 1)

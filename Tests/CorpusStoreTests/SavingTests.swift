@@ -1,6 +1,6 @@
-import Drafting
 import Foundation
 import LMDB
+import RepriseModel
 import Testing
 
 @testable import CorpusStore
@@ -50,7 +50,7 @@ import Testing
   @Test func aSaveThatFailsIsToldAndRetriedUntilItSucceeds() throws {
     let (store, corpus) = try openFull()
     try corpus.insert(large)
-    #expect(corpus.stats().sequencesUnsaved == 3)
+    #expect(corpus.stats().unsavedSequences == 3)
     time.advance(.milliseconds(150))
     corpus.wakeWriter()
     #expect(eventually { !store.conditions.current.isEmpty })
@@ -59,7 +59,7 @@ import Testing
     #expect(told.map { $0.hasPrefix(failure) } == [true], "\(told)")
     // Further sequences are refused, and the age of the oldest is known.
     #expect(throws: StoreError.self) { try corpus.insert([NewSequence(tokens: [1])]) }
-    #expect(abs(corpus.stats().unsavedSeconds - 0.15) < 0.001)
+    #expect(abs(corpus.metrics().unsavedSeconds - 0.15) < 0.001)
     #expect(store.conditions.preventingReadiness.isEmpty)
     // For 5 s the service stays ready.
     time.advance(.milliseconds(4990))
@@ -70,9 +70,9 @@ import Testing
     try makeRoom(corpus)
     time.advance(.seconds(60))
     corpus.wakeWriter()
-    #expect(eventually { corpus.stats().sequencesUnsaved == 0 })
+    #expect(eventually { corpus.stats().unsavedSequences == 0 })
     #expect(eventually { store.conditions.current.isEmpty })
-    #expect(corpus.stats().unsavedSeconds == 0)
+    #expect(corpus.metrics().unsavedSeconds == 0)
     #expect(log.next().last?.hasPrefix("notice: saving corpus c is in order again") == true)
     #expect(store.close().isEmpty)
     let again = try Store(path: directory.path, options: .tiny(sealTokens: 1 << 20))
@@ -104,7 +104,7 @@ import Testing
     }
     try use()
     #expect(eventually { kept == nil && closed == nil })
-    #expect(corpus.stats().sequencesUnsaved == 2)
+    #expect(corpus.stats().unsavedSequences == 2)
   }
 
   private final class Kept: Sendable {

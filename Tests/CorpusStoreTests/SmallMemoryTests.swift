@@ -1,6 +1,6 @@
-import Drafting
 import Foundation
 import Oracle
+import RepriseModel
 import Synchronization
 import Testing
 
@@ -71,10 +71,11 @@ import Testing
       #expect(try corpus.compactOnce(.sealing), "sealing never waits")
     }
     #expect(try !corpus.compactOnce(.merging))
-    var stats = corpus.stats()
-    #expect(stats.segments == 4 && stats.segmentsWaiting >= 2 && stats.mergeBytes > 0)
-    #expect(stats.activity.mergesDeferred == 1 && !corpus.mustWaitForCompaction)
-    #expect(corpus.mergingWait?.sentence.contains("\(stats.mergeBytes) bytes") == true)
+    let metrics = corpus.metrics()
+    var stats = metrics.statistics
+    #expect(stats.segments == 4 && stats.segmentsWaiting >= 2 && metrics.mergeBytes > 0)
+    #expect(metrics.activity.mergesDeferred == 1 && !corpus.mustWaitForCompaction)
+    #expect(corpus.mergingWait?.sentence.contains("\(metrics.mergeBytes) bytes") == true)
     measured.bytes.store(0, ordering: .relaxed)
     store.memory.refresh()
     #expect(try corpus.compactOnce(.merging))
@@ -191,7 +192,7 @@ import Testing
     }
     let before = foreseen()
     corpus.noteMergingNeeded(before * 2)
-    #expect(before > 0 && foreseen() > before && corpus.stats().mergeBytes == before * 2)
+    #expect(before > 0 && foreseen() > before && corpus.metrics().mergeBytes == before * 2)
     store.close()
   }
 

@@ -1,7 +1,7 @@
 import Concurrency
-import Drafting
 import Foundation
 import Oracle
+import RepriseModel
 import TestEffort
 import Testing
 
@@ -186,7 +186,7 @@ import Testing
     var corpus = try store.createCorpus(
       named: "c", CorpusSettings(durability: .interval(millis: 60_000)))
     try corpus.insert([NewSequence(id: "a", tokens: [1, 2, 3])])
-    #expect(corpus.stats().sequencesUnsaved == 1 && corpus.stats().sequences == 1)
+    #expect(corpus.stats().unsavedSequences == 1 && corpus.stats().sequences == 1)
     #expect(try corpus.insert([NewSequence(id: "a", tokens: [1, 2, 3])]).duplicates == 1)
     #expect(throws: StoreError.conflict(id: "a")) {
       try corpus.insert([NewSequence(id: "a", tokens: [4])])
@@ -196,7 +196,7 @@ import Testing
     #expect(draft.tokens == [2])
     // Compaction saves unsaved sequences.
     try corpus.compact()
-    #expect(corpus.stats().sequencesUnsaved == 0 && corpus.stats().segments == 1)
+    #expect(corpus.stats().unsavedSequences == 0 && corpus.stats().segments == 1)
     try corpus.insert([NewSequence(id: "b", tokens: [4, 5])])
     store.close()
     store = try Store(path: directory.path, options: .tiny())

@@ -1,4 +1,5 @@
 import CorpusStore
+import RepriseModel
 import Testing
 
 /// A condition that lasts is reported once, then every minute, and when it is over.

@@ -1,6 +1,6 @@
 import Concurrency
-import Drafting
 import Foundation
+import RepriseModel
 import Testing
 
 @testable import CorpusStore
@@ -33,7 +33,7 @@ import Testing
     }
     #expect(
       throws: StoreError.corpusExists(
-        name: "c", differences: ["vocabulary is 100, asked for none"])
+        name: "c", differences: [.vocabulary(has: 100, asked: nil)])
     ) { try store.createCorpus(named: "c", CorpusSettings(depth: 8)) }
     for wrong in [0, -1, Int(Int32.max) + 1] {
       #expect(throws: StoreError.self) {
@@ -45,8 +45,7 @@ import Testing
     let corpus = try #require(try store.corpus(named: "c"))
     #expect(corpus.settings == Self.bounded)
     try corpus.insert([NewSequence(tokens: [1, 2, 99])])
-    let info = try store.createSnapshot(ofCorpus: "c", named: "s")
-    #expect(info.settings == Self.bounded)
+    _ = try store.createSnapshot(ofCorpus: "c", named: "s")
     let elsewhere = try Store(path: other.path, options: .tiny())
     let restored = try elsewhere.restore(
       .file(path: "\(directory.path)/snapshots/s.snapshot"), into: "r")
@@ -109,18 +108,22 @@ import Testing
   @Test func historiesWithLargerVocabulariesStayApart() throws {
     let directory = TemporaryDirectory()
     let store = try Store(path: directory.path, options: .tiny())
-    for (name, vocabulary) in [("none", nil), ("small", 100), ("large", 200)] as [(String, Int?)] {
+    let vocabularies: [(CorpusName, Int?)] = [("none", nil), ("small", 100), ("large", 200)]
+    for (name, vocabulary) in vocabularies {
       let corpus = try store.createCorpus(
         named: name, CorpusSettings(depth: 8, vocabulary: vocabulary))
-      try corpus.insert([NewSequence(id: name, tokens: [1, 2, 3])])
-      _ = try store.createSnapshot(ofCorpus: name, named: name)
+      try corpus.insert([NewSequence(id: name.text, tokens: [1, 2, 3])])
+      _ = try store.createSnapshot(ofCorpus: name, named: name.text)
     }
-    for (from, into) in [("none", "small"), ("large", "small"), ("none", "large")] {
+    let pairs: [(CorpusName, CorpusName)] = [
+      ("none", "small"), ("large", "small"), ("none", "large"),
+    ]
+    for (from, into) in pairs {
       #expect(throws: StoreError.self, "\(from), \(into)") {
         try store.mergeCorpus(from: from, into: into)
       }
       #expect(throws: StoreError.self, "\(from), \(into)") {
-        try store.restore(.named(from), into: into, replacing: true)
+        try store.restore(.named(from.text), into: into, replacing: true)
       }
     }
     #expect(try store.mergeCorpus(from: "small", into: "large").sequences == 1)
@@ -145,14 +148,14 @@ import Testing
       session.close(record: record) { closed.fulfil($0) }
       return try closed.wait().get()
     }
-    #expect(try close(64).unrecorded == nil)
-    #expect(try close(65) == RecordReceipt(unrecorded: .retention))
-    #expect(corpus.stats().activity.outputsBeyondRetention == 1)
-    #expect(try close(3, record: false).unrecorded == .notWanted)
-    #expect(try close(3, share: .never).unrecorded == .notShared)
-    #expect(try close(0).unrecorded == .empty)
+    #expect(try close(64).unrecordedReason == nil)
+    #expect(try close(65) == RecordReceipt(unrecordedReason: .retention))
+    #expect(corpus.metrics().activity.outputsBeyondRetention == 1)
+    #expect(try close(3, record: false).unrecordedReason == .notWanted)
+    #expect(try close(3, share: .never).unrecordedReason == .notShared)
+    #expect(try close(0).unrecordedReason == .empty)
     #expect(try close(3, share: .close).recordedTokens == 3)
-    #expect(corpus.stats().activity.outputsBeyondRetention == 1)
+    #expect(corpus.metrics().activity.outputsBeyondRetention == 1)
     try corpus.insert([NewSequence(tokens: [1, 2, 3])])
     let info = try store.createSnapshot(ofCorpus: "c", named: "s")
     store.close()
@@ -162,7 +165,7 @@ import Testing
     _ = try draft(session, [2])
     let closed = Promise<Result<RecordReceipt, StoreError>>()
     session.close(record: true) { closed.fulfil($0) }
-    #expect(try closed.wait().get().unrecorded == .readOnly)
+    #expect(try closed.wait().get().unrecordedReason == .readOnly)
     served.close()
   }
 }

@@ -1,5 +1,6 @@
 import Drafting
 import Oracle
+import RepriseModel
 import SuffixIndex
 import TestEffort
 import Testing

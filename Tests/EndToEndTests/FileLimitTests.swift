@@ -24,7 +24,7 @@ import WireProtocol
     let first = service.client()
     let limits = try await first.serverInfo().limits
     let (corporaMax, connectionsMax) = try (
-      #require(limits["corpora"]), #require(limits["connections"])
+      #require(limits[.corpora]), #require(limits[.connections])
     )
     #expect(connectionsMax + 3 * corporaMax < files)
     for number in 0..<corporaMax { try await first.createCorpus("c\(number)") }

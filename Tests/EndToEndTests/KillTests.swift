@@ -1,6 +1,7 @@
 import Foundation
 import Oracle
 import RepriseClient
+import RepriseModel
 import TestEffort
 import Testing
 import WireProtocol
@@ -15,11 +16,11 @@ import WireProtocol
     private(set) var sent: [String: [Int32]] = [:]
     private var waiting: (count: Int, continuation: CheckedContinuation<Void, Never>)?
 
-    func willSend(_ sequences: [SequenceInsert.Sequence]) {
+    func willSend(_ sequences: [NewSequence]) {
       for sequence in sequences { sent[sequence.id!] = sequence.tokens }
     }
 
-    func didAcknowledge(_ sequences: [SequenceInsert.Sequence]) {
+    func didAcknowledge(_ sequences: [NewSequence]) {
       for sequence in sequences { acknowledged[sequence.id!] = sequence.tokens }
       if let waiting, acknowledged.count >= waiting.count {
         self.waiting = nil
@@ -42,7 +43,7 @@ import WireProtocol
             seed: Effort.seed &* 1000 &+ UInt64(round * 10 + writer))
           for number in 0... {
             let sequences = (0..<Int.random(in: 1...4, using: &generator)).map { part in
-              SequenceInsert.Sequence(
+              NewSequence(
                 id: "\(round)-\(writer)-\(number)-\(part)",
                 tokens: generator.tokens(
                   count: Int.random(in: 1...40, using: &generator), alphabet: 30))
@@ -69,7 +70,7 @@ import WireProtocol
     for round in 0..<Self.kills {
       try service.start(arguments)
       let client = service.client()
-      if round == 0 { try await client.createCorpus("c", depth: 12) }
+      if round == 0 { try await client.createCorpus("c", CorpusSettings(depth: 12)) }
       let inserting = Task { await Self.insertUntilKilled(client, ledger, round: round) }
       let before = await ledger.acknowledged.count
       await ledger.wait(forAcknowledged: before + Int.random(in: 1...60, using: &generator))
@@ -85,7 +86,7 @@ import WireProtocol
     let sent = await ledger.sent
     let before = try await client.stats(ofCorpus: "c")
     let repeated = try await client.insert(
-      acknowledged.map { SequenceInsert.Sequence(id: $0.key, tokens: $0.value) }, into: "c")
+      acknowledged.map { NewSequence(id: $0.key, tokens: $0.value) }, into: "c")
     #expect(repeated.duplicates == acknowledged.count && repeated.inserted == 0)
 
     // The others, whose answer was lost, are there completely or not at all. Repeating them shows
@@ -93,7 +94,7 @@ import WireProtocol
     var present = acknowledged
     for (id, tokens) in sent where acknowledged[id] == nil {
       let answer = try await client.insert(
-        [SequenceInsert.Sequence(id: id, tokens: tokens)], into: "c")
+        [NewSequence(id: id, tokens: tokens)], into: "c")
       if answer.duplicates == 1 { present[id] = tokens }
     }
     #expect(before.sequences == present.count)

@@ -1,5 +1,6 @@
 import Foundation
 import RepriseClient
+import RepriseModel
 import Testing
 import WireProtocol
 
@@ -10,10 +11,10 @@ import WireProtocol
     try service.start()
     let client = service.client()
     try await client.createCorpus("c")
-    try await client.insert([SequenceInsert.Sequence(tokens: [1, 2, 3])], into: "c")
+    try await client.insert([NewSequence(tokens: [1, 2, 3])], into: "c")
     try FileManager.default.removeItem(atPath: service.store)
     await #expect(throws: ClientError.self) {
-      try await client.insert([SequenceInsert.Sequence(tokens: [4, 5, 6])], into: "c")
+      try await client.insert([NewSequence(tokens: [4, 5, 6])], into: "c")
     }
     await client.close()
     #expect(service.end(SIGTERM) == 1)
@@ -25,12 +26,12 @@ import WireProtocol
     let service = try ServiceProcess()
     try service.start(["--map-bytes", "1048576", "--seal-tokens", "10000000"])
     let client = service.client()
-    try await client.createCorpus("c", durability: .interval(millis: 60_000))
+    try await client.createCorpus("c", CorpusSettings(durability: .interval(millis: 60_000)))
     // More than the map has room for; answered before it is written.
     let id = String(repeating: "x", count: 250)
     for call in 0..<4 {
       let sequences = (0..<600).map { number in
-        SequenceInsert.Sequence(id: "\(id)-\(call)-\(number)", tokens: [1, 2, 3])
+        NewSequence(id: "\(id)-\(call)-\(number)", tokens: [1, 2, 3])
       }
       try await client.insert(sequences, into: "c")
     }

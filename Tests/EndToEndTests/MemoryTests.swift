@@ -1,5 +1,6 @@
 import Foundation
 import RepriseClient
+import RepriseModel
 import Testing
 import WireProtocol
 
@@ -11,12 +12,12 @@ import WireProtocol
     try service.start()
     let client = service.client()
     // The first corpus also takes memory that is needed only once.
-    let retention = CorpusRetention(tokens: 10_000)
-    try await client.createCorpus("first", retention: retention)
+    let retention = Retention(tokens: 10_000)
+    try await client.createCorpus("first", CorpusSettings(retention: retention))
     let before = try service.anonymousBytes()
     let corpora = 40
     for number in 0..<corpora {
-      try await client.createCorpus("c\(number)", retention: retention)
+      try await client.createCorpus("c\(number)", CorpusSettings(retention: retention))
     }
     let perCorpus = (try service.anonymousBytes() - before) / corpora
     #expect(perCorpus < 400_000, "bytes of memory for an empty corpus")

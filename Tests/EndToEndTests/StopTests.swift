@@ -1,5 +1,6 @@
 import Foundation
 import RepriseClient
+import RepriseModel
 import Testing
 import WireProtocol
 
@@ -18,7 +19,9 @@ import WireProtocol
     var client = service.client()
     // A window so long that only the end of the service writes the data.
     try await client.createCorpus(
-      "c", durability: durability == "commit" ? .commit : .interval(millis: 60_000))
+      "c",
+      CorpusSettings(
+        durability: durability == "commit" ? .commit : .interval(millis: 60_000)))
     // Each becomes a segment, so some are merged soon; this few do not wait for a merge.
     var count = 8
     for number in 0..<count { try await client.insert([sequence(number)], into: "c") }
@@ -42,8 +45,8 @@ import WireProtocol
     #expect(try run(["check", "--store", service.store, "--deep"]).status == 0)
   }
 
-  private func sequence(_ number: Int) -> SequenceInsert.Sequence {
-    SequenceInsert.Sequence(id: "\(number)", tokens: (0..<20).map { Int32(number * 20 + $0) })
+  private func sequence(_ number: Int) -> NewSequence {
+    NewSequence(id: "\(number)", tokens: (0..<20).map { Int32(number * 20 + $0) })
   }
 
   /// A command that only reads begins no merge that it would have to wait for.

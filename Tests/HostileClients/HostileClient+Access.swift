@@ -1,3 +1,4 @@
+import RepriseModel
 import WireProtocol
 
 /// Clients of a service with an access file: without a token, with a wrong one, or trying to reach
@@ -27,7 +28,7 @@ extension HostileClient {
     {
       let connection = try $0.connect()
       var answers: Set<String> = []
-      for name in [Target.othersCorpus, "none"] {
+      for name in [Target.othersCorpus.text, "none"] {
         for (method, more) in [
           ("corpus.stats", ""), ("speculate", ",\"context\":[1]"),
           ("session.open", ",\"prompt\":[]"),
@@ -42,7 +43,7 @@ extension HostileClient {
       return try connection.ask(request("corpus.stats", "{\"corpus\":\"\(Target.othersCorpus)\"}"))
     },
     HostileClient("steps of others' sessions", .answered("session_not_found"), on: .guarded) {
-      try $0.call("session.step", "{\"steps\":[\(list(step(Target.othersCorpus), 1000))]}")
+      try $0.call("session.step", "{\"steps\":[\(list(step(Target.othersCorpus.text), 1000))]}")
     },
     HostileClient("dropping others' corpora", .answered("corpus_not_found"), on: .guarded) {
       try $0.call(

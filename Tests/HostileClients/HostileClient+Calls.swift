@@ -1,4 +1,5 @@
 import Foundation
+import RepriseModel
 import WireProtocol
 
 /// Calls for things that are missing, not allowed, or too large.

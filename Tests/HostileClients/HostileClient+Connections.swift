@@ -1,4 +1,5 @@
 import Foundation
+import RepriseModel
 import WireProtocol
 
 /// Connections that are kept, cut or not read.

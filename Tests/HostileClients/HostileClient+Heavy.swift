@@ -1,3 +1,4 @@
+import RepriseModel
 import WireProtocol
 
 /// Heavy but not hostile load: what one tenant or an operator may do all day.

@@ -1,3 +1,4 @@
+import RepriseModel
 import WireProtocol
 
 /// Lines that are not requests, or that no client should send.

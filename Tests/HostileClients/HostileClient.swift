@@ -1,3 +1,4 @@
+import RepriseModel
 import Synchronization
 import WireProtocol
 
@@ -83,11 +84,11 @@ public struct Target: Sendable {
   public let token: String?
 
   /// The corpus that they write to; it must exist.
-  public static let corpus = "prey"
+  public static let corpus: CorpusName = "prey"
   /// The history that it must hold: two tokens without a pattern, so that both always may follow.
   public static let history: [Int32] = (1...4000).map { Int32(($0 * $0 * $0 / 7) % 2) + 5 }
   /// A corpus that is not theirs; it must exist.
-  public static let othersCorpus = "well"
+  public static let othersCorpus: CorpusName = "well"
 
   public init(socket: String, limits: Limits, directory: String, token: String? = nil) {
     self.socket = socket

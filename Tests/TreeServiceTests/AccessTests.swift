@@ -1,7 +1,9 @@
+import Access
 import CorpusStore
 import Foundation
 import Logging
 import RepriseClient
+import RepriseModel
 import Testing
 import TreeService
 import WireProtocol
@@ -31,7 +33,7 @@ import WireProtocol
       try FileManager.default.createDirectory(
         atPath: directory, withIntermediateDirectories: true)
       store = try Store(path: directory + "/store")
-      for corpus in ["mine", "theirs"] {
+      for corpus in ["mine", "theirs"] as [CorpusName] {
         let made = try store.createCorpus(named: corpus, CorpusSettings())
         try made.insert([NewSequence(id: "a", tokens: [1, 2, 3, 4])])
         _ = try store.createSnapshot(ofCorpus: corpus, named: "of-\(corpus)")
@@ -74,7 +76,7 @@ import WireProtocol
   }
 
   /// One call of each kind, over a corpus and its snapshot.
-  private static func calls(_ corpus: String) -> [(call: Call, right: String)] {
+  private static func calls(_ corpus: CorpusName) -> [(call: Call, right: String)] {
     [
       (.corpusStats(corpus: corpus), "draft"),
       (.speculate(Speculate(corpus: corpus, context: [1])), "draft"),

@@ -1,8 +1,8 @@
 import CAllocationCounter
 import CorpusStore
-import Drafting
 import Foundation
 import Logging
+import RepriseModel
 import Testing
 import TreeService
 import WireProtocol

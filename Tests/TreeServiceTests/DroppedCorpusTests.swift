@@ -1,6 +1,7 @@
 import CorpusStore
 import Foundation
 import RepriseClient
+import RepriseModel
 import Testing
 import TreeService
 import WireProtocol
@@ -14,7 +15,7 @@ import WireProtocol
   @Test func corporaThatAreDroppedUnderTheirSessionsAreFreed() async throws {
     try await withService { fixture in
       var dropped: [(corpus: Weak, what: String)] = []
-      for share in SessionOpen.Share.allCases {
+      for share in SharePolicy.allCases {
         for stepped in [false, true] {
           // Before the corpus is dropped, after it, or by the end of its lease or connection alone.
           for closing in ["before", "after", "never"] {

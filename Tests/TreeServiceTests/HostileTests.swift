@@ -1,9 +1,10 @@
+import Access
 import CorpusStore
-import Drafting
 import Foundation
 import HostileClients
 import Logging
 import Oracle
+import RepriseModel
 import Testing
 import WireProtocol
 
@@ -111,7 +112,7 @@ private final class Prey {
         try AccessFile.add(
           AccessFile.Entry(
             grant: Grant(
-              name: corpus, corpora: [CorpusPattern(corpus)].compactMap { $0 },
+              name: corpus.text, corpora: [CorpusPattern(corpus.text)].compactMap { $0 },
               rights: try Rights(names: ["draft", "insert", "admin"])),
             digest: TokenDigest(token: token)),
           to: directory + "/access.json")
@@ -202,7 +203,7 @@ private final class Neighbour: @unchecked Sendable {
     exchanges.append(
       exchange(
         .sessionClose(SessionClose(session: "n", record: false)),
-        SessionClosed(recordedTokens: 0, order: nil, unrecordedReason: .record)))
+        RecordReceipt(recordedTokens: 0, order: nil, unrecordedReason: .notWanted)))
     return exchanges
   }()
 

@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import Logging
 import RepriseClient
+import RepriseModel
 import Testing
 import TreeService
 import WireProtocol
@@ -19,7 +20,7 @@ import WireProtocol
     }
   }
 
-  func drafts(_ client: RepriseClient, _ corpus: String) async throws -> [[Int32]] {
+  func drafts(_ client: RepriseClient, _ corpus: CorpusName) async throws -> [[Int32]] {
     let contexts: [[Int32]] = [[1], [1, 2], [5, 6], [9], [7, 7]]
     return try await client.speculate(contexts: contexts, corpus: corpus)
       .map { try $0.get().tokens }
@@ -36,7 +37,7 @@ import WireProtocol
       let forgotten = try await client.forget(ids: ["a", "nobody", "b"], inCorpus: "c")
       #expect(
         forgotten
-          == Forgotten(forgotten: 2, tokens: 6, missing: 1, olderSnapshots: [old.snapshot]))
+          == ForgetReceipt(forgotten: 2, tokens: 6, missing: 1, olderSnapshots: [old.name]))
       #expect(try await client.speculate([1, 2], corpus: "c").isEmpty)
       #expect(try await client.speculate([5], corpus: "c").tokens == [6])
       let stats = try await client.stats(ofCorpus: "c")
@@ -63,7 +64,7 @@ import WireProtocol
         [sequence([1, 2, 3], id: "a"), sequence([5, 6, 7]), sequence([7, 7, 7])], into: "c")
       let before = try await drafts(client, "c")
       let taken = try await client.createSnapshot(ofCorpus: "c", named: "s1")
-      #expect(taken.snapshot == "s1" && taken.corpus == "c")
+      #expect(taken.name == "s1" && taken.corpus == "c")
       #expect(taken.sequences == 3 && taken.tokens == 9 && taken.bytes > 0)
       #expect(taken.digest.utf8.count == 32)
       #expect(abs(Double(taken.createdSeconds) - Date().timeIntervalSince1970) < 600)
@@ -91,8 +92,8 @@ import WireProtocol
       try FileManager.default.copyItem(
         atPath: fixture.directory + "/store/snapshots/s1.snapshot", toPath: copy)
       for (name, source) in [
-        ("d", SnapshotReference.named("s1")), ("e", .file(path: copy)),
-      ] {
+        ("d", .named("s1")), ("e", .file(path: copy)),
+      ] as [(CorpusName, SnapshotReference)] {
         #expect(try await client.restore(source, into: name).corpus == name)
         #expect(try await drafts(client, name) == before)
       }
@@ -132,7 +133,7 @@ import WireProtocol
           == .snapshotNotFound)
       // By default the name is composed of the corpus's, and each is different.
       let unnamed = try await client.createSnapshot(ofCorpus: "d")
-      #expect(unnamed.snapshot.hasPrefix("d"))
+      #expect(unnamed.name.hasPrefix("d"))
       let taken = try await error { try await client.createSnapshot(ofCorpus: "d", named: "a") }
       #expect(taken?.kind == .conflict && taken?.details["id"] == .text("a"))
       let bad = try await error { try await client.createSnapshot(ofCorpus: "d", named: "../a") }
@@ -197,7 +198,7 @@ import WireProtocol
     } _: { fixture in
       let client = fixture.client
       _ = try await client.createSnapshot(ofCorpus: "c", named: "s")
-      try await client.createCorpus("d", tokenizer: "t", depth: 8)
+      try await client.createCorpus("d", CorpusSettings(depth: 8, tokenizer: "t"))
       let oneTooMany = try await error { try await client.restore(.named("s"), into: "e") }
       #expect(oneTooMany?.details["limit"] == .text("corpora"))
       let differs = try await error {
@@ -274,13 +275,13 @@ import WireProtocol
         [sequence([1, 2, 3], id: "a"), sequence([4, 9], id: "b"), sequence([8], id: "e")],
         into: "d")
       let merged = try await client.mergeCorpus(from: "c", into: "d")
-      #expect(merged == CorpusMerged(sequences: 1, tokens: 2, duplicates: 1, conflicts: 1))
+      #expect(merged == MergeReceipt(sequences: 1, tokens: 2, duplicates: 1, conflicts: 1))
       #expect(try await client.speculate([1, 2], corpus: "d").counts == [1])
       #expect(try await client.speculate([4], corpus: "d").tokens == [9], "what stood there stays")
       #expect(try await client.speculate([6], corpus: "d").tokens == [7])
       let source = try await client.stats(ofCorpus: "c")
       #expect(source.sequences == 3 && source.tokens == 7)
-      for (from, into) in [("x", "d"), ("d", "x")] {
+      for (from, into) in [("x", "d"), ("d", "x")] as [(CorpusName, CorpusName)] {
         #expect(
           try await error { try await client.mergeCorpus(from: from, into: into) }?.kind
             == .corpusNotFound)
@@ -293,26 +294,26 @@ import WireProtocol
   @Test func settingsAreShownAndOthersRefused() async throws {
     try await withService { fixture in
       let client = fixture.client
-      let retention = CorpusRetention(tokens: 100, sequences: 10, ageSeconds: 3600)
-      let durability = CorpusDurability.interval(millis: 50)
+      let retention = Retention(tokens: 100, sequences: 10, ageSeconds: 3600)
+      let durability = Durability.interval(millis: 50)
+      let settings = CorpusSettings(retention: retention, durability: durability)
       for _ in 0..<2 {
-        let made = try await client.createCorpus(
-          "d", retention: retention, durability: durability)
-        #expect(made.retention == retention && made.durability == durability)
+        let made = try await client.createCorpus("d", settings)
+        #expect(made.settings == settings)
       }
       let stats = try await client.stats(ofCorpus: "d")
-      #expect(stats.retention == retention && stats.durability == durability)
+      #expect(stats.settings == settings)
       #expect(stats.damage.isEmpty)
       let plain = try await client.stats(ofCorpus: "c")
-      #expect(plain.retention.isUnbounded && plain.durability == .commit)
+      #expect(plain.settings == CorpusSettings())
       #expect(plain.unsavedSequences == 0)
       for (other, mode) in [
-        (CorpusRetention(tokens: 101, sequences: 10, ageSeconds: 3600), durability),
-        (CorpusRetention(tokens: 100, sequences: 10), durability), (retention, .commit),
+        (Retention(tokens: 101, sequences: 10, ageSeconds: 3600), durability),
+        (Retention(tokens: 100, sequences: 10), durability), (retention, .commit),
         (retention, .interval(millis: 51)),
       ] {
         let refused = try await error {
-          try await client.createCorpus("d", retention: other, durability: mode)
+          try await client.createCorpus("d", CorpusSettings(retention: other, durability: mode))
         }
         #expect(refused?.kind == .corpusExists)
       }
@@ -329,21 +330,10 @@ import WireProtocol
     }
   }
 
-  /// The wire and the store each define the range of a setting, because they have no common module.
-  @Test func theWireAllowsWhatTheStoreAllows() {
-    #expect(CorpusRetention.tokensRange == Retention.tokensRange)
-    #expect(CorpusRetention.sequencesRange == Retention.sequencesRange)
-    #expect(CorpusRetention.ageSecondsRange == Retention.ageSecondsRange)
-    #expect(CorpusDurability.millisRange == Durability.millisRange)
-    #expect(CorpusDurability.millisDefault == Durability.millisDefault)
-    #expect(Limits().sequenceIDBytesMax == NewSequence.idBytesMax)
-    #expect(Limits().tokenizerBytesMax == CorpusSettings.tokenizerBytesMax)
-  }
-
   /// Errors of the store that are not caused over a socket here.
   @Test func errorsOfTheStoreHaveTheirKinds() {
     for (error, kind, details) in [
-      (StoreError.snapshotNotFound("s"), WireError.Kind.snapshotNotFound, ["snapshot": .text("s")]),
+      (StoreError.snapshotNotFound("s"), ErrorKind.snapshotNotFound, ["snapshot": .text("s")]),
       (.snapshotExists("s"), .conflict, ["id": .text("s")]),
       (.snapshotName("/"), .invalidParams, ["member": .text("params.snapshot")]),
       (
@@ -352,14 +342,14 @@ import WireProtocol
       ),
       (.readOnly(corpus: "c"), .readOnly, ["corpus": .text("c")]),
       (
-        .exceedsRetention(bound: "tokens", max: 64, got: 65), .limitExceeded,
+        .exceedsRetention(bound: .tokens, max: 64, got: 65), .limitExceeded,
         ["limit": .text("retention_tokens"), "max": .number(64), "got": .number(65)]
       ),
       (
-        .settingsDiffer(differences: ["depth"]), .corpusExists,
-        ["corpus": .text("d"), "differences": .texts(["depth"])]
+        .settingsDiffer(differences: [.depth(has: 64, asked: 9)]), .corpusExists,
+        ["corpus": .text("d"), "differences": .texts(["depth is 64, asked for 9"])]
       ),
-    ] as [(StoreError, WireError.Kind, [String: WireError.Detail])] {
+    ] as [(StoreError, ErrorKind, [String: WireError.Detail])] {
       #expect(WireError(error, corpus: "d") == WireError(kind, error.description, details))
     }
   }

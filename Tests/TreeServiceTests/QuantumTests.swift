@@ -1,10 +1,10 @@
 import CorpusStore
-import Drafting
 import Foundation
 import Logging
 import NIOCore
 import NIOPosix
 import RepriseClient
+import RepriseModel
 import Testing
 import WireProtocol
 

@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import Logging
 import RepriseClient
+import RepriseModel
 import TreeService
 import WireProtocol
 
@@ -70,8 +71,8 @@ func withService(
   try await fixture.stop()
 }
 
-func sequence(_ tokens: [Int32], id: String? = nil) -> SequenceInsert.Sequence {
-  SequenceInsert.Sequence(id: id, tokens: tokens)
+func sequence(_ tokens: [Int32], id: String? = nil) -> NewSequence {
+  NewSequence(id: id, tokens: tokens)
 }
 
 /// A plain blocking socket, for bytes that a regular client would never send.

@@ -1,4 +1,5 @@
 import RepriseClient
+import RepriseModel
 import Testing
 import TreeService
 import WireProtocol

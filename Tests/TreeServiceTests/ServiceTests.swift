@@ -1,9 +1,9 @@
 import CorpusStore
-import Drafting
 import Foundation
 import Glibc
 import Logging
 import RepriseClient
+import RepriseModel
 import Testing
 import TreeService
 import WireProtocol
@@ -11,7 +11,7 @@ import WireProtocol
 /// The service over a real socket: its answers, its access rules, and its treatment of misbehaving
 /// clients.
 @Suite struct ServiceTests {
-  func kind(_ body: () async throws -> Void) async -> WireError.Kind? {
+  func kind(_ body: () async throws -> Void) async -> ErrorKind? {
     do {
       try await body()
       return nil
@@ -70,11 +70,12 @@ import WireProtocol
       let client = fixture.client
       let info = try await client.serverInfo()
       #expect(info.name == "reprise" && info.protocolVersion == 1)
-      #expect(info.limits["steps"] == Limits().stepsMax)
+      #expect(info.limits[.steps] == Limits().stepsMax)
       #expect(try await client.isLive().ok)
       #expect(try await client.isReady().ok)
-      let made = try await client.createCorpus("d", tokenizer: "t", depth: 8)
-      #expect(made == CorpusDescription(corpus: "d", tokenizer: "t", depth: 8))
+      let made = try await client.createCorpus("d", CorpusSettings(depth: 8, tokenizer: "t"))
+      #expect(
+        made == CorpusDescription(corpus: "d", settings: CorpusSettings(depth: 8, tokenizer: "t")))
       #expect(try await client.corpora().map(\.corpus) == ["c", "d"])
       let inserted = try await client.insert(
         [sequence([1, 2, 3], id: "a"), sequence([1, 2, 4])], into: "d", tokenizer: "t")
@@ -94,11 +95,24 @@ import WireProtocol
       let client = fixture.client
       #expect(
         await kind { _ = try await client.speculate([1], corpus: "x") } == .corpusNotFound)
+      let raw = try RawConnection(fixture.socket)
+      for (method, members, kind) in [
+        ("speculate", "\"corpus\":\"../x\",\"context\":[1]", "corpus_not_found"),
+        ("corpus.create", "\"corpus\":\"a/b\"", "invalid_params"),
+        ("corpus.create", "\"corpus\":\"..\"", "invalid_params"),
+        (
+          "snapshot.restore", "\"snapshot\":\"s\",\"corpus\":\"../x\"", "invalid_params"
+        ),
+        ("snapshot.list", "\"corpus\":\"../x\"", "\"snapshots\":[]"),
+      ] {
+        raw.send(
+          "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\(method)\",\"params\":{\(members)}}\n")
+        #expect(raw.line()?.contains(kind) == true, "\(method) \(members)")
+      }
+      raw.close()
       #expect(
-        await kind { _ = try await client.speculate([1], corpus: "../x") } == .corpusNotFound)
-      #expect(await kind { try await client.createCorpus("a/b") } == .invalidParams)
-      #expect(await kind { try await client.createCorpus("..") } == .invalidParams)
-      #expect(await kind { try await client.createCorpus("c", depth: 5) } == .corpusExists)
+        await kind { try await client.createCorpus("c", CorpusSettings(depth: 5)) } == .corpusExists
+      )
       #expect(await kind { try await client.closeSession("x") } == .sessionNotFound)
       try await client.insert([sequence([1], id: "a")], into: "c")
       #expect(
@@ -127,7 +141,7 @@ import WireProtocol
   @Test func oneBadStepCostsNoOther() async throws {
     try await withService { fixture in
       let client = fixture.client
-      try await client.createCorpus("bounded", vocabulary: 100)
+      try await client.createCorpus("bounded", CorpusSettings(vocabulary: 100))
       for name in ["a", "b", "c"] {
         _ = try await client.openSession(corpus: "bounded", prompt: [1], name: name)
       }

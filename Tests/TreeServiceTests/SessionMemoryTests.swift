@@ -3,6 +3,7 @@ import CorpusStore
 import Dispatch
 import Logging
 import NIOCore
+import RepriseModel
 import Testing
 import WireProtocol
 

@@ -1,7 +1,7 @@
 import CorpusStore
-import Drafting
 import Logging
 import NIOCore
+import RepriseModel
 import Synchronization
 import Testing
 import WireProtocol

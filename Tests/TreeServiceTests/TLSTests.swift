@@ -1,3 +1,5 @@
+import Access
+
 #if TLS
   import CorpusStore
   import Foundation

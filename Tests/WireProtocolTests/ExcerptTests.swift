@@ -1,3 +1,4 @@
+import RepriseModel
 import Testing
 
 @testable import WireProtocol

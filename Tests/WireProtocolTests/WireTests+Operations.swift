@@ -1,3 +1,5 @@
+import RepriseModel
+
 @testable import WireProtocol
 
 /// The calls of operators, in the form that `WireTests` checks.
@@ -6,11 +8,14 @@ extension WireTests {
     .corpusCreate(
       CorpusCreate(
         corpus: "c",
-        retention: CorpusRetention(tokens: 64, sequences: 1 << 40, ageSeconds: 3600),
-        durability: .interval(millis: 60_000))),
+        settings: CorpusSettings(
+          retention: Retention(tokens: 64, sequences: 1 << 40, ageSeconds: 3600),
+          durability: .interval(millis: 60_000)))),
     .corpusCreate(
       CorpusCreate(
-        corpus: "c", retention: CorpusRetention(sequences: 8), durability: .interval(millis: 1))),
+        corpus: "c",
+        settings: CorpusSettings(
+          retention: Retention(sequences: 8), durability: .interval(millis: 1)))),
     .corpusMerge(CorpusMerge(from: "a", into: "b")),
     .sequenceForget(SequenceForget(corpus: "c", ids: ["a", "zwei \"\\\n\u{1}é😀"])),
     .sequenceForget(SequenceForget(corpus: "c", ids: [])),
@@ -23,7 +28,7 @@ extension WireTests {
     .snapshotRestore(SnapshotRestore(.file(path: "x"), corpus: "c")),
   ]
 
-  typealias Wrong = (line: String, kind: WireError.Kind, says: String)
+  typealias Wrong = (line: String, kind: ErrorKind, says: String)
 
   static let operationsWrong: [Wrong] =
     [

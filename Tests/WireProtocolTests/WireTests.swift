@@ -1,5 +1,5 @@
-import Drafting
 import Foundation
+import RepriseModel
 import TestEffort
 import Testing
 
@@ -48,13 +48,16 @@ import Testing
     .clientReport(
       ClientReport(engine: "e", steps: 9, missed: [.late: 1, .refused: 0, .unrecorded: 3])),
     .healthLive, .healthReady, .corpusList, .corpusStats(corpus: "c"),
-    .corpusCreate(CorpusCreate(corpus: "c", tokenizer: "t", depth: 32, vocabulary: 151_936)),
+    .corpusCreate(
+      CorpusCreate(
+        corpus: "c",
+        settings: CorpusSettings(depth: 32, tokenizer: "t", vocabulary: 151_936))),
     .corpusDrop(CorpusDrop(corpus: "c")),
     .sequenceInsert(
       SequenceInsert(
         corpus: "c",
         sequences: [
-          SequenceInsert.Sequence(id: "a", tokens: [1, 0]), SequenceInsert.Sequence(tokens: [3]),
+          NewSequence(id: "a", tokens: [1, 0]), NewSequence(tokens: [3]),
         ], tokenizer: "t")),
     .speculate(
       Speculate(
@@ -352,15 +355,15 @@ import Testing
   }
 
   @Test func settingsHaveTheirRangeAndDefaults() {
-    func created(_ members: String) -> CorpusCreate? {
+    func created(_ members: String) -> CorpusSettings? {
       let line = Self.params("corpus.create", "\"corpus\":\"c\"\(members)")
       guard case .one(.success(let request)) = read(line),
         case .corpusCreate(let call) = request.call
       else { return nil }
-      return call
+      return call.settings
     }
-    #expect(created("") == CorpusCreate(corpus: "c"))
-    #expect(created(",\"retention\":{}") == CorpusCreate(corpus: "c"))
+    #expect(created("") == CorpusSettings())
+    #expect(created(",\"retention\":{}") == CorpusSettings())
     #expect(created(",\"durability\":\"commit\"")?.durability == .commit)
     #expect(created(",\"durability\":\"interval\"")?.durability == .interval(millis: 100))
     for millis in [1, 2, 59_999, 60_000] {
@@ -370,8 +373,8 @@ import Testing
           == .interval(millis: millis))
     }
     for (name, range) in [
-      ("tokens", CorpusRetention.tokensRange), ("sequences", CorpusRetention.sequencesRange),
-      ("age_s", CorpusRetention.ageSecondsRange),
+      ("tokens", Retention.tokensRange), ("sequences", Retention.sequencesRange),
+      ("age_s", Retention.ageSecondsRange),
     ] {
       for bound in [range.lowerBound, range.lowerBound + 1, range.upperBound - 1, range.upperBound]
       {
@@ -408,9 +411,9 @@ import Testing
   @Test func operatorsLimitsAreThoseOfTheContract() {
     let named = Dictionary(
       uniqueKeysWithValues: Limit.all.map { ($0.name, Limits()[keyPath: $0.keyPath]) })
-    #expect(named["forget_ids"] == 65_536)
-    #expect(named["snapshot_name_bytes"] == 128)
-    #expect(named["path_bytes"] == 4096)
+    #expect(named[.forgetIDs] == 65_536)
+    #expect(named[.snapshotNameBytes] == 128)
+    #expect(named[.pathBytes] == 4096)
   }
 
   static let smallLimits: Limits = {
@@ -549,52 +552,55 @@ import Testing
     #expect(
       try roundTrips(
         ServerInfo(
-          version: "1", limits: ["x": 3], eventLoopLineBytes: 9, uptimeSeconds: 1.5)))
+          version: "1", limits: [.steps: 3], eventLoopLineBytes: 9, uptimeSeconds: 1.5)))
     #expect(try roundTrips(ClientReported(client: "vllm")))
     #expect(try roundTrips(Health(ok: false, awaited: ["a"])))
-    #expect(try roundTrips(CorpusDescription(corpus: "c", tokenizer: nil, depth: 3)))
-    let statistics = CorpusStatistics(
-      corpus: "c", tokenizer: "t", depth: 3, sequences: 1, tokens: 2, openTokens: 3,
-      bytesOnDisk: 4, bytesInMemory: 5, bytesPerToken: 4.5, segments: 6, sessions: 7, oldest: 0,
-      newest: nil)
+    #expect(try roundTrips(CorpusDescription(corpus: "c", settings: CorpusSettings(depth: 3))))
+    var statistics = CorpusStatistics(
+      corpus: "c", settings: CorpusSettings(depth: 3, tokenizer: "t"))
+    statistics.sequences = 1
+    statistics.tokens = 2
+    statistics.openTokens = 3
+    statistics.bytesOnDisk = 4
+    statistics.bytesInMemory = 5
+    statistics.segments = 6
+    statistics.segmentsWaiting = 8
+    statistics.sessions = 7
+    statistics.oldestOrder = 0
     #expect(try roundTrips(statistics))
     #expect(try roundTrips(CorpusList(corpora: [statistics, statistics])))
     #expect(try roundTrips(CorpusDropped(dropped: true)))
     for (retention, durability) in [
-      (
-        CorpusRetention(tokens: 64, sequences: 8, ageSeconds: 60),
-        CorpusDurability.interval(millis: 7)
-      ),
-      (CorpusRetention(ageSeconds: 90), .commit),
+      (Retention(tokens: 64, sequences: 8, ageSeconds: 60), Durability.interval(millis: 7)),
+      (Retention(ageSeconds: 90), .commit),
     ] {
-      #expect(
-        try roundTrips(
-          CorpusDescription(
-            corpus: "c", tokenizer: "t", depth: 3, retention: retention, durability: durability)))
+      let settings = CorpusSettings(
+        depth: 3, tokenizer: "t", retention: retention, durability: durability,
+        vocabulary: 151_936)
+      #expect(try roundTrips(CorpusDescription(corpus: "c", settings: settings)))
       var bounded = statistics
-      bounded.retention = retention
-      bounded.durability = durability
-      bounded.vocabulary = 151_936
+      bounded.settings = settings
       bounded.unsavedSequences = 3
       bounded.damage = ["segment 7 is set aside", "ä"]
       #expect(try roundTrips(bounded))
     }
-    #expect(try roundTrips(CorpusMerged(sequences: 1, tokens: 2, duplicates: 3, conflicts: 4)))
+    #expect(try roundTrips(MergeReceipt(sequences: 1, tokens: 2, duplicates: 3, conflicts: 4)))
     #expect(
-      try roundTrips(Forgotten(forgotten: 1, tokens: 2, missing: 3, olderSnapshots: ["a", "b"])))
+      try roundTrips(
+        ForgetReceipt(forgotten: 1, tokens: 2, missing: 3, olderSnapshots: ["a", "b"])))
     let snapshot = SnapshotDescription(
-      snapshot: "s", corpus: "c", sequences: 1, tokens: 2, bytes: 3, digest: "0f",
+      name: "s", corpus: "c", sequences: 1, tokens: 2, bytes: 3, digest: "0f",
       createdSeconds: 1_800_000_000)
     #expect(try roundTrips(snapshot))
     #expect(try roundTrips(SnapshotList(snapshots: [])))
     #expect(try roundTrips(SnapshotList(snapshots: [snapshot, snapshot])))
     #expect(try roundTrips(SnapshotDeleted(deleted: true)))
-    #expect(try roundTrips(Inserted(inserted: 1, duplicates: 2, tokens: 3, lastOrder: 4)))
+    #expect(try roundTrips(InsertReceipt(inserted: 1, duplicates: 2, tokens: 3, lastOrder: 4)))
     #expect(try roundTrips(SessionOpened(session: "s", promptTokens: 1, reusedTokens: 0)))
-    #expect(try roundTrips(SessionClosed(recordedTokens: 1, order: 2)))
-    for reason in SessionClosed.UnrecordedReason.allCases {
+    #expect(try roundTrips(RecordReceipt(recordedTokens: 1, order: 2)))
+    for reason in RecordReceipt.UnrecordedReason.allCases {
       #expect(
-        try roundTrips(SessionClosed(recordedTokens: 0, order: nil, unrecordedReason: reason)))
+        try roundTrips(RecordReceipt(recordedTokens: 0, order: nil, unrecordedReason: reason)))
     }
     let list = DraftList(drafts: [.success(draft), .failure(.sessionNotFound("s"))])
     #expect(
@@ -621,14 +627,14 @@ import Testing
   }
 
   @Test func codesAreTheirKinds() {
-    #expect(Set(WireError.Kind.allCases.map(\.code)).count == WireError.Kind.allCases.count)
-    #expect(WireError.Kind.snapshotNotFound.code == -32011)
+    #expect(Set(ErrorKind.allCases.map(\.code)).count == ErrorKind.allCases.count)
+    #expect(ErrorKind.snapshotNotFound.code == -32011)
     #expect(
-      WireError.Kind.readOnly.code == -32012 && WireError.Kind.readOnly.rawValue == "read_only")
+      ErrorKind.readOnly.code == -32012 && ErrorKind.readOnly.rawValue == "read_only")
   }
 
   @Test func errorsRoundTrip() throws {
-    for kind in WireError.Kind.allCases {
+    for kind in ErrorKind.allCases {
       let error = WireError(
         kind, "says \"so\"", ["a": .text("x"), "b": .number(-3), "c": .texts(["y", "z"])])
       var writer = JSONWriter()

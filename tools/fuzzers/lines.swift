@@ -1,3 +1,4 @@
+import RepriseModel
 import WireProtocol
 
 // Any bytes as a line. What is read as a request must be the same request when it is written and read

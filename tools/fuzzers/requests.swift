@@ -1,6 +1,7 @@
 import CorpusStore
 import Foundation
 import Logging
+import RepriseModel
 import TreeService
 import WireProtocol
 
@@ -220,7 +221,7 @@ private func check(_ answer: String, _ id: Int, _ request: String) {
   else { fatalError("\(request) was answered by \(answer)") }
   guard let error = object["error"] as? [String: Any] else { return }
   let data = error["data"] as? [String: Any]
-  let kind = (data?["kind"] as? String).flatMap(WireError.Kind.init)
+  let kind = (data?["kind"] as? String).flatMap(ErrorKind.init)
   guard let kind, kind.code == error["code"] as? Int, kind != .internalError else {
     fatalError("\(request) was answered by \(answer)")
   }

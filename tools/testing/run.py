@@ -38,7 +38,10 @@ BUILD_SANITIZED = [
 SHARED_ONLY = {"REPRISE_PACKAGE": "shared"}
 
 #: Modules whose tests compute; the tests of all others wait for sockets and processes as well.
-COMPUTING = r"^(LMDBTests|SuffixIndexTests|DraftingTests|CorpusStoreTests|WireProtocolTests)\."
+COMPUTING = (
+    r"^(RepriseModelTests|LMDBTests|SuffixIndexTests|DraftingTests|CorpusStoreTests"
+    r"|WireProtocolTests)\."
+)
 #: Tests of state that threads share. The others use one thread: they would take most of the time,
 #: and thread sanitizer has nothing to see in them.
 SHARED_STORE = r"^(ConcurrencyTests|LMDBTests|CorpusStoreTests)\."

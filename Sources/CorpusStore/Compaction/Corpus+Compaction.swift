@@ -1,4 +1,5 @@
 import LMDB
+import RepriseModel
 import SuffixIndex
 
 /// Turns growing parts into segments, and several segments into one.

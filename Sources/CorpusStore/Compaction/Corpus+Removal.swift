@@ -1,4 +1,5 @@
 import LMDB
+import RepriseModel
 import SuffixIndex
 
 /// Removes sequences from the history: completely, from drafts and from the disk.

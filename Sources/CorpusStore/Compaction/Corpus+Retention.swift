@@ -1,4 +1,5 @@
 import Foundation
+import RepriseModel
 
 /// Keeps the history within the configured bounds (see `Retention`).
 extension Corpus {

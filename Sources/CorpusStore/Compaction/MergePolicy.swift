@@ -1,3 +1,4 @@
+import RepriseModel
 import SuffixIndex
 
 /// Chooses the segments to merge: as soon as `mergeFanIn` of them are of one size class.

@@ -1,6 +1,7 @@
 import Concurrency
 import Drafting
 import LMDB
+import RepriseModel
 import SuffixIndex
 
 /// A named history. Its durable copy is on disk; drafts are answered from memory and from the map.
@@ -13,7 +14,7 @@ import SuffixIndex
 /// exclusive section, prepare the change on their own thread, and have the writer commit it. See
 /// `ExclusiveSections`.
 public final class Corpus: Sendable {
-  public let name: String
+  public let name: CorpusName
   /// The settings of the corpus. Replacing the history by a snapshot's does not change them.
   public let settings: CorpusSettings
 
@@ -74,7 +75,7 @@ public final class Corpus: Sendable {
   /// Opens a corpus in place: finds its segments, repairs what is damaged, and adds what is not
   /// sealed to memory again.
   init(
-    name: String, file: CorpusFile, options: StoreOptions, conditions: StandingConditions,
+    name: CorpusName, file: CorpusFile, options: StoreOptions, conditions: StandingConditions,
     compactor: Compactor?
   ) throws(StoreError) {
     self.name = name
@@ -638,44 +639,49 @@ public final class Corpus: Sendable {
     state.withLock { $0.sessions += change }
   }
 
-  /// The current statistics of the corpus. Holds the lock for some system calls.
-  public func stats() -> CorpusStats {
-    var stats = CorpusStats()
-    stats.activity = activity.current
+  /// The current statistics of the corpus.
+  public func stats() -> CorpusStatistics { metrics().statistics }
+
+  /// The current statistics and figures of the corpus. Asks the system for some of them.
+  public func metrics() -> CorpusMetrics {
+    var metrics = CorpusMetrics(statistics: CorpusStatistics(corpus: name, settings: settings))
+    metrics.activity = activity.current
     let now = options.clock.now()
     // Numbers are copied under the lock; the system is asked without it.
     let file: CorpusFile? = state.withLock { state in
-      stats.damage = state.damage
-      if let failure = state.failure { stats.damage.append("\(failure)") }
+      metrics.statistics.damage = state.damage
+      if let failure = state.failure { metrics.statistics.damage.append("\(failure)") }
       guard let history = state.history, !state.isClosed else { return nil }
-      stats.sequences = history.size.sequences
-      stats.tokens = history.size.tokens
-      for segment in history.segments { stats.extendOrders(by: segment.record.orders) }
+      metrics.statistics.sequences = history.size.sequences
+      metrics.statistics.tokens = history.size.tokens
+      for segment in history.segments {
+        metrics.statistics.extendOrders(by: segment.record.orders)
+      }
       for part in history.parts {
-        if let orders = part.orders { stats.extendOrders(by: orders) }
-        stats.openTokens += part.index.tokenCount - part.finishedSize.tokens
-        stats.bytesInMemory += part.index.bytes
+        if let orders = part.orders { metrics.statistics.extendOrders(by: orders) }
+        metrics.statistics.openTokens += part.index.tokenCount - part.finishedSize.tokens
+        metrics.statistics.bytesInMemory += part.index.bytes
       }
-      stats.segments = history.segments.count
+      metrics.statistics.segments = history.segments.count
       if case .waiting(let segments, let bytes) = state.merging {
-        stats.segmentsWaiting = segments
-        stats.mergeBytes = bytes
+        metrics.statistics.segmentsWaiting = segments
+        metrics.mergeBytes = bytes
       }
-      stats.sessions = state.sessions
-      stats.sequencesUnsaved = state.sequencesUnsaved
+      metrics.statistics.sessions = state.sessions
+      metrics.statistics.unsavedSequences = state.sequencesUnsaved
       if let since = state.unsavedSince {
-        stats.unsavedSeconds = max(0, (now - since) / .seconds(1))
+        metrics.unsavedSeconds = max(0, (now - since) / .seconds(1))
       }
       return state.file
     }
-    guard let file else { return stats }
+    guard let file else { return metrics }
     let usage = file.environment.usage()
-    stats.bytesOnDisk = usage.diskBytes
-    stats.mapBytes = usage.mapBytes
-    stats.mapUsedBytes = usage.usedBytes
-    stats.transactionsPinned = usage.transactionsPinned
-    stats.otherReaders = file.otherReaderCount
-    return stats
+    metrics.statistics.bytesOnDisk = usage.diskBytes
+    metrics.mapBytes = usage.mapBytes
+    metrics.mapUsedBytes = usage.usedBytes
+    metrics.transactionsPinned = usage.transactionsPinned
+    metrics.otherReaders = file.otherReaderCount
+    return metrics
   }
 
   /// The space that the corpus's file takes on the disk, in bytes.
@@ -781,5 +787,23 @@ extension Corpus.State {
     ages = CommitAges(nextOrder: loaded.nextOrder, clock: clock)
     damage = loaded.damage
     failure = nil
+  }
+}
+
+extension Durability {
+  /// The time for which writing may fail before the service is no longer ready: far longer than the
+  /// window, and long enough for a disk that is slow for a moment.
+  fileprivate var failureTolerated: Duration {
+    switch self {
+    case .commit: .zero
+    case .interval(let millis): max(.seconds(5), .milliseconds(millis) * 10)
+    }
+  }
+}
+
+extension CorpusStatistics {
+  fileprivate mutating func extendOrders(by orders: ClosedRange<UInt64>) {
+    oldestOrder = min(oldestOrder ?? .max, orders.lowerBound)
+    newestOrder = max(newestOrder ?? 0, orders.upperBound)
   }
 }

@@ -1,6 +1,7 @@
 import Concurrency
 import Drafting
 import Glibc
+import RepriseModel
 import SuffixIndex
 
 /// Scratch memory for drafting. Keep one per thread and pass it to every call, which then allocates
@@ -210,7 +211,7 @@ public final class DecodingSession: Sendable {
     run { [self] in
       corpus.finish(self, nil, output: output)
       didClose(recorded: true)
-      completion(.success(RecordReceipt(unrecorded: reason)))
+      completion(.success(RecordReceipt(unrecordedReason: reason)))
     }
   }
 
@@ -231,29 +232,4 @@ public final class DecodingSession: Sendable {
       return corpus.moveToCurrentPart(self, output.span)
     }
   }
-}
-
-/// The outcome of recording a session's output.
-public struct RecordReceipt: Equatable, Sendable {
-  /// The number of tokens in the recorded sequence; 0 if nothing was recorded.
-  public var recordedTokens = 0
-  /// Order number of the recorded sequence; nil if nothing was recorded.
-  public var order: UInt64?
-  /// The reason why nothing was recorded; nil if something was.
-  public var unrecorded: UnrecordedReason?
-
-  public enum UnrecordedReason: Sendable {
-    /// The caller closed the session without recording.
-    case notWanted
-    /// The session only reads.
-    case notShared
-    /// The session has no output.
-    case empty
-    /// The corpus is served from a snapshot.
-    case readOnly
-    /// The output is longer than all the history that the corpus keeps.
-    case retention
-  }
-
-  public init(unrecorded: UnrecordedReason? = nil) { self.unrecorded = unrecorded }
 }

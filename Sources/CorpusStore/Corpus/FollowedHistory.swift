@@ -1,4 +1,5 @@
 import Drafting
+import RepriseModel
 import SuffixIndex
 
 /// A session's matches in a history that others write to.

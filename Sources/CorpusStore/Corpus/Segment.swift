@@ -1,4 +1,5 @@
 import LMDB
+import RepriseModel
 import SuffixIndex
 
 /// The addresses of the chunks of a segment's image in the map.

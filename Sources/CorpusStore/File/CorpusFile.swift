@@ -1,5 +1,6 @@
 import Glibc
 import LMDB
+import RepriseModel
 
 /// One corpus's LMDB environment: the names of its tables, the encoding of keys and values, and the
 /// translation of LMDB's errors. The format is drawn in docs/internals/storage.md.
@@ -320,78 +321,6 @@ extension CorpusSettings {
     retention = Retention(
       tokens: bound(tokens), sequences: bound(sequences), ageSeconds: bound(ageSeconds))
     guard reader.bytesLeft == 0, problem == nil else { return nil }
-  }
-
-  /// A sentence on what is wrong with these settings, or nil.
-  var problem: String? {
-    if !Self.depthRange.contains(depth) {
-      return "depth is \(depth), expected \(Self.depthRange.lowerBound) to "
-        + "\(Self.depthRange.upperBound)"
-    }
-    if let tokenizer, !(1...Self.tokenizerBytesMax).contains(tokenizer.utf8.count) {
-      return "the tokenizer's name has \(tokenizer.utf8.count) bytes, expected 1 to "
-        + "\(Self.tokenizerBytesMax)"
-    }
-    for (name, bound, range) in [
-      ("the bound of tokens", retention.tokens, Retention.tokensRange),
-      ("the bound of sequences", retention.sequences, Retention.sequencesRange),
-      ("the bound of age in seconds", retention.ageSeconds, Retention.ageSecondsRange),
-    ] {
-      if let bound, !range.contains(bound) {
-        return "\(name) is \(bound), expected \(range.lowerBound) to \(range.upperBound)"
-      }
-    }
-    if let vocabulary, !Self.vocabularyRange.contains(vocabulary) {
-      return "vocabulary is \(vocabulary), expected \(Self.vocabularyRange.lowerBound) to "
-        + "\(Self.vocabularyRange.upperBound)"
-    }
-    if case .interval(let millis) = durability, !Durability.millisRange.contains(millis) {
-      return "the durability's window is \(millis) ms, expected "
-        + "\(Durability.millisRange.lowerBound) to \(Durability.millisRange.upperBound)"
-    }
-    return nil
-  }
-
-  /// Sentences on the differences from other, requested settings.
-  func differences(from other: CorpusSettings) -> [String] {
-    var differences = historyDifferences(from: other)
-    if vocabulary != other.vocabulary && tokenBound >= other.tokenBound {
-      differences.append(vocabularyDifference(other))
-    }
-    if retention != other.retention {
-      differences.append("retention is \(retention), asked for \(other.retention)")
-    }
-    if durability != other.durability {
-      differences.append("durability is \(durability), asked for \(other.durability)")
-    }
-    return differences
-  }
-
-  /// Differences that keep the history of a corpus with the other settings from becoming the
-  /// history of one with these: counts of different depths and tokens of different tokenizers must
-  /// not be mixed, and all the other's token ids must be below this vocabulary.
-  func historyDifferences(from other: CorpusSettings) -> [String] {
-    var differences = tokenDifferences(from: other)
-    if depth != other.depth {
-      differences.insert("depth is \(depth), asked for \(other.depth)", at: 0)
-    }
-    return differences
-  }
-
-  /// The differences as above without the depth, which a new count of the sequences may change.
-  func tokenDifferences(from other: CorpusSettings) -> [String] {
-    var differences: [String] = []
-    if tokenizer != other.tokenizer {
-      differences.append(
-        "tokenizer is \(tokenizer ?? "not set"), asked for \(other.tokenizer ?? "none")")
-    }
-    if tokenBound < other.tokenBound { differences.append(vocabularyDifference(other)) }
-    return differences
-  }
-
-  private func vocabularyDifference(_ other: CorpusSettings) -> String {
-    "vocabulary is \(vocabulary.map(String.init) ?? "not set"), asked for "
-      + "\(other.vocabulary.map(String.init) ?? "none")"
   }
 }
 

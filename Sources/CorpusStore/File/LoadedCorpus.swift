@@ -1,4 +1,5 @@
 import LMDB
+import RepriseModel
 import SuffixIndex
 
 /// The content of a corpus's file when it is opened: every byte that answers depend on was checked.

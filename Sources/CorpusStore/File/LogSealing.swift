@@ -1,4 +1,5 @@
 import LMDB
+import RepriseModel
 
 /// Turns sequences of the log into segments while a corpus is opened, if growing indexes of all of
 /// them do not fit into memory: those take `GrowingPart.bytesPerToken`, a segment none once it is

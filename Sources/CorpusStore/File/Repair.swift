@@ -1,4 +1,5 @@
 import LMDB
+import RepriseModel
 import SuffixIndex
 
 /// Finds damage in a corpus's file, and replaces damaged data by what the rest of the file allows.

@@ -115,7 +115,8 @@ public final class MemoryBudget: Sendable {
   public init(
     limit: Int = .max >> 8, measuredBy measure: @escaping @Sendable () -> Int = anonymousBytes
   ) {
-    state = Locked(State(measure: measure, limit: min(max(0, limit), .max >> 8)))
+    state = Locked(
+      State(measure: measure, limit: min(max(0, limit), .max >> 8)), rank: .release)
   }
 
   /// The anonymous memory that the process may have, in bytes.

@@ -1,24 +1,11 @@
 import Foundation
 import LMDB
-
-/// The outcome of `Corpus.forget`.
-public struct ForgetReceipt: Equatable, Sendable {
-  /// Sequences that were removed.
-  public var forgotten = 0
-  /// Tokens in them.
-  public var tokens = 0
-  /// Ids that no sequence has.
-  public var missing = 0
-  /// Older snapshots of the corpus in its store, which keep what they hold.
-  public var olderSnapshots: [String] = []
-
-  public init() {}
-}
+import RepriseModel
 
 extension Store {
   /// Removes sequences of a corpus permanently, and lists the snapshots that keep what they hold.
   /// See `Corpus.forget`.
-  public func forget(ids: [String], inCorpus name: String) throws(StoreError) -> ForgetReceipt {
+  public func forget(ids: [String], inCorpus name: CorpusName) throws(StoreError) -> ForgetReceipt {
     guard let corpus = try corpus(named: name) else { throw .corpusNotFound(name) }
     // Read first, so that nothing can fail after the removal.
     let older = try snapshots().filter { $0.corpus == name }.map(\.name)

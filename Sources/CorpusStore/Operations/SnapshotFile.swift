@@ -1,24 +1,8 @@
 import Glibc
+import RepriseModel
 
 /// Receives the progress of long work: bytes or tokens done, and in all.
 public typealias Progress = @Sendable (_ done: Int, _ total: Int) -> Void
-
-/// The properties of a snapshot, from its manifest.
-public struct SnapshotInfo: Equatable, Sendable {
-  /// The file's name in the store's `snapshots` without ".snapshot"; the path of a file elsewhere.
-  public var name: String
-  /// The corpus from which it was taken.
-  public var corpus: String
-  public var settings: CorpusSettings
-  /// Seconds since 1970.
-  public var createdSeconds: UInt64
-  public var sequences: Int
-  public var tokens: Int
-  /// Bytes of the file.
-  public var bytes: Int
-  /// XXH3 (128 bits) over the contents, in 32 hexadecimal digits.
-  public var digest: String
-}
 
 /// The last page of a snapshot's file. All bytes before it are an LMDB environment.
 ///
@@ -40,7 +24,7 @@ struct SnapshotManifest: Equatable {
   var sequences: Int
   var tokens: Int
   var digest: Digest
-  var corpus: String
+  var corpus: CorpusName
   var settings: CorpusSettings
 
   static let byteCount = 4096
@@ -59,8 +43,8 @@ struct SnapshotManifest: Equatable {
     }
     bytes.append(digest.low)
     bytes.append(digest.high)
-    bytes.append(UInt32(corpus.utf8.count))
-    bytes.append(contentsOf: corpus.utf8)
+    bytes.append(UInt32(corpus.text.utf8.count))
+    bytes.append(contentsOf: corpus.text.utf8)
     bytes.append(contentsOf: settings)
     bytes.append(contentsOf: repeatElement(0, count: Self.byteCount - 8 - bytes.count))
     bytes.appendChecksum(seed: Self.magic)
@@ -83,7 +67,7 @@ struct SnapshotManifest: Equatable {
       let created = reader.read(UInt64.self), let sequences = reader.read(UInt64.self),
       let tokens = reader.read(UInt64.self), let low = reader.read(UInt64.self),
       let high = reader.read(UInt64.self), let nameBytes = reader.read(UInt32.self),
-      let name = reader.readString(bytes: Int(nameBytes)), Store.isCorpusName(name),
+      let name = reader.readString(bytes: Int(nameBytes)).flatMap(CorpusName.init),
       [environmentBytes, sequences, tokens].allSatisfy({ $0 < 1 << 60 }),
       let settings = reader.read(bytes: Int(settingsBytes), { CorpusSettings(encoded: $0) })
     else { throw Unreadable(reason: "the checksum of its manifest is wrong") }
@@ -102,7 +86,7 @@ struct SnapshotManifest: Equatable {
 
   init(
     environmentBytes: Int, createdSeconds: UInt64, size: HistorySize, digest: Digest,
-    corpus: String, settings: CorpusSettings
+    corpus: CorpusName, settings: CorpusSettings
   ) {
     self.environmentBytes = environmentBytes
     self.createdSeconds = createdSeconds
@@ -119,11 +103,11 @@ struct SnapshotManifest: Equatable {
     var version: UInt32?
   }
 
-  func info(name: String) -> SnapshotInfo {
-    SnapshotInfo(
-      name: name, corpus: corpus, settings: settings, createdSeconds: createdSeconds,
-      sequences: sequences, tokens: tokens, bytes: environmentBytes + Self.byteCount,
-      digest: digest.description)
+  func description(name: String) -> SnapshotDescription {
+    SnapshotDescription(
+      name: name, corpus: corpus, sequences: sequences, tokens: tokens,
+      bytes: environmentBytes + Self.byteCount, digest: digest.description,
+      createdSeconds: createdSeconds)
   }
 }
 

@@ -1,12 +1,13 @@
 import Foundation
 import LMDB
+import RepriseModel
 import SuffixIndex
 
 /// The findings of `Store.check`.
 public struct CheckReport: Equatable, Sendable {
   /// The findings on one corpus.
   public struct Corpus: Equatable, Sendable {
-    public var name: String
+    public var name: CorpusName
     public var sequences = 0
     public var tokens = 0
     public var segments = 0
@@ -25,8 +26,7 @@ public struct CheckReport: Equatable, Sendable {
     public var remedy: String
   }
   public var corpora: [Corpus] = []
-  /// The snapshots without damage.
-  public var snapshots: [SnapshotInfo] = []
+  public var snapshots: [SnapshotDescription] = []
   /// Damage outside of corpora: the store's own files, snapshots.
   public var damage: [Damage] = []
 
@@ -97,7 +97,7 @@ private struct CorpusCheck {
   /// The number of patterns of each index whose counts are compared.
   private static let samples = 1000
 
-  init(_ name: String, deep: Bool, _ memory: MemoryBudget) {
+  init(_ name: CorpusName, deep: Bool, _ memory: MemoryBudget) {
     self.memory = memory
     result = CheckReport.Corpus(name: name)
     self.deep = deep

@@ -1,19 +1,7 @@
 import Concurrency
 import LMDB
+import RepriseModel
 import SuffixIndex
-
-/// The outcome of `Store.mergeCorpus`.
-public struct MergeReceipt: Equatable, Sendable {
-  /// Sequences that are new in the corpus, and tokens in them.
-  public var sequences = 0
-  public var tokens = 0
-  /// Sequences that the corpus already held with the same id and tokens.
-  public var duplicates = 0
-  /// Sequences whose id the corpus already held with other tokens: the old ones stay.
-  public var conflicts = 0
-
-  public init() {}
-}
 
 extension Store {
   /// Adds the sequences of one corpus to another, completely or not at all; sequences whose id the
@@ -27,13 +15,13 @@ extension Store {
   ///   a segment of at most 8 million tokens, which is smaller if memory is short.
   /// - Throws: `memoryShort` if there are more sequences than memory has room for now.
   public func mergeCorpus(
-    from source: String, into target: String, progress: @escaping Progress = { _, _ in }
+    from source: CorpusName, into target: CorpusName, progress: @escaping Progress = { _, _ in }
   ) throws(StoreError) -> MergeReceipt {
     guard let from = try corpus(named: source) else { throw .corpusNotFound(source) }
     guard let into = try corpus(named: target) else { throw .corpusNotFound(target) }
     if into.isReadOnly { throw .readOnly(corpus: target) }
     if from === into { throw .settings("a corpus cannot be merged into itself") }
-    let differences = into.settings.tokenDifferences(from: from.settings)
+    let differences = into.settings.differences(from: from.settings).filter(\.separatesTokens)
     if !differences.isEmpty { throw .settingsDiffer(differences: differences) }
     // Always in the same order, so that two opposite merges cannot deadlock.
     let (first, second) = source < target ? (from, into) : (into, from)

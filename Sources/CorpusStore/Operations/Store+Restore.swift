@@ -1,5 +1,6 @@
 import Foundation
 import LMDB
+import RepriseModel
 
 extension Store {
   /// Verifies a snapshot and creates a corpus from it, completely or not at all.
@@ -15,10 +16,10 @@ extension Store {
   ///   `diskFull`, `cancelled`.
   @discardableResult
   public func restore(
-    _ source: SnapshotSource, into name: String, replacing: Bool = false,
+    _ source: SnapshotReference, into name: CorpusName, replacing: Bool = false,
     progress: @escaping Progress = { _, _ in }
   ) throws(StoreError) -> Corpus {
-    guard Self.isCorpusName(name) else { throw .corpusName(name) }
+    if !replacing && holdsCorpus(named: name) { throw .corpusStands(name) }
     let (path, _) = try find(source)
     let manifest = try SnapshotFile.manifest(path)
     return try whileChanging { (directory) throws(StoreError) in
@@ -30,10 +31,10 @@ extension Store {
         isDamaged = true
       }
       if replaced != nil || isDamaged {
-        let differences = replaced?.settings.historyDifferences(from: manifest.settings) ?? []
-        if !replacing {
-          throw .corpusExists(name: name, differences: ["it is there, and is not to be replaced"])
-        }
+        if !replacing { throw .corpusStands(name) }
+        let differences =
+          replaced?.settings.differences(from: manifest.settings).filter(\.separatesHistories)
+          ?? []
         if !differences.isEmpty { throw .settingsDiffer(differences: differences) }
       }
       let making = directory.making(corpus: name)
@@ -67,7 +68,7 @@ extension Store {
   }
 
   private func place(
-    _ name: String, _ replaced: Corpus?, isDamaged: Bool, _ directory: StoreDirectory
+    _ name: CorpusName, _ replaced: Corpus?, isDamaged: Bool, _ directory: StoreDirectory
   ) throws(StoreError) -> Corpus {
     let file = try CorpusFile(
       path: directory.making(corpus: name), origin: .copy, shownAs: directory.corpus(name),

@@ -3,15 +3,8 @@ import Concurrency
 import Foundation
 import Glibc
 import LMDB
+import RepriseModel
 import SuffixIndex
-
-/// The place of a snapshot.
-public enum SnapshotSource: Equatable, Sendable {
-  /// In the store's `snapshots`.
-  case named(String)
-  /// Any file.
-  case file(path: String)
-}
 
 extension Store {
   // MARK: Taking
@@ -26,12 +19,13 @@ extension Store {
   /// - Throws: `corpusNotFound`, `snapshotName`, `snapshotExists`; `readOnly` in a store that
   ///   serves a snapshot; `diskFull`.
   public func createSnapshot(
-    ofCorpus corpus: String, named name: String? = nil, progress: @escaping Progress = { _, _ in }
-  ) throws(StoreError) -> SnapshotInfo {
+    ofCorpus corpus: CorpusName, named name: String? = nil,
+    progress: @escaping Progress = { _, _ in }
+  ) throws(StoreError) -> SnapshotDescription {
     guard let directory else { throw .readOnly(corpus: corpus) }
     guard let source = try self.corpus(named: corpus) else { throw .corpusNotFound(corpus) }
     let name = name ?? Self.snapshotName(corpus, directory, options.clock)
-    guard Self.isSnapshotName(name) else { throw .snapshotName(name) }
+    guard SnapshotReference.isName(name) else { throw .snapshotName(name) }
     return try source.sections.copies.enter { () throws(StoreError) in
       if FileManager.default.fileExists(atPath: directory.snapshot(name)) {
         throw .snapshotExists(name)
@@ -45,7 +39,7 @@ extension Store {
         try StoreDirectory.move(making, to: directory.snapshot(name))
         CrashPoint.snapshotRenamed.reached()
         StoreDirectory.sync("\(directory.path)/snapshots")
-        return manifest.info(name: name)
+        return manifest.description(name: name)
       } catch {
         try? StoreDirectory.remove(making)
         throw error
@@ -54,7 +48,7 @@ extension Store {
   }
 
   private static func snapshotName(
-    _ corpus: String, _ directory: StoreDirectory, _ clock: StoreClock
+    _ corpus: CorpusName, _ directory: StoreDirectory, _ clock: StoreClock
   ) -> String {
     let now = Date(timeIntervalSince1970: Double(clock.wallSeconds()))
     let formatter = DateFormatter()
@@ -74,17 +68,17 @@ extension Store {
 
   /// All snapshots in the store, by name. Those whose manifest cannot be read are left out; `check`
   /// reports them.
-  public func snapshots() throws(StoreError) -> [SnapshotInfo] {
+  public func snapshots() throws(StoreError) -> [SnapshotDescription] {
     guard let directory else { return [] }
     return try directory.snapshotNames().compactMap { name in
-      try? SnapshotFile.manifest(directory.snapshot(name)).info(name: name)
+      try? SnapshotFile.manifest(directory.snapshot(name)).description(name: name)
     }
   }
 
   /// The name of the corpus from which a snapshot in the store was taken, from its manifest.
   ///
   /// - Throws: `snapshotNotFound`, `snapshotDamaged`, `formatVersion`.
-  public func corpus(ofSnapshot name: String) throws(StoreError) -> String {
+  public func corpus(ofSnapshot name: String) throws(StoreError) -> CorpusName {
     try SnapshotFile.manifest(try find(.named(name)).path).corpus
   }
 
@@ -95,15 +89,15 @@ extension Store {
   /// - Throws: `snapshotNotFound`; `snapshotDamaged` or `corrupt` for the first fault;
   ///   `formatVersion`; `cancelled`.
   public func verifySnapshot(
-    _ source: SnapshotSource, progress: @escaping Progress = { _, _ in }
-  ) throws(StoreError) -> SnapshotInfo {
+    _ source: SnapshotReference, progress: @escaping Progress = { _, _ in }
+  ) throws(StoreError) -> SnapshotDescription {
     let (path, name) = try find(source)
     return try Self.verifySnapshot(path, name: name, options: options, progress: progress)
   }
 
   static func verifySnapshot(
     _ path: String, name: String, options: StoreOptions, progress: @escaping Progress = { _, _ in }
-  ) throws(StoreError) -> SnapshotInfo {
+  ) throws(StoreError) -> SnapshotDescription {
     let manifest = try SnapshotFile.verify(path, options.cancellation, progress: progress)
     let file = try CorpusFile(path: path, origin: .snapshot, options: options)
     try file.checkIndexes()
@@ -114,7 +108,7 @@ extension Store {
         reason: "it holds \(size.sequences) sequences with \(size.tokens) tokens, "
           + "and its manifest names \(manifest.sequences) with \(manifest.tokens)")
     }
-    return manifest.info(name: name)
+    return manifest.description(name: name)
   }
 
   /// Deletes a snapshot of the store permanently.
@@ -126,12 +120,12 @@ extension Store {
     if let directory { StoreDirectory.sync("\(directory.path)/snapshots") }
   }
 
-  func find(_ source: SnapshotSource) throws(StoreError) -> (path: String, name: String) {
+  func find(_ source: SnapshotReference) throws(StoreError) -> (path: String, name: String) {
     let (path, name): (String, String)
     switch source {
     case .file(let file): (path, name) = (file, file)
     case .named(let known):
-      guard Self.isSnapshotName(known) else { throw .snapshotName(known) }
+      guard SnapshotReference.isName(known) else { throw .snapshotName(known) }
       guard let directory else { throw .snapshotNotFound(known) }
       (path, name) = (directory.snapshot(known), known)
     }

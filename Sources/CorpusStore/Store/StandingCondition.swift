@@ -1,5 +1,6 @@
 import Concurrency
 import Foundation
+import RepriseModel
 
 /// A condition that lasts until something changes: a full disk, a removed directory.
 ///
@@ -25,7 +26,7 @@ public struct StandingCondition: Equatable, Sendable {
 
   public let kind: Kind
   /// The corpus that is affected; nil if it is the whole store or the service.
-  public let corpus: String?
+  public let corpus: CorpusName?
   /// The reason that was given last, as an error's sentence.
   public fileprivate(set) var cause: String
   /// The number of times that it was met since it was last cleared.
@@ -84,7 +85,7 @@ extension StandingCondition.Kind {
 public final class StandingConditions: Sendable {
   private struct Key: Hashable {
     let kind: StandingCondition.Kind
-    let corpus: String?
+    let corpus: CorpusName?
   }
 
   private let clock: StoreClock
@@ -111,7 +112,7 @@ public final class StandingConditions: Sendable {
   ///   - tolerated: The time that it may last before the service is no longer ready; nil for any
   ///     time.
   public func raise(
-    _ kind: StandingCondition.Kind, corpus: String? = nil, cause: String,
+    _ kind: StandingCondition.Kind, corpus: CorpusName? = nil, cause: String,
     tolerated: Duration? = nil
   ) {
     let now = clock.now()
@@ -135,7 +136,7 @@ public final class StandingConditions: Sendable {
   }
 
   /// Notes that a condition is over, if it was raised.
-  public func clear(_ kind: StandingCondition.Kind, corpus: String? = nil) {
+  public func clear(_ kind: StandingCondition.Kind, corpus: CorpusName? = nil) {
     let condition = state.withLock {
       $0.standing.removeValue(forKey: Key(kind: kind, corpus: corpus))
     }
@@ -143,7 +144,7 @@ public final class StandingConditions: Sendable {
   }
 
   /// Removes the conditions of a corpus that is dropped or closed, without a report.
-  public func forget(corpus: String) {
+  public func forget(corpus: CorpusName) {
     state.withLock { state in
       state.standing = state.standing.filter { $0.key.corpus != corpus }
     }

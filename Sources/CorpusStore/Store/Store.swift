@@ -1,14 +1,14 @@
 import Concurrency
 import Foundation
 import Glibc
+import RepriseModel
 
 /// A directory of corpora and of their snapshots; see `StoreDirectory`.
 ///
 /// A corpus whose file cannot be used does not prevent the others from being served: requests for
 /// it throw the reason, and it can be replaced by a snapshot, or dropped.
 public final class Store: Sendable {
-  /// nil for a store that serves a snapshot.
-  let directory: StoreDirectory?
+  private let source: Source
   let options: StoreOptions
   let compactor: Compactor?
   /// The failures that last.
@@ -21,9 +21,20 @@ public final class Store: Sendable {
   private struct State {
     /// nil for a store that serves a snapshot, and for one that is closed.
     var lockFile: Int32?
-    var corpora: [String: Corpus] = [:]
+    var corpora: [CorpusName: Corpus] = [:]
     /// Why those that cannot be used cannot.
-    var failures: [String: StoreError] = [:]
+    var failures: [CorpusName: StoreError] = [:]
+  }
+
+  /// The origin of the corpora.
+  private enum Source {
+    case directory(StoreDirectory)
+    case snapshot(of: CorpusName)
+  }
+
+  /// nil for a store that serves a snapshot.
+  var directory: StoreDirectory? {
+    if case .directory(let directory) = source { directory } else { nil }
   }
 
   /// Opens a store with all its corpora, or creates one in a new or empty directory.
@@ -35,7 +46,7 @@ public final class Store: Sendable {
     report: @escaping StoreReport = { _, _ in }
   ) throws(StoreError) {
     let directory = StoreDirectory(path: path)
-    self.directory = directory
+    source = .directory(directory)
     let options = options.within(options.cancellation)
     self.options = options
     try directory.prepare()
@@ -58,7 +69,7 @@ public final class Store: Sendable {
   }
 
   private func open(
-    _ name: String, _ directory: StoreDirectory, _ report: StoreReport
+    _ name: CorpusName, _ directory: StoreDirectory, _ report: StoreReport
   ) {
     do throws(StoreError) {
       let corpus = try open(name, directory)
@@ -71,7 +82,7 @@ public final class Store: Sendable {
     }
   }
 
-  private func open(_ name: String, _ directory: StoreDirectory) throws(StoreError) -> Corpus {
+  private func open(_ name: CorpusName, _ directory: StoreDirectory) throws(StoreError) -> Corpus {
     let file = try CorpusFile(path: directory.corpus(name), options: options)
     return try Corpus(
       name: name, file: file, options: options, conditions: conditions, compactor: compactor)
@@ -80,13 +91,13 @@ public final class Store: Sendable {
   /// Serves a snapshot's corpus for reading: inserts fail with `readOnly`, and sessions are not
   /// recorded.
   public init(snapshot path: String, options: StoreOptions = StoreOptions()) throws(StoreError) {
-    directory = nil
     let options = options.within(options.cancellation)
     self.options = options
     report = { _, _ in }
     conditions = StandingConditions(clock: options.clock, report: report)
     compactor = nil
     let manifest = try SnapshotFile.verify(path, options.cancellation)
+    source = .snapshot(of: manifest.corpus)
     let file = try CorpusFile(path: path, origin: .snapshot, options: options)
     try file.checkIndexes()
     let corpus = try Corpus(
@@ -144,7 +155,7 @@ public final class Store: Sendable {
   ///
   /// - Returns: nil if it does not exist.
   /// - Throws: The reason why an existing corpus cannot be used.
-  public func corpus(named name: String) throws(StoreError) -> Corpus? {
+  public func corpus(named name: CorpusName) throws(StoreError) -> Corpus? {
     try state.withLock { (state) throws(StoreError) in
       if let failure = state.failures[name] { throw failure }
       return state.corpora[name]
@@ -209,41 +220,20 @@ public final class Store: Sendable {
   public var workUnderWay: [String] { compactor?.workUnderWay ?? [] }
 
   /// True if a corpus of this name exists, also if it cannot be used.
-  public func holdsCorpus(named name: String) -> Bool {
+  public func holdsCorpus(named name: CorpusName) -> Bool {
     state.withLock { $0.corpora[name] != nil || $0.failures[name] != nil }
   }
 
   /// The number of corpora, including those that cannot be used.
   public var corpusCount: Int { state.withLock { $0.corpora.count + $0.failures.count } }
 
-  /// True if a name is allowed for a corpus: 1 to 64 ASCII letters, digits, '.', '_' or '-', not
-  /// beginning with '.' or '-'. No such name leads out of the store's directory.
-  public static func isCorpusName(_ name: String) -> Bool { isName(name, bytesMax: 64) }
-
-  /// True if a name is allowed for a snapshot: the rule for corpora, with up to 128 bytes.
-  public static func isSnapshotName(_ name: String) -> Bool { isName(name, bytesMax: 128) }
-
-  private static func isName(_ name: String, bytesMax: Int) -> Bool {
-    (1...bytesMax).contains(name.utf8.count) && !name.hasPrefix(".") && !name.hasPrefix("-")
-      && name.utf8.allSatisfy { byte in
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-          UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"),
-          UInt8(ascii: "-"):
-          true
-        default: false
-        }
-      }
-  }
-
   /// Creates a corpus, or returns the existing one with the same settings. Waits for the disk.
   ///
   /// - Throws: `corpusName`, `settings`; `corpusExists` if the existing one has other settings;
   ///   `readOnly`.
-  public func createCorpus(named name: String, _ settings: CorpusSettings) throws(StoreError)
+  public func createCorpus(named name: CorpusName, _ settings: CorpusSettings) throws(StoreError)
     -> Corpus
   {
-    guard Self.isCorpusName(name) else { throw .corpusName(name) }
     if let problem = settings.problem { throw .settings(problem) }
     // Only creating or dropping a corpus waits here, never a look-up.
     return try whileChanging { (directory) throws(StoreError) in
@@ -264,7 +254,7 @@ public final class Store: Sendable {
   /// Drops a corpus and its file. Sessions over it fail with `closed` from then on.
   ///
   /// - Returns: True if the corpus existed.
-  public func dropCorpus(named name: String) throws(StoreError) -> Bool {
+  public func dropCorpus(named name: CorpusName) throws(StoreError) -> Bool {
     try whileChanging { (directory) throws(StoreError) in
       if !holdsCorpus(named: name) { return false }
       // The step that can fail comes first: if it fails, the corpus stays in service.
@@ -290,14 +280,15 @@ public final class Store: Sendable {
   func whileChanging<Result>(
     _ body: (StoreDirectory) throws(StoreError) -> Result
   ) throws(StoreError) -> Result {
-    guard let directory else {
-      throw .readOnly(corpus: corpora().first?.name ?? "")
+    switch source {
+    case .snapshot(let corpus): throw .readOnly(corpus: corpus)
+    case .directory(let directory):
+      return try changing.enter { () throws(StoreError) in try body(directory) }
     }
-    return try changing.enter { () throws(StoreError) in try body(directory) }
   }
 
   /// Opens a corpus that is in its place, and serves it from now on.
-  func adopt(_ name: String, _ directory: StoreDirectory) throws(StoreError) -> Corpus {
+  func adopt(_ name: CorpusName, _ directory: StoreDirectory) throws(StoreError) -> Corpus {
     let corpus = try open(name, directory)
     state.withLock { state in
       state.corpora[name] = corpus

@@ -1,6 +1,7 @@
 import CLinux
 import Foundation
 import Glibc
+import RepriseModel
 
 /// The directory of a store.
 ///
@@ -19,9 +20,9 @@ struct StoreDirectory: Sendable {
   static let format = "reprise store, format \(CorpusFile.formatVersion)\n"
   static let snapshotSuffix = ".snapshot"
 
-  func corpus(_ name: String) -> String { "\(path)/corpora/\(name)" }
-  private func dropped(corpus name: String) -> String { "\(path)/corpora/.dropped-\(name)" }
-  func making(corpus name: String) -> String { "\(path)/corpora/.making-\(name)" }
+  func corpus(_ name: CorpusName) -> String { "\(path)/corpora/\(name)" }
+  private func dropped(corpus name: CorpusName) -> String { "\(path)/corpora/.dropped-\(name)" }
+  func making(corpus name: CorpusName) -> String { "\(path)/corpora/.making-\(name)" }
   func snapshot(_ name: String) -> String { "\(path)/snapshots/\(name)\(Self.snapshotSuffix)" }
   func making(snapshot name: String) -> String { "\(path)/snapshots/.making-\(name)" }
 
@@ -111,19 +112,20 @@ struct StoreDirectory: Sendable {
     }
   }
 
-  func corpusNames() throws(StoreError) -> [String] {
-    try Self.names(in: "\(path)/corpora").filter(Store.isCorpusName).sorted()
+  func corpusNames() throws(StoreError) -> [CorpusName] {
+    try Self.names(in: "\(path)/corpora").compactMap(CorpusName.init).sorted()
   }
 
   func snapshotNames() throws(StoreError) -> [String] {
     try Self.names(in: "\(path)/snapshots").filter { $0.hasSuffix(Self.snapshotSuffix) }
-      .map { String($0.dropLast(Self.snapshotSuffix.count)) }.filter(Store.isSnapshotName).sorted()
+      .map { String($0.dropLast(Self.snapshotSuffix.count)) }.filter(SnapshotReference.isName)
+      .sorted()
   }
 
   // MARK: Corpora
 
   /// Moves a new corpus into place, where there is none yet.
-  func placeCorpus(_ name: String) throws(StoreError) {
+  func placeCorpus(_ name: CorpusName) throws(StoreError) {
     // The file must be durable in its directory before the directory is in its place.
     Self.sync(making(corpus: name))
     try Self.move(making(corpus: name), to: corpus(name))
@@ -132,7 +134,7 @@ struct StoreDirectory: Sendable {
 
   /// Exchanges a new corpus and an existing one atomically. The old one then has the temporary
   /// name, and must be removed.
-  func exchangeCorpus(_ name: String) throws(StoreError) {
+  func exchangeCorpus(_ name: CorpusName) throws(StoreError) {
     Self.sync(making(corpus: name))
     try Self.check(
       unsafe exchange_files(making(corpus: name), corpus(name)) == 0, corpus(name))
@@ -140,7 +142,7 @@ struct StoreDirectory: Sendable {
   }
 
   /// Moves a corpus out of its place, so that a crash leaves either the whole corpus or none.
-  func dropCorpus(_ name: String) throws(StoreError) {
+  func dropCorpus(_ name: CorpusName) throws(StoreError) {
     let dropped = dropped(corpus: name)
     try Self.remove(dropped)
     try Self.move(corpus(name), to: dropped)
@@ -148,7 +150,7 @@ struct StoreDirectory: Sendable {
   }
 
   /// Removes the files that `dropCorpus` moved away.
-  func removeDropped(_ name: String) throws(StoreError) {
+  func removeDropped(_ name: CorpusName) throws(StoreError) {
     try Self.remove(dropped(corpus: name))
   }
 

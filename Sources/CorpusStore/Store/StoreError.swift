@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import RepriseModel
 
 /// The errors of a store. Each message says what was wrong, what was expected and what to do.
 public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -14,12 +15,12 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
   /// The system refuses a file or a directory: it is missing, this user has no permission, or too
   /// many files are open.
   case inaccessible(path: String, errno: Int32)
-  /// The name is not allowed for a corpus.
-  case corpusName(String)
   /// The settings are not allowed for a corpus.
   case settings(String)
   /// A corpus of this name exists with other settings.
-  case corpusExists(name: String, differences: [String])
+  case corpusExists(name: CorpusName, differences: [SettingDifference])
+  /// A corpus of this name exists, and is not to be replaced.
+  case corpusStands(CorpusName)
   /// The id already belongs to another sequence.
   case conflict(id: String)
   /// The corpus's map is full; nothing of the call was written.
@@ -37,11 +38,11 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
   case displaced(what: String)
   /// Sequences were removed, but their bytes are still in the file, because a process reads an old
   /// state of it.
-  case stillRead(corpus: String, readers: [String])
+  case stillRead(corpus: CorpusName, readers: [String])
   /// The corpus or its store is closed or dropped.
-  case closed(corpus: String)
+  case closed(corpus: CorpusName)
   /// There is no corpus of this name.
-  case corpusNotFound(String)
+  case corpusNotFound(CorpusName)
   /// The snapshot, or the file, does not exist.
   case snapshotNotFound(String)
   /// A snapshot of this name already exists.
@@ -53,14 +54,14 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
   /// A snapshot that differs from what was written: nothing of it was used.
   case snapshotDamaged(snapshot: String, reason: String)
   /// A corpus that is served from a snapshot cannot be changed.
-  case readOnly(corpus: String)
+  case readOnly(corpus: CorpusName)
   /// The call holds more than the corpus keeps at all.
-  case exceedsRetention(bound: String, max: Int, got: Int)
+  case exceedsRetention(bound: Retention.Bound, max: Int, got: Int)
   /// A token id that the corpus's vocabulary does not have. `sequence` is the place of its sequence in
   /// the call; nil for tokens that a session accepted.
   case beyondVocabulary(token: Int32, vocabulary: Int, sequence: Int?, position: Int)
   /// The settings differ in a way that forbids mixing: different tokenizers or depths.
-  case settingsDiffer(differences: [String])
+  case settingsDiffer(differences: [SettingDifference])
   /// Long work was abandoned, because the store closes or other work has priority.
   case cancelled
   /// More is waiting to be written than the store keeps in memory.
@@ -79,6 +80,10 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
 
   public var description: String { description { $0 } }
 
+  private static func list(_ differences: [SettingDifference]) -> String {
+    differences.map(\.description).joined(separator: ", ")
+  }
+
   /// The description with each path transformed by `shown`.
   func description(_ shown: (String) -> String) -> String {
     switch self {
@@ -94,14 +99,13 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
       "there is no store at \(shown(path)); name the directory of one"
     case .inaccessible(let path, let errno):
       "\(shown(path)) cannot be used: \(SystemRefusal.reason(errno, path, shown))"
-    case .corpusName(let name):
-      "\"\(name)\" cannot name a corpus: expected 1 to 64 letters, digits, '.', '_' or '-', not "
-        + "beginning with '.' or '-'"
     case .settings(let problem):
       "cannot create the corpus with these settings: \(problem)"
     case .corpusExists(let name, let differences):
-      "corpus \(name) exists with other settings (\(differences.joined(separator: ", "))); ask "
+      "corpus \(name) exists with other settings (\(Self.list(differences))); ask "
         + "for the same settings, or choose another name"
+    case .corpusStands(let name):
+      "corpus \(name) already exists; restore under another name, or replace it"
     case .conflict(let id):
       "id \"\(id)\" already belongs to a sequence with other tokens; use a new id for new tokens"
     case .mapFull(let usedBytes, let mapBytes):
@@ -132,8 +136,7 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
     case .snapshotExists(let snapshot):
       "snapshot \"\(snapshot)\" exists; choose another name, or delete it first"
     case .snapshotName(let name):
-      "\"\(name)\" cannot name a snapshot: expected 1 to 128 letters, digits, '.', '_' or '-', not "
-        + "beginning with '.' or '-'"
+      "\"\(name)\" cannot name a snapshot: expected \(SnapshotReference.nameRule)"
     case .notAFile(let path):
       "\(path) is not a regular file; name the file of a snapshot"
     case .snapshotDamaged(let snapshot, let reason):
@@ -143,13 +146,13 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
       "corpus \(corpus) is served from a snapshot and cannot be changed; restore the snapshot into a "
         + "store to write to it"
     case .exceedsRetention(let bound, let max, let got):
-      "the call holds \(got) \(bound), and the corpus keeps at most \(max); send less at a time, or "
+      "the call holds \(got) \(bound.rawValue), and the corpus keeps at most \(max); send less at a time, or "
         + "keep more"
     case .beyondVocabulary(let token, let vocabulary, let sequence, let position):
       "token \(position)\(sequence.map { " of sequence \($0)" } ?? "") is \(token), and the corpus's "
         + "vocabulary has ids below \(vocabulary) only; send token ids of the corpus's model"
     case .settingsDiffer(let differences):
-      "the existing corpus does not match (\(differences.joined(separator: ", "))); use another "
+      "the existing corpus does not match (\(Self.list(differences))); use another "
         + "corpus"
     case .closed(let corpus):
       "corpus \(corpus) is closed or was dropped"

@@ -1,4 +1,5 @@
 import LMDB
+import RepriseModel
 
 /// A sequence with its order number.
 struct PlannedSequence: Sendable {
@@ -41,6 +42,11 @@ struct LogAddition {
   func write(_ transaction: borrowing WriteTransaction, _ file: CorpusFile) throws(LMDBError) {
     for sequence in sequences { try sequence.write(transaction, file) }
   }
+}
+
+extension NewSequence {
+  /// The memory that it takes while it waits to be written.
+  var bytes: Int { 128 + tokens.count * MemoryLayout<Int32>.stride + (id?.utf8.count ?? 0) }
 }
 
 /// An insert of complete sequences.
@@ -170,9 +176,9 @@ private struct PreparedRecord: PreparedJob {
 
   func didAccept(_ corpus: Corpus) {
     corpus.finish(record.session, planned, output: record.output)
-    var receipt = RecordReceipt(unrecorded: planned == nil ? .retention : nil)
-    receipt.recordedTokens = planned?.tokens.count ?? 0
-    receipt.order = planned?.order
+    let receipt = RecordReceipt(
+      recordedTokens: planned?.tokens.count ?? 0, order: planned?.order,
+      unrecordedReason: planned == nil ? .retention : nil)
     if planned == nil { corpus.activity.note { $0.outputsBeyondRetention += 1 } }
     record.answer(.success(receipt), ended: true)
   }

@@ -1,3 +1,5 @@
+import RepriseModel
+
 /// An amount of history.
 struct HistorySize: Equatable {
   var tokens = 0

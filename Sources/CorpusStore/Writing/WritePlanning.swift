@@ -1,4 +1,5 @@
 import LMDB
+import RepriseModel
 
 /// Ids, order numbers and room, which jobs look up and take while they are prepared.
 struct WritePlanning: ~Copyable {
@@ -43,12 +44,12 @@ struct WritePlanning: ~Copyable {
   ///
   /// - Throws: `needsRoom`, or `refused` for more than the corpus keeps at all.
   mutating func takeRoom(_ added: HistorySize) throws(WriteRefusal) {
-    let bounds = [
-      ("tokens", retention.tokens, added.tokens),
-      ("sequences", retention.sequences, added.sequences),
+    let bounds: [(Retention.Bound, Int?, Int)] = [
+      (.tokens, retention.tokens, added.tokens),
+      (.sequences, retention.sequences, added.sequences),
     ]
-    for case (let name, let bound?, let got) in bounds where got > bound {
-      throw .refused(.exceedsRetention(bound: name, max: bound, got: got))
+    for case (let bound, let max?, let got) in bounds where got > max {
+      throw .refused(.exceedsRetention(bound: bound, max: max, got: got))
     }
     if !(size + added).fits(retention, slack: true) { throw .needsRoom(added) }
     size += added

@@ -1,4 +1,5 @@
 import Concurrency
+import RepriseModel
 
 /// The way to the one thread that writes to a corpus's file: jobs wait here until `WriterLoop` takes
 /// them.
@@ -27,7 +28,7 @@ final class Writer: Sendable {
   func start(_ corpus: Corpus) { mailbox.update { $0.corpus = corpus } }
 
   /// Adds a job to the queue. Returns an error instead when the queue is full or closed.
-  func enqueue(_ job: any WriteJob, of corpus: String) -> StoreError? {
+  func enqueue(_ job: any WriteJob, of corpus: CorpusName) -> StoreError? {
     let isAdded = mailbox.put { $0.add(job, tokensWaitingMax: tokensWaitingMax) }
     switch isAdded {
     case nil: return .closed(corpus: corpus)
@@ -57,7 +58,7 @@ final class Writer: Sendable {
   /// meantime. For one caller at a time.
   ///
   /// - Throws: The reason why unsaved sequences could not be saved; `closed` if the thread has ended.
-  func pause(of corpus: String) throws(StoreError) {
+  func pause(of corpus: CorpusName) throws(StoreError) {
     if mailbox.put({ $0.pause = .requested }) == nil { throw .closed(corpus: corpus) }
     let failure: StoreError?? = mailbox.take { mail, _ in
       if mail.hasEnded { return .done(nil) }

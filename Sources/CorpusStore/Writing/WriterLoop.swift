@@ -1,5 +1,6 @@
 import Concurrency
 import LMDB
+import RepriseModel
 
 /// The work of the only thread that writes to a corpus's file.
 ///

@@ -1,3 +1,5 @@
+import Access
+import RepriseModel
 import WireProtocol
 
 extension Call {
@@ -12,13 +14,13 @@ extension Call {
     /// Open to every holder with the right to draft: sessions, and counts of steps, are found by
     /// names of the holder's own.
     case drafting
-    case corpus(String, Rights)
+    case corpus(CorpusName, Rights)
     /// The corpus may have to be created. Callers without rights to it do not learn whether it
     /// exists.
-    case making(corpus: String, Rights)
-    case merging(from: String, into: String)
+    case making(corpus: CorpusName, Rights)
+    case merging(from: CorpusName, into: CorpusName)
     case snapshot(SnapshotReference)
-    case restoring(SnapshotReference, corpus: String)
+    case restoring(SnapshotReference, corpus: CorpusName)
   }
 
   var access: Access {
@@ -69,9 +71,9 @@ extension Grant {
     case .corpus(let name, let needed): try check(name, needed)
     case .making(let name, let needed):
       if !covers(corpus: name) {
-        throw .unauthorized(needs: "a token for corpus \(name.excerpt)", "creating it")
+        throw .unauthorized(needs: "a token for corpus \(name)", "creating it")
       }
-      try check(needed, "creating corpus \(name.excerpt)")
+      try check(needed, "creating corpus \(name)")
     case .merging(let from, let into):
       try check(from, .admin)
       try check(into, .admin)
@@ -82,9 +84,9 @@ extension Grant {
     }
   }
 
-  private func check(_ corpus: String, _ needed: Rights) throws(WireError) {
+  private func check(_ corpus: CorpusName, _ needed: Rights) throws(WireError) {
     if !covers(corpus: corpus) { throw .corpusNotFound(corpus) }
-    try check(needed, "this, on corpus \(corpus.excerpt),")
+    try check(needed, "this, on corpus \(corpus),")
   }
 
   private func check(_ needed: Rights, _ what: String) throws(WireError) {

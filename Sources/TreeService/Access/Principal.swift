@@ -1,5 +1,7 @@
+import Access
 import Concurrency
 import NIOCore
+import RepriseModel
 import WireProtocol
 
 /// A caller: the holder of an access token, or every caller if no access file is in use. All

@@ -1,6 +1,6 @@
 import CorpusStore
-import Drafting
 import NIOCore
+import RepriseModel
 import WireProtocol
 
 /// A connection from the point of view of calls: its principal, and buffers for answers.
@@ -32,7 +32,7 @@ package struct Caller {
   /// Refuses to build an answer beyond the bound.
   func refuseBeyondLimit(answerBytes: Int) throws(WireError) {
     if answerBytes > answerBytesMax {
-      throw .limit("answer_bytes", max: answerBytesMax, got: answerBytes, "the answer")
+      throw .limit(.answerBytes, max: answerBytesMax, got: answerBytes, "the answer")
     }
   }
 }

@@ -1,6 +1,6 @@
 import CorpusStore
-import Drafting
 import NIOCore
+import RepriseModel
 import WireProtocol
 
 /// The drafts of one request. There may be thousands, so they are computed in quanta, between which

@@ -1,11 +1,12 @@
 import Concurrency
 import CorpusStore
 import Logging
+import RepriseModel
 import WireProtocol
 
 /// Creating, finding and dropping corpora.
 extension Responder {
-  func corpus(_ name: String) throws(WireError) -> Corpus {
+  func corpus(_ name: CorpusName) throws(WireError) -> Corpus {
     do throws(StoreError) {
       if let corpus = try store.corpus(named: name) { return corpus }
     } catch {
@@ -15,11 +16,11 @@ extension Responder {
   }
 
   /// Refuses a corpus that would exceed the limit.
-  func refuseBeyondLimit(_ name: String) throws(WireError) {
+  func refuseBeyondLimit(_ name: CorpusName) throws(WireError) {
     let count = store.corpusCount
     if count >= options.limits.corporaMax, !store.holdsCorpus(named: name) {
       throw .limit(
-        "corpora", max: options.limits.corporaMax, got: count + 1, "the number of corpora",
+        .corpora, max: options.limits.corporaMax, got: count + 1, "the number of corpora",
         remedy: "drop one, or allow more of them, for which the service may need more open files")
     }
   }
@@ -35,9 +36,9 @@ extension Responder {
         return completion(.failure(error))
       }
       do throws(StoreError) {
-        let corpus = try store.createCorpus(named: call.corpus, CorpusSettings(call))
+        let corpus = try store.createCorpus(named: call.corpus, call.settings)
         logger.info("corpus exists", metadata: ["corpus": "\(call.corpus)"])
-        completion(.success(CorpusDescription(corpus)))
+        completion(.success(CorpusDescription(corpus: corpus.name, settings: corpus.settings)))
       } catch {
         completion(.failure(wireError(error, corpus: call.corpus)))
       }

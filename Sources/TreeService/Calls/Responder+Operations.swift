@@ -1,7 +1,9 @@
+import Access
 import Concurrency
 import CorpusStore
 import Logging
 import NIOCore
+import RepriseModel
 import WireProtocol
 
 /// The calls of operators, which read or rewrite whole corpora. They are carried out one after the
@@ -17,7 +19,7 @@ extension Responder {
         try store.mergeCorpus(from: call.from, into: call.into)
       }
       line["tokens"] = "\(receipt.tokens)"
-      return CorpusMerged(receipt)
+      return receipt
     }
   }
 
@@ -30,7 +32,7 @@ extension Responder {
       }
       line["sequences"] = "\(receipt.forgotten)"
       line["tokens"] = "\(receipt.tokens)"
-      return Forgotten(receipt)
+      return receipt
     }
   }
 
@@ -40,13 +42,13 @@ extension Responder {
     _ = try corpus(call.corpus)
     operate("snapshot taken", ["corpus": "\(call.corpus)"], completion()) {
       [self] (line) throws(WireError) in
-      let info = try wire(corpus: call.corpus, snapshotMember: "params.name") {
+      let snapshot = try wire(corpus: call.corpus, snapshotMember: "params.name") {
         () throws(StoreError) in
         try store.createSnapshot(ofCorpus: call.corpus, named: call.name)
       }
-      line["snapshot"] = "\(info.name)"
-      line["tokens"] = "\(info.tokens)"
-      return SnapshotDescription(info)
+      line["snapshot"] = "\(snapshot.name)"
+      line["tokens"] = "\(snapshot.tokens)"
+      return snapshot
     }
   }
 
@@ -55,12 +57,11 @@ extension Responder {
     ofCorpus corpus: String?, _ grant: Grant, _ completion: @escaping Completion
   ) {
     operate("snapshots listed", level: .debug, [:], completion) { [self] _ throws(WireError) in
-      let infos = try wire { () throws(StoreError) in try store.snapshots() }
+      let snapshots = try wire { () throws(StoreError) in try store.snapshots() }
       return SnapshotList(
-        snapshots: infos.filter {
-          (corpus == nil || $0.corpus == corpus) && grant.covers(corpus: $0.corpus)
-        }
-        .map(SnapshotDescription.init))
+        snapshots: snapshots.filter {
+          (corpus == nil || $0.corpus.text == corpus) && grant.covers(corpus: $0.corpus)
+        })
     }
   }
 
@@ -70,12 +71,12 @@ extension Responder {
     operate("snapshot verified", ["snapshot": "\(reference.label)"], completion) {
       [self] (line) throws(WireError) in
       try check(reference, isFor: grant)
-      let info = try wire { () throws(StoreError) in
-        try store.verifySnapshot(SnapshotSource(reference))
+      let snapshot = try wire { () throws(StoreError) in
+        try store.verifySnapshot(reference)
       }
-      line["corpus"] = "\(info.corpus)"
-      line["tokens"] = "\(info.tokens)"
-      return SnapshotDescription(info)
+      line["corpus"] = "\(snapshot.corpus)"
+      line["tokens"] = "\(snapshot.tokens)"
+      return snapshot
     }
   }
 
@@ -97,15 +98,11 @@ extension Responder {
     ) { [self] (line) throws(WireError) in
       try refuseBeyondLimit(call.corpus)
       try check(call.snapshot, isFor: grant)
-      // The store refuses it too, but does not know the wire's name of the option.
-      if !call.replace, store.holdsCorpus(named: call.corpus) {
-        throw .corpusStands(call.corpus)
-      }
       let corpus = try wire(corpus: call.corpus) { () throws(StoreError) in
         try store.restore(
-          SnapshotSource(call.snapshot), into: call.corpus, replacing: call.replace)
+          call.snapshot, into: call.corpus, replacing: call.replace)
       }
-      let statistics = CorpusStatistics(corpus)
+      let statistics = corpus.stats()
       line["tokens"] = "\(statistics.tokens)"
       return statistics
     }
@@ -127,7 +124,7 @@ extension Responder {
 
   /// Runs `body` with the store; errors are translated to those of the wire.
   private func wire<Value>(
-    corpus: String = "", snapshotMember: String = "params.snapshot",
+    corpus: CorpusName? = nil, snapshotMember: String = "params.snapshot",
     _ body: () throws(StoreError) -> Value
   ) throws(WireError) -> Value {
     do throws(StoreError) {
@@ -139,7 +136,7 @@ extension Responder {
 
   /// The wire's error for one of the store's. Full paths of this machine appear in the log alone.
   func wireError(
-    _ error: StoreError, corpus: String, snapshotMember: String = "params.snapshot"
+    _ error: StoreError, corpus: CorpusName?, snapshotMember: String = "params.snapshot"
   ) -> WireError {
     if error.descriptionForClients != error.description {
       logger.warning("the store refused a call", metadata: ["error": "\(error)"])

@@ -51,10 +51,9 @@ extension Responder {
     let corpus = try corpus(call.corpus)
     let reservation = try table.reserve(
       call.session, promptTokens: call.prompt.count, for: owner)
-    let share = SharePolicy(call.share)
     let parent = call.parent.flatMap(table.parked)
     let session = corpus.openSession(
-      prompt: call.prompt, share: share, vocabulary: Int32(clamping: call.vocabulary),
+      prompt: call.prompt, share: call.share, vocabulary: Int32(clamping: call.vocabulary),
       continuing: parent?.corpus === corpus ? parent : nil)
     let leaseSeconds = call.ttlSeconds ?? options.sessionSeconds
     guard table.add(session, reservation, leaseSeconds: leaseSeconds) else {
@@ -79,7 +78,7 @@ extension Responder {
         switch result {
         case .success(let receipt):
           table.park(session, call.session)
-          completion(.success(SessionClosed(receipt)))
+          completion(.success(receipt))
         case .failure(let error):
           completion(.failure(WireError(error, session: call.session)))
         }

@@ -1,8 +1,9 @@
+import Access
 import Concurrency
 import CorpusStore
-import Drafting
 import Logging
 import NIOCore
+import RepriseModel
 import Synchronization
 import WireProtocol
 
@@ -105,12 +106,12 @@ package final class Responder: Sendable {
       ClientReported(client: metrics.take(report, of: grant.name)).write(to: &writer)
     case .corpusList:
       let corpora = store.corpora().filter { grant.covers(corpus: $0.name) }
-      CorpusList(corpora: corpora.map(CorpusStatistics.init)).write(to: &writer)
+      CorpusList(corpora: corpora.map { $0.stats() }).write(to: &writer)
     case .serverMetrics:
       let completion = completion()
       reports.run { [self] in completion(.success(ServerMetrics(text: metricsText()))) }
       return .later
-    case .corpusStats(let name): CorpusStatistics(try corpus(name)).write(to: &writer)
+    case .corpusStats(let name): try corpus(name).stats().write(to: &writer)
     case .sequenceInsert(let call):
       try insert(call, completion())
       return .later
@@ -284,10 +285,9 @@ package final class Responder: Sendable {
           + "ids of different tokenizers must not be mixed, use another corpus",
         ["expected": .text(expected), "got": .text(tokenizer)])
     }
-    let sequences = call.sequences.map { NewSequence(id: $0.id, tokens: $0.tokens) }
-    corpus.insert(sequences) { [self] result in
+    corpus.insert(call.sequences) { [self] result in
       switch result {
-      case .success(let receipt): completion(.success(Inserted(receipt)))
+      case .success(let receipt): completion(.success(receipt))
       case .failure(let error): completion(.failure(wireError(error, corpus: call.corpus)))
       }
     }

@@ -1,4 +1,5 @@
 import CorpusStore
+import RepriseModel
 import WireProtocol
 
 extension WireError {
@@ -8,16 +9,19 @@ extension WireError {
   ///   - corpus: The corpus that the call was for.
   ///   - snapshotMember: The member of the call that names a snapshot.
   package init(
-    _ error: StoreError, corpus: String = "", snapshotMember: String = "params.snapshot"
+    _ error: StoreError, corpus: CorpusName? = nil, snapshotMember: String = "params.snapshot"
   ) {
     let message = error.repeatingExcerpts.descriptionForClients
     switch error {
     case .corpusExists(let name, let differences):
       self.init(
-        .corpusExists, message, ["corpus": .text(name), "differences": .texts(differences)])
+        .corpusExists, message,
+        ["corpus": .text(name.text), "differences": .texts(differences.map(\.description))])
     case .settingsDiffer(let differences):
-      self.init(
-        .corpusExists, message, ["corpus": .text(corpus), "differences": .texts(differences)])
+      var details: [String: Detail] = ["differences": .texts(differences.map(\.description))]
+      if let corpus { details["corpus"] = .text(corpus.text) }
+      self.init(.corpusExists, message, details)
+    case .corpusStands(let name): self = .corpusStands(name)
     case .conflict(let id): self.init(.conflict, message, ["id": .text(id)])
     case .snapshotExists(let name): self.init(.conflict, message, ["id": .text(name)])
     case .mapFull(let used, let max):
@@ -36,26 +40,24 @@ extension WireError {
           "what": .text("snapshot \(StoreError.pathForClients(snapshot).excerpt)"),
           "where": .text(reason),
         ])
-    case .closed: self = .corpusNotFound(corpus)
+    case .closed(let name): self = .corpusNotFound(name)
     case .corpusNotFound(let name): self = .corpusNotFound(name)
     case .stillRead: self.init(.busy, message, ["retry_after_ms": .number(1000)])
     case .busy(let millis):
       self.init(.busy, message, ["retry_after_ms": .number(millis)])
     case .memoryShort: self.init(.busy, message, ["retry_after_ms": .number(1000)])
     case .settings: self.init(.invalidParams, message, ["member": .text("params")])
-    case .corpusName:
-      self.init(.invalidParams, message, ["member": .text("params.corpus")])
     case .snapshotName:
       self.init(.invalidParams, message, ["member": .text(snapshotMember)])
     case .snapshotNotFound(let snapshot):
       self.init(.snapshotNotFound, message, ["snapshot": .text(snapshot.excerpt)])
     case .notAFile: self.init(.invalidParams, message, ["member": .text("params.path")])
     case .readOnly(let corpus):
-      self.init(.readOnly, message, ["corpus": .text(corpus)])
+      self.init(.readOnly, message, ["corpus": .text(corpus.text)])
     case .exceedsRetention(let bound, let max, let got):
       self.init(
         .limitExceeded, message,
-        ["limit": .text("retention_\(bound)"), "max": .number(max), "got": .number(got)])
+        ["limit": .text(bound.limit.rawValue), "max": .number(max), "got": .number(got)])
     case .beyondVocabulary(_, _, let sequence, let position):
       let place = sequence.map { "params.sequences[\($0)].tokens" } ?? "params.accept"
       self.init(.invalidParams, message, ["member": .text("\(place)[\(position)]")])
@@ -83,7 +85,6 @@ extension StoreError {
   /// The same error, with excerpts of names that a client may have sent.
   fileprivate var repeatingExcerpts: StoreError {
     switch self {
-    case .corpusName(let name): .corpusName(name.excerpt)
     case .conflict(let id): .conflict(id: id.excerpt)
     case .snapshotName(let name): .snapshotName(name.excerpt)
     case .snapshotExists(let name): .snapshotExists(name.excerpt)
@@ -95,6 +96,15 @@ extension StoreError {
     case .snapshotDamaged(let name, let reason):
       .snapshotDamaged(snapshot: StoreError.pathForClients(name).excerpt, reason: reason)
     default: self
+    }
+  }
+}
+
+extension Retention.Bound {
+  fileprivate var limit: LimitName {
+    switch self {
+    case .tokens: .retentionTokens
+    case .sequences: .retentionSequences
     }
   }
 }

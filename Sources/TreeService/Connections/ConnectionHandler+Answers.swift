@@ -1,5 +1,6 @@
 import Concurrency
 import NIOCore
+import RepriseModel
 import WireProtocol
 
 /// The path from a line to its answer.

@@ -1,5 +1,6 @@
 import Logging
 import NIOCore
+import RepriseModel
 import WireProtocol
 
 /// The rules for ending a connection that holds memory without making progress.
@@ -101,7 +102,7 @@ extension ConnectionHandler {
       responder.logger.notice("cut off: its line has no end", metadata: ["peer": "\(caller.peer)"])
       end(
         .limit(
-          "line_seconds", max: limits.lineSecondsMax, got: limits.lineSecondsMax + 1,
+          .lineSeconds, max: limits.lineSecondsMax, got: limits.lineSecondsMax + 1,
           "the time since the line began",
           remedy: "send lines whole"), context)
     case .noToken:

@@ -1,5 +1,6 @@
 import Logging
 import NIOCore
+import RepriseModel
 import WireProtocol
 
 /// Divides the bytes of one connection into lines and answers them.
@@ -169,7 +170,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     let max =
       caller.principal == nil
       ? min(limits.lineBytesMax, Self.lineBytesAtOnce) : limits.lineBytesMax
-    if lines.count > max { throw .limit("line_bytes", max: max, got: lines.count, "the line") }
+    if lines.count > max { throw .limit(.lineBytes, max: max, got: lines.count, "the line") }
     if lines.count > Self.lineBytesAtOnce {
       try responder.resources.refuseMemory(forLineOf: lines.count)
     }

@@ -1,4 +1,5 @@
 import NIOCore
+import RepriseModel
 import WireProtocol
 
 /// Refuses a connection beyond the limit and closes it: at once or, if it is to be encrypted, after
@@ -43,6 +44,9 @@ extension WireError {
       .limitExceeded,
       "there are too many connections: connections allows at most \(max); close some, or connect again "
         + "later",
-      ["limit": .text("connections"), "max": .number(max), "got": .number(max + 1)])
+      [
+        "limit": .text(LimitName.connections.rawValue), "max": .number(max),
+        "got": .number(max + 1),
+      ])
   }
 }

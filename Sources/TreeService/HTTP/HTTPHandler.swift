@@ -1,6 +1,7 @@
 import Concurrency
 import NIOCore
 import NIOHTTP1
+import RepriseModel
 import WireProtocol
 
 /// Answers the HTTP requests of Prometheus, orchestrators and engines:

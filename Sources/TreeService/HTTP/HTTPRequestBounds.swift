@@ -1,5 +1,6 @@
 import NIOCore
 import NIOHTTP1
+import RepriseModel
 import WireProtocol
 
 /// Ends a connection whose request has too many bytes or takes too long, and one without requests.
@@ -68,7 +69,7 @@ final class HTTPRequestBounds: ChannelInboundHandler {
     let max = bodyBytesMax(ofDraft: isDraft)
     bytesMax = max + Self.requestBytesMax
     if let length = head.headers.first(name: "content-length").flatMap({ Int($0) }), length > max {
-      refuse(.payloadTooLarge, .limit("body_bytes", max: max, got: length, "the request's body"))
+      refuse(.payloadTooLarge, .limit(.bodyBytes, max: max, got: length, "the request's body"))
       return false
     }
     if head.headers.first(name: "expect")?.lowercased() == "100-continue", let context {
@@ -83,7 +84,7 @@ final class HTTPRequestBounds: ChannelInboundHandler {
   func bodyCame(bytes: Int) {
     let max = bodyBytesMax(ofDraft: true)
     if bytes > max {
-      refuse(.payloadTooLarge, .limit("body_bytes", max: max, got: bytes, "the request's body"))
+      refuse(.payloadTooLarge, .limit(.bodyBytes, max: max, got: bytes, "the request's body"))
     }
   }
 
@@ -129,7 +130,7 @@ final class HTTPRequestBounds: ChannelInboundHandler {
   func refuseHead() {
     refuse(
       .requestHeaderFieldsTooLarge,
-      .limit("head_bytes", max: Self.requestBytesMax, got: bytes, "the request's head"))
+      .limit(.headBytes, max: Self.requestBytesMax, got: bytes, "the request's head"))
   }
 
   // MARK: Arriving bytes
@@ -143,7 +144,7 @@ final class HTTPRequestBounds: ChannelInboundHandler {
       refuse(
         .serviceUnavailable,
         .limit(
-          "http_connections", max: max, got: max + 1, "the number of connections",
+          .httpConnections, max: max, got: max + 1, "the number of connections",
           remedy: "close some, or connect again later"))
       return
     }
@@ -164,7 +165,7 @@ final class HTTPRequestBounds: ChannelInboundHandler {
     if bytes > bytesMax {
       if headHasCome {
         let max = bytesMax - Self.requestBytesMax
-        refuse(.payloadTooLarge, .limit("body_bytes", max: max, got: bytes, "the request's body"))
+        refuse(.payloadTooLarge, .limit(.bodyBytes, max: max, got: bytes, "the request's body"))
       } else {
         refuseHead()
       }
@@ -194,7 +195,7 @@ final class HTTPRequestBounds: ChannelInboundHandler {
       refuse(
         .requestTimeout,
         .limit(
-          "line_seconds", max: seconds, got: seconds + 1, "the time since the request began",
+          .lineSeconds, max: seconds, got: seconds + 1, "the time since the request began",
           remedy: "send requests whole"))
     } else {
       context.close(promise: nil)

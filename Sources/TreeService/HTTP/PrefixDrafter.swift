@@ -1,5 +1,6 @@
-import Drafting
+import Access
 import NIOCore
+import RepriseModel
 import WireProtocol
 
 /// Drafts for engines that post all tokens of a request each time.
@@ -13,7 +14,7 @@ import WireProtocol
 final class PrefixDrafter {
   private struct Key: Hashable {
     let holder: ObjectIdentifier
-    let corpus: String
+    let corpus: CorpusName
     let request: RequestID
   }
 

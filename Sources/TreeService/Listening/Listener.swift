@@ -76,23 +76,23 @@ public enum StartError: Error, Equatable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .alreadyServed(let path):
-      "a service answers on \(path) already; stop it, or choose another --socket"
+      "a service answers on \(path) already; stop it, or choose another path"
     case .notASocket(let path):
-      "\(path) exists and is not a socket; remove it, or choose another --socket"
+      "\(path) exists and is not a socket; remove it, or choose another path"
     case .pathTooLong(let path, let bytesMax):
       "the socket path \(path) has more than \(bytesMax) bytes, which the system does not "
-        + "allow; choose a shorter --socket"
+        + "allow; choose a shorter one"
     case .cannotListen(let address, let reason): "cannot listen on \(address): \(reason)"
     case .unknownGroup(let group):
       "there is no group \(group) for the socket's file; choose one that `getent group` shows"
     case .unknownHost(let host, let address):
       "cannot listen on \(address): there is no host \(host); give an address of this machine"
     case .tokensNeeded(let address):
-      "access to \(address) would be open to everyone; restrict it with --access FILE "
-        + "(`reprise token create` creates one), or use --socket"
+      "access to \(address) would be open to everyone; restrict it with an access file, or use a Unix "
+        + "socket"
     case .encryptionNeeded(let address):
       "other hosts reach \(address), and tokens and text would cross the network in the clear; give "
-        + "--tls-certificate and --tls-key, or listen on 127.0.0.1"
+        + "a certificate and its key, or listen on 127.0.0.1"
     case .certificate(let reason): "TLS: \(reason)"
     }
   }

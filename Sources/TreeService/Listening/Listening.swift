@@ -2,6 +2,7 @@ import CorpusStore
 import Logging
 import NIOCore
 import NIOPosix
+import RepriseModel
 import WireProtocol
 
 /// Opens listeners, one after the other.

@@ -1,5 +1,6 @@
 import CorpusStore
 import Foundation
+import RepriseModel
 import WireProtocol
 
 /// All metrics, under Prometheus's conventions. Metrics of speculative decoding that vLLM has as
@@ -99,7 +100,7 @@ extension Responder {
       text.samples(duration, [("method", method.name)], tally.durations[method.rawValue])
     }
     text.begin("reprise_errors_total", .counter, "Requests answered with an error, by kind.")
-    for kind in WireError.Kind.allCases {
+    for kind in ErrorKind.allCases {
       text.sample(
         "reprise_errors_total", [("kind", kind.rawValue)], Double(tally.errors[kind.number]))
     }
@@ -128,7 +129,8 @@ extension Responder {
     text.begin("reprise_limit", .gauge, "Limits of the service, as in docs/guide/protocol.md.")
     for limit in Limit.all {
       text.sample(
-        "reprise_limit", [("name", limit.name)], Double(options.limits[keyPath: limit.keyPath]))
+        "reprise_limit", [("name", limit.name.rawValue)],
+        Double(options.limits[keyPath: limit.keyPath]))
     }
     memory(&text)
     text.add(
@@ -181,33 +183,37 @@ extension Responder {
   }
 
   private func corpora(_ text: inout PrometheusText) {
-    let corpora = store.corpora().map { ($0.name, $0.stats()) }
-    func gauges(_ name: String, _ help: String, _ value: (CorpusStats) -> Double) {
+    let corpora = store.corpora().map { ($0.name.text, $0.metrics()) }
+    func gauges(_ name: String, _ help: String, _ value: (CorpusMetrics) -> Double) {
       text.begin(name, .gauge, help)
-      for (corpus, stats) in corpora { text.sample(name, [("corpus", corpus)], value(stats)) }
+      for (corpus, metrics) in corpora { text.sample(name, [("corpus", corpus)], value(metrics)) }
+    }
+    func statistics(_ name: String, _ help: String, _ value: (CorpusStatistics) -> Int) {
+      gauges(name, help) { Double(value($0.statistics)) }
     }
     func counters(_ name: String, _ help: String, _ value: (CorpusActivity) -> Int) {
       text.begin(name, .counter, help)
-      for (corpus, stats) in corpora {
-        text.sample(name, [("corpus", corpus)], Double(value(stats.activity)))
+      for (corpus, metrics) in corpora {
+        text.sample(name, [("corpus", corpus)], Double(value(metrics.activity)))
       }
     }
-    gauges("reprise_corpus_sequences", "Finished sequences.") { Double($0.sequences) }
-    gauges("reprise_corpus_tokens", "Tokens in finished sequences.") { Double($0.tokens) }
-    gauges("reprise_corpus_open_tokens", "Tokens of open sessions in the history.") {
-      Double($0.openTokens)
+    statistics("reprise_corpus_sequences", "Finished sequences.") { $0.sequences }
+    statistics("reprise_corpus_tokens", "Tokens in finished sequences.") { $0.tokens }
+    statistics("reprise_corpus_open_tokens", "Tokens of open sessions in the history.") {
+      $0.openTokens
     }
-    gauges("reprise_corpus_disk_bytes", "Bytes of its file on disk.") { Double($0.bytesOnDisk) }
-    gauges("reprise_corpus_memory_bytes", "Bytes of its growing indexes.") {
-      Double($0.bytesInMemory)
+    statistics("reprise_corpus_disk_bytes", "Bytes of its file on disk.") { $0.bytesOnDisk }
+    statistics("reprise_corpus_memory_bytes", "Bytes of its growing indexes.") {
+      $0.bytesInMemory
     }
-    gauges("reprise_corpus_segments", "Sealed indexes.") { Double($0.segments) }
-    gauges("reprise_corpus_segments_waiting", "Sealed indexes to be merged when memory allows.") {
-      Double($0.segmentsWaiting)
+    statistics("reprise_corpus_segments", "Sealed indexes.") { $0.segments }
+    statistics("reprise_corpus_segments_waiting", "Sealed indexes to be merged when memory allows.")
+    {
+      $0.segmentsWaiting
     }
-    gauges("reprise_corpus_sessions", "Open sessions.") { Double($0.sessions) }
-    gauges("reprise_corpus_unsaved_sequences", "Acknowledged and not on disk yet.") {
-      Double($0.sequencesUnsaved)
+    statistics("reprise_corpus_sessions", "Open sessions.") { $0.sessions }
+    statistics("reprise_corpus_unsaved_sequences", "Acknowledged and not on disk yet.") {
+      $0.unsavedSequences
     }
     gauges(
       "reprise_corpus_unsaved_seconds", "Age in seconds of the oldest of those; 0 for none."
@@ -224,8 +230,8 @@ extension Responder {
     gauges("reprise_corpus_pinned_transactions", "Commits since the oldest that is being read.") {
       Double($0.transactionsPinned)
     }
-    gauges("reprise_corpus_damage", "Findings of damage; see corpus.stats.") {
-      Double($0.damage.count)
+    statistics("reprise_corpus_damage", "Findings of damage; see corpus.stats.") {
+      $0.damage.count
     }
     counters("reprise_corpus_sealings_total", "Growing indexes that were sealed.") { $0.sealings }
     counters("reprise_corpus_sealed_tokens_total", "Tokens in them.") { $0.sealedTokens }
@@ -262,8 +268,8 @@ extension Responder {
       commits, .histogram,
       "Transactions of inserts until they are on disk. LMDB writes and synchronises (fdatasync) in one call; nearly all of the time "
         + "is the disk's.")
-    for (corpus, stats) in corpora {
-      text.samples(commits, [("corpus", corpus)], stats.activity.commits)
+    for (corpus, metrics) in corpora {
+      text.samples(commits, [("corpus", corpus)], metrics.activity.commits)
     }
   }
 }

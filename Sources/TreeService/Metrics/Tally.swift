@@ -1,5 +1,5 @@
 import CorpusStore
-import Drafting
+import RepriseModel
 import WireProtocol
 
 /// The work of one connection since it was last added to the service's metrics: plain numbers, so
@@ -22,7 +22,7 @@ struct Tally {
   var acceptanceLength = Histogram.tokens
   /// Requests by method, and the seconds from a line's reading to its answer.
   var durations = [Histogram](repeating: .seconds, count: Method.allCases.count)
-  var errors = [UInt64](repeating: 0, count: WireError.Kind.allCases.count)
+  var errors = [UInt64](repeating: 0, count: ErrorKind.allCases.count)
   private(set) var isEmpty = true
 
   /// The drafts found in one history.
@@ -77,7 +77,7 @@ struct Tally {
     durations[method.rawValue].add(seconds)
   }
 
-  mutating func noteError(_ kind: WireError.Kind) {
+  mutating func noteError(_ kind: ErrorKind) {
     isEmpty = false
     errors[kind.number] += 1
   }
@@ -114,7 +114,7 @@ struct Tally {
   }
 }
 
-extension WireError.Kind {
+extension ErrorKind {
   /// Its place in `allCases`.
   var number: Int { Self.numbers[self] ?? 0 }
 

@@ -1,29 +1,30 @@
+import RepriseModel
 import Synchronization
 import WireProtocol
 
 /// The number of sessions that may be open, and of tokens in their prompts and outputs: in all, or
 /// for one connection.
 final class SessionAllowance: Sendable {
-  private let sessionsLimit: (name: String, max: Int)
-  private let tokensLimit: (name: String, max: Int)
+  private let sessionsLimit: (name: LimitName, max: Int)
+  private let tokensLimit: (name: LimitName, max: Int)
   private let openSessions = Atomic(0)
   private let openTokens = Atomic(0)
 
-  private init(sessions: (name: String, max: Int), tokens: (name: String, max: Int)) {
+  private init(sessions: (name: LimitName, max: Int), tokens: (name: LimitName, max: Int)) {
     sessionsLimit = sessions
     tokensLimit = tokens
   }
 
   static func ofService(_ limits: Limits) -> SessionAllowance {
     SessionAllowance(
-      sessions: ("sessions", limits.sessionsMax),
-      tokens: ("session_tokens", limits.sessionTokensMax))
+      sessions: (.sessions, limits.sessionsMax),
+      tokens: (.sessionTokens, limits.sessionTokensMax))
   }
 
   static func ofConnection(_ limits: Limits) -> SessionAllowance {
     SessionAllowance(
-      sessions: ("connection_sessions", limits.connectionSessionsMax),
-      tokens: ("connection_session_tokens", limits.connectionSessionTokensMax))
+      sessions: (.connectionSessions, limits.connectionSessionsMax),
+      tokens: (.connectionSessionTokens, limits.connectionSessionTokensMax))
   }
 
   var sessions: Int { openSessions.load(ordering: .relaxed) }

@@ -1,6 +1,7 @@
 import Concurrency
 import CorpusStore
 import NIOCore
+import RepriseModel
 import Synchronization
 import WireProtocol
 

@@ -1,8 +1,10 @@
+import Access
 import ArgumentParser
 import CLinux
 import CorpusStore
 import Foundation
 import Logging
+import RepriseModel
 import ServiceLifecycle
 import TreeService
 import UnixSignals
@@ -179,12 +181,24 @@ extension ExitCode {
   /// that may disappear without that.
   fileprivate static func ofStart(_ error: any Error) -> ExitCode {
     if let status = error as? ExitCode { return status }
-    let isConfiguration =
+    let (isConfiguration, hint) =
       switch error {
-      case let error as StoreError: error.isConfiguration
-      case let error as StartError: error.isConfiguration
-      default: error is AccessFile.Mistake
+      case let error as StoreError: (error.isConfiguration, "")
+      case let error as StartError: (error.isConfiguration, error.hint)
+      default: (error is AccessFile.Mistake, "")
       }
-    return isConfiguration ? ExitCode(78, saying: "\(error)") : .failure(saying: "\(error)")
+    return ExitCode(isConfiguration ? 78 : 1, saying: "\(error)\(hint)")
+  }
+}
+
+extension StartError {
+  /// The flags that help, behind the server's own words.
+  fileprivate var hint: String {
+    switch self {
+    case .alreadyServed, .notASocket, .pathTooLong: " (--socket)"
+    case .tokensNeeded: " (--access FILE, which `reprise token create` makes; --socket)"
+    case .encryptionNeeded: " (--tls-certificate, --tls-key; --listen)"
+    case .cannotListen, .unknownGroup, .unknownHost, .certificate: ""
+    }
   }
 }

@@ -1,6 +1,7 @@
 import CorpusStore
 import Foundation
 import Logging
+import RepriseModel
 import TreeService
 import WireProtocol
 
@@ -144,33 +145,34 @@ struct ServeConfiguration {
   private static func limits(
     _ flags: ServeFlags, _ settings: inout SettingsReader
   ) throws(SettingsReader.Mistake) -> Limits {
-    var given: [String: Int] = [:]
+    var given: [LimitName: Int] = [:]
+    let names = Limit.all.map(\.name.rawValue)
     for flag in flags.limits {
       let parts = flag.split(separator: "=", maxSplits: 1).map(String.init)
-      guard parts.count == 2, let value = Int(parts[1]),
-        Limit.all.contains(where: { $0.name == parts[0] })
+      guard parts.count == 2, let value = Int(parts[1]), names.contains(parts[0]),
+        let name = LimitName(rawValue: parts[0])
       else {
         throw SettingsReader.Mistake(
           description: "--limit \(flag): expected NAME=INTEGER, with one of the names "
-            + Limit.all.map(\.name).joined(separator: ", ") + "; the nearest is "
-            + SettingsReader.nearest(to: parts.first ?? "", among: Limit.all.map(\.name)))
+            + names.joined(separator: ", ") + "; the nearest is "
+            + SettingsReader.nearest(to: parts.first ?? "", among: names))
       }
-      given[parts[0]] = value
+      given[name] = value
     }
     var limits = Limits()
     limits.memoryBytesMax = Machine.memoryBytesDefault
     func set(_ limit: Limit) throws(SettingsReader.Mistake) {
       limits[keyPath: limit.keyPath] = try settings.integer(
-        "limits.\(limit.name)", flag: given[limit.name], default: limits[keyPath: limit.keyPath],
+        "limits.\(limit.name.rawValue)", flag: given[limit.name],
+        default: limits[keyPath: limit.keyPath],
         in: limit.range)
     }
     // Open sessions grow, so their limit follows from the memory.
-    let isMemory = { (limit: Limit) in limit.keyPath == \Limits.memoryBytesMax }
-    for limit in Limit.all where isMemory(limit) { try set(limit) }
+    for limit in Limit.all where limit.name == .memoryBytes { try set(limit) }
     let sessionTokens = max(1, limits.memoryBytesMax / 2 / DecodingSession.bytesPerToken)
     limits.sessionTokensMax = min(limits.sessionTokensMax, sessionTokens)
     limits.connectionSessionTokensMax = min(limits.connectionSessionTokensMax, sessionTokens)
-    for limit in Limit.all where !isMemory(limit) { try set(limit) }
+    for limit in Limit.all where limit.name != .memoryBytes { try set(limit) }
     return limits
   }
 

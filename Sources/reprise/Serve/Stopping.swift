@@ -84,10 +84,12 @@ final class Stopping: Sendable {
   /// - Returns: A sentence on each corpus with acknowledged data that is not on disk.
   @discardableResult
   func close(_ store: Store) async -> [String] {
-    state.withLock { state in
-      state.service = nil
-      state.phase = "closing the store"
+    let service = state.withLock { state in
+      defer { (state.service, state.phase) = (nil, "closing the store") }
+      return state.service
     }
+    // Released outside of the lock: the end of a service takes locks of its own.
+    _ = consume service
     let losses = (try? await onThread { store.close() }) ?? []
     state.wakeAll(after: { $0.storeIsClosed = true })
     return losses

@@ -1,3 +1,4 @@
+import Access
 import CorpusStore
 import Foundation
 import Logging

@@ -1,4 +1,5 @@
 import Foundation
+import RepriseModel
 
 /// The contents of docs/guide/openrpc.json.
 struct OpenRPCDocument {

@@ -1,6 +1,7 @@
 import CorpusStore
 import Foundation
 import RepriseClient
+import RepriseModel
 import Testing
 import TreeService
 import WireProtocol
@@ -93,7 +94,7 @@ import WireProtocol
   }
 
   @Test func bothNameEveryErrorWithItsCodeAndData() {
-    let kinds = WireError.Kind.allCases
+    let kinds = ErrorKind.allCases
     #expect(document.errors.keys.sorted() == kinds.map(\.rawValue).sorted())
     #expect(page.errors.keys.sorted() == kinds.map(\.rawValue).sorted())
     for kind in kinds {
@@ -106,23 +107,23 @@ import WireProtocol
 
   @Test func bothNameEveryLimitWithItsDefaultAndRange() {
     let documented = JSONSchema(document.schemas["Limits"] ?? .null, document.schemas).properties
-    #expect(documented.keys.sorted() == Limit.all.map(\.name).sorted())
-    #expect(page.limits.keys.sorted() == Limit.all.map(\.name).sorted())
+    #expect(documented.keys.sorted() == Limit.all.map(\.name.rawValue).sorted())
+    #expect(page.limits.keys.sorted() == Limit.all.map(\.name.rawValue).sorted())
     for limit in Limit.all {
       let standard = Limits()[keyPath: limit.keyPath]
-      let keywords = documented[limit.name]?.keywords ?? [:]
+      let keywords = documented[limit.name.rawValue]?.keywords ?? [:]
       #expect(keywords["default"]?.integer == standard, "\(limit.name)")
       #expect(keywords["minimum"]?.integer == limit.range.lowerBound, "\(limit.name)")
       #expect(keywords["maximum"]?.integer == limit.range.upperBound, "\(limit.name)")
-      #expect(page.limits[limit.name]?.standard == standard, "\(limit.name)")
-      #expect(page.limits[limit.name]?.range == limit.range, "\(limit.name)")
+      #expect(page.limits[limit.name.rawValue]?.standard == standard, "\(limit.name)")
+      #expect(page.limits[limit.name.rawValue]?.range == limit.range, "\(limit.name)")
     }
   }
 
   /// The bound in a schema equals the limit's default.
   @Test func boundsInSchemasAreTheLimits() {
     let standards = Dictionary(
-      uniqueKeysWithValues: Limit.all.map { ($0.name, Limits()[keyPath: $0.keyPath]) })
+      uniqueKeysWithValues: Limit.all.map { ($0.name.rawValue, Limits()[keyPath: $0.keyPath]) })
     func check(_ schema: JSON) {
       for child in (schema.object ?? [:]).values { check(child) }
       for child in schema.array ?? [] { check(child) }
@@ -237,11 +238,11 @@ import WireProtocol
 
   @Test func everyBoundIsTheServicesBound() async throws {
     // Small, so that they can be exceeded quickly. Their documented defaults are checked above.
-    let small: [String: Int] = [
-      "context_tokens": 3, "contexts": 3, "prompt_tokens": 3, "steps": 3, "accept_tokens": 3,
-      "sequences": 3, "sequence_tokens": 3, "session_name_bytes": 5, "sequence_id_bytes": 5,
-      "tokenizer_bytes": 5, "forget_ids": 3, "snapshot_name_bytes": 5, "path_bytes": 5,
-      "access_token_bytes": 40, "max_tokens": 50, "corpora": 50,
+    let small: [LimitName: Int] = [
+      .contextTokens: 3, .contexts: 3, .promptTokens: 3, .steps: 3, .acceptTokens: 3,
+      .sequences: 3, .sequenceTokens: 3, .sessionNameBytes: 5, .sequenceIDBytes: 5,
+      .tokenizerBytes: 5, .forgetIDs: 3, .snapshotNameBytes: 5, .pathBytes: 5,
+      .accessTokenBytes: 40, .maxTokens: 50, .corpora: 50,
     ]
     func bind(_ options: inout ServiceOptions) {
       for limit in Limit.all {
@@ -253,7 +254,9 @@ import WireProtocol
       defer { connection.close() }
       var seen = 0
       for method in document.methods {
-        for boundary in method.params.boundaries(at: "params", limits: { small[$0] }) {
+        for boundary in method.params.boundaries(
+          at: "params", limits: { LimitName(rawValue: $0).flatMap { small[$0] } })
+        {
           let params = Self.completed(boundary.value.object ?? [:])
           let answer = try connection.exchange(requestLine(method.name, params))
           check(answer, of: method, "\(JSON.object(params).text)")
@@ -322,7 +325,7 @@ import WireProtocol
   @Test func errorsHaveTheDataThatIsDocumented() async throws {
     var seen: Set<String> = ["internal_error"]
     func provoke(
-      _ kind: WireError.Kind, _ connection: RawConnection, _ method: String = "",
+      _ kind: ErrorKind, _ connection: RawConnection, _ method: String = "",
       _ params: [String: JSON] = [:], line: String? = nil
     ) throws {
       let answer = try connection.exchange(line ?? requestLine(method, params))
@@ -396,6 +399,6 @@ import WireProtocol
       while try connection.exchange(insert)["result"] != nil { await Task.yield() }
       try provoke(.storageFull, connection, line: insert)
     }
-    #expect(seen == Set(WireError.Kind.allCases.map(\.rawValue)))
+    #expect(seen == Set(ErrorKind.allCases.map(\.rawValue)))
   }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import RepriseModel
 
 /// The tables and examples of docs/guide/protocol.md.
 struct ProtocolPage {

@@ -1,6 +1,7 @@
 import CorpusStore
 import Foundation
 import RepriseClient
+import RepriseModel
 import Testing
 import WireProtocol
 
@@ -112,7 +113,7 @@ import WireProtocol
       let bounds = [
         "version": 1, "corpus": 1, "client": ClientReports.namesMax + 1,
         "position": Tally.positions, "source": 3,
-        "method": Method.allCases.count, "kind": WireError.Kind.allCases.count,
+        "method": Method.allCases.count, "kind": ErrorKind.allCases.count,
         "reason": Metrics.Cut.allCases.count + ClientReport.Reason.allCases.count,
         "name": Limit.all.count, "condition": StandingCondition.Kind.allCases.count,
         "purpose": MemoryBudget.Purpose.allCases.count,

@@ -1,8 +1,10 @@
+import Access
 import CorpusStore
 import Foundation
 import Logging
 import NIOCore
 import RepriseClient
+import RepriseModel
 import Testing
 import WireProtocol
 
@@ -67,7 +69,7 @@ import WireProtocol
           == "{\"draft_tokens\":[128255,128256,151935]}\n")
       #expect(post(Self.request([1, 2], ",\"vocabulary\":0"))?.status == 400)
       // With a corpus's own bound, the error names the place in the body.
-      _ = try await fixture.client.createCorpus("d", vocabulary: 10)
+      _ = try await fixture.client.createCorpus("d", CorpusSettings(vocabulary: 10))
       let other = Self.request([1, 2], id: 8).replacing("\"c\"", with: "\"d\"")
       #expect(post(other)?.status == 200)
       let beyond = try #require(

@@ -21,6 +21,11 @@ public struct DraftOptions: Equatable, Sendable {
   /// not have would crash. At least 1; the default excludes nothing.
   public var vocabulary: Int32
 
+  /// Factors and offsets beyond a million are useless; the bound keeps arithmetic finite.
+  public static let maxFactorRange = 0...1e6
+  public static let maxOffsetRange = -1e6...1e6
+  public static let minProbabilityRange: ClosedRange<Double> = 0...1
+
   public init(
     maxTokens: Int = 32, maxFactor: Double = 1, maxOffset: Double = 0,
     minProbability: Double = 0.1, tree: Bool = false, vocabulary: Int32 = .max

@@ -62,8 +62,8 @@ public struct AccessFile: Sendable {
       func mistake(_ reason: String) -> Mistake {
         Mistake(path: path, reason: "tokens[\(position)].\(reason)")
       }
-      if token.name.isEmpty || token.name.utf8.count > 64 {
-        throw mistake("name: expected 1 to 64 bytes")
+      if token.name.isEmpty || token.name.utf8.count > Grant.nameBytesMax {
+        throw mistake("name: expected 1 to \(Grant.nameBytesMax) bytes")
       }
       if entries.contains(where: { $0.grant.name == token.name }) {
         throw mistake("name: \"\(token.name)\" appears twice")
@@ -89,8 +89,9 @@ public struct AccessFile: Sendable {
       } catch {
         throw mistake("rights: \(error)")
       }
-      if let rate = token.requests_per_second, !(1...(1 << 20)).contains(rate) {
-        throw mistake("requests_per_second: \(rate), expected 1 to \(1 << 20)")
+      let range = Grant.requestsPerSecondRange
+      if let rate = token.requests_per_second, !range.contains(rate) {
+        throw mistake("requests_per_second: \(rate), expected 1 to \(range.upperBound)")
       }
       let grant = Grant(
         name: token.name, corpora: corpora, rights: rights,
@@ -122,7 +123,7 @@ public struct AccessFile: Sendable {
     guard let position = file.entries.firstIndex(where: { $0.grant.name == name }) else {
       throw Mistake(
         path: path,
-        reason: "there is no token \"\(name)\"; `reprise token list` lists the tokens")
+        reason: "there is no token \"\(name)\"; name one of the file's tokens")
     }
     file.entries.remove(at: position)
     try file.write(to: path)

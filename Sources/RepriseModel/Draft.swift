@@ -42,6 +42,7 @@ public struct Draft: Equatable, Sendable {
   @inlinable public var isEmpty: Bool { tokens.isEmpty }
 
   /// Empties the draft and keeps its storage.
+  @inlinable
   public mutating func removeAll() {
     tokens.removeAll(keepingCapacity: true)
     parents.removeAll(keepingCapacity: true)
@@ -56,7 +57,7 @@ public struct Draft: Equatable, Sendable {
   /// the others stay; the score is their sum, and a draft of which nothing is left matches nothing.
   ///
   /// - Complexity: O(tokens); allocates only where something is removed.
-  mutating func keepTokens(below vocabulary: Int32) {
+  package mutating func keepTokens(below vocabulary: Int32) {
     guard let first = tokens.firstIndex(where: { $0 >= vocabulary }) else { return }
     // New place of each token; −1 for a token that is removed.
     var places = [Int32](repeating: -1, count: count)
@@ -90,6 +91,7 @@ public struct Draft: Equatable, Sendable {
   }
 
   /// Counts accepted tokens, as above, from a draft's tokens and parents alone.
+  @inlinable
   public static func acceptedTokens(
     _ tokens: Span<Int32>, _ parents: Span<Int32>, by output: Span<Int32>
   ) -> Int {
@@ -108,7 +110,7 @@ public struct Draft: Equatable, Sendable {
 
   /// Adds a token below `parent`, which must already stand in the draft or be −1.
   @inlinable
-  mutating func append(token: Int32, parent: Int32, probability: Double, count: Int) {
+  package mutating func append(token: Int32, parent: Int32, probability: Double, count: Int) {
     assert(parent >= -1 && Int(parent) < tokens.count, "a parent stands before its children")
     tokens.append(token)
     parents.append(parent)

@@ -1,0 +1,15 @@
+/// A sequence that is to be kept.
+public struct NewSequence: Equatable, Sendable {
+  /// The caller's name for it, of 1 to `idBytesMax` bytes: inserting it again is no error and changes
+  /// nothing.
+  public var id: String?
+  /// Token ids, 0 ..< 2^31 − 1, at least one.
+  public var tokens: [Int32]
+
+  public static let idBytesMax = 256
+
+  public init(id: String? = nil, tokens: [Int32]) {
+    self.id = id
+    self.tokens = tokens
+  }
+}
