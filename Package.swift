@@ -19,6 +19,8 @@ let rules: [SwiftSetting] = [
 let waitingRules = rules + [.unsafeFlags(["-Onone"])]
 let benchmarkRules = Context.environment["REPRISE_PACKAGE"] == "tests" ? waitingRules : rules
 
+let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+
 let package = Package(
   name: "reprise",
   products: [
@@ -38,7 +40,8 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.80.0"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
-    .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
   ],
   targets: [
@@ -48,7 +51,7 @@ let package = Package(
     .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     // simdjson is C++ without a C interface; this target gives it a small one.
     .target(name: "CSIMDJSON", linkerSettings: [.linkedLibrary("simdjson")]),
-    // Calls a system call for which glibc has no function.
+    // Linux's own calls, for which glibc has no function or shows it to C programs only.
     .target(name: "CLinux"),
 
     // The layers, lowest first. Arrows point down only.
@@ -56,23 +59,31 @@ let package = Package(
     .target(name: "RepriseModel", swiftSettings: rules),
     // Locks with their order, waiting, worker threads: the one vocabulary of all that is concurrent.
     .target(name: "Concurrency", dependencies: ["CLinux"], swiftSettings: rules),
-    .target(name: "LMDB", dependencies: ["CLMDB", "Concurrency"], swiftSettings: rules),
+    .target(name: "UnixSocket", swiftSettings: rules),
+    .target(name: "Files", dependencies: ["CLinux", systemPackage], swiftSettings: rules),
+    .target(
+      name: "LMDB", dependencies: ["CLMDB", "Concurrency", "Files", systemPackage],
+      swiftSettings: rules),
     .target(name: "SuffixIndex", dependencies: ["RepriseModel"], swiftSettings: rules),
     .target(name: "Drafting", dependencies: ["RepriseModel", "SuffixIndex"], swiftSettings: rules),
     .target(
       name: "CorpusStore",
       dependencies: [
-        "CLinux", "Concurrency", "CXXHash", "Drafting", "LMDB", "RepriseModel", "SuffixIndex",
+        "CLinux", "Concurrency", "CXXHash", "Drafting", "Files", "LMDB", "RepriseModel",
+        "SuffixIndex", systemPackage,
       ],
       swiftSettings: rules),
     .target(
       name: "WireProtocol", dependencies: ["CSIMDJSON", "RepriseModel"], swiftSettings: rules),
     // Access files: which tokens there are, and what their holders may do.
-    .target(name: "Access", dependencies: ["COpenSSL", "RepriseModel"], swiftSettings: rules),
+    .target(
+      name: "Access", dependencies: ["COpenSSL", "Files", "RepriseModel", systemPackage],
+      swiftSettings: rules),
     .target(
       name: "TreeService",
       dependencies: [
-        "Access", "CLinux", "Concurrency", "CorpusStore", "RepriseModel", "WireProtocol",
+        "Access", "CLinux", "Concurrency", "CorpusStore", "Files", "RepriseModel", "UnixSocket",
+        "WireProtocol", systemPackage,
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -83,7 +94,7 @@ let package = Package(
     .target(
       name: "RepriseClient",
       dependencies: [
-        "RepriseModel", "WireProtocol",
+        "RepriseModel", "UnixSocket", "WireProtocol", systemPackage,
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl", condition: .when(traits: ["TLS"])),
@@ -92,21 +103,34 @@ let package = Package(
     .executableTarget(
       name: "reprise",
       dependencies: [
-        "Access", "CLinux", "Concurrency", "CorpusStore", "RepriseClient", "RepriseModel",
-        "TreeService",
-        "WireProtocol",
+        "Access", "CLinux", "Concurrency", "CorpusStore", "Files", "RepriseClient",
+        "RepriseModel", "TreeService", "UnixSocket", "WireProtocol", systemPackage,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
-        .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: rules),
 
-    // Support for the tools below: a service to start, a store to inspect, charts.
+    // Support for tests and tools, independent of the code that they judge: the oracle, random cases, a
+    // service's process and its figures in /proc, a connection that can send any bytes.
     .target(
-      name: "ToolSupport", dependencies: ["CorpusStore", "RepriseModel"], swiftSettings: rules),
+      name: "TestSupport", dependencies: ["CLinux", "RepriseModel", "UnixSocket"],
+      swiftSettings: rules),
+    // Clients that are hostile or broken: tests check the answers to them, benchmarks measure their
+    // cost for others.
+    .target(
+      name: "HostileClients", dependencies: ["RepriseModel", "TestSupport", "WireProtocol"],
+      swiftSettings: rules),
+    // Support for the tools below: a store to inspect, distributions of times, charts.
+    .target(
+      name: "ToolSupport",
+      dependencies: [
+        "CorpusStore", "RepriseModel",
+        .product(name: "Histogram", package: "hdrhistogram-swift"),
+      ],
+      swiftSettings: rules),
 
     // Replaces malloc in benchmarks and tests, and counts.
     .target(name: "CAllocationCounter"),
@@ -115,7 +139,7 @@ let package = Package(
       name: "reprise-bench",
       dependencies: [
         "CAllocationCounter", "CLinux", "CorpusStore", "HostileClients", "RepriseClient",
-        "RepriseModel", "SuffixIndex", "ToolSupport", "WireProtocol",
+        "RepriseModel", "SuffixIndex", "TestSupport", "ToolSupport", "WireProtocol",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -129,7 +153,7 @@ let package = Package(
     .executableTarget(
       name: "reprise-crash",
       dependencies: [
-        "CorpusStore", "Oracle", "RepriseModel", "TestEffort", "ToolSupport",
+        "CorpusStore", "RepriseModel", "TestSupport", "ToolSupport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: rules),
@@ -138,57 +162,46 @@ let package = Package(
     .executableTarget(
       name: "reprise-load",
       dependencies: [
-        "Oracle", "RepriseModel", "TestEffort", "ToolSupport", "WireProtocol",
+        "RepriseModel", "TestSupport", "ToolSupport", "WireProtocol",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: rules),
 
-    // The oracle is a module of its own, so that all test suites compare with the same slow answer.
-    .target(name: "Oracle", path: "Tests/Oracle", swiftSettings: rules),
-    // The extent of randomised tests, and their seed.
-    .target(
-      name: "TestEffort", dependencies: ["RepriseModel"], path: "Tests/TestEffort",
-      swiftSettings: rules),
-    // Clients that are hostile or broken: tests check the answers to them, benchmarks measure their
-    // cost for others.
-    .target(
-      name: "HostileClients", dependencies: ["RepriseModel", "WireProtocol"],
-      path: "Tests/HostileClients",
-      swiftSettings: rules),
     .testTarget(name: "ConcurrencyTests", dependencies: ["Concurrency"], swiftSettings: rules),
     .testTarget(
       name: "RepriseModelTests", dependencies: ["RepriseModel"], swiftSettings: rules),
-    .testTarget(name: "LMDBTests", dependencies: ["LMDB", "TestEffort"], swiftSettings: rules),
+    .testTarget(name: "LMDBTests", dependencies: ["LMDB", "TestSupport"], swiftSettings: rules),
     .testTarget(
-      name: "SuffixIndexTests", dependencies: ["SuffixIndex", "Oracle", "TestEffort"],
-      swiftSettings: rules),
+      name: "SuffixIndexTests", dependencies: ["SuffixIndex", "TestSupport"], swiftSettings: rules),
     .testTarget(
       name: "DraftingTests",
-      dependencies: ["Drafting", "Oracle", "RepriseModel", "SuffixIndex", "TestEffort"],
+      dependencies: ["Drafting", "RepriseModel", "SuffixIndex", "TestSupport"],
       swiftSettings: rules),
     .testTarget(
       name: "CorpusStoreTests",
       dependencies: [
-        "Concurrency", "CorpusStore", "LMDB", "Oracle", "RepriseModel", "SuffixIndex", "TestEffort",
+        "Concurrency", "CorpusStore", "LMDB", "RepriseModel", "SuffixIndex", "TestSupport",
       ],
       swiftSettings: rules),
     .testTarget(
-      name: "WireProtocolTests", dependencies: ["RepriseModel", "TestEffort", "WireProtocol"],
+      name: "WireProtocolTests", dependencies: ["RepriseModel", "TestSupport", "WireProtocol"],
       swiftSettings: rules),
     .testTarget(
       name: "TreeServiceTests",
       dependencies: [
-        "Access", "CAllocationCounter", "Concurrency", "CorpusStore", "HostileClients", "Oracle",
-        "RepriseClient", "RepriseModel", "TestEffort", "TreeService", "WireProtocol",
+        "Access", "CAllocationCounter", "Concurrency", "CorpusStore", "HostileClients",
+        "RepriseClient", "RepriseModel", "TestSupport", "TreeService", "UnixSocket",
+        "WireProtocol",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOEmbedded", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
       ],
       swiftSettings: waitingRules),
     .testTarget(
       name: "EndToEndTests",
       dependencies: [
-        "Oracle", "RepriseClient", "RepriseModel", "TestEffort", "WireProtocol", "reprise",
+        "RepriseClient", "RepriseModel", "TestSupport", "UnixSocket", "WireProtocol", "reprise",
       ],
       swiftSettings: waitingRules),
   ],

@@ -1,4 +1,6 @@
+import Files
 import Foundation
+import SystemPackage
 
 /// A file of access tokens and of the rights of their holders:
 ///
@@ -33,13 +35,17 @@ public struct AccessFile: Sendable {
 
   /// Reads a file. Only its owner and group may have the right to write it.
   public init(path: String) throws(Mistake) {
-    var status = stat()
-    guard unsafe stat(path, &status) == 0, let data = FileManager.default.contents(atPath: path)
-    else {
-      throw Mistake(
-        path: path, reason: "cannot be read: \(unsafe String(cString: strerror(errno)))")
+    let status: Stat
+    do {
+      status = try Files.status(path)
+      try Files.checkReadable(path)
+    } catch {
+      throw Mistake(path: path, reason: "cannot be read: \(error)")
     }
-    if status.st_mode & S_IWOTH != 0 {
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw Mistake(path: path, reason: "cannot be read")
+    }
+    if status.permissions.contains(.otherWrite) {
       throw Mistake(path: path, reason: "every user may write it; remove that right (chmod o-w)")
     }
     do {
@@ -136,9 +142,11 @@ public struct AccessFile: Sendable {
     let beside = "\(path).new"
     guard
       FileManager.default.createFile(
-        atPath: beside, contents: data + [10], attributes: [.posixPermissions: 0o600]),
-      unsafe rename(beside, path) == 0
+        atPath: beside, contents: data + [10], attributes: [.posixPermissions: 0o600])
     else { throw Mistake(path: path, reason: "cannot be written") }
+    do { try Files.move(beside, to: path) } catch {
+      throw Mistake(path: path, reason: "cannot be written: \(error)")
+    }
   }
 
   /// The members of the file; unknown members are refused, so that a mistyped bound is not taken

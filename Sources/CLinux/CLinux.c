@@ -104,6 +104,10 @@ int make_pipe(int ends[2], int bytes) {
   return 0;
 }
 
+int close_descriptors_at_spawn(posix_spawn_file_actions_t *actions, int first) {
+  return posix_spawn_file_actions_addclosefrom_np(actions, first);
+}
+
 void return_freed_memory(void) { malloc_trim(0); }
 
 void map_large_blocks(void) {

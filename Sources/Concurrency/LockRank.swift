@@ -26,7 +26,7 @@ public enum LockRank: Int, CaseIterable, Sendable {
   /// Locks that deinitialisers take. A last reference may be released under any other lock.
   case release
 
-  /// Whether a thread may wait for another one while it holds the lock.
+  /// True if a thread may wait for another one while it holds the lock.
   var isHeldLong: Bool { self < .access }
 }
 

@@ -1,17 +1,17 @@
 import CLMDB
+import Files
 import Glibc
+import SystemPackage
 
 /// LMDB's data file, read and written without LMDB.
 ///
 /// It is read by pread(2), not through LMDB's map: if another process truncates the file in the
 /// meantime, reading reports an error instead of raising a signal.
 struct DataFile {
-  let descriptor: Int32
+  let descriptor: FileDescriptor
 
   func byteCount() throws(LMDBError) -> Int {
-    var status = stat()
-    guard unsafe fstat(descriptor, &status) == 0 else { throw .inputOutput }
-    return Int(status.st_size)
+    do { return Int(try descriptor.stat().size) } catch { throw .inputOutput }
   }
 
   /// Fills the beginning of `buffer` with bytes of the file.
@@ -19,18 +19,9 @@ struct DataFile {
   /// - Returns: The number of bytes read, fewer than `count` only at the end of the file.
   func read(_ count: Int, at offset: Int, into buffer: PageBuffer) throws(LMDBError) -> Int {
     precondition(count <= buffer.byteCount, "more bytes than the buffer has room for")
-    var done = 0
-    while done < count {
-      // SAFETY: `count` bytes fit the buffer, and `done` of them are filled.
-      let step = unsafe pread(descriptor, buffer.bytes + done, count - done, offset + done)
-      if step == 0 { break }
-      if step < 0 {
-        if errno == EINTR { continue }
-        throw .inputOutput
-      }
-      done += step
-    }
-    return done
+    // SAFETY: `count` bytes fit the buffer.
+    let bytes = unsafe UnsafeMutableRawBufferPointer(start: buffer.bytes, count: count)
+    do { return try unsafe descriptor.read(at: offset, into: bytes) } catch { throw .inputOutput }
   }
 
   /// Overwrites with zeros every byte of a range that is not zero, up to the file's end.
@@ -40,7 +31,7 @@ struct DataFile {
     let end = min(range.upperBound, try byteCount())
     var offset = range.lowerBound
     while offset < end {
-      let data = clmdb_seek_data(descriptor, offset)
+      let data = clmdb_seek_data(descriptor.rawValue, offset)
       if data < 0 && errno == ENXIO { return }
       // Where the file system does not report holes, everything is data.
       if data > offset { offset = min(data, end) }
@@ -56,15 +47,12 @@ struct DataFile {
 
   private func write(_ buffer: PageBuffer, _ count: Int, at offset: Int) throws(LMDBError) {
     precondition(count <= buffer.byteCount, "more bytes than the buffer has")
-    var done = 0
-    while done < count {
-      // SAFETY: `count` bytes are in the buffer.
-      let step = unsafe pwrite(descriptor, buffer.bytes + done, count - done, offset + done)
-      if step < 0 {
-        if errno == EINTR { continue }
-        throw errno == ENOSPC || errno == EDQUOT ? .diskFull : .inputOutput
-      }
-      done += step
+    // SAFETY: `count` bytes are in the buffer.
+    let bytes = unsafe UnsafeRawBufferPointer(start: buffer.bytes, count: count)
+    do {
+      try unsafe descriptor.write(bytes, at: offset)
+    } catch {
+      throw error == .noSpace || error == .diskQuotaExceeded ? .diskFull : .inputOutput
     }
   }
 }

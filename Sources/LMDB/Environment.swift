@@ -1,7 +1,9 @@
 import CLMDB
 import Concurrency
+import Files
 import Foundation
 import Glibc
+import SystemPackage
 
 /// One LMDB file, mapped into memory.
 ///
@@ -56,19 +58,18 @@ public final class Environment: @unchecked Sendable {
   }
 
   private struct FileIdentity: Hashable {
-    let device: UInt64
-    let inode: UInt64
+    let device: DeviceID
+    let inode: Inode
 
-    init(_ status: stat) {
-      device = UInt64(status.st_dev)
-      inode = UInt64(status.st_ino)
+    init(_ status: Stat) {
+      device = status.deviceID
+      inode = status.inode
     }
   }
 
   /// nil if the path does not exist.
   private static func identity(of path: String) -> FileIdentity? {
-    var status = stat()
-    return unsafe stat(path, &status) == 0 ? FileIdentity(status) : nil
+    (try? Files.status(path)).map { FileIdentity($0) }
   }
 
   /// True if the data file was removed while it is open: everything written to it is lost when it
@@ -77,9 +78,7 @@ public final class Environment: @unchecked Sendable {
   /// - Complexity: One fstat(2), some 0.3 µs.
   public var isRemoved: Bool {
     isOpen.withLock { isOpen in
-      var status = stat()
-      guard isOpen, unsafe fstat(dataFile.descriptor, &status) == 0 else { return false }
-      return status.st_nlink == 0
+      isOpen && (try? dataFile.descriptor.stat())?.linkCount == 0
     }
   }
 
@@ -89,8 +88,7 @@ public final class Environment: @unchecked Sendable {
   /// - Complexity: Three stat(2).
   public func isInPlace(in directory: String) -> Bool {
     let file: FileIdentity? = isOpen.withLock { isOpen in
-      var status = stat()
-      guard isOpen, unsafe fstat(dataFile.descriptor, &status) == 0 else { return nil }
+      guard isOpen, let status = try? dataFile.descriptor.stat() else { return nil }
       return FileIdentity(status)
     }
     // If the state is unknown, it counts as sound.
@@ -130,11 +128,10 @@ public final class Environment: @unchecked Sendable {
   private init(_ path: String, dataPath: String, _ options: Options, flags: UInt32)
     throws(LMDBError)
   {
-    var status = stat()
-    guard unsafe stat(path, &status) == 0 else {
-      throw .inaccessible(path: path, errno: errno)
+    let identity: FileIdentity
+    do { identity = FileIdentity(try Files.status(path)) } catch {
+      throw .inaccessible(path: path, errno: error.rawValue)
     }
-    let identity = FileIdentity(status)
     guard Self.open.withLock({ $0.insert(identity).inserted }) else {
       throw .alreadyOpen(path: path)
     }
@@ -173,12 +170,17 @@ public final class Environment: @unchecked Sendable {
   ///
   /// - Throws: `diskFull`.
   private static func allocateLockFile(_ path: String, _ mode: UInt32) throws(LMDBError) {
-    let descriptor = unsafe Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, mode_t(mode))
-    if descriptor < 0 { throw .inaccessible(path: path, errno: errno) }
+    let descriptor: FileDescriptor
+    do {
+      descriptor = try .opened(
+        path, .readWrite, .create, permissions: FilePermissions(rawValue: mode))
+    } catch {
+      throw .inaccessible(path: path, errno: error.rawValue)
+    }
     // Closing would release this process's locks on the file; it has none yet.
-    defer { _ = Glibc.close(descriptor) }
+    defer { try? descriptor.close() }
     // The file keeps its size, from which LMDB reads the number of readers.
-    if clmdb_allocate(descriptor, lockFileBytes) != 0 {
+    if clmdb_allocate(descriptor.rawValue, lockFileBytes) != 0 {
       // A file system without allocation offers nothing else.
       if errno == EOPNOTSUPP || errno == ENOSYS { return }
       throw LMDBError(errno)
@@ -193,14 +195,13 @@ public final class Environment: @unchecked Sendable {
   ///
   /// - Returns: The size of the file in bytes; 0 for a file that LMDB will create.
   private static func checkMetaPages(_ path: String, mayBeMissing: Bool) throws(LMDBError) -> Int {
-    let descriptor = unsafe Glibc.open(path, O_RDONLY | O_CLOEXEC)
-    if descriptor < 0 {
-      if errno == ENOENT && mayBeMissing { return 0 }
-      throw .inaccessible(path: path, errno: errno)
+    let file: DataFile
+    do { file = DataFile(descriptor: try .opened(path, .readOnly)) } catch {
+      if error == .noSuchFileOrDirectory && mayBeMissing { return 0 }
+      throw .inaccessible(path: path, errno: error.rawValue)
     }
     // Closing releases no lock: LMDB's locks are on the lock file.
-    defer { _ = Glibc.close(descriptor) }
-    let file = DataFile(descriptor: descriptor)
+    defer { try? file.descriptor.close() }
     let fileBytes = try file.byteCount()
     if fileBytes == 0 && mayBeMissing { return 0 }
     _ = try MetaPage.newest(in: file)
@@ -212,7 +213,7 @@ public final class Environment: @unchecked Sendable {
     var descriptor: mdb_filehandle_t = 0
     // SAFETY: it cannot fail on an open environment.
     unsafe mdb_env_get_fd(handle, &descriptor)
-    return DataFile(descriptor: descriptor)
+    return DataFile(descriptor: FileDescriptor(rawValue: descriptor))
   }
 
   /// Bytes of a page.
@@ -276,15 +277,12 @@ public final class Environment: @unchecked Sendable {
     // SAFETY: both fill in the struct they are given, and cannot fail on an open environment.
     unsafe mdb_env_info(handle, &information)
     unsafe mdb_env_stat(handle, &statistics)
-    var descriptor: mdb_filehandle_t = 0
-    var status = stat()
-    unsafe mdb_env_get_fd(handle, &descriptor)
-    unsafe fstat(descriptor, &status)
+    let status = try? dataFile.descriptor.stat()
     let last = unsafe information.me_last_txnid
     return Usage(
       mapBytes: unsafe information.me_mapsize,
       usedBytes: unsafe (information.me_last_pgno + 1) * Int(statistics.ms_psize),
-      diskBytes: Int(status.st_blocks) * 512,
+      diskBytes: Int(status?.sizeAllocated ?? 0),
       lastTransaction: last,
       transactionsPinned: max(0, last - min(last, oldestRead())),
       keyBytesMax: Int(unsafe mdb_env_get_maxkeysize(handle)))

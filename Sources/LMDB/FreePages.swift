@@ -1,5 +1,7 @@
 import CLMDB
+import Files
 import Glibc
+import SystemPackage
 
 /// LMDB keeps the pages of deleted values for later use, so half of a file that was merged once is
 /// free pages. Here they become holes in the file. They remain LMDB's: they read as zeros, and take
@@ -97,7 +99,7 @@ extension Environment {
     let end = try file.byteCount()
     let used = (meta.lastPage + 1) * pageBytes
     if used < end { try file.overwrite(used..<end, buffer, zeros) }
-    guard fdatasync(file.descriptor) == 0 else { throw .inputOutput }
+    do { try file.descriptor.syncData() } catch { throw .inputOutput }
     try punchHoles(runs, runPagesMin: Self.holePagesMin, isCancelled)
     _ = consume writing
     return unused.pinnedPages == 0
@@ -116,7 +118,7 @@ extension Environment {
     for run in runs where run.count >= runPagesMin {
       if isCancelled() { break }
       let bytes = run.count * pageBytes
-      if clmdb_punch_hole(file.descriptor, run.lowerBound * pageBytes, bytes) != 0 {
+      if clmdb_punch_hole(file.descriptor.rawValue, run.lowerBound * pageBytes, bytes) != 0 {
         if errno == EOPNOTSUPP || errno == ENOSYS { return 0 }
         throw .inputOutput
       }

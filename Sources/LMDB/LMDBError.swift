@@ -1,5 +1,6 @@
 import CLMDB
 import Glibc
+import SystemPackage
 
 /// A refusal of LMDB or the system, its usual cause, and the remedy.
 public enum LMDBError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -53,8 +54,7 @@ public enum LMDBError: Error, Equatable, Sendable, CustomStringConvertible {
       "page \(page)\(table.map { " of table \($0)" } ?? ""): \(reason)"
     case .versionMismatch: "the file was written by another version of LMDB"
     case .inaccessible(let path, let errno):
-      // SAFETY: strerror returns a C string for every number.
-      "\(path): \(unsafe String(cString: strerror(errno)))"
+      "\(path): \(Errno(rawValue: errno))"
     case .alreadyOpen(let path): "\(path) is open in this process already"
     case .other(let code, let message): "LMDB error \(code): \(message)"
     }

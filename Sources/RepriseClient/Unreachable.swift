@@ -1,7 +1,8 @@
 import Glibc
 import NIOCore
 import NIOPosix
-import WireProtocol
+import SystemPackage
+import UnixSocket
 
 extension RepriseClient.Address: CustomStringConvertible {
   public var description: String {
@@ -15,7 +16,7 @@ extension RepriseClient.Address: CustomStringConvertible {
   var unixSocketAddress: SocketAddress? {
     guard case .unixSocket(let path) = self else { return nil }
     // NIO's own bound on paths is that of another system.
-    return sockaddr_un(path: path).map { SocketAddress($0) }
+    return UnixAddress(path: path).map { SocketAddress($0.value) }
   }
 
   /// The reason why no connection was established, for people: the address, what was wrong, what to
@@ -45,15 +46,13 @@ extension RepriseClient.Address: CustomStringConvertible {
     case EACCES:
       "this user may not connect to \(self); see the mode and the group of the socket, and the rights "
         + "of its directories"
-    default:
-      // SAFETY: strerror returns a C string for every number.
-      "\(self): \(unsafe String(cString: strerror(errno))); check the address"
+    default: "\(self): \(Errno(rawValue: errno)); check the address"
     }
   }
 
   /// The reason why a path cannot be a socket's.
   var pathTooLong: String {
     "\(self) has \(description.utf8.count) bytes, and the path of a socket has at most "
-      + "\(sockaddr_un.pathBytesMax); name a shorter one"
+      + "\(UnixAddress.pathBytesMax); name a shorter one"
   }
 }

@@ -31,7 +31,7 @@ public struct ServiceOptions: Sendable {
   }
 }
 
-/// PEM files.
+/// The paths of the PEM files for encrypted connections.
 public struct TLSFiles: Hashable, Sendable {
   /// The service's certificate, and those between it and the authority that its clients trust.
   public var certificate: String

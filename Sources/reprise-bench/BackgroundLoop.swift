@@ -1,43 +1,47 @@
 import Foundation
+import Synchronization
+import ToolSupport
 
 /// Runs a body repeatedly on a thread of its own, and records the duration of each run.
-final class BackgroundLoop: @unchecked Sendable {
-  // @unchecked Sendable: mutable state is guarded by `condition`.
-  private let condition = NSCondition()
-  private var times = Times()
-  private var isStopping = false
-  private var hasEnded = false
-  private(set) var count = 0
+final class BackgroundLoop: Sendable {
+  private struct State {
+    var times = Latencies()
+    var count = 0
+    var isStopping = false
+  }
+
+  private let state = Mutex(State())
+  private let end = DispatchSemaphore(value: 0)
 
   /// - Parameter body: Receives 0, 1, 2 … and returns nanoseconds, or nil to end.
   init(_ body: @escaping @Sendable (Int) throws -> Int?) {
     Thread.detachNewThread { [self] in
       var number = 0
-      while !condition.withLock({ isStopping }), let time = try? body(number) {
+      while !state.withLock({ $0.isStopping }), let time = try? body(number) {
         number += 1
-        condition.withLock { times.add(time) }
+        state.withLock { [number] state in
+          state.times.add(time)
+          state.count = number
+        }
       }
-      condition.withLock {
-        count = number
-        hasEnded = true
-        condition.signal()
-      }
+      end.signal()
     }
   }
+
+  /// The number of runs so far.
+  var count: Int { state.withLock { $0.count } }
 
   /// The durations since the last call of this method.
-  func takeTimes() -> Times {
-    condition.withLock {
-      defer { times = Times() }
-      return times
+  func takeTimes() -> Latencies {
+    state.withLock { state in
+      defer { state.times = Latencies() }
+      return state.times
     }
   }
 
-  /// Returns when the thread has ended; then `count` is the number of runs.
+  /// Returns when the thread has ended.
   func stop() {
-    condition.withLock {
-      isStopping = true
-      while !hasEnded { condition.wait() }
-    }
+    state.withLock { $0.isStopping = true }
+    end.wait()
   }
 }

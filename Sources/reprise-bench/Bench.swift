@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import TestSupport
 
 @main
 struct RepriseBench: AsyncParsableCommand {
@@ -123,7 +124,7 @@ struct Setting {
 
   func require(_ store: String, of benchmark: String) throws {
     if !FileManager.default.fileExists(atPath: store) {
-      throw BenchError("\(store) is missing: run the benchmark \"\(benchmark)\" as well")
+      throw ToolError("\(store) is missing: run the benchmark \"\(benchmark)\" as well")
     }
   }
 }

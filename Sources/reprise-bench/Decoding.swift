@@ -1,11 +1,12 @@
 import CorpusStore
 import Foundation
 import RepriseModel
+import TestSupport
 import ToolSupport
 
 /// Decodes recorded outputs like a model that writes exactly these.
 struct Decoding {
-  var steps = Times()
+  var steps = Latencies()
   var tokens = 0
 
   /// Replays outputs through sessions in this process. One call for each step accepts and drafts.

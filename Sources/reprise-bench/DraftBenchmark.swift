@@ -1,6 +1,7 @@
 import CorpusStore
 import Foundation
 import RepriseModel
+import TestSupport
 import ToolSupport
 
 /// Drafts in this process from local and shared history, advancing included, by history size.
@@ -52,7 +53,7 @@ struct DraftBenchmark {
     try setting.require(setting.wholeStore, of: "load")
     let store = try Store(path: setting.wholeStore, options: Self.options)
     defer { store.close() }
-    guard let corpus = try store.corpus(named: "large") else { throw BenchError("no corpus") }
+    guard let corpus = try store.corpus(named: "large") else { throw ToolError("no corpus") }
     let stats = corpus.stats()
     let evaluated = try readTrace(heldBack)[...].prefix(Self.evaluated)
     for tree in [false, true] {
@@ -82,7 +83,7 @@ struct DraftBenchmark {
   private func measure(
     _ records: ArraySlice<Record>, _ corpus: Corpus, tree: Bool
   ) throws -> (p50: Double, p99: Double) {
-    var rounds: [Times] = []
+    var rounds: [Latencies] = []
     for _ in 0..<Self.rounds {
       rounds.append(try Decoding.run(records, over: corpus, tree: tree).steps)
     }

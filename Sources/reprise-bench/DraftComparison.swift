@@ -1,4 +1,5 @@
 import RepriseModel
+import TestSupport
 import WireProtocol
 
 /// Compares the drafts of two services that should have the same history: their answers to the same
@@ -24,11 +25,11 @@ struct DraftComparison {
   }
 
   /// The number of contexts with equal answers, and the number of drafts that are not empty.
-  func run(_ first: LineSocket, _ second: LineSocket) -> (equal: Int, drafted: Int) {
+  func run(_ first: LineConnection, _ second: LineConnection) -> (equal: Int, drafted: Int) {
     var (equal, drafted) = (0, 0)
     for line in lines {
-      let one = first.text(first.exchange(line).length)
-      let other = second.text(second.exchange(line).length)
+      let one = first.ask(line)
+      let other = second.ask(line)
       if one == other { equal += 1 }
       if one.contains("\"tokens\":[") && !one.contains("\"tokens\":[]") { drafted += 1 }
     }
@@ -36,7 +37,7 @@ struct DraftComparison {
   }
 
   /// Adds the results to a report.
-  func report(_ first: LineSocket, _ second: LineSocket, to report: inout Report) {
+  func report(_ first: LineConnection, _ second: LineConnection, to report: inout Report) {
     let (equal, drafted) = run(first, second)
     report.add("contexts", Double(lines.count), "")
     report.add("contexts with a draft", Double(drafted), "")

@@ -1,5 +1,7 @@
 import ArgumentParser
 import Foundation
+import TestSupport
+import ToolSupport
 
 /// The client end of the comparison of drafts with echoes, as a process of its own so that it can
 /// be bound to one core.
@@ -14,12 +16,10 @@ struct Exchange: ParsableCommand {
   @Option var rounds: Int
 
   func run() throws {
-    guard let first = LineSocket(first), let second = LineSocket(second) else {
-      throw BenchError("no connection")
-    }
+    let (first, second) = (try LineConnection(first), try LineConnection(second))
     let lines = try Data(contentsOf: URL(fileURLWithPath: lines))
       .split(separator: 10).map { [UInt8]($0) + [10] }
-    var times = (Times(), Times())
+    var times = (Latencies(), Latencies())
     for round in 0...rounds {
       for line in lines {
         let one = first.exchange(line).nanoseconds

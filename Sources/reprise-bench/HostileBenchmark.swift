@@ -2,6 +2,8 @@ import CLinux
 import Foundation
 import HostileClients
 import RepriseModel
+import Synchronization
+import TestSupport
 import ToolSupport
 import WireProtocol
 
@@ -88,7 +90,7 @@ struct HostileBenchmark {
 
 /// A `reprise serve` with a history for the worker and one for the others.
 private struct HostileService {
-  let process: ChildProcess
+  let process: ServiceProcess
   let target: Target
   /// Recorded outputs that the worker's session writes.
   let outputs: [[Int32]]
@@ -103,7 +105,7 @@ private struct HostileService {
   init(_ setting: Setting, isGuarded: Bool) throws {
     let directory = try setting.emptyStore(isGuarded ? "guarded" : "hostile")
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-    guard let trace = setting.traceNames.first else { throw BenchError("no trace") }
+    guard let trace = setting.traceNames.first else { throw ToolError("no trace") }
     let all = try setting.records(trace).map(\.output).filter { $0.count > 3 }
     outputs = Array(all.suffix(all.count / 4))
     var limits = Limits()
@@ -126,7 +128,7 @@ private struct HostileService {
     }
     target = Target(socket: socket, limits: limits, directory: directory, token: tokens.first)
     workersToken = tokens.isEmpty ? nil : tokens[1]
-    process = try ChildProcess.serving(
+    process = try ServiceProcess.serving(
       setting.reprise, arguments, socket: socket, cores: "\(Core.first)-\(Core.last)")
     try Self.fill(socket, Array(all.prefix(all.count / 2)), tokens.last)
   }
@@ -150,10 +152,10 @@ private struct HostileService {
 
   /// At most a million tokens. The inserts of the others do not grow without bound.
   private static func fill(_ socket: String, _ outputs: [[Int32]], _ token: String?) throws {
-    guard let connection = LineSocket(socket) else { throw BenchError("no connection") }
+    let connection = try LineConnection(socket)
     func ask(_ call: Call) throws {
-      let answer = connection.text(connection.exchange(requestLine(call)).length)
-      if !answer.contains("\"result\"") { throw BenchError(answer) }
+      let answer = connection.ask(requestLine(call))
+      if !answer.contains("\"result\"") { throw ToolError(answer) }
     }
     if let token { try ask(.serverAuthenticate(ServerAuthenticate(token: token))) }
     var prey = CorpusCreate(corpus: Target.corpus)
@@ -178,22 +180,20 @@ private struct HostileService {
 
 /// Steps one session each half millisecond, or when the previous step is done.
 private final class Worker {
-  private let connection: LineSocket
+  private let connection: LineConnection
   private let lines: [[UInt8]]
   private var next = 0
 
   private static let paceNanoseconds = 500_000
 
   init(_ served: HostileService) throws {
-    guard let connection = LineSocket(served.target.socket) else {
-      throw BenchError("no connection")
-    }
+    let connection = try LineConnection(served.target.socket)
     self.connection = connection
     if let token = served.workersToken {
-      _ = connection.exchange(requestLine(.serverAuthenticate(ServerAuthenticate(token: token))))
+      connection.exchange(requestLine(.serverAuthenticate(ServerAuthenticate(token: token))))
     }
     let open = SessionOpen(corpus: Target.othersCorpus, session: "w", prompt: [], share: .never)
-    _ = connection.exchange(requestLine(.sessionOpen(open)))
+    connection.exchange(requestLine(.sessionOpen(open)))
     lines = served.outputs.flatMap { output in
       stride(from: 0, to: output.count - 3, by: 3).map { start in
         var step = SessionStep()
@@ -204,8 +204,8 @@ private final class Worker {
   }
 
   @discardableResult
-  func run(_ steps: Int) -> Times {
-    var times = Times()
+  func run(_ steps: Int) -> Latencies {
+    var times = Latencies()
     var due = nanoseconds()
     for _ in 0..<steps {
       due = max(nanoseconds(), due + Self.paceNanoseconds)
@@ -218,33 +218,31 @@ private final class Worker {
   }
 
   func end() {
-    _ = connection.exchange(requestLine(.sessionClose(SessionClose(session: "w", record: false))))
+    connection.exchange(requestLine(.sessionClose(SessionClose(session: "w", record: false))))
   }
 }
 
 /// Threads that repeat a hostile act.
-private final class Hostile: @unchecked Sendable {
-  // @unchecked Sendable: mutable state is guarded by `lock`.
-  private let lock = NSLock()
-  private var isStopping = false
-  private var threads: Int
-  private var outcomes: [String] = []
+private final class Hostile: Sendable {
+  private struct State {
+    var isStopping = false
+    var threads: Int
+    var outcomes: [String] = []
+  }
+
+  private let state: Mutex<State>
 
   init(_ client: HostileClient, _ target: Target, threads: Int) {
-    self.threads = threads
+    state = Mutex(State(threads: threads))
     for _ in 0..<threads {
       Thread.detachNewThread { [self] in
         Scheduling.last.apply()
         repeat {
-          let outcome = Result { try client.perform(target) }
-          lock.withLock {
-            switch outcome {
-            case .success(let outcome): outcomes.append("\(outcome)")
-            case .failure(let error): outcomes.append("\(error)")
-            }
-          }
-        } while !lock.withLock({ isStopping })
-        lock.withLock { self.threads -= 1 }
+          let outcome: String
+          do { outcome = "\(try client.perform(target))" } catch { outcome = "\(error)" }
+          state.withLock { $0.outcomes.append(outcome) }
+        } while !state.withLock { $0.isStopping }
+        state.withLock { $0.threads -= 1 }
       }
     }
   }
@@ -253,9 +251,9 @@ private final class Hostile: @unchecked Sendable {
   ///
   /// - Parameter wait: Called repeatedly until then.
   func stop(while wait: () -> Void) -> [String] {
-    lock.withLock { isStopping = true }
-    while lock.withLock({ threads > 0 }) { wait() }
-    return lock.withLock { outcomes }
+    state.withLock { $0.isStopping = true }
+    while state.withLock({ $0.threads > 0 }) { wait() }
+    return state.withLock { $0.outcomes }
   }
 }
 

@@ -1,6 +1,7 @@
 import Foundation
 import RepriseModel
 import SuffixIndex
+import TestSupport
 import ToolSupport
 
 /// The costs of the two indexes on each trace: bytes, and time to add, beside the yardsticks.

@@ -1,7 +1,7 @@
 import CorpusStore
 import Foundation
 import RepriseModel
-import ToolSupport
+import TestSupport
 
 /// Loads the large trace from a file into a store, and merges to the end, as an operator would.
 struct LoadBenchmark {
@@ -22,13 +22,13 @@ struct LoadBenchmark {
     // A load in one go, with the sealing and merging that it waits for.
     var load = Consumption()
     let start = nanoseconds()
-    let insert = try ChildProcess(
+    let insert = try ServiceProcess(
       setting.reprise, ["insert", "--store", store, "--corpus", "large", "--create", large])
-    while insert.isRunning {
+    while !insert.hasEnded {
       load.sample(insert, compacting)
       usleep(50_000)
     }
-    try insert.wait()
+    try insert.waitForSuccess()
     let seconds = Double(nanoseconds() - start) / 1e9
     let tokens = try self.tokens(store)
     report.add("tokens", Double(tokens) / 1e6, "million")
@@ -39,7 +39,7 @@ struct LoadBenchmark {
     // A service does the remaining merging. Its largest merge determines the memory that it needs.
     var merging = Consumption()
     let socket = "\(setting.work)/s"
-    let service = try ChildProcess.serving(
+    let service = try ServiceProcess.serving(
       setting.reprise, ["serve", "--store", store, "--socket", socket, "--log-level", "warning"],
       socket: socket)
     let before = service.anonymousBytes
@@ -66,7 +66,7 @@ struct LoadBenchmark {
     var anonymousBytes = 0
     var cpuSeconds = 0.0
 
-    mutating func sample(_ process: ChildProcess, _ threads: [String]) {
+    mutating func sample(_ process: ServiceProcess, _ threads: [String]) {
       anonymousBytes = max(anonymousBytes, process.anonymousBytes)
       cpuSeconds = max(cpuSeconds, process.cpuSeconds(threads: threads))
     }
@@ -87,7 +87,7 @@ struct LoadBenchmark {
     options.compactsInBackground = false
     let store = try Store(path: path, options: options)
     defer { store.close() }
-    guard let corpus = try store.corpus(named: "large") else { throw BenchError("no corpus") }
+    guard let corpus = try store.corpus(named: "large") else { throw ToolError("no corpus") }
     return try body(corpus)
   }
 }

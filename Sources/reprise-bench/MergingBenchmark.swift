@@ -1,5 +1,6 @@
 import Foundation
 import RepriseModel
+import TestSupport
 import ToolSupport
 import WireProtocol
 
@@ -19,16 +20,16 @@ struct MergingBenchmark {
     let part = "\(setting.work)/part.jsonl"
     let lines = try readTrace(large, tokensMax: 18_000_000)
     try Self.write(lines, to: part)
-    let insert = try ChildProcess(
+    let insert = try ServiceProcess(
       setting.reprise, ["insert", "--store", store, "--corpus", "large", "--create", part])
-    try insert.wait()
+    try insert.waitForSuccess()
     let socket = "\(setting.work)/s"
-    let service = try ChildProcess.serving(
+    let service = try ServiceProcess.serving(
       setting.reprise, ["serve", "--store", store, "--socket", socket, "--log-level", "warning"],
       socket: socket)
     defer { service.stop() }
-    guard let connection = LineSocket(socket) else { throw BenchError("no connection") }
-    _ = connection.exchange(
+    let connection = try LineConnection(socket)
+    connection.exchange(
       requestLine(
         .sessionOpen(SessionOpen(corpus: "large", session: "a", prompt: [], share: .never))))
     let steps = lines.prefix(200).flatMap { record in
@@ -38,9 +39,9 @@ struct MergingBenchmark {
         return requestLine(.sessionStep(step))
       }
     }
-    var (merging, quiet) = (Times(), Times())
+    var (merging, quiet) = (Latencies(), Latencies())
     var number = 0
-    func run(into times: inout Times, millis: Int) -> Double {
+    func run(into times: inout Latencies, millis: Int) -> Double {
       let before = service.cpuSeconds(threads: ["reprise-merging"])
       let end = nanoseconds() + millis * 1_000_000
       while nanoseconds() < end {

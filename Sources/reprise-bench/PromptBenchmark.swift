@@ -1,6 +1,7 @@
 import CorpusStore
 import Foundation
 import RepriseModel
+import TestSupport
 import ToolSupport
 
 /// The cost of opening a session, in this process; the socket benchmark measures its cost for
@@ -39,7 +40,7 @@ struct PromptBenchmark {
         text += record.prompt + record.output
       }
     }
-    var times = Times()
+    var times = Latencies()
     for start in stride(from: 0, to: min(60_000, text.count - 50_500), by: 1000) {
       let parent = corpus.openSession(prompt: Array(text[start..<(start + 50_000)]))
       parent.close(record: false) { _ in }

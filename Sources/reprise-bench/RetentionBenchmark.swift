@@ -2,7 +2,7 @@ import CorpusStore
 import Foundation
 import RepriseClient
 import RepriseModel
-import ToolSupport
+import TestSupport
 import WireProtocol
 
 /// A bounded corpus that is fed ten times its bound: the tokens that it keeps, and the size of its
@@ -62,15 +62,15 @@ struct RetentionBenchmark {
       let line = requestLine(
         .sequenceInsert(
           SequenceInsert(corpus: "large", sequences: call.map { .init(tokens: $0) })))
-      let answer = connection.text(connection.exchange(line).length)
-      guard answer.contains("\"inserted\":\(call.count)") else { throw BenchError(answer) }
+      let answer = connection.ask(line)
+      guard answer.contains("\"inserted\":\(call.count)") else { throw ToolError(answer) }
       rule.insert(call)
       fed += call.reduce(0) { $0 + $1.count }
       if fed - sampled < Self.sampledTokens { continue }
       sampled = fed
       let stats = try await bounded.client.stats(ofCorpus: "large")
       guard stats.tokens == rule.tokens else {
-        throw BenchError("\(stats.tokens) tokens are kept; by the rule, \(rule.tokens) should be")
+        throw ToolError("\(stats.tokens) tokens are kept; by the rule, \(rule.tokens) should be")
       }
       let size = try Self.size(of: file)
       plot.add(fed: fed, kept: stats.tokens, bytesUsed: size.used, bytesLong: size.long)
@@ -116,7 +116,7 @@ struct RetentionBenchmark {
   /// The size of a file in bytes: the used space on the disk, and the length.
   private static func size(of file: String) throws -> (used: Int, long: Int) {
     var status = stat()
-    guard unsafe stat(file, &status) == 0 else { throw BenchError("cannot look at \(file)") }
+    guard unsafe stat(file, &status) == 0 else { throw ToolError("cannot look at \(file)") }
     return (Int(status.st_blocks) * 512, Int(status.st_size))
   }
 }

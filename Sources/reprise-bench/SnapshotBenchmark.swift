@@ -2,6 +2,7 @@ import CorpusStore
 import Foundation
 import RepriseClient
 import RepriseModel
+import TestSupport
 import ToolSupport
 import WireProtocol
 
@@ -37,7 +38,7 @@ struct SnapshotBenchmark {
     let stats = try await restored.client.restore(.file(path: snapshot), into: "large")
     report.add("restored into another store in", Double(nanoseconds() - start) / 1e9, "s")
     guard stats.sequences == sequences else {
-      throw BenchError("the snapshot has not what it says")
+      throw ToolError("the snapshot has not what it says")
     }
     let expected = try copyOfHistory("snapshot-expected")
     try insert(pieces, into: expected, upTo: sequences)
@@ -56,7 +57,7 @@ struct SnapshotBenchmark {
   ) async throws -> (path: String, sequences: Int) {
     let service = try await serve("snapshot", socket: "s", empty: false)
     let (stepping, inserting) = (try service.connect(), try service.connect())
-    _ = stepping.exchange(
+    stepping.exchange(
       requestLine(
         .sessionOpen(SessionOpen(corpus: "large", session: "a", prompt: [], share: .never))))
     let steps = outputs.prefix(400).flatMap { output in
@@ -89,7 +90,7 @@ struct SnapshotBenchmark {
     steppingLoop.stop()
     insertingLoop.stop()
     await service.stop()
-    guard let snapshot else { throw BenchError("no snapshot") }
+    guard let snapshot else { throw ToolError("no snapshot") }
 
     for (times, when) in [(quiet, "without"), (busy, "during \(Self.snapshots) snapshots")] {
       report.add("steps \(when)", Double(times.0.count), "")
@@ -124,7 +125,7 @@ struct SnapshotBenchmark {
   private func insert(_ pieces: [[Int32]], into path: String, upTo sequences: Int) throws {
     let store = try Store(path: path)
     defer { store.close() }
-    guard let corpus = try store.corpus(named: "large") else { throw BenchError("no corpus") }
+    guard let corpus = try store.corpus(named: "large") else { throw ToolError("no corpus") }
     let missing = pieces.prefix(sequences - corpus.stats().sequences)
     for first in stride(from: 0, to: missing.count, by: 256) {
       try corpus.insert(

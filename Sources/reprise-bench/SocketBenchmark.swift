@@ -2,6 +2,8 @@ import CorpusStore
 import Foundation
 import RepriseClient
 import RepriseModel
+import Synchronization
+import TestSupport
 import ToolSupport
 import WireProtocol
 
@@ -34,7 +36,7 @@ struct SocketBenchmark {
     let store = try setting.emptyStore("served")
     try FileManager.default.copyItem(atPath: setting.tenMillionStore, toPath: store)
     try inProcess(store, outputs, &report)
-    let service = try ChildProcess.serving(
+    let service = try ServiceProcess.serving(
       setting.reprise,
       ["serve", "--store", store, "--socket", socket, "--log-level", "warning"], socket: socket)
     let client = RepriseClient(.unixSocket(path: socket))
@@ -76,12 +78,12 @@ struct SocketBenchmark {
   ) throws {
     let store = try Store(path: path)
     defer { store.close() }
-    guard let corpus = try store.corpus(named: "large") else { throw BenchError("no corpus") }
+    guard let corpus = try store.corpus(named: "large") else { throw ToolError("no corpus") }
     var outputs = outputs
     let texts = outputs.take(400_000).filter { $0.count > Self.accepted }
     var scratch = DraftScratch()
     var draft = Draft()
-    var times = Times()
+    var times = Latencies()
     var next = 0
     var decoding: [(session: DecodingSession, text: Int, position: Int)] = []
     func begin() -> (DecodingSession, Int, Int) {
@@ -173,7 +175,7 @@ struct SocketBenchmark {
     let workers = Workers(client, outputs)
     try await workers.open()
     let options = DraftOptions(tree: tree)
-    var times = Times()
+    var times = Latencies()
     var drafted = 0
     for line in 0..<(Self.linesBefore + Self.lines) {
       let (time, count) = try await workers.step(options)
@@ -191,7 +193,7 @@ struct SocketBenchmark {
 
   /// Several workers at once, so that the service is never idle; measures the CPU that it takes.
   private func sustained(
-    _ service: ChildProcess, _ outputs: inout Outputs, _ report: inout Report
+    _ service: ServiceProcess, _ outputs: inout Outputs, _ report: inout Report
   ) async throws {
     let clients = 4
     let outputs = (0..<clients).map { _ in outputs.take(400_000) }
@@ -234,15 +236,15 @@ struct SocketBenchmark {
     let file = "\(setting.work)/lines"
     try Data(lines.joined()).write(to: URL(fileURLWithPath: file))
     for (cores, name) in [("1", "ends on two cores"), ("0", "ends on one core")] {
-      let service = try ChildProcess.serving(
+      let service = try ServiceProcess.serving(
         setting.reprise,
         ["serve", "--store", store, "--socket", socket, "--log-level", "warning"], socket: socket,
         cores: cores)
       defer { service.stop() }
-      guard let connection = LineSocket(socket) else { throw BenchError("no connection") }
-      let typical = lines.map { connection.exchange($0).length }.sorted()[lines.count / 2]
+      let connection = try LineConnection(socket)
+      let typical = lines.map { connection.exchange($0).answer.count + 1 }.sorted()[lines.count / 2]
       let echoSocket = "\(setting.work)/e"
-      let echo = try ChildProcess.serving(
+      let echo = try ServiceProcess.serving(
         CommandLine.arguments[0],
         ["echo", "--socket", echoSocket, "--answer-bytes", "\(typical)"], socket: echoSocket,
         cores: cores)
@@ -269,7 +271,7 @@ struct SocketBenchmark {
     let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     process.waitUntilExit()
     let times = text.split(whereSeparator: \.isWhitespace).compactMap { Double($0) }
-    guard times.count == 4 else { throw BenchError("the exchange failed: \(text)") }
+    guard times.count == 4 else { throw ToolError("the exchange failed: \(text)") }
     return times
   }
 
@@ -279,18 +281,16 @@ struct SocketBenchmark {
   private func prompts(_ outputs: [[Int32]], _ report: inout Report) throws {
     // One event loop, so that both sessions share it.
     let socket = "\(setting.work)/p"
-    let service = try ChildProcess.serving(
+    let service = try ServiceProcess.serving(
       setting.reprise,
       [
         "serve", "--store", try setting.emptyStore("prompt"), "--socket", socket, "--threads", "1",
         "--log-level", "warning",
       ], socket: socket)
     defer { service.stop() }
-    guard let stepping = LineSocket(socket), let opening = LineSocket(socket) else {
-      throw BenchError("no connection")
-    }
-    _ = stepping.exchange(requestLine(.corpusCreate(CorpusCreate(corpus: "c"))))
-    _ = stepping.exchange(
+    let (stepping, opening) = (try LineConnection(socket), try LineConnection(socket))
+    stepping.exchange(requestLine(.corpusCreate(CorpusCreate(corpus: "c"))))
+    stepping.exchange(
       requestLine(.sessionOpen(SessionOpen(corpus: "c", session: "a", prompt: []))))
     var text: [Int32] = []
     for output in outputs where text.count < 151_000 { text += output }
@@ -298,11 +298,11 @@ struct SocketBenchmark {
     var step = SessionStep()
     step.append(session: "a", accept: Array(text[..<3]))
     let stepLine = requestLine(.sessionStep(step))
-    var quiet = Times()
+    var quiet = Latencies()
     for _ in 0..<5000 { quiet.add(stepping.exchange(stepLine).nanoseconds) }
 
     let prompt = Array(text[..<100_000])
-    var (busy, opens) = (Times(), Times())
+    var (busy, opens) = (Latencies(), Latencies())
     for round in 0..<20 {
       let openLine = requestLine(
         .sessionOpen(SessionOpen(corpus: "c", session: "o\(round)", prompt: prompt)))
@@ -311,7 +311,7 @@ struct SocketBenchmark {
       thread.start()
       while opened.value == nil { busy.add(stepping.exchange(stepLine).nanoseconds) }
       opens.add(opened.value ?? 0)
-      _ = stepping.exchange(
+      stepping.exchange(
         requestLine(.sessionClose(SessionClose(session: "o\(round)", record: false))))
     }
     report.add("opening 100,000 tokens: p50", opens.quantile(0.5) / 1000, "ms")
@@ -325,15 +325,15 @@ struct SocketBenchmark {
       (busy.quantile(1) - quiet.quantile(0.5)) / 1000, "ms", .atMost(1))
 
     // A chat turn of 500 tokens after 50,000.
-    var turns = Times()
+    var turns = Latencies()
     for round in 0..<20 {
       let first = round * 1000
-      _ = stepping.exchange(
+      stepping.exchange(
         requestLine(
           .sessionOpen(
             SessionOpen(
               corpus: "c", session: "t\(round)", prompt: Array(text[first..<(first + 50_000)])))))
-      _ = stepping.exchange(
+      stepping.exchange(
         requestLine(.sessionClose(SessionClose(session: "t\(round)", record: false))))
       let turn = requestLine(
         .sessionOpen(
@@ -341,7 +341,7 @@ struct SocketBenchmark {
             corpus: "c", session: "u\(round)", prompt: Array(text[first..<(first + 50_500)]),
             parent: "t\(round)")))
       turns.add(stepping.exchange(turn).nanoseconds)
-      _ = stepping.exchange(
+      stepping.exchange(
         requestLine(.sessionClose(SessionClose(session: "u\(round)", record: false))))
     }
     report.add(
@@ -350,11 +350,9 @@ struct SocketBenchmark {
   }
 
   /// A flag that one thread sets and another reads.
-  private final class Once: @unchecked Sendable {
-    // @unchecked Sendable: guarded by `lock`.
-    private let lock = NSLock()
-    private var nanoseconds: Int?
-    var value: Int? { lock.withLock { nanoseconds } }
-    func set(_ value: Int) { lock.withLock { nanoseconds = value } }
+  private final class Once: Sendable {
+    private let nanoseconds = Mutex<Int?>(nil)
+    var value: Int? { nanoseconds.withLock { $0 } }
+    func set(_ value: Int) { nanoseconds.withLock { $0 = value } }
   }
 }

@@ -1,5 +1,5 @@
 import Foundation
-import ToolSupport
+import TestSupport
 
 /// From exec to the first draft, over the whole large trace.
 struct StartBenchmark {
@@ -21,22 +21,16 @@ struct StartBenchmark {
     for _ in 0..<Self.rounds {
       unsafe unlink(socket)
       let start = nanoseconds()
-      let service = try ChildProcess(
+      let service = try ServiceProcess(
         setting.reprise,
         [
           "serve", "--store", setting.wholeStore, "--socket", socket, "--log-level", "warning",
         ])
-      var connection = LineSocket(socket)
-      while connection == nil {
-        usleep(500)
-        connection = LineSocket(socket)
-      }
+      guard try service.isServing(socket) else { throw ToolError("the service did not start") }
       let accepted = nanoseconds()
-      let length = connection?.exchange(line).length ?? 0
+      let answer = try LineConnection(socket).ask(line)
       let end = nanoseconds()
-      guard connection?.text(length).contains("\"tokens\":[") == true else {
-        throw BenchError("no draft: \(connection?.text(length) ?? "")")
-      }
+      guard answer.contains("\"tokens\":[") else { throw ToolError("no draft: \(answer)") }
       fromExec.append(Double(end - start) / 1e6)
       fromAccept.append(Double(end - accepted) / 1e6)
       service.stop()

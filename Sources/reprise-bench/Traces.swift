@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import WireProtocol
 
 /// One record of a trace: the prompt and the output.
@@ -9,7 +10,7 @@ struct Record {
 
 /// Reads the first records of a JSONL file.
 func readTrace(_ path: String, tokensMax: Int = .max) throws -> [Record] {
-  guard let file = unsafe fopen(path, "r") else { throw BenchError("cannot read \(path)") }
+  guard let file = unsafe fopen(path, "r") else { throw ToolError("cannot read \(path)") }
   defer { unsafe fclose(file) }
   let reader = TraceLineReader(lineBytesMax: 64 << 20)
   var records: [Record] = []
@@ -26,9 +27,4 @@ func readTrace(_ path: String, tokensMax: Int = .max) throws -> [Record] {
     records.append(Record(prompt: read.prompt, output: read.output))
   }
   return records
-}
-
-struct BenchError: Error, CustomStringConvertible {
-  let description: String
-  init(_ description: String) { self.description = description }
 }

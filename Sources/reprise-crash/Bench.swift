@@ -1,7 +1,7 @@
 import CorpusStore
 import Foundation
-import Oracle
 import RepriseModel
+import TestSupport
 import ToolSupport
 
 /// The places of programs and directories, and the state that all kinds of tests share.
@@ -130,15 +130,7 @@ final class Site {
         "--log-level", "notice",
       ] + arguments, environment: environment, log: log, descriptorsMax: descriptorsMax)
     process = started
-    let start = ContinuousClock.now
-    while LineConnection(socket) == nil {
-      if started.hasEnded { return false }
-      if ContinuousClock.now - start > .seconds(60) {
-        throw ToolError("the service neither answers nor ends; see \(log)")
-      }
-      usleep(500)
-    }
-    return true
+    return try started.isServing(socket)
   }
 
   /// The last line that the service logged.

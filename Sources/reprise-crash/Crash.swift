@@ -1,6 +1,6 @@
 import ArgumentParser
 import Foundation
-import TestEffort
+import TestSupport
 
 @main
 struct RepriseCrash: ParsableCommand {

@@ -1,6 +1,5 @@
 import Foundation
-import Oracle
-import ToolSupport
+import TestSupport
 
 /// A directory as a disk may hold it after a power failure: everything that was synchronised, and
 /// any part of the later changes that the rules allow.

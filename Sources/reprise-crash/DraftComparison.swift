@@ -1,6 +1,6 @@
 import CorpusStore
-import Oracle
 import RepriseModel
+import TestSupport
 import ToolSupport
 
 /// Compares a corpus's drafts with those of the oracle over the corpus's content.

@@ -1,4 +1,4 @@
-import ToolSupport
+import TestSupport
 
 /// The possible contents of a store, derived from the calls that it was sent and the answers that
 /// came.

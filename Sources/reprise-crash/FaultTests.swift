@@ -1,6 +1,5 @@
 import Foundation
-import Oracle
-import ToolSupport
+import TestSupport
 
 /// Tests in which the system refuses calls of the service: the caller gets an error of the right
 /// kind, the service continues or says in a sentence why it does not start, and no acknowledged
@@ -198,7 +197,7 @@ private struct Trial {
     try begin(descriptorsMax: 160)
     try go(steps: 10)
     load.tolerance = Load.Tolerance(wide: ["internal_error", "limit_exceeded"])
-    var others = (0..<240).compactMap { _ in LineConnection(site.socket) }
+    var others = (0..<240).compactMap { _ in LineConnection.open(site.socket) }
     try go(steps: 30)
     try compareDrafts()
     others.removeAll()
@@ -206,7 +205,7 @@ private struct Trial {
     // closed.
     let deadline = ContinuousClock.now + .seconds(60)
     while true {
-      if let late = LineConnection(site.socket), case .result = late.call("health.ready", "") {
+      if let late = LineConnection.open(site.socket), case .result = late.call("health.ready", "") {
         break
       }
       if ContinuousClock.now > deadline {
@@ -302,7 +301,7 @@ private struct Trial {
     clients = (0...site.setting.writers).compactMap { number in
       LoadClient(load, site.socket, number: number, seed: generator.next())
     }
-    drafting = LineConnection(site.socket)
+    drafting = LineConnection.open(site.socket)
     if clients.count <= site.setting.writers { throw ToolError("no connection") }
     for (client, known) in zip(clients, old) { client.recall(known) }
     if creating && !clients[0].createCorpora() {

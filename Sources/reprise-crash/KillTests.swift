@@ -1,6 +1,6 @@
 import CorpusStore
 import Foundation
-import Oracle
+import TestSupport
 import ToolSupport
 
 /// The service is killed at a random moment, or at a crash point, repeatedly over one store. Crash
@@ -99,7 +99,9 @@ struct KillTests {
     }
     let isUp = try site.start(environment: environment)
     guard let process = site.process else { throw ToolError("no process") }
-    site.ledger.didAnswer = { if $0 == answers { process.signal(SIGKILL) } }
+    site.ledger.whenAnswered { [answers, identifier = process.identifier] count in
+      if count == answers { kill(identifier, SIGKILL) }
+    }
     var failures: [String] = []
     if isUp {
       if !isFirst || load.prepare() { load.run(over: base) }

@@ -1,4 +1,5 @@
-import Foundation
+import Synchronization
+import TestSupport
 
 /// A sequence of the load. Its first token is its tag: no other sequence has it, and no later token
 /// is a tag. Sequences found in a store can therefore be identified without an id.
@@ -47,23 +48,42 @@ struct Call: Codable {
 }
 
 /// All calls to a service and their answers, over all connections.
-final class Ledger: @unchecked Sendable {
-  // @unchecked Sendable: every stored variable is guarded by `lock`.
-  private let lock = NSLock()
-  private var clock = 0
-  private var sequences: [Int32: Sequence] = [:]
-  private var calls: [Call] = []
-  private var nextTag = Sequence.firstTag
-  private var answers = 0
-  private var lastHeard: UInt64 = 0
-  private var complaints: [String] = []
-  private var refusals: [String: Int] = [:]
-  /// Methods that the service does not know.
-  private var unknownMethods: Set<String> = []
-  /// Called with the number of answers so far, under the lock.
-  var didAnswer: (Int) -> Void = { _ in }
-  /// Returns the number of file changes recorded so far.
-  var position: () -> Int = { 0 }
+final class Ledger: Sendable {
+  private struct State {
+    var clock = 0
+    var sequences: [Int32: Sequence] = [:]
+    var calls: [Call] = []
+    var nextTag = Sequence.firstTag
+    var answers = 0
+    var lastAnswer: UInt64 = 0
+    var complaints: [String] = []
+    var refusals: [String: Int] = [:]
+    /// Methods that the service does not know.
+    var unknownMethods: Set<String> = []
+    var didAnswer: @Sendable (Int) -> Void = { _ in }
+    var position: @Sendable () -> Int = { 0 }
+
+    mutating func now() -> Call.Moment {
+      clock += 1
+      return Call.Moment(clock: clock, position: position(), nanoseconds: UInt64(nanoseconds()))
+    }
+
+    mutating func countAnswer() {
+      answers += 1
+      lastAnswer = UInt64(nanoseconds())
+      didAnswer(answers)
+    }
+  }
+
+  private let state = Mutex(State())
+
+  /// Sets a function that is called after each answer, under the lock, with the number of answers so far.
+  func whenAnswered(_ body: @escaping @Sendable (Int) -> Void) {
+    state.withLock { $0.didAnswer = body }
+  }
+
+  /// Sets the function that returns the number of file changes recorded so far.
+  func setPosition(_ body: @escaping @Sendable () -> Int) { state.withLock { $0.position = body } }
 
   /// The data of the ledger, for the judge.
   struct Record: Codable {
@@ -71,81 +91,64 @@ final class Ledger: @unchecked Sendable {
     var calls: [Call]
   }
 
-  var record: Record { lock.withLock { Record(sequences: sequences, calls: calls) } }
+  var record: Record { state.withLock { Record(sequences: $0.sequences, calls: $0.calls) } }
   /// Answers of the service that violate the expectations.
-  var complaintsSoFar: [String] { lock.withLock { complaints } }
-
-  private func now() -> Call.Moment {
-    clock += 1
-    return Call.Moment(clock: clock, position: position(), nanoseconds: monotonicNanoseconds())
-  }
+  var complaintsSoFar: [String] { state.withLock { $0.complaints } }
 
   /// Removes calls, whose outcome is known by now; sequences stay known.
   func beginRound() {
-    lock.withLock {
-      calls = []
-      answers = 0
+    state.withLock { state in
+      state.calls = []
+      state.answers = 0
     }
   }
 
   func newTag() -> Int32 {
-    lock.withLock {
-      nextTag += 1
-      return nextTag - 1
+    state.withLock { state in
+      state.nextTag += 1
+      return state.nextTag - 1
     }
   }
 
   func willSend(_ effect: Call.Effect, _ new: [Sequence] = []) -> Int {
-    lock.withLock {
-      for sequence in new { sequences[sequence.tag] = sequence }
-      calls.append(Call(effect: effect, sent: now()))
-      return calls.count - 1
+    state.withLock { state in
+      for sequence in new { state.sequences[sequence.tag] = sequence }
+      state.calls.append(Call(effect: effect, sent: state.now()))
+      return state.calls.count - 1
     }
   }
 
   func wasAnswered(_ call: Int, isRefused: Bool = false, lastOrder: UInt64? = nil) {
-    lock.withLock {
-      calls[call].answered = now()
-      calls[call].isRefused = isRefused
-      calls[call].lastOrder = lastOrder
-      countAnswer()
+    state.withLock { state in
+      state.calls[call].answered = state.now()
+      state.calls[call].isRefused = isRefused
+      state.calls[call].lastOrder = lastOrder
+      state.countAnswer()
     }
   }
 
   /// Notes an answer that changes nothing, or that leaves the outcome open.
-  func didHear() { lock.withLock { countAnswer() } }
-
-  private func countAnswer() {
-    answers += 1
-    lastHeard = monotonicNanoseconds()
-    didAnswer(answers)
-  }
+  func didHear() { state.withLock { $0.countAnswer() } }
 
   /// The time of the last answer: the service still ran when it sent that.
-  var lastAnswer: UInt64 { lock.withLock { lastHeard } }
+  var lastAnswer: UInt64 { state.withLock { $0.lastAnswer } }
 
-  var answersSoFar: Int { lock.withLock { answers } }
+  var answersSoFar: Int { state.withLock { $0.answers } }
 
-  func complain(_ sentence: String) { lock.withLock { complaints.append(sentence) } }
+  func complain(_ sentence: String) { state.withLock { $0.complaints.append(sentence) } }
 
   /// Notes an expected error. Counted by kind and by corpus.
   func wasRefused(_ kind: String, corpus: String?) {
-    lock.withLock { refusals["\(kind) \(corpus ?? "")", default: 0] += 1 }
+    state.withLock { $0.refusals["\(kind) \(corpus ?? "")", default: 0] += 1 }
   }
 
   func takeRefusals() -> [String: Int] {
-    lock.withLock {
-      defer { refusals = [:] }
-      return refusals
+    state.withLock { state in
+      defer { state.refusals = [:] }
+      return state.refusals
     }
   }
 
-  func isKnown(_ method: String) -> Bool { lock.withLock { !unknownMethods.contains(method) } }
-  func isUnknown(_ method: String) { lock.withLock { _ = unknownMethods.insert(method) } }
-}
-
-func monotonicNanoseconds() -> UInt64 {
-  var time = timespec()
-  unsafe clock_gettime(CLOCK_MONOTONIC, &time)
-  return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+  func isKnown(_ method: String) -> Bool { state.withLock { !$0.unknownMethods.contains(method) } }
+  func isUnknown(_ method: String) { state.withLock { _ = $0.unknownMethods.insert(method) } }
 }

@@ -1,20 +1,17 @@
 import Foundation
-import Oracle
-import ToolSupport
+import Synchronization
+import TestSupport
 
 /// A seeded random load over several connections. All calls and answers are written into a ledger.
 /// Each connection waits for an answer before its next call, so at most one of its calls is open
 /// when the service ends.
-final class Load: @unchecked Sendable {
-  // @unchecked Sendable: `isStopping` and `tolerated` are guarded by `lock`; the rest never changes, and each client is
-  // used by its own thread.
+final class Load: Sendable {
   let ledger: Ledger
   let setting: LoadSetting
   private let socket: String
   private let seed: UInt64
-  private var tolerated = Tolerance()
-  private let lock = NSLock()
-  private var isStopping = false
+  private let tolerated = Mutex(Tolerance())
+  private let isStopping = Atomic(false)
 
   /// The kinds of errors that are allowed as answers, because some operation is made to fail.
   struct Tolerance {
@@ -25,8 +22,8 @@ final class Load: @unchecked Sendable {
   }
 
   var tolerance: Tolerance {
-    get { lock.withLock { tolerated } }
-    set { lock.withLock { tolerated = newValue } }
+    get { tolerated.withLock { $0 } }
+    set { tolerated.withLock { $0 = newValue } }
   }
 
   init(socket: String, ledger: Ledger, setting: LoadSetting, seed: UInt64) {
@@ -37,8 +34,8 @@ final class Load: @unchecked Sendable {
   }
 
   /// Makes all connections end after their current calls.
-  func stop() { lock.withLock { isStopping = true } }
-  var mustStop: Bool { lock.withLock { isStopping } }
+  func stop() { isStopping.store(true, ordering: .relaxed) }
+  var mustStop: Bool { isStopping.load(ordering: .relaxed) }
 
   /// Creates the corpora that always exist. Returns true if the service answered.
   func prepare() -> Bool {
@@ -50,26 +47,23 @@ final class Load: @unchecked Sendable {
   ///
   /// - Parameter base: The content of the store before.
   func run(over base: Expectation) {
-    let clients = (0...setting.writers).compactMap { number in
-      LoadClient(self, socket, number: number, seed: seed &* 31 &+ UInt64(number))
-    }
     let group = DispatchGroup()
-    for client in clients {
+    for number in 0...setting.writers {
       group.enter()
-      client.recall(base)
-      let thread = Thread {
+      Thread.detachNewThread { [self] in
+        defer { group.leave() }
+        let seed = seed &* 31 &+ UInt64(number)
+        guard let client = LoadClient(self, socket, number: number, seed: seed) else { return }
+        client.recall(base)
         client.run()
-        group.leave()
       }
-      thread.start()
     }
     group.wait()
   }
 }
 
 /// One connection of the load. The last one alone takes snapshots, restores and merges.
-final class LoadClient: @unchecked Sendable {
-  // @unchecked Sendable: used by one thread at a time.
+final class LoadClient {
   private let load: Load
   private let ledger: Ledger
   private let number: Int
@@ -93,7 +87,7 @@ final class LoadClient: @unchecked Sendable {
   private var setting: LoadSetting { load.setting }
 
   init?(_ load: Load, _ socket: String, number: Int, seed: UInt64) {
-    guard let connection = LineConnection(socket) else { return nil }
+    guard let connection = LineConnection.open(socket) else { return nil }
     self.load = load
     ledger = load.ledger
     self.number = number

@@ -1,6 +1,6 @@
-import ToolSupport
+import TestSupport
 
-/// The data of the load: four corpora, each with its own rule.
+/// The settings of the load: its corpora, each with its own rule.
 struct LoadSetting: Codable {
   struct Plan: Codable {
     /// The bound of the history. Only one connection writes to such a corpus, because the kept
@@ -33,6 +33,7 @@ struct LoadSetting: Codable {
   /// The number of connections beside the one that takes snapshots, restores and merges.
   var writers = 4
 
-  /// Tokens are below this number, tags above.
+  /// Random tokens are below this number. The first token of a sequence is its tag, which is
+  /// `firstTag` or larger.
   static let alphabet: Int32 = 12
 }

@@ -1,5 +1,5 @@
 import Foundation
-import ToolSupport
+import TestSupport
 
 /// A change of a file or a directory, as `CFaults` records it.
 struct Change {

@@ -1,6 +1,5 @@
 import Foundation
-import Oracle
-import ToolSupport
+import TestSupport
 
 /// One run of the service is recorded; then states that a power failure may leave are rebuilt and
 /// inspected, many for each recording.
@@ -74,16 +73,16 @@ struct ReplayTests {
   private func record(_ site: Site, _ number: Int) throws -> Site.Notes {
     var generator = SeededGenerator(seed: bench.seed(.replay, number))
     let answers = Int.random(in: 100...500, using: &generator)
-    site.ledger.position = { [control = site.control] in control.recorded }
+    site.ledger.setPosition { [control = site.control] in control.recorded }
     let load = site.load(seed: generator.next())
     guard
       try site.start(environment: ["REPRISE_RECORD": site.recording], watching: true)
     else { throw ToolError("the service did not start: \(site.lastWords)") }
     guard let process = site.process else { throw ToolError("no process") }
     let isKilled = Bool.random(using: &generator)
-    site.ledger.didAnswer = { count in
+    site.ledger.whenAnswered { [identifier = process.identifier] count in
       guard count == answers else { return }
-      if isKilled { process.signal(SIGKILL) }
+      if isKilled { kill(identifier, SIGKILL) }
       load.stop()
     }
     if load.prepare() { load.run(over: Expectation()) }

@@ -1,11 +1,11 @@
 import Foundation
-import Oracle
 import RepriseModel
+import TestSupport
 import ToolSupport
 import WireProtocol
 
-/// Checks after all workers have ended: first through the service, then, when that has ended too,
-/// in the store itself.
+/// The checks after all workers have ended: first of the running service, then, when the service
+/// has ended, of its store.
 struct Aftermath {
   let site: Site
   let workers: [Worker]
@@ -177,15 +177,8 @@ struct Aftermath {
 
   /// Expects exactly the history that the rule keeps, in its order.
   private func compareOwn(_ worker: Worker, _ found: Inspection) {
-    let (name, expected): (CorpusName, [OwnHistory.Sequence])
-    switch worker {
-    case let worker as Decoder:
-      guard let sequences = worker.expected else { return }
-      (name, expected) = (worker.plan.name, sequences)
-    case let worker as Inserter: (name, expected) = (worker.plan.name, worker.expected)
-    case let worker as Operator: (name, expected) = (worker.plan.name, worker.expected)
-    default: return
-    }
+    guard let held = worker.held else { return }
+    let (name, expected) = (held.name, held.sequences)
     let entries = found.corpora[name.text] ?? []
     let isEqual =
       entries.count == expected.count

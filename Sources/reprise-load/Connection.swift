@@ -1,16 +1,14 @@
 import Foundation
 import RepriseModel
+import TestSupport
 import ToolSupport
 import WireProtocol
 
 /// A blocking connection of one worker. It checks that each answer has the request's id and the
 /// right shape; violations are thrown.
 final class Connection {
-  private let descriptor: Int32
+  private let connection: LineConnection
   private let tally: Tally
-  private var buffer: [UInt8] = []
-  /// The beginning of the bytes that were not read yet.
-  private var start = 0
   private let reader = ResponseReader(lineBytesMax: 1 << 26)
   private var number: Int64
 
@@ -23,31 +21,11 @@ final class Connection {
   init(_ site: Site, token: String?, _ tally: Tally, number: Int64 = 1) throws {
     self.tally = tally
     self.number = number
-    descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-    if descriptor < 0 { throw ToolError("no descriptor is left for a connection") }
-    var patience = timeval(tv_sec: Self.patienceSeconds, tv_usec: 0)
-    for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
-      unsafe setsockopt(
-        descriptor, SOL_SOCKET, option, &patience, socklen_t(MemoryLayout<timeval>.size))
-    }
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    // SAFETY: the directory's path is short, so there is a zero at the end.
-    unsafe withUnsafeMutableBytes(of: &address.sun_path) { bytes in
-      unsafe bytes.copyBytes(from: site.socket.utf8.prefix(bytes.count - 1))
-    }
-    let connected = unsafe withUnsafePointer(to: &address) { pointer in
-      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-        unsafe connect(descriptor, address, socklen_t(MemoryLayout<sockaddr_un>.size))
-      }
-    }
-    if connected != 0 { throw ToolError("no connection: error \(errno)") }
+    connection = try LineConnection(site.socket, patienceSeconds: Self.patienceSeconds)
     if let token {
       let _: Authenticated = try call(.serverAuthenticate(ServerAuthenticate(token: token)))
     }
   }
-
-  deinit { close(descriptor) }
 
   // MARK: Calls
 
@@ -127,7 +105,7 @@ final class Connection {
       if let wrong { throw ToolError(wrong + String(decoding: line.prefix(300), as: UTF8.self)) }
       if calls.count == 1, case .sessionStep(let step) = calls[0] {
         tally.note {
-          $0.steps.add(nanoseconds: received - sent)
+          $0.steps.add(received - sent)
           $0.sessionSteps += step.steps.count
         }
       }
@@ -145,67 +123,29 @@ final class Connection {
   // MARK: Bytes
 
   func send(_ bytes: [UInt8]) throws {
-    if !trySending(bytes) { throw ToolError("the connection was lost while sending") }
+    if !connection.send(bytes) { throw ToolError("the connection was lost while sending") }
   }
 
-  /// Sends bytes. Returns false if the service has ended the connection.
+  /// Sends bytes. Returns false if the service has ended the connection, or takes longer.
+  @discardableResult
   func trySending(_ bytes: [UInt8], secondsMax: Double = .infinity) -> Bool {
-    let begin = nanoseconds()
-    var sent = 0
-    while sent < bytes.count {
-      let count = unsafe bytes.withUnsafeBytes { bytes in
-        // SAFETY: stays inside the line.
-        unsafe Glibc.send(
-          descriptor, bytes.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL))
-      }
-      if count <= 0 || Double(nanoseconds() - begin) / 1e9 > secondsMax { return false }
-      sent += count
-    }
-    return true
+    connection.send(bytes, secondsMax: secondsMax)
   }
 
   /// The next line, without its newline.
   func receive() throws -> [UInt8] {
-    guard let line = tryReceiving() else {
-      throw ToolError(
-        "no answer within \(Self.patienceSeconds) s, or the connection was lost: error \(errno)")
+    guard let line = connection.receive() else {
+      throw ToolError("no answer within \(Self.patienceSeconds) s, or the connection was lost")
     }
     return line
   }
 
   /// The next line, or nil if the connection has ended.
-  func tryReceiving() -> [UInt8]? {
-    var searched = start
-    while true {
-      if let end = buffer[searched...].firstIndex(of: UInt8(ascii: "\n")) {
-        let line = Array(buffer[start..<end])
-        start = end + 1
-        if start == buffer.count {
-          buffer.removeAll(keepingCapacity: start < 1 << 20)
-          start = 0
-        }
-        return line
-      }
-      searched = buffer.count
-      let room = 1 << 16
-      buffer.append(contentsOf: repeatElement(0, count: room))
-      let count = unsafe buffer.withUnsafeMutableBytes { bytes in
-        // SAFETY: stays inside the room that was just made.
-        unsafe read(descriptor, bytes.baseAddress! + searched, room)
-      }
-      buffer.removeLast(room - max(0, count))
-      if count <= 0 { return nil }
-    }
-  }
+  func tryReceiving() -> [UInt8]? { connection.receive() }
 
-  /// True if the service ends the connection; earlier bytes are read.
-  func ends(withinSeconds seconds: Int) -> Bool {
-    var patience = timeval(tv_sec: seconds, tv_usec: 0)
-    unsafe setsockopt(
-      descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
-    while tryReceiving() != nil {}
-    return errno != EAGAIN && errno != EWOULDBLOCK
-  }
+  /// True if the service closes the connection within the time. Discards the bytes that arrive
+  /// before.
+  func ends(withinSeconds seconds: Int) -> Bool { connection.ends(withinSeconds: seconds) }
 }
 
 extension Call {

@@ -1,12 +1,11 @@
-import Oracle
 import RepriseModel
-import ToolSupport
+import TestSupport
 import WireProtocol
 
 /// Decodes 1 to 16 sessions at a time, as a model would: each step accepts the part of the last
 /// draft that the model agrees with, and one token more.
-final class Decoder: Worker, @unchecked Sendable {
-  // @unchecked Sendable: as `Worker`.
+final class Decoder: Behaviour {
+  let base: WorkerBase
 
   /// The knowledge about the corpus's history.
   enum Truth {
@@ -46,7 +45,7 @@ final class Decoder: Worker, @unchecked Sendable {
     truth = .own(OwnHistory(plan.rule))
     tenant = .decoders
     sessionsMax = 1 + number % 16
-    super.init(site, .decoders, number)
+    base = WorkerBase(site, .decoders, number)
   }
 
   init(sharing site: Site, _ number: Int) {
@@ -55,10 +54,10 @@ final class Decoder: Worker, @unchecked Sendable {
     plan = ledger.plan
     tenant = .sharers
     sessionsMax = 1 + number % 16
-    super.init(site, .sharers, number)
+    base = WorkerBase(site, .sharers, number)
   }
 
-  override func prepare() throws {
+  func prepare() throws {
     connection = try site.connect(tenant, tally)
     if case .own(var history) = truth {
       try site.create(plan, connection)
@@ -71,7 +70,7 @@ final class Decoder: Worker, @unchecked Sendable {
     for _ in 0..<4 { templates.append(plan.language.text(count: roll(20...200), using: &random)) }
   }
 
-  override func turn() throws {
+  func turn() throws {
     if sessions.count < sessionsMax && (sessions.isEmpty || chance(300)) { try open() }
     try step()
     if let done = sessions.firstIndex(where: { $0.output.count >= $0.outputTokensMax }) {
@@ -81,7 +80,7 @@ final class Decoder: Worker, @unchecked Sendable {
 
   /// Closes all sessions but one. The last one is left to the end of the connection, or of the
   /// service.
-  override func finish() throws {
+  func finish() throws {
     while sessions.count > (isOwn ? 1 : 0) { try close(0) }
     if let left = sessions.first { record(left.share == .never ? [] : [Array(left.output)]) }
     connection = nil
@@ -89,9 +88,8 @@ final class Decoder: Worker, @unchecked Sendable {
 
   private var isOwn: Bool { if case .own = truth { true } else { false } }
 
-  /// The expected content of the corpus when all clients have ended.
-  var expected: [OwnHistory.Sequence]? {
-    if case .own(let history) = truth { history.sequences } else { nil }
+  var held: OwnCorpus? {
+    if case .own(let history) = truth { OwnCorpus(plan.name, history) } else { nil }
   }
 
   // MARK: Calls

@@ -1,6 +1,5 @@
-import Oracle
 import RepriseModel
-import ToolSupport
+import TestSupport
 
 extension DraftOptions {
   /// Options that some worker may use.

@@ -1,9 +1,10 @@
 import Foundation
 import RepriseModel
 import Synchronization
-import ToolSupport
+import TestSupport
 
-/// The content of a corpus that only one worker writes to, by the written rule.
+/// The expected content of a corpus that one worker alone writes to, computed by the rule of
+/// retention.
 struct OwnHistory {
   struct Sequence {
     var id: String?
@@ -51,6 +52,17 @@ struct OwnHistory {
     if known.count < 2 * kept.count + 400 { return }
     let stay = Set(kept).union(wanted)
     known = known.filter { stay.contains($0.key) }
+  }
+}
+
+/// The name of a corpus that one worker alone writes to, and the sequences that it must hold at rest.
+struct OwnCorpus {
+  let name: CorpusName
+  let sequences: [OwnHistory.Sequence]
+
+  init(_ name: CorpusName, _ history: OwnHistory) {
+    self.name = name
+    sequences = history.sequences
   }
 }
 

@@ -1,13 +1,12 @@
-import Oracle
 import RepriseModel
-import ToolSupport
+import TestSupport
 import WireProtocol
 
 /// Inserts in bulk into a corpus of its own that keeps the newest sequences, repeats earlier
 /// inserts, and sends ids with other tokens; occasionally inserts into a corpus that keeps
 /// everything.
-final class Inserter: Worker, @unchecked Sendable {
-  // @unchecked Sendable: as `Worker`.
+final class Inserter: Behaviour {
+  let base: WorkerBase
   let plan: CorpusPlan
   private var history: OwnHistory
   private var connection: Connection!
@@ -18,15 +17,15 @@ final class Inserter: Worker, @unchecked Sendable {
   init(_ site: Site, _ number: Int) {
     plan = site.plan(ofKept: number)
     history = OwnHistory(plan.rule)
-    super.init(site, .inserters, number)
+    base = WorkerBase(site, .inserters, number)
   }
 
-  override class var exactPerMille: Int { 100 }
-  override var pauseMillis: ClosedRange<Int> { 40...120 }
+  static var exactPerMille: Int { 100 }
+  var pauseMillis: ClosedRange<Int> { 40...120 }
 
-  var expected: [OwnHistory.Sequence] { history.sequences }
+  var held: OwnCorpus? { OwnCorpus(plan.name, history) }
 
-  override func prepare() throws {
+  func prepare() throws {
     connection = try site.connect(.inserters, tally)
     try site.create(plan, connection)
     for texts in plan.filling(using: &random) {
@@ -35,7 +34,7 @@ final class Inserter: Worker, @unchecked Sendable {
     }
   }
 
-  override func turn() throws {
+  func turn() throws {
     switch roll(0...99) {
     case 0..<5: try conflict()
     case 5..<10: try insertIntoLedger()
@@ -44,7 +43,7 @@ final class Inserter: Worker, @unchecked Sendable {
     }
   }
 
-  override func finish() throws { connection = nil }
+  func finish() throws { connection = nil }
 
   private func newSequence() -> Int32 {
     let id = chance(900)

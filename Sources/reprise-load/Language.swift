@@ -1,4 +1,4 @@
-import Oracle
+import TestSupport
 
 /// Text like a model's: much of it repeats, some of it does not.
 ///

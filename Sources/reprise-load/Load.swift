@@ -1,7 +1,6 @@
 import ArgumentParser
 import Foundation
-import TestEffort
-import ToolSupport
+import TestSupport
 
 @main
 struct RepriseLoad: ParsableCommand {
@@ -44,7 +43,7 @@ struct RepriseLoad: ParsableCommand {
     try site.prepare()
     let counts = only.flatMap(Role.init).map { [$0: workers] } ?? Role.counts(workers: workers)
     let all = counts.sorted { $0.key.rawValue < $1.key.rawValue }
-      .flatMap { role, count in (0..<count).map { Self.worker(site, role, $0) } }
+      .flatMap { role, count in (0..<count).map { Worker(Self.behaviour(site, role, $0)) } }
     let monitor = Monitor(site, all, secondsMax: minutes * 60)
     let group = DispatchGroup()
     for worker in all {
@@ -69,7 +68,9 @@ struct RepriseLoad: ParsableCommand {
     if !report.isGood { throw ExitCode.failure }
   }
 
-  private static func worker(_ site: Site, _ role: Role, _ number: Int) -> Worker {
+  private static func behaviour(
+    _ site: Site, _ role: Role, _ number: Int
+  ) -> sending any Behaviour {
     switch role {
     case .decoders: Decoder(own: site, number)
     case .sharers: Decoder(sharing: site, number)

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import ToolSupport
 import WireProtocol
 
@@ -33,7 +34,7 @@ struct LoadReport {
     Swift.print("steps")
     row("sessions stepped a second", significant(Double(counts.sessionSteps) / max(1, duration)))
     for (name, fraction) in Self.quantiles {
-      row("a line of them, \(name), ms", significant(counts.steps.quantileMillis(fraction)))
+      row("a line of them, \(name), ms", significant(counts.steps.quantile(fraction) / 1000))
     }
     Swift.print("answers")
     row("drafts equal to the oracle's in all", "\(counts.draftsExact)")
@@ -90,7 +91,7 @@ struct LoadReport {
     writer.endObject()
     number("session_steps", Double(counts.sessionSteps))
     for (name, fraction) in Self.quantiles {
-      number("step_line_\(name)_ms", counts.steps.quantileMillis(fraction))
+      number("step_line_\(name)_ms", counts.steps.quantile(fraction) / 1000)
     }
     number("drafts_exact", Double(counts.draftsExact))
     number("drafts_structural", Double(counts.draftsStructural))

@@ -1,17 +1,16 @@
 import Foundation
-import Oracle
 import RepriseModel
-import ToolSupport
+import TestSupport
 import WireProtocol
 
 /// Sends one byte at a time, does not end its line, or does not read its answers.
-final class SlowClient: Worker, @unchecked Sendable {
-  // @unchecked Sendable: as `Worker`.
-  init(_ site: Site, _ number: Int) { super.init(site, .slow, number) }
+final class SlowClient: Behaviour {
+  let base: WorkerBase
+  init(_ site: Site, _ number: Int) { base = WorkerBase(site, .slow, number) }
 
-  override var pauseMillis: ClosedRange<Int> { 100...1000 }
+  var pauseMillis: ClosedRange<Int> { 100...1000 }
 
-  override func turn() throws {
+  func turn() throws {
     switch roll(0...9) {
     case 0: try leaveLineOpen()
     case 1..<3: try readNothing()
@@ -81,15 +80,15 @@ final class SlowClient: Worker, @unchecked Sendable {
 
 /// Sends lines that are not requests, or requests that it may not make; each must be refused, and
 /// no other client may be affected.
-final class BrokenClient: Worker, @unchecked Sendable {
-  // @unchecked Sendable: as `Worker`.
+final class BrokenClient: Behaviour {
+  let base: WorkerBase
   private var connection: Connection!
 
-  init(_ site: Site, _ number: Int) { super.init(site, .broken, number) }
+  init(_ site: Site, _ number: Int) { base = WorkerBase(site, .broken, number) }
 
-  override var pauseMillis: ClosedRange<Int> { 20...100 }
-  override func prepare() throws { connection = try site.connect(.reader, tally) }
-  override func finish() throws { connection = nil }
+  var pauseMillis: ClosedRange<Int> { 20...100 }
+  func prepare() throws { connection = try site.connect(.reader, tally) }
+  func finish() throws { connection = nil }
 
   /// Lines, and the kind of error that each is answered with.
   private static let lines: [(String, String)] = [
@@ -132,7 +131,7 @@ final class BrokenClient: Worker, @unchecked Sendable {
     ),
   ]
 
-  override func turn() throws {
+  func turn() throws {
     switch roll(0...19) {
     case 0: try sendHugeLine()
     case 1: try callWithoutToken()
@@ -210,17 +209,17 @@ final class BrokenClient: Worker, @unchecked Sendable {
 }
 
 /// Opens many connections at once and abandons them during requests.
-final class Storm: Worker, @unchecked Sendable {
-  // @unchecked Sendable: as `Worker`.
+final class Storm: Behaviour {
+  let base: WorkerBase
   private var opened = 0
 
-  init(_ site: Site, _ number: Int) { super.init(site, .storms, number) }
+  init(_ site: Site, _ number: Int) { base = WorkerBase(site, .storms, number) }
 
-  override var pauseMillis: ClosedRange<Int> { 300...1500 }
+  var pauseMillis: ClosedRange<Int> { 300...1500 }
 
   /// Presents its token when it opens a connection, because the service waits only some seconds for
   /// it.
-  override func turn() throws {
+  func turn() throws {
     let ledger = site.shared.randomElement(using: &random)!
     var connections: [(connection: Connection, tenant: Tenant?)] = []
     for _ in 0..<roll(10...40) {

@@ -1,34 +1,6 @@
 import Foundation
+import TestSupport
 import ToolSupport
-
-/// The kernel's figures on a process.
-struct ProcessSample {
-  /// Anonymous memory (not backed by a file), in bytes.
-  var anonymousBytes = 0
-  /// Mapped files, on a disk or in memory, in bytes.
-  var mappedBytes = 0
-  var cpuSeconds = 0.0
-
-  var residentBytes: Int { anonymousBytes + mappedBytes }
-
-  init?(_ identifier: pid_t) {
-    guard let status = try? String(contentsOfFile: "/proc/\(identifier)/status", encoding: .utf8),
-      let stat = try? String(contentsOfFile: "/proc/\(identifier)/stat", encoding: .utf8),
-      let close = stat.lastIndex(of: ")")
-    else { return nil }
-    for line in status.split(separator: "\n") {
-      let bytes = (Int(line.filter(\.isNumber)) ?? 0) * 1024
-      if line.hasPrefix("RssAnon:") { anonymousBytes = bytes }
-      if line.hasPrefix("RssFile:") || line.hasPrefix("RssShmem:") { mappedBytes += bytes }
-    }
-    // The 14th and 15th fields; the name is the second.
-    let fields = stat[close...].split(separator: " ")
-    guard fields.count > 13, let user = Double(fields[12]), let system = Double(fields[13]) else {
-      return nil
-    }
-    cpuSeconds = (user + system) / Double(sysconf(Int32(_SC_CLK_TCK)))
-  }
-}
 
 /// Samples the service and the workers once a second, and shows the progress on a terminal.
 final class Monitor {
@@ -77,7 +49,7 @@ final class Monitor {
       seconds.append(
         Second(
           seconds: now, sample: sample, stepsPerSecond: Double(taken.sessionSteps) / (now - last),
-          p99Millis: taken.steps.quantileMillis(0.99)))
+          p99Millis: taken.steps.quantile(0.99) / 1000))
       last = now
       show()
     }

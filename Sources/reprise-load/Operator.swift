@@ -1,13 +1,12 @@
 import Foundation
-import Oracle
 import RepriseModel
-import ToolSupport
+import TestSupport
 import WireProtocol
 
 /// Works on a corpus of its own: snapshots, restores, forgets, merges and drops, and reads metrics.
 /// After each turn it knows the content exactly.
-final class Operator: Worker, @unchecked Sendable {
-  // @unchecked Sendable: as `Worker`.
+final class Operator: Behaviour {
+  let base: WorkerBase
   let plan: CorpusPlan
   private var corpus: CorpusName { plan.name }
   private var copy: CorpusName { "\(corpus)-copy" }
@@ -21,23 +20,23 @@ final class Operator: Worker, @unchecked Sendable {
   init(_ site: Site, _ number: Int) {
     plan = site.plan(ofOperated: number)
     history = OwnHistory(plan.rule)
-    super.init(site, .operators, number)
+    base = WorkerBase(site, .operators, number)
   }
 
-  override class var exactPerMille: Int { 300 }
-  override var pauseMillis: ClosedRange<Int> { 100...400 }
+  static var exactPerMille: Int { 300 }
+  var pauseMillis: ClosedRange<Int> { 100...400 }
 
-  var expected: [OwnHistory.Sequence] { history.sequences }
+  var held: OwnCorpus? { OwnCorpus(plan.name, history) }
 
-  override func prepare() throws {
+  func prepare() throws {
     connection = try site.connect(.operators, tally)
     auditor = try site.connect(.auditor, tally)
     try site.create(plan, connection)
   }
 
-  override func finish() throws { (connection, auditor) = (nil, nil) }
+  func finish() throws { (connection, auditor) = (nil, nil) }
 
-  override func turn() throws {
+  func turn() throws {
     for _ in 0..<4 { try insert() }
     try refusals()
     let snapshot = try takeSnapshot()
@@ -172,8 +171,10 @@ final class Operator: Worker, @unchecked Sendable {
 
   private func lookAtMetrics() throws {
     let metrics: ServerMetrics = try auditor.call(.serverMetrics)
-    let told = try get("/metrics", port: site.httpPort)
-    for text in [metrics.text, told] {
+    guard let told = try HTTPConnection(port: Int(site.httpPort)).get("/metrics"),
+      told.status == 200
+    else { throw ToolError("no metrics on port \(site.httpPort)") }
+    for text in [metrics.text, told.body] {
       if !text.contains("\nreprise_") || !text.contains("corpus=\"\(corpus)\"") {
         throw ToolError("metrics without what they must tell: \(text.prefix(300))")
       }
@@ -185,38 +186,4 @@ final class Operator: Worker, @unchecked Sendable {
       throw ToolError("\(other.corpus) is shown to whom it is not for")
     }
   }
-}
-
-/// The response of an HTTP server on this machine, header included.
-private func get(_ path: String, port: UInt16) throws -> String {
-  let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-  defer { close(descriptor) }
-  var address = sockaddr_in()
-  address.sin_family = sa_family_t(AF_INET)
-  address.sin_port = port.bigEndian
-  address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-  let connected = unsafe withUnsafePointer(to: &address) { pointer in
-    unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-      unsafe connect(descriptor, address, socklen_t(MemoryLayout<sockaddr_in>.size))
-    }
-  }
-  if connected != 0 { throw ToolError("no process answers on port \(port)") }
-  let request = Array("GET \(path) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".utf8)
-  // SAFETY: the whole array, and nothing else.
-  _ = unsafe request.withUnsafeBytes {
-    unsafe Glibc.send(descriptor, $0.baseAddress!, $0.count, Int32(MSG_NOSIGNAL))
-  }
-  var answer: [UInt8] = []
-  var chunk = [UInt8](repeating: 0, count: 1 << 16)
-  while true {
-    let count = unsafe chunk.withUnsafeMutableBytes {
-      // SAFETY: stays inside the chunk.
-      unsafe read(descriptor, $0.baseAddress!, $0.count)
-    }
-    if count <= 0 { break }
-    answer += chunk[..<count]
-  }
-  let text = String(decoding: answer, as: UTF8.self)
-  if !text.hasPrefix("HTTP/1.1 200") { throw ToolError("\(path): \(text.prefix(100))") }
-  return text
 }

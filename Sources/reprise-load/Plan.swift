@@ -1,6 +1,5 @@
-import Oracle
 import RepriseModel
-import ToolSupport
+import TestSupport
 import WireProtocol
 
 /// The kinds of clients, and the number of each.

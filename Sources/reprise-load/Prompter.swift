@@ -1,11 +1,10 @@
-import Oracle
 import RepriseModel
-import ToolSupport
+import TestSupport
 import WireProtocol
 
 /// Opens sessions with prompts of up to 100,000 tokens, and continues them in further chat turns.
-final class Prompter: Worker, @unchecked Sendable {
-  // @unchecked Sendable: as `Worker`.
+final class Prompter: Behaviour {
+  let base: WorkerBase
   private var connection: Connection!
   private let ledger: SharedLedger
   private var context: [Int32] = []
@@ -15,16 +14,16 @@ final class Prompter: Worker, @unchecked Sendable {
 
   init(_ site: Site, _ number: Int) {
     ledger = site.shared[number % site.shared.count]
-    super.init(site, .prompters, number)
+    base = WorkerBase(site, .prompters, number)
   }
 
-  override class var exactPerMille: Int { 10 }
-  override var pauseMillis: ClosedRange<Int> { 200...800 }
+  static var exactPerMille: Int { 10 }
+  var pauseMillis: ClosedRange<Int> { 200...800 }
 
-  override func prepare() throws { connection = try site.connect(.sharers, tally) }
-  override func finish() throws { connection = nil }
+  func prepare() throws { connection = try site.connect(.sharers, tally) }
+  func finish() throws { connection = nil }
 
-  override func turn() throws {
+  func turn() throws {
     let language = ledger.plan.language
     let more = chance(100) ? Self.promptTokensMax : roll(2000...20_000)
     if parent == nil || context.count + more > Self.promptTokensMax {

@@ -1,8 +1,7 @@
 import Foundation
-import Oracle
 import RepriseModel
 import Synchronization
-import ToolSupport
+import TestSupport
 import WireProtocol
 
 /// The service under load, and the knowledge that all workers share.
@@ -86,14 +85,8 @@ final class Site: Sendable {
   /// Waits until the service answers, and creates the initial corpora.
   func prepare() throws {
     let tally = Tally()
-    let begin = nanoseconds()
-    var connection: Connection?
-    while connection == nil {
-      connection = try? Connection(self, token: nil, tally)
-      if process.withLock({ $0.hasEnded }) || nanoseconds() - begin > 60_000_000_000 {
-        throw ToolError("the service does not answer: \(lastWords)")
-      }
-      if connection == nil { usleep(1000) }
+    guard try process.withLock({ try $0.isServing(socket) }) else {
+      throw ToolError("the service has ended: \(lastWords)")
     }
     let auditor = try connect(.auditor, tally)
     for plan in shared.map(\.plan) + [ledger.plan, fixed.plan] { try create(plan, auditor) }
@@ -208,9 +201,7 @@ private func output(of program: String, _ arguments: [String]) throws -> String 
 private func freePort() throws -> UInt16 {
   let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
   defer { close(descriptor) }
-  var address = sockaddr_in()
-  address.sin_family = sa_family_t(AF_INET)
-  address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+  var address = loopback(port: 0)
   var length = socklen_t(MemoryLayout<sockaddr_in>.size)
   let status = unsafe withUnsafeMutablePointer(to: &address) { pointer in
     unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in

@@ -1,24 +1,23 @@
-import Oracle
 import RepriseModel
-import ToolSupport
+import TestSupport
 import WireProtocol
 
 /// Drafts without a session: from a corpus that never changes, so that all answers are known, and
 /// from corpora that others write to.
-final class Speculator: Worker, @unchecked Sendable {
-  // @unchecked Sendable: as `Worker`.
+final class Speculator: Behaviour {
+  let base: WorkerBase
   private var connection: Connection!
   private lazy var fixed = ScannedHistory(
     depth: site.fixed.plan.depth, sequences: site.fixed.sequences)
 
-  init(_ site: Site, _ number: Int) { super.init(site, .speculators, number) }
+  init(_ site: Site, _ number: Int) { base = WorkerBase(site, .speculators, number) }
 
-  override class var exactPerMille: Int { 60 }
-  override var pauseMillis: ClosedRange<Int> { 10...40 }
+  static var exactPerMille: Int { 60 }
+  var pauseMillis: ClosedRange<Int> { 10...40 }
 
-  override func prepare() throws { connection = try site.connect(.reader, tally) }
+  func prepare() throws { connection = try site.connect(.reader, tally) }
 
-  override func turn() throws {
+  func turn() throws {
     switch roll(0...9) {
     case 0..<4: try askAlone()
     case 4..<6: try askTogether()
@@ -28,7 +27,7 @@ final class Speculator: Worker, @unchecked Sendable {
     }
   }
 
-  override func finish() throws { connection = nil }
+  func finish() throws { connection = nil }
 
   private func context() -> [Int32] {
     let sequence = site.fixed.sequences.randomElement(using: &random)!

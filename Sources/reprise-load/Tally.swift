@@ -1,4 +1,5 @@
 import Synchronization
+import ToolSupport
 import WireProtocol
 
 /// A worker's counts. Its own thread adds, the monitor reads.
@@ -6,7 +7,7 @@ final class Tally: Sendable {
   struct Counts {
     var requests = [Int](repeating: 0, count: Method.allCases.count)
     /// Durations of `session.step` lines, from sending to the answer's last byte.
-    var steps = Histogram()
+    var steps = Latencies()
     /// Sessions in those lines.
     var sessionSteps = 0
     /// Expected errors, by kind.

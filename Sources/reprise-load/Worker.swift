@@ -1,24 +1,31 @@
 import Foundation
-import Oracle
 import RepriseModel
-import ToolSupport
-import WireProtocol
+import Synchronization
+import TestSupport
 
-/// One client, with a thread of its own. Subclasses define its chat turns; between them it waits, as a
-/// worker waits for its model.
-class Worker: @unchecked Sendable {
-  // @unchecked Sendable: used by its own thread while that runs, and by the tool's thread before
-  // and after; the tally guards itself.
+/// The acts of one kind of client. Each instance is one worker's, and is used by its thread alone while
+/// that runs.
+protocol Behaviour: AnyObject {
+  var base: WorkerBase { get }
+  /// The number of drafts in a thousand that are compared with the oracle's, if the history is known.
+  static var exactPerMille: Int { get }
+  /// Milliseconds between turns.
+  var pauseMillis: ClosedRange<Int> { get }
+  /// The contents at rest of a corpus that this client alone writes to; nil where there is none.
+  var held: OwnCorpus? { get }
+
+  func prepare() throws
+  func turn() throws
+  /// Leaves the state that the final checks expect.
+  func finish() throws
+}
+
+/// The service, the number, the random numbers and the counts of a worker.
+final class WorkerBase {
   let site: Site
   let number: Int
   let tally = Tally()
   var random: SeededGenerator
-  /// True if it had to abandon its work.
-  private(set) var hasFailed = false
-
-  /// The number of drafts in a thousand that are compared with the oracle's, if the history is
-  /// known.
-  class var exactPerMille: Int { 80 }
 
   init(_ site: Site, _ role: Role, _ number: Int) {
     self.site = site
@@ -28,44 +35,75 @@ class Worker: @unchecked Sendable {
         &+ UInt64(number))
     _ = random.next()
   }
+}
 
-  var name: String { "\(type(of: self)) \(number)" }
-  /// Milliseconds between turns.
-  var pauseMillis: ClosedRange<Int> { 20...50 }
+/// One client, with a thread of its own; between turns it waits, as a worker waits for its model.
+final class Worker: Sendable {
+  let name: String
+  let tally: Tally
+  private let site: Site
+  /// Held by the worker's thread while it runs.
+  private let behaviour: Mutex<any Behaviour>
+  private let failed = Atomic(false)
 
-  func prepare() throws {}
-  func turn() throws {}
-  /// Leaves the state that the final checks expect.
-  func finish() throws {}
+  init(_ behaviour: sending any Behaviour) {
+    name = "\(type(of: behaviour)) \(behaviour.number)"
+    (tally, site) = (behaviour.tally, behaviour.site)
+    self.behaviour = Mutex(behaviour)
+  }
 
-  final func run() {
-    do {
-      // Workers start at different times.
-      pause(0...pauseMillis.upperBound)
-      try prepare()
-      while !site.journal.isStopping {
-        try turn()
-        pause(pauseMillis)
+  /// True if it had to abandon its work.
+  var hasFailed: Bool { failed.load(ordering: .relaxed) }
+
+  var held: OwnCorpus? { behaviour.withLock { $0.held } }
+
+  /// Takes turns until the journal says that all is to end.
+  func run() {
+    behaviour.withLock { behaviour in
+      do {
+        // Workers start at different times.
+        pause(behaviour.roll(0...behaviour.pauseMillis.upperBound * 1000))
+        try behaviour.prepare()
+        while !site.journal.isStopping {
+          try behaviour.turn()
+          let millis = behaviour.pauseMillis
+          pause(behaviour.roll(millis.lowerBound * 1000...millis.upperBound * 1000))
+        }
+        try behaviour.finish()
+      } catch {
+        failed.store(true, ordering: .relaxed)
+        site.journal.fail("\(name): \(error)")
       }
-      try finish()
-    } catch {
-      hasFailed = true
-      site.journal.fail("\(name): \(error)")
     }
   }
 
-  private func pause(_ millis: ClosedRange<Int>) {
-    let micros = Double(Int.random(in: millis, using: &random) * 1000) / site.rate
+  private func pause(_ micros: Int) {
     // In pieces, so that the end of the run is noticed soon.
-    var left = Int(micros)
+    var left = Int(Double(micros) / site.rate)
     while left > 0 && !site.journal.isStopping {
       usleep(UInt32(min(left, 100_000)))
       left -= 100_000
     }
   }
+}
 
-  func chance(_ perMille: Int) -> Bool { Int.random(in: 0..<1000, using: &random) < perMille }
-  func roll(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &random) }
+extension Behaviour {
+  static var exactPerMille: Int { 80 }
+  var pauseMillis: ClosedRange<Int> { 20...50 }
+  var held: OwnCorpus? { nil }
+  func prepare() throws {}
+  func finish() throws {}
+
+  var site: Site { base.site }
+  var number: Int { base.number }
+  var tally: Tally { base.tally }
+  var random: SeededGenerator {
+    get { base.random }
+    set { base.random = newValue }
+  }
+
+  func chance(_ perMille: Int) -> Bool { roll(0...999) < perMille }
+  func roll(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &base.random) }
 
   func isSampled() -> Bool { chance(Self.exactPerMille) }
 
@@ -81,7 +119,7 @@ class Worker: @unchecked Sendable {
 
 // MARK: Drafts
 
-extension Worker {
+extension Behaviour {
   /// Checks that a draft is valid.
   func check(
     _ draft: Draft, _ options: DraftOptions, after context: [Int32], _ plan: CorpusPlan

@@ -2,6 +2,7 @@ import ArgumentParser
 import CLinux
 import CorpusStore
 import Foundation
+import SystemPackage
 
 /// The resources that this machine, and the supervisor of this process, allow it.
 enum Machine {
@@ -34,7 +35,7 @@ enum Machine {
       78,
       saying:
         "background_cores is \(count), but threads cannot be kept to cores here: "
-        + "\(unsafe String(cString: strerror(errno))); leave it out, or allow sched_setaffinity")
+        + "\(Errno(rawValue: errno)); leave it out, or allow sched_setaffinity")
   }
 
   /// Raises this process's limit of open files to the maximum, and returns it.

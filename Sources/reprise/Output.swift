@@ -67,6 +67,7 @@ extension StoreError {
   /// The advice of the command, appended to the store's message.
   fileprivate var hint: String {
     switch self {
+    case .corpusStands: " (`reprise snapshot restore --replace`)"
     case .corpusNotFound: " (`reprise corpus list` shows them)"
     case .snapshotNotFound: " (`reprise snapshot list` shows them)"
     case .mapFull: " (`reprise serve --map-bytes`)"

@@ -1,6 +1,8 @@
 import Access
 import ArgumentParser
+import Files
 import Foundation
+import SystemPackage
 
 struct TokenCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -83,7 +85,7 @@ struct TokenCommand: ParsableCommand {
             to: access)
         } catch {
           // A token without its entry would be useless, so it is not kept.
-          if let output { unsafe unlink(output) }
+          if let output { try? Files.remove(output) }
           throw error
         }
         if output == nil { print(token) }
@@ -92,20 +94,21 @@ struct TokenCommand: ParsableCommand {
 
     /// Creates the file, which no other user can read at any moment.
     private static func write(_ token: String, to path: String) throws {
-      let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-      if descriptor < 0 {
+      let descriptor: FileDescriptor
+      do {
+        descriptor = try .opened(
+          path, .writeOnly, [.create, .exclusiveCreate], permissions: .ownerReadWrite)
+      } catch {
         let reason =
-          errno == EEXIST
-          ? "it already exists; name another file, or remove it"
-          : unsafe String(cString: strerror(errno))
+          error == .fileExists ? "it already exists; name another file, or remove it" : "\(error)"
         throw ExitCode.failure(saying: "--output \(path): \(reason)")
       }
-      let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+      defer { try? descriptor.close() }
       do {
-        try file.write(contentsOf: Data("\(token)\n".utf8))
-        try file.synchronize()
+        try descriptor.writeAll("\(token)\n".utf8)
+        try descriptor.sync()
       } catch {
-        unsafe unlink(path)
+        try? Files.remove(path)
         throw ExitCode.failure(saying: "--output \(path) cannot be written: \(error)")
       }
     }

@@ -1,8 +1,8 @@
 import Foundation
 import LMDB
-import Oracle
 import RepriseModel
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import CorpusStore

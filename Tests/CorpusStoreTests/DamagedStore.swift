@@ -1,6 +1,6 @@
 import Foundation
-import Oracle
 import RepriseModel
+import TestSupport
 import Testing
 
 @testable import CorpusStore

@@ -1,6 +1,5 @@
 import Foundation
-import Oracle
-import TestEffort
+import TestSupport
 import Testing
 
 @testable import CorpusStore

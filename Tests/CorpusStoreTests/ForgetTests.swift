@@ -1,7 +1,6 @@
 import Foundation
-import Oracle
 import RepriseModel
-import TestEffort
+import TestSupport
 import Testing
 
 @testable import CorpusStore

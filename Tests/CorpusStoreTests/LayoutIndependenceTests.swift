@@ -1,8 +1,7 @@
 import CorpusStore
 import Foundation
-import Oracle
 import RepriseModel
-import TestEffort
+import TestSupport
 import Testing
 
 /// The main invariant: a draft depends on the history, the context and the request alone. Random series of

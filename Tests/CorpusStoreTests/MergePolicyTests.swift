@@ -1,5 +1,5 @@
-import Oracle
 import RepriseModel
+import TestSupport
 import Testing
 
 @testable import CorpusStore

@@ -1,6 +1,5 @@
 import Foundation
-import Oracle
-import TestEffort
+import TestSupport
 import Testing
 
 /// Files of any bytes: a store or a snapshot with some bytes changed is refused, or repaired with a

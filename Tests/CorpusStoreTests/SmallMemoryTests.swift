@@ -1,7 +1,7 @@
 import Foundation
-import Oracle
 import RepriseModel
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import CorpusStore

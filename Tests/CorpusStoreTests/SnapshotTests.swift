@@ -1,8 +1,7 @@
 import Concurrency
 import Foundation
-import Oracle
 import RepriseModel
-import TestEffort
+import TestSupport
 import Testing
 
 @testable import CorpusStore

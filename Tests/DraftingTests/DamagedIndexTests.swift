@@ -1,8 +1,7 @@
 import Drafting
-import Oracle
 import RepriseModel
 import SuffixIndex
-import TestEffort
+import TestSupport
 import Testing
 
 /// Drafting from images of any bytes ends, and gives valid drafts.

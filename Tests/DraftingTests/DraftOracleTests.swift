@@ -1,8 +1,7 @@
 import Drafting
-import Oracle
 import RepriseModel
 import SuffixIndex
-import TestEffort
+import TestSupport
 import Testing
 
 /// Compares drafts over any division of a history with a drafter that tries every match length

@@ -1,7 +1,7 @@
 import Drafting
-import Oracle
 import RepriseModel
 import SuffixIndex
+import TestSupport
 import Testing
 
 /// Trees of one class of match lengths with equal scores although they differ: a longer match may

@@ -13,7 +13,7 @@ import WireProtocol
     }.joined(separator: "\n") + "\n"
 
   @Test func replayTellsTheSameInProcessInAStoreAndOverASocket() throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     try service.start()
     let arguments = ["replay", "--warm", "20", "--eval", "30", "--json"]
     for tree in [[], ["--tree"]] {
@@ -48,7 +48,7 @@ import WireProtocol
   }
 
   @Test func insertStatsAndSpeculateOverARestart() throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     try service.start()
     let target = ["--socket", service.socket]
     let inserted = try run(
@@ -87,7 +87,7 @@ import WireProtocol
   }
 
   @Test func callSendsOneRequestAsItIs() throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     try service.start()
     func call(_ arguments: String..., input: String = "") throws -> (
       status: Int32, output: String, errors: String
@@ -155,7 +155,7 @@ import WireProtocol
   }
 
   @Test func mistakesAreReportedWithAnErrorStatus() throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     try service.start()
     let other = service.directory + "/other"
     try FileManager.default.createDirectory(atPath: other, withIntermediateDirectories: true)

@@ -95,9 +95,9 @@ import Testing
   /// All threads but event loops share the last core, and event loops have none of it.
   @Test(.enabled(if: ProcessInfo.processInfo.activeProcessorCount > 1))
   func eventLoopsLeaveCoresToTheBackground() throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     try service.start(["--background-cores", "1"])
-    let cores = try service.coresOfThreads()
+    let cores = service.coresOfThreads()
     let isLoop = { (name: String) in name.hasPrefix("NIO-ELT") }
     let loops = Set(cores.filter { isLoop($0.key) }.values.joined())
     let others = Set(cores.filter { !isLoop($0.key) }.values.joined())
@@ -106,12 +106,12 @@ import Testing
     #expect(service.end(SIGTERM) == 0)
     // By default no thread is bound to cores.
     try service.start()
-    #expect(Set(try service.coresOfThreads().values).count == 1)
+    #expect(Set(service.coresOfThreads().values).count == 1)
     #expect(service.end(SIGTERM) == 0)
   }
 
   @Test func aTokenIsMadeUsedAndTakenAway() throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     let access = service.directory + "/access.json"
     let made = try run([
       "token", "create", "--access", access, "--name", "agents", "--corpora", "agents,sql-*",

@@ -61,7 +61,7 @@ import Testing
   }
 
   @Test func passingErrorsDoNotCountAsConfiguration() throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     let access = "\(service.directory)/access"
     #expect(try run(["token", "create", "--access", access, "--name", "a"]).status == 0)
     try service.start(["--http", "127.0.0.1:0"])

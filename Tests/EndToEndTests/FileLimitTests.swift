@@ -1,5 +1,6 @@
 import Foundation
 import RepriseClient
+import TestSupport
 import Testing
 import WireProtocol
 
@@ -19,7 +20,7 @@ import WireProtocol
   }
 
   @Test(arguments: [64, 256]) func eachIsAnsweredOrRefusedWithAReason(files: Int) async throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     try service.start(filesMax: files)
     let first = service.client()
     let limits = try await first.serverInfo().limits
@@ -66,7 +67,7 @@ import WireProtocol
 
   /// With more corpora than there are files for, it does not start, and names what it needs.
   @Test func aStoreThatNeedsMoreFilesIsRefused() async throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     try service.start()
     let client = service.client()
     for number in 0..<12 { try await client.createCorpus("c\(number)") }
@@ -96,13 +97,11 @@ import WireProtocol
 
   /// The limit is lowered below the number of open files, as if the whole machine had no file left.
   @Test func acceptingPausesAndTellsWhileThereIsNoFile() throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     try service.start()
     let list = ["corpus", "list", "--socket", service.socket]
     #expect(try run(list).status == 0)
-    let open = try FileManager.default.contentsOfDirectory(
-      atPath: "/proc/\(service.identifier)/fd")
-    let taken = Set(open.compactMap { Int($0) })
+    let taken = try ProcessSample.descriptors(of: service.identifier)
     let firstFree = try #require((0...).first { !taken.contains($0) })
     try setFileLimit(firstFree, of: service)
     let refused = try run(list)
@@ -119,7 +118,7 @@ import WireProtocol
       "\(service.logged)")
   }
 
-  private func setFileLimit(_ files: Int, of service: ServiceProcess) throws {
+  private func setFileLimit(_ files: Int, of service: RepriseProcess) throws {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/prlimit")
     process.arguments = ["--pid", "\(service.identifier)", "--nofile=\(files):"]

@@ -1,8 +1,7 @@
 import Foundation
-import Oracle
 import RepriseClient
 import RepriseModel
-import TestEffort
+import TestSupport
 import Testing
 import WireProtocol
 
@@ -62,7 +61,7 @@ import WireProtocol
   }
 
   @Test func acknowledgedSequencesSurviveSIGKILL() async throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     let ledger = Ledger()
     var generator = SeededGenerator(seed: Effort.seed)
     // Small segments: kills fall into sealing and merging as well as into commits.
@@ -119,7 +118,7 @@ import WireProtocol
 
   /// The recorded output of a session is acknowledged as well.
   @Test func recordedSessionsSurviveSIGKILL() async throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     try service.start()
     var client = service.client()
     try await client.createCorpus("c")

@@ -6,7 +6,7 @@ import WireProtocol
 /// The log has one line an event, whatever names clients choose, and no confidential text.
 @Suite struct LogTests {
   @Test func hostileNamesBreakNoLines() async throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     let access = service.directory + "/access.json"
     let token = try run([
       "token", "create", "--access", access, "--name", "a\nb \"c\"", "--rights",

@@ -7,7 +7,7 @@ import WireProtocol
 /// A service that could not keep all acknowledged data says so at its end, also by its exit status.
 @Suite struct LossTests {
   @Test func aDirectoryThatIsGoneIsNoGoodEnd() async throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     try service.start()
     let client = service.client()
     try await client.createCorpus("c")
@@ -23,7 +23,7 @@ import WireProtocol
   }
 
   @Test func lostSequencesAreReported() async throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     try service.start(["--map-bytes", "1048576", "--seal-tokens", "10000000"])
     let client = service.client()
     try await client.createCorpus("c", CorpusSettings(durability: .interval(millis: 60_000)))

@@ -8,7 +8,7 @@ import WireProtocol
   /// What went wrong: each corpus took 2 MB of memory, however little it held: malloc took LMDB's
   /// tables from used memory and filled them with zeros. Large blocks are mapped separately now.
   @Test func anEmptyCorpusTakesHardlyAnyMemory() async throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     try service.start()
     let client = service.client()
     // The first corpus also takes memory that is needed only once.

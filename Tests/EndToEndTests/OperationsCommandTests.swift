@@ -17,8 +17,8 @@ import Testing
   }
 
   /// A running service with the trace in corpus "demo", and snapshot "s" of it.
-  func startWithSnapshot() throws -> ServiceProcess {
-    let service = try ServiceProcess()
+  func startWithSnapshot() throws -> RepriseProcess {
+    let service = try RepriseProcess()
     try service.start()
     _ = try answer(
       ["insert", "--corpus", "demo", "--create", "--socket", service.socket, "-"],
@@ -78,7 +78,7 @@ import Testing
   }
 
   @Test func missingThingsAreSaidOverASocket() throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     try service.start()
     let target = ["--socket", service.socket]
     for (arguments, says) in [
@@ -101,7 +101,7 @@ import Testing
   // MARK: With a store
 
   @Test func snapshotsAreTakenAndRestored() throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     try service.start()
     // Over the socket of a service, then in its store after the service has ended.
     for target in [["--socket", service.socket], ["--store", service.store]] {
@@ -120,7 +120,7 @@ import Testing
       #expect(try draft(corpus, [100, 101], target) != before)
 
       let refused = try run(["snapshot", "restore", name, "--corpus", corpus] + target)
-      #expect(refused.status == 1 && refused.errors.contains("to be replaced"))
+      #expect(refused.status == 1 && refused.errors.contains("already exists"))
       let restored = try answer(
         ["snapshot", "restore", name, "--corpus", corpus, "--replace"] + target)
       #expect(restored["tokens"] as? Int == 2400)
@@ -188,7 +188,7 @@ import Testing
   }
 
   @Test func sequencesAreForgotten() throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     try service.start()
     let target = ["--socket", service.socket]
     _ = try answer(
@@ -211,7 +211,7 @@ import Testing
   }
 
   @Test func corporaAreMergedOnce() throws {
-    let store = try ServiceProcess()
+    let store = try RepriseProcess()
     let target = ["--store", store.store]
     _ = try answer(
       ["insert", "--corpus", "a", "--create", "-"] + target,
@@ -226,7 +226,7 @@ import Testing
   }
 
   @Test func settingsAreShownAndOthersRefused() throws {
-    let store = try ServiceProcess()
+    let store = try RepriseProcess()
     let target = ["--store", store.store]
     for (age, seconds) in [
       ("90", 90), ("91s", 91), ("15m", 900), ("36h", 129_600), ("30d", 2_592_000),

@@ -1,6 +1,6 @@
 import Foundation
 import RepriseClient
-import Synchronization
+import TestSupport
 import Testing
 
 /// The binary that was built together with the tests.
@@ -45,18 +45,14 @@ func json(_ text: String) throws -> [String: Any] {
 }
 
 /// A `reprise serve` with a store of its own, and its addresses.
-final class ServiceProcess {
+final class RepriseProcess {
   let directory: String
   var store: String { directory + "/store" }
   var socket: String { directory + "/s" }
+  private var log: String { directory + "/log" }
   /// The port of HTTP, if any.
   private(set) var httpPort: Int?
-  private var process = Process()
-  /// Read to its end: nothing may block the service when it logs.
-  private var log = Pipe()
-  private let said = LogText()
-  /// The whole log; complete when the service has ended.
-  var logged: String { said.all }
+  private var process: ServiceProcess?
 
   init() throws {
     directory = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
@@ -65,8 +61,13 @@ final class ServiceProcess {
   }
 
   deinit {
-    if process.isRunning { kill(process.processIdentifier, SIGKILL) }
+    process = nil
     try? FileManager.default.removeItem(atPath: directory)
+  }
+
+  /// The whole log; complete when the service has ended.
+  var logged: String {
+    (try? String(decoding: Data(contentsOf: URL(fileURLWithPath: log)), as: UTF8.self)) ?? ""
   }
 
   /// Starts the service and waits until it reports that it serves.
@@ -78,84 +79,48 @@ final class ServiceProcess {
     try serve(["--store", store] + arguments, environment, filesMax)
   }
 
-  var identifier: Int32 { process.processIdentifier }
-
   /// Starts the service in the same way over a snapshot's file.
   func startReading(_ snapshot: String) throws { try serve(["--snapshot", snapshot]) }
 
   private func serve(
     _ arguments: [String], _ environment: [String: String] = [:], _ filesMax: Int? = nil
   ) throws {
-    process = Process()
-    log = Pipe()
-    process.executableURL = repriseBinary
-    process.arguments = ["serve", "--socket", socket] + arguments
-    if let filesMax {
-      process.executableURL = URL(fileURLWithPath: "/bin/sh")
-      process.arguments =
-        ["-c", "ulimit -n \(filesMax) && exec \"$0\" \"$@\"", repriseBinary.path]
-        + (process.arguments ?? [])
+    let before = logged.utf8.count
+    let started = try ServiceProcess(
+      repriseBinary.path, ["serve", "--socket", socket] + arguments, environment: environment,
+      log: log, descriptorsMax: filesMax)
+    process = started
+    var said = ""
+    while !said.contains(" serving") {
+      // In this order: what it said before its end is read.
+      let hasEnded = started.hasEnded
+      said = String(decoding: Array(logged.utf8.dropFirst(before)), as: UTF8.self)
+      if hasEnded { throw ToolError("no start: \(said)") }
+      usleep(1000)
     }
-    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-    process.standardError = log
-    process.standardOutput = FileHandle.nullDevice
-    try process.run()
-    var start = ""
-    while !start.contains(" serving") {
-      let more = log.fileHandleForReading.availableData
-      if more.isEmpty { throw Failure(description: "no start: \(start)") }
-      start += String(decoding: more, as: UTF8.self)
-    }
-    said.append(Data(start.utf8))
     // The line may arrive in pieces; it ends with the awaited word.
-    httpPort = start.firstMatch(of: /http=\S*:(\d+)/).flatMap { Int($0.1) }
-    log.fileHandleForReading.readabilityHandler = { [said] handle in
-      let more = handle.availableData
-      if more.isEmpty { handle.readabilityHandler = nil }
-      said.append(more)
-    }
+    httpPort = said.firstMatch(of: /http=\S*:(\d+)/).flatMap { Int($0.1) }
   }
+
+  var identifier: Int32 { process?.identifier ?? 0 }
 
   /// Its anonymous memory (not backed by a file), in bytes.
   func anonymousBytes() throws -> Int {
-    let status = try String(
-      contentsOfFile: "/proc/\(process.processIdentifier)/status", encoding: .utf8)
-    let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("RssAnon:") })
-    return try #require(Int(line.filter(\.isNumber))) * 1024
+    try #require(ProcessSample(identifier)).anonymousBytes
   }
 
   /// The cores that its threads may use, by the threads' names.
-  func coresOfThreads() throws -> [String: Set<Int>] {
-    let tasks = "/proc/\(process.processIdentifier)/task"
-    var cores: [String: Set<Int>] = [:]
-    for task in try FileManager.default.contentsOfDirectory(atPath: tasks) {
-      let path = "\(tasks)/\(task)/status"
-      // The thread may have ended in the meantime.
-      guard let status = try? String(contentsOfFile: path, encoding: .utf8) else { continue }
-      let members = status.split(separator: "\n").map { $0.split(separator: "\t") }
-      let name = try #require(members.first { $0[0] == "Name:" }?.last)
-      let list = try #require(members.first { $0[0] == "Cpus_allowed_list:" }?.last)
-      // The format is that of 0-3,8.
-      for range in list.split(separator: ",") {
-        let ends = range.split(separator: "-").compactMap { Int($0) }
-        cores[String(name), default: []].formUnion(ends[0]...ends[ends.count - 1])
-      }
-    }
-    return cores
+  func coresOfThreads() -> [String: Set<Int>] {
+    Dictionary(ThreadSample.all(of: identifier).map { ($0.name, $0.cores) }) { $0.union($1) }
   }
 
-  struct Failure: Error { let description: String }
-
   /// Sends a signal that does not end the service.
-  func send(_ signal: Int32) { kill(process.processIdentifier, signal) }
+  func send(_ signal: Int32) { process?.signal(signal) }
 
   /// Ends the service by a signal and returns its exit status, or the signal's number.
   func end(_ signal: Int32) -> Int32 {
-    kill(process.processIdentifier, signal)
-    process.waitUntilExit()
-    log.fileHandleForReading.readabilityHandler = nil
-    said.append(log.fileHandleForReading.readDataToEndOfFile())
-    return process.terminationStatus
+    process?.signal(signal)
+    return abs(process?.wait() ?? 0)
   }
 
   func client(token: String? = nil) -> RepriseClient {
@@ -164,11 +129,4 @@ final class ServiceProcess {
     configuration.reconnectDelay = .milliseconds(1)
     return RepriseClient(.unixSocket(path: socket), configuration: configuration)
   }
-}
-
-/// The log of a service so far: read on one thread, and examined on another.
-private final class LogText: Sendable {
-  private let text = Mutex("")
-  var all: String { text.withLock { $0 } }
-  func append(_ bytes: Data) { text.withLock { $0 += String(decoding: bytes, as: UTF8.self) } }
 }

@@ -12,7 +12,7 @@ import WireProtocol
   /// The merging thread stops forever, as it would on a disk that does not answer.
   @Test(arguments: ["commit", "interval"])
   func hangingWorkIsAbandonedAtTheDeadline(durability: String) async throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     try service.start(
       ["--seal-tokens", "16", "--drain-seconds", "1"],
       environment: ["REPRISE_HOLD_AT": "merge.record:1"])
@@ -51,7 +51,7 @@ import WireProtocol
 
   /// A command that only reads begins no merge that it would have to wait for.
   @Test func commandsThatReadWaitForNoMerge() async throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     // Sealed and not merged.
     try service.start(
       ["--seal-tokens", "16"], environment: ["REPRISE_HOLD_AT": "merge.chunks:1"])

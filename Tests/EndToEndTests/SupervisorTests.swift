@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import RepriseClient
 import Testing
+import UnixSocket
 
 /// The exchange between systemd and a service: over a real socket.
 @Suite struct SupervisorTests {
@@ -13,13 +14,7 @@ import Testing
     init(_ path: String) throws {
       self.path = path
       descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
-      var address = unixAddress(path)
-      let status = unsafe withUnsafePointer(to: &address) {
-        unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-          unsafe bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-        }
-      }
-      try #require(status == 0)
+      try #require(UnixAddress(path: path)?.bind(descriptor) == 0)
     }
 
     deinit { close(descriptor) }
@@ -33,7 +28,7 @@ import Testing
   }
 
   @Test func theSupervisorIsToldOfTheStartOfReloadingAndOfTheEnd() throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     let notified = try NotifySocket(service.directory + "/n")
     try service.start(environment: ["NOTIFY_SOCKET": notified.path])
     #expect(notified.receive() == "READY=1")
@@ -45,7 +40,7 @@ import Testing
   }
 
   @Test func signsOfLifeComeAsOftenAsTheyAreWanted() throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     let notified = try NotifySocket(service.directory + "/n")
     try service.start(environment: ["NOTIFY_SOCKET": notified.path, "WATCHDOG_USEC": "60000"])
     var messages: [String] = []
@@ -62,13 +57,7 @@ import Testing
     defer { try? FileManager.default.removeItem(atPath: directory) }
     let path = directory + "/s"
     let listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-    var address = unixAddress(path)
-    let bound = unsafe withUnsafePointer(to: &address) {
-      unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        unsafe bind(listener, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-      }
-    }
-    try #require(bound == 0 && listen(listener, 8) == 0)
+    try #require(UnixAddress(path: path)?.bind(listener) == 0 && listen(listener, 8) == 0)
     let client = RepriseClient(.unixSocket(path: path))
     async let early = client.createCorpus("c", deadline: .seconds(30))
 
@@ -100,12 +89,4 @@ import Testing
     try #require(status == 0)
     return process
   }
-}
-
-private func unixAddress(_ path: String) -> sockaddr_un {
-  var address = sockaddr_un()
-  address.sun_family = sa_family_t(AF_UNIX)
-  precondition(path.utf8.count < 108, "the path of a test's socket is too long")
-  unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path.utf8) }
-  return address
 }

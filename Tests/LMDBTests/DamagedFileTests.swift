@@ -1,6 +1,6 @@
 import Foundation
 import LMDB
-import TestEffort
+import TestSupport
 import Testing
 
 /// Files whose bytes were changed or cut off are refused with a reason, or can be read and written
@@ -139,7 +139,7 @@ import Testing
   @Test func everyTruncation() throws {
     let sample = try Self.sample()
     let directory = try ScratchDirectory()
-    var generator = SystemSeed(1)
+    var generator = SeededGenerator(seed: 1)
     let cuts =
       (0..<(sample.count / 4096)).map { $0 * 4096 }
       + (0..<200).map { _ in generator.draw(sample.count) }
@@ -157,7 +157,7 @@ import Testing
     let seeds = Effort.seeds(4000)
     var passed = 0
     for seed in seeds {
-      var generator = SystemSeed(seed)
+      var generator = SeededGenerator(seed: seed)
       var bytes = sample
       for _ in 0..<(1 + generator.draw(4)) {
         let page = generator.draw(bytes.count / 4096) * 4096

@@ -1,6 +1,6 @@
 import Foundation
 import LMDB
-import TestEffort
+import TestSupport
 import Testing
 
 /// The wrapper: its promises, its refusals, and the misuse that it traps.
@@ -178,7 +178,7 @@ import Testing
 
   @Test func seriesOfChangesEqualADictionary() throws {
     for seed in Effort.seeds(20) {
-      var generator = SystemSeed(seed)
+      var generator = SeededGenerator(seed: seed)
       let fixture = try Fixture()
       var expected: [[UInt8]: [UInt8]] = [:]
       for _ in 0..<40 {
@@ -241,14 +241,3 @@ import Testing
 }
 
 func bytes(_ span: RawSpan) -> [UInt8] { unsafe span.withUnsafeBytes { unsafe [UInt8]($0) } }
-
-/// A small generator that repeats itself from its seed.
-struct SystemSeed {
-  private var state: UInt64
-  init(_ seed: UInt64) { state = seed &* 2 &+ 1 }
-
-  mutating func draw(_ bound: Int) -> Int {
-    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-    return Int(state >> 33) % bound
-  }
-}

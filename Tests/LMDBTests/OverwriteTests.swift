@@ -1,6 +1,6 @@
 import Foundation
 import LMDB
-import TestEffort
+import TestSupport
 import Testing
 
 /// After `overwriteUnused` deleted data is nowhere in the file, and all other data is unchanged.
@@ -44,7 +44,7 @@ import Testing
   private static func fillAndDelete(_ directory: ScratchDirectory, seed: Int) throws
     -> Environment
   {
-    var generator = SystemSeed(UInt64(seed))
+    var generator = SeededGenerator(seed: UInt64(seed))
     let environment = try Environment(directory: directory.path, options: options)
     for part in 0..<10 {
       let transaction = try WriteTransaction(environment)

@@ -1,6 +1,6 @@
 import Foundation
 import LMDB
-import TestEffort
+import TestSupport
 import Testing
 
 /// Files written by LMDB pass the check of pages, after any series of changes.

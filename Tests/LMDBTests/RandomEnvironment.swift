@@ -1,5 +1,6 @@
 import Foundation
 import LMDB
+import TestSupport
 import Testing
 
 /// A directory of its own, in memory if the system has such a place, removed with the last
@@ -29,10 +30,10 @@ final class ScratchDirectory {
 /// Series of changes like LMDB's use here and beyond: small and large values, large keys, several
 /// tables, transactions that end without commit, tables that become empty.
 struct RandomSeries {
-  var generator: SystemSeed
+  var generator: SeededGenerator
   let tables = 3
 
-  init(seed: UInt64) { generator = SystemSeed(seed) }
+  init(seed: UInt64) { generator = SeededGenerator(seed: seed) }
 
   /// Makes one transaction of changes. Returns whether it was committed.
   mutating func step(_ environment: Environment, changesMax: Int = 60) throws -> Bool {

@@ -1,5 +1,4 @@
-import Oracle
-import TestEffort
+import TestSupport
 import Testing
 
 @testable import SuffixIndex

@@ -1,5 +1,5 @@
-import Oracle
 import SuffixIndex
+import TestSupport
 
 /// Grows the sequences in parallel: the next one to get a token is drawn at random.
 func growInterleaved(

@@ -1,5 +1,5 @@
-import Oracle
 import SuffixIndex
+import TestSupport
 import Testing
 
 /// Text that is hard on purpose: finishing at all shows that the work is bounded (each case takes

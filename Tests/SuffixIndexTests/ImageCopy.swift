@@ -1,5 +1,5 @@
-import Oracle
 import SuffixIndex
+import TestSupport
 
 /// A copy of an image's bytes, for damaging. Each chunk has memory of its own and no more than it
 /// needs, so that address sanitizer detects a read beyond its end.

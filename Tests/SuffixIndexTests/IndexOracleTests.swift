@@ -1,6 +1,5 @@
-import Oracle
 import SuffixIndex
-import TestEffort
+import TestSupport
 import Testing
 
 /// Compares both indexes with a dictionary of n-grams: the invariant on which everything rests.

@@ -1,5 +1,5 @@
-import Oracle
 import SuffixIndex
+import TestSupport
 import Testing
 
 /// A sentence on the first difference between an index and the oracle, or `nil` if they agree on

@@ -1,6 +1,5 @@
-import Oracle
 import SuffixIndex
-import TestEffort
+import TestSupport
 import Testing
 
 /// Sequences that are removed from their ends, in pieces, while others are written.

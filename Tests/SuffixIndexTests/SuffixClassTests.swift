@@ -1,6 +1,5 @@
-import Oracle
 import SuffixIndex
-import TestEffort
+import TestSupport
 import Testing
 
 /// Compares going from one class of match lengths to the next with dropping token by token, and

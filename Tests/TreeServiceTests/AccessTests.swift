@@ -4,6 +4,7 @@ import Foundation
 import Logging
 import RepriseClient
 import RepriseModel
+import TestSupport
 import Testing
 import TreeService
 import WireProtocol
@@ -52,8 +53,8 @@ import WireProtocol
       try FileManager.default.removeItem(atPath: directory)
     }
 
-    func connect(_ holder: String?) throws -> RawConnection {
-      let connection = try RawConnection(socket)
+    func connect(_ holder: String?) throws -> LineConnection {
+      let connection = try LineConnection(socket)
       if let holder {
         let answer = connection.ask(.serverAuthenticate(ServerAuthenticate(token: token(holder))))
         #expect(answer.contains("\"name\":\"\(holder)\""), "\(answer)")
@@ -307,7 +308,7 @@ import WireProtocol
   }
 }
 
-extension RawConnection {
+extension LineConnection {
   /// Sends one call and returns the line that answers it.
   func ask(_ call: Call) -> String {
     var writer = JSONWriter()

@@ -1,6 +1,7 @@
 import CorpusStore
 import Foundation
 import RepriseClient
+import TestSupport
 import Testing
 import WireProtocol
 
@@ -18,7 +19,7 @@ import WireProtocol
       #expect(
         try await client.report(ClientReport(steps: 1, missed: [.down: 1])).client == "anonymous")
       // As a notification: it is not answered, and the next request is.
-      let connection = try RawConnection(fixture.socket)
+      let connection = try LineConnection(fixture.socket)
       connection.send(
         "{\"jsonrpc\":\"2.0\",\"method\":\"client.report\",\"params\":{\"engine\":\"sglang\",\"steps\":7}}\n"
       )

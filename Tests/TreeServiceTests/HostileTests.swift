@@ -3,8 +3,8 @@ import CorpusStore
 import Foundation
 import HostileClients
 import Logging
-import Oracle
 import RepriseModel
+import TestSupport
 import Testing
 import WireProtocol
 
@@ -218,7 +218,7 @@ private final class Neighbour: @unchecked Sendable {
   }
 
   init(_ target: Target, token: String?) throws {
-    let connection = try RawConnection(target.socket)
+    let connection = try LineConnection(target.socket)
     if let token {
       let answer = connection.ask(.serverAuthenticate(ServerAuthenticate(token: token)))
       guard answer.contains("\"result\"") else { throw Wrong(answer: answer, instead: "a result") }
@@ -239,7 +239,7 @@ private final class Neighbour: @unchecked Sendable {
     }
   }
 
-  private func run(_ connection: RawConnection, _ exchanges: [Exchange]) {
+  private func run(_ connection: LineConnection, _ exchanges: [Exchange]) {
     for exchange in exchanges {
       connection.send(exchange.request)
       let answer = connection.line()

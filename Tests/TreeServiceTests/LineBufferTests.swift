@@ -1,6 +1,5 @@
 import NIOCore
-import Oracle
-import TestEffort
+import TestSupport
 import Testing
 
 @testable import TreeService

@@ -4,6 +4,7 @@ import Glibc
 import Logging
 import RepriseClient
 import RepriseModel
+import TestSupport
 import Testing
 import TreeService
 import WireProtocol
@@ -244,7 +245,7 @@ import WireProtocol
   @Test func workUnderWayAtTheEndIsDoneAndTheRestAnswered() async throws {
     let fixture = try await ServiceFixture()
     try await fixture.client.insert([sequence([1, 2, 3])], into: "c")
-    let raw = try RawConnection(fixture.socket)
+    let raw = try LineConnection(fixture.socket)
     let count = 20
     for id in 0..<count {
       raw.send(

@@ -5,6 +5,7 @@ import NIOCore
 import NIOPosix
 import RepriseClient
 import RepriseModel
+import TestSupport
 import Testing
 import WireProtocol
 
@@ -55,7 +56,7 @@ import WireProtocol
     }
     _ = try await fixture.client.insert(
       [sequence((0..<5000).map { $0 % 60 })], into: "c")
-    let (heavy, light) = (try RawConnection(fixture.socket), try RawConnection(fixture.socket))
+    let (heavy, light) = (try LineConnection(fixture.socket), try LineConnection(fixture.socket))
     #expect(light.ask(.healthLive).contains("true") && heavy.ask(.healthLive).contains("true"))
     // A line that the event loop reads itself, and seconds of drafts in a debug build.
     let call = Speculate(
@@ -80,7 +81,7 @@ import WireProtocol
     let fixture = try await ServiceFixture()
     _ = try await fixture.client.insert(
       [sequence((0..<500).map { $0 % 60 })], into: "c")
-    let connection = try RawConnection(fixture.socket)
+    let connection = try LineConnection(fixture.socket)
     let requests = (1...200).map { id in
       String(
         Self.line(
@@ -100,7 +101,7 @@ import WireProtocol
   /// so long that another thread reads it.
   @Test func stepsKeepTheirOrderAcrossLongLines() async throws {
     let fixture = try await ServiceFixture()
-    let connection = try RawConnection(fixture.socket)
+    let connection = try LineConnection(fixture.socket)
     #expect(
       connection.ask(.sessionOpen(SessionOpen(corpus: "c", session: "s", prompt: [])))
         .contains("result"))

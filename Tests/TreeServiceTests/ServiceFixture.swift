@@ -1,6 +1,5 @@
 import CorpusStore
 import Foundation
-import Glibc
 import Logging
 import RepriseClient
 import RepriseModel
@@ -73,75 +72,4 @@ func withService(
 
 func sequence(_ tokens: [Int32], id: String? = nil) -> NewSequence {
   NewSequence(id: id, tokens: tokens)
-}
-
-/// A plain blocking socket, for bytes that a regular client would never send.
-final class RawConnection: @unchecked Sendable {
-  // @unchecked Sendable: a socket may be sent to by one thread and received from by another;
-  // `received` is the receiver's.
-  private let descriptor: Int32
-  private var isClosed = false
-  private var received: [UInt8] = []
-
-  init(_ path: String) throws {
-    descriptor = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path.utf8) }
-    let size = socklen_t(MemoryLayout<sockaddr_un>.size)
-    let status = unsafe withUnsafePointer(to: &address) {
-      unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        unsafe connect(descriptor, $0, size)
-      }
-    }
-    if status != 0 { throw CocoaError(.fileNoSuchFile) }
-  }
-
-  deinit { close() }
-
-  /// Sends text. Returns true if all of it could be sent.
-  @discardableResult func send(_ text: String) -> Bool {
-    let bytes = [UInt8](text.utf8)
-    var sent = 0
-    while sent < bytes.count {
-      let count = unsafe bytes[sent...].withUnsafeBytes { bytes in
-        unsafe Glibc.send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
-      }
-      if count <= 0 { return false }
-      sent += count
-    }
-    return true
-  }
-
-  /// Signals that no more will be sent.
-  func endSending() { shutdown(descriptor, Int32(SHUT_WR)) }
-
-  /// The next line, or nil when the service has closed the connection.
-  func line() -> String? {
-    while true {
-      if let newline = received.firstIndex(of: UInt8(ascii: "\n")) {
-        let line = String(decoding: received[..<newline], as: UTF8.self)
-        received.removeSubrange(...newline)
-        return line
-      }
-      var buffer = [UInt8](repeating: 0, count: 1 << 16)
-      let count = unsafe buffer.withUnsafeMutableBytes {
-        unsafe recv(descriptor, $0.baseAddress, $0.count, 0)
-      }
-      if count <= 0 { return nil }
-      received += buffer.prefix(count)
-    }
-  }
-
-  /// True if bytes have arrived that were not received yet, or the other side has closed.
-  var hasInput: Bool {
-    var state = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-    return unsafe !received.isEmpty || poll(&state, 1, 0) > 0
-  }
-
-  /// Closes the socket once: the number may belong to another file afterwards.
-  func close() {
-    if !isClosed { Glibc.close(descriptor) }
-    isClosed = true
-  }
 }

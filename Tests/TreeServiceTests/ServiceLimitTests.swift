@@ -1,5 +1,6 @@
 import RepriseClient
 import RepriseModel
+import TestSupport
 import Testing
 import TreeService
 import WireProtocol
@@ -28,12 +29,12 @@ import WireProtocol
   @Test func connectionsHaveABound() async throws {
     // The fixture's client has one.
     let fixture = try await ServiceFixture { $0.limits.connectionsMax = 3 }
-    let (first, second) = (try RawConnection(fixture.socket), try RawConnection(fixture.socket))
+    let (first, second) = (try LineConnection(fixture.socket), try LineConnection(fixture.socket))
     #expect(first.ask(.healthLive).contains("true") && second.ask(.healthLive).contains("true"))
     // Beyond the limit there is room for two connections that help to make room.
-    let beyond = [try RawConnection(fixture.socket), try RawConnection(fixture.socket)]
+    let beyond = [try LineConnection(fixture.socket), try LineConnection(fixture.socket)]
     for connection in beyond { #expect(connection.ask(.corpusList).contains("corpora")) }
-    let third = try RawConnection(fixture.socket)
+    let third = try LineConnection(fixture.socket)
     #expect(Self.exceeds(third.line() ?? "", "connections"))
     #expect(third.line() == nil)
     // They may not be used as workers use theirs, and are then closed.
@@ -47,7 +48,7 @@ import WireProtocol
     // The service sees the end of a connection a moment later.
     var answer = ""
     while !answer.contains("true") {
-      let again = try RawConnection(fixture.socket)
+      let again = try LineConnection(fixture.socket)
       answer = again.ask(Self.open(named: "y"))
       if answer.contains("\"result\"") { answer = "true" }
       again.close()
@@ -58,7 +59,7 @@ import WireProtocol
 
   @Test func sessionsOfOneConnectionHaveABound() async throws {
     let fixture = try await ServiceFixture { $0.limits.connectionSessionsMax = 2 }
-    let (one, other) = (try RawConnection(fixture.socket), try RawConnection(fixture.socket))
+    let (one, other) = (try LineConnection(fixture.socket), try LineConnection(fixture.socket))
     #expect(one.ask(Self.open(named: "a")).contains("\"result\""))
     #expect(one.ask(Self.open(named: "b")).contains("\"result\""))
     #expect(Self.exceeds(one.ask(Self.open(named: "d")), "connection_sessions"))
@@ -80,7 +81,7 @@ import WireProtocol
         options.limits.connectionSessionTokensMax = 100
       }
     }
-    let connection = try RawConnection(fixture.socket)
+    let connection = try LineConnection(fixture.socket)
     #expect(Self.exceeds(connection.ask(Self.open(101)), limit))
     #expect(connection.ask(Self.open(90, named: "a")).contains("\"result\""))
     #expect(Self.exceeds(connection.ask(Self.open(11, named: "b")), limit))
@@ -98,7 +99,7 @@ import WireProtocol
 
   @Test func unnamedSessionsEndWithTheirConnection() async throws {
     let fixture = try await ServiceFixture()
-    let connection = try RawConnection(fixture.socket)
+    let connection = try LineConnection(fixture.socket)
     for name in [nil, "named"] {
       let open = Call.sessionOpen(SessionOpen(corpus: "c", session: name, prompt: []))
       #expect(connection.ask(open).contains("\"result\""))
@@ -115,7 +116,7 @@ import WireProtocol
     // The session's output is then part of the history.
     while try await fixture.client.stats(ofCorpus: "c").tokens < 5 { await Task.yield() }
     while try await fixture.client.stats(ofCorpus: "c").sessions > 1 { await Task.yield() }
-    let other = try RawConnection(fixture.socket)
+    let other = try LineConnection(fixture.socket)
     #expect(other.ask(Self.step("s1", accepting: 0)).contains("session_not_found"))
     #expect(other.ask(Self.step("named", accepting: 1)).contains("\"match_length\""))
     other.close()
@@ -124,7 +125,7 @@ import WireProtocol
 
   @Test func aLineMustEndInTime() async throws {
     let fixture = try await ServiceFixture { $0.limits.lineSecondsMax = 1 }
-    let slow = try RawConnection(fixture.socket)
+    let slow = try LineConnection(fixture.socket)
     #expect(slow.ask(.healthLive).contains("true"))
     slow.send("{\"jsonrpc\":")
     #expect(Self.exceeds(slow.line() ?? "", "line_seconds"))
@@ -134,7 +135,7 @@ import WireProtocol
 
   @Test func clientsThatDoNotReadAreDisconnected() async throws {
     let fixture = try await ServiceFixture { $0.limits.answerSecondsMax = 1 }
-    let deaf = try RawConnection(fixture.socket)
+    let deaf = try LineConnection(fixture.socket)
     var writer = JSONWriter()
     Request(id: .number(1), call: .serverInfo).write(to: &writer)
     let line = String(decoding: writer.bytes, as: UTF8.self)
@@ -146,7 +147,7 @@ import WireProtocol
 
   @Test func aConnectionWithoutRequestsIsClosed() async throws {
     let fixture = try await ServiceFixture { $0.limits.idleSecondsMax = 1 }
-    let idle = try RawConnection(fixture.socket)
+    let idle = try LineConnection(fixture.socket)
     #expect(idle.ask(.healthLive).contains("true"))
     #expect(idle.line() == nil)
     try await fixture.stop()
@@ -154,7 +155,7 @@ import WireProtocol
 
   @Test func requestsThatWaitHaveABoundAndAllAreAnswered() async throws {
     let fixture = try await ServiceFixture { $0.limits.pipelinedRequestsMax = 2 }
-    let connection = try RawConnection(fixture.socket)
+    let connection = try LineConnection(fixture.socket)
     var writer = JSONWriter()
     for number in 0..<200 {
       let insert = SequenceInsert(corpus: "c", sequences: [.init(id: "\(number)", tokens: [1, 2])])
@@ -168,7 +169,7 @@ import WireProtocol
 
   @Test func sessionsAreRefusedBeforeMemoryRunsOut() async throws {
     let fixture = try await ServiceFixture { $0.limits.memoryBytesMax = 1 << 20 }
-    let connection = try RawConnection(fixture.socket)
+    let connection = try LineConnection(fixture.socket)
     let answer = connection.ask(Self.open())
     #expect(answer.contains("\"kind\":\"busy\"") && answer.contains("retry_after_ms"))
     #expect(connection.ask(.speculate(Speculate(corpus: "c", context: [1]))).contains("\"result\""))
@@ -178,7 +179,7 @@ import WireProtocol
 
   @Test func insertsAreRefusedBeforeTheDiskIsFull() async throws {
     let fixture = try await ServiceFixture { $0.limits.storeBytesMax = 1 }
-    let connection = try RawConnection(fixture.socket)
+    let connection = try LineConnection(fixture.socket)
     let insert = Call.sequenceInsert(SequenceInsert(corpus: "c", sequences: [.init(tokens: [1])]))
     // The corpus was created after the service last read the disk usage.
     var answer = connection.ask(insert)

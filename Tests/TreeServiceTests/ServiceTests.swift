@@ -4,8 +4,10 @@ import Glibc
 import Logging
 import RepriseClient
 import RepriseModel
+import TestSupport
 import Testing
 import TreeService
+import UnixSocket
 import WireProtocol
 
 /// The service over a real socket: its answers, its access rules, and its treatment of misbehaving
@@ -95,7 +97,7 @@ import WireProtocol
       let client = fixture.client
       #expect(
         await kind { _ = try await client.speculate([1], corpus: "x") } == .corpusNotFound)
-      let raw = try RawConnection(fixture.socket)
+      let raw = try LineConnection(fixture.socket)
       for (method, members, kind) in [
         ("speculate", "\"corpus\":\"../x\",\"context\":[1]", "corpus_not_found"),
         ("corpus.create", "\"corpus\":\"a/b\"", "invalid_params"),
@@ -145,7 +147,7 @@ import WireProtocol
       for name in ["a", "b", "c"] {
         _ = try await client.openSession(corpus: "bounded", prompt: [1], name: name)
       }
-      let connection = try RawConnection(fixture.socket)
+      let connection = try LineConnection(fixture.socket)
       func step(_ session: String, _ accept: String) -> String {
         "{\"session\":\"\(session)\",\"accept\":\(accept)}"
       }
@@ -238,7 +240,7 @@ import WireProtocol
         Request(id: .number(1), call: call).write(to: &writer)
       }
       // Both at once: between two sends, a slow machine might let the lease run out.
-      let connection = try RawConnection(fixture.socket)
+      let connection = try LineConnection(fixture.socket)
       connection.send(String(decoding: writer.bytes, as: UTF8.self))
       #expect(connection.line()?.contains("\"session\":\"a\"") == true)
       #expect(connection.line()?.contains("\"match_length\"") == true)
@@ -270,7 +272,7 @@ import WireProtocol
 
   @Test func linesArePipelinedAndCutAnywhere() async throws {
     try await withService { fixture in
-      let raw = try RawConnection(fixture.socket)
+      let raw = try LineConnection(fixture.socket)
       for _ in 0..<100 { raw.send(Self.live + "\n") }
       for byte in Self.live.utf8 { raw.send(String(UnicodeScalar(byte))) }
       raw.send("\n")
@@ -295,7 +297,7 @@ import WireProtocol
   /// too, and later lines need not wait for them.
   @Test func longLinesAreAnsweredLikeAllOthers() async throws {
     try await withService { fixture in
-      let raw = try RawConnection(fixture.socket)
+      let raw = try LineConnection(fixture.socket)
       func open(_ id: Int, _ prompt: [Int32], _ more: String = "") -> String {
         let tokens = prompt.map(String.init).joined(separator: ",")
         return "{\"jsonrpc\":\"2.0\",\"id\":\(id),\"method\":\"session.open\",\"params\":"
@@ -339,7 +341,7 @@ import WireProtocol
 
   @Test func aBatchIsAnsweredByOneArray() async throws {
     try await withService { fixture in
-      let raw = try RawConnection(fixture.socket)
+      let raw = try LineConnection(fixture.socket)
       let insert =
         "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"sequence.insert\",\"params\":"
         + "{\"corpus\":\"c\",\"sequences\":[{\"tokens\":[1,2]}]}}"
@@ -361,7 +363,7 @@ import WireProtocol
     try await withService { options in
       options.limits.lineBytesMax = 10_000
     } _: { fixture in
-      let raw = try RawConnection(fixture.socket)
+      let raw = try LineConnection(fixture.socket)
       raw.send(String(repeating: "x", count: 9_999) + "\n")
       #expect(raw.line()?.contains("-32700") == true, "9,999 bytes are a line, if no JSON")
       raw.send(String(repeating: " ", count: 10_000 - Self.live.utf8.count) + Self.live + "\n")
@@ -381,7 +383,7 @@ import WireProtocol
       // It is not disconnected, however slow the machine.
       options.limits.answerSecondsMax = 86_400
     } _: { fixture in
-      let deaf = try RawConnection(fixture.socket)
+      let deaf = try LineConnection(fixture.socket)
       // Answers are ten times as long as the request.
       let request = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"server.info\"}\n"
       // More than sockets buffer, from a thread of its own: it blocks when the service stops
@@ -426,15 +428,7 @@ import WireProtocol
     // A socket that no process listens on, as a crash leaves it.
     let stale = fixture.directory + "/stale"
     let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: stale.utf8) }
-    let size = socklen_t(MemoryLayout<sockaddr_un>.size)
-    _ = unsafe withUnsafePointer(to: &address) {
-      unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        unsafe bind(descriptor, $0, size)
-      }
-    }
+    #expect(UnixAddress(path: stale)?.bind(descriptor) == 0)
     Glibc.close(descriptor)
     #expect(FileManager.default.fileExists(atPath: stale))
     #expect(await start(stale) == nil)
@@ -446,7 +440,7 @@ import WireProtocol
   /// them, after the client had disconnected.
   @Test func theEndWaitsForWhatGoneClientsAskedFor() async throws {
     let fixture = try await ServiceFixture()
-    let connection = try RawConnection(fixture.socket)
+    let connection = try LineConnection(fixture.socket)
     let insert = SequenceInsert(
       corpus: "c", sequences: [sequence((0..<300_000).map { $0 % 1000 })])
     var writer = JSONWriter()

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import TreeService
@@ -36,7 +37,7 @@ import Testing
       unsafe unlink(directory.socket)
       let second = try SocketFile.listen(path: directory.socket, mode: 0o600, group: nil)
       first.file.remove()
-      #expect(try RawConnection(directory.socket).hasInput == false)
+      #expect(try LineConnection(directory.socket).hasInput == false)
       second.file.remove()
       #expect(kind(directory.socket) == nil)
       close(second.socket)
@@ -83,7 +84,7 @@ import Testing
         }
       }
       #expect(listening.count == 1, "round \(round)")
-      #expect(throws: Never.self) { try RawConnection(directory.socket) }
+      #expect(throws: Never.self) { try LineConnection(directory.socket) }
       for bound in listening {
         bound.file.remove()
         close(bound.socket)

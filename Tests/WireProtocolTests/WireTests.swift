@@ -1,6 +1,6 @@
 import Foundation
 import RepriseModel
-import TestEffort
+import TestSupport
 import Testing
 
 @testable import WireProtocol
@@ -685,11 +685,8 @@ import Testing
   /// Valid lines with bytes changed, cut, doubled and moved: any result is right except a trap.
   @Test func mutatedLinesNeverTrap() {
     let count = Effort.count(1_000_000)
-    var state = Effort.seed
-    func draw(_ bound: Int) -> Int {
-      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      return Int(state >> 33) % max(1, bound)
-    }
+    var generator = SeededGenerator(seed: Effort.seed)
+    func draw(_ bound: Int) -> Int { generator.draw(bound) }
     let seeds = Self.calls.map { [UInt8](Self.line(Request(id: .number(1), call: $0)).utf8) }
     let spice = [UInt8]("{}[]\",:\\0123456789eE+-.truefalsn\u{0}\u{7F}é".utf8)
     var accepted = 0

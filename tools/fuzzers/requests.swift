@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import RepriseModel
 import TreeService
+import UnixSocket
 import WireProtocol
 
 // Requests to a live service in this process: valid JSON, of right and of wrong shapes. Each must be
@@ -162,15 +163,7 @@ private final class Fixture: @unchecked Sendable {
     ready.wait()
     service = started!
     descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: (directory + "/s").utf8) }
-    let connected = withUnsafePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-      }
-    }
-    precondition(connected == 0)
+    precondition(UnixAddress(path: directory + "/s")?.connect(descriptor) == 0)
   }
 
   func ask(_ line: String) -> String {

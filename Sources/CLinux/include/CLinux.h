@@ -2,6 +2,7 @@
 #ifndef CLINUX_H
 #define CLINUX_H
 
+#include <spawn.h>
 #include <sys/types.h>
 
 // Makes the calling thread run as soon as it is woken. From 6.12 on Linux lets a woken thread wait
@@ -49,6 +50,10 @@ void return_freed_memory(void);
 // Creates a pipe, with room for `bytes` bytes if the system allows it. Returns 0, or −1 with errno
 // set.
 int make_pipe(int ends[2], int bytes);
+
+// Has posix_spawn close all descriptors from the given one on in the program that it starts. Returns 0, or
+// an error number.
+int close_descriptors_at_spawn(posix_spawn_file_actions_t *actions, int first);
 
 
 // The result of SO_PEERCRED. glibc's name is ucred, declared only for programs that define

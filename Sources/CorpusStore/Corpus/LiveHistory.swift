@@ -90,7 +90,7 @@ final class LiveHistory {
   /// For each index, the identity of its cursors: a cursor is valid as long as its index is listed
   /// with the identity that it had.
   private(set) var identities: [Int] = []
-  /// Changes when `indexes` or `identities` do.
+  /// The number of this view: it changes when `indexes` or `identities` change.
   private(set) var generation = 0
   private var identityNext = 0
   /// Set when one of these indexes is found damaged during reading.

@@ -49,7 +49,7 @@ final class CorpusFile: Sendable {
     case snapshot
   }
 
-  /// The data that a transaction leaves for the next one.
+  /// The record `state`, which every transaction writes.
   struct State: Equatable {
     /// The transaction that wrote the state. LMDB's own pages carry no checksum; a state written by
     /// another transaction than the newest reveals that the newest was lost.
@@ -284,9 +284,9 @@ extension CorpusFile.State {
 extension CorpusSettings {
   private static let seed = checksumSeed("settings")
 
-  /// u32 depth; u32 vocabulary, 0 for none; u32 milliseconds of the durability's window, 0 for "commit"; u64 each, 0 for no
-  /// bound: tokens, sequences and seconds that are kept; u32 bytes of the tokenizer's name (all ones
-  /// for none), name; XXH3.
+  /// The record `settings`: u32 depth; u32 vocabulary, 0 for none; u32 durability window in
+  /// milliseconds, 0 for "commit"; u64 tokens, u64 sequences, u64 seconds that are kept, 0 for no
+  /// bound; u32 length of the tokenizer's name in bytes, all ones for none; name; XXH3.
   func encoded() -> [UInt8] {
     var bytes: [UInt8] = []
     bytes.append(UInt32(depth))

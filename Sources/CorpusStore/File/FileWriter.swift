@@ -1,12 +1,13 @@
 import CLinux
 import CXXHash
-import Glibc
+import Files
+import SystemPackage
 
 /// Writes a new file from its first byte to its last.
-@safe
 final class FileWriter {
   private let path: String
-  private var descriptor: Int32
+  /// nil once the file is closed.
+  private var descriptor: FileDescriptor?
   private(set) var byteCount = 0
   private var writtenBack = 0
 
@@ -18,39 +19,31 @@ final class FileWriter {
   /// Creates the file, or empties an existing one.
   init(_ path: String) throws(StoreError) {
     self.path = path
-    descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-    try StoreDirectory.check(descriptor >= 0, path)
+    descriptor = try systemCall(on: path) { () throws(Errno) in
+      try .opened(path, .writeOnly, [.create, .truncate], permissions: .ownerReadWrite)
+    }
   }
 
-  deinit {
-    if descriptor >= 0 { Glibc.close(descriptor) }
-  }
+  deinit { try? descriptor?.close() }
 
   func append(_ bytes: RawSpan) throws(StoreError) {
-    var done = 0
-    while done < bytes.byteCount {
-      let rest = bytes.extracting(done..<bytes.byteCount)
-      // SAFETY: the buffer is used within the closure only.
-      let count = unsafe rest.withUnsafeBytes { bytes in
-        unsafe Glibc.write(descriptor, bytes.baseAddress, bytes.count)
-      }
-      if count < 0 && errno == EINTR { continue }
-      try StoreDirectory.check(count > 0, path)
-      done += count
-      byteCount += count
-    }
+    guard let descriptor else { preconditionFailure("the file is finished") }
+    try systemCall(on: path) { () throws(Errno) in try descriptor.write(bytes) }
+    byteCount += bytes.byteCount
     if byteCount - writtenBack >= Self.writeBackBytes {
-      begin_writing_back(descriptor, writtenBack, byteCount - writtenBack)
+      begin_writing_back(descriptor.rawValue, writtenBack, byteCount - writtenBack)
       writtenBack = byteCount
     }
   }
 
   /// Syncs and closes the file, which is on disk when this returns.
   func finish() throws(StoreError) {
-    try StoreDirectory.check(fsync(descriptor) == 0, path)
-    let descriptor = descriptor
-    self.descriptor = -1
-    try StoreDirectory.check(Glibc.close(descriptor) == 0, path)
+    guard let descriptor else { preconditionFailure("the file is finished") }
+    try systemCall(on: path) { () throws(Errno) in
+      try descriptor.sync()
+      self.descriptor = nil
+      try descriptor.closed()
+    }
   }
 
   static func write(_ bytes: [UInt8], to path: String) throws(StoreError) {
@@ -101,12 +94,10 @@ struct Digest: Equatable, Sendable, CustomStringConvertible {
 }
 
 /// Reads a file, or the end of a pipe, from its first byte to its last.
-@safe
 final class FileReader {
   private let path: String
-  private let descriptor: Int32
-  // SAFETY: allocated in `init`, freed in `deinit`.
-  private let buffer: UnsafeMutableRawBufferPointer
+  private let descriptor: FileDescriptor
+  private var buffer = [UInt8](repeating: 0, count: bufferBytes)
 
   private static let bufferBytes = 1 << 20
 
@@ -116,57 +107,50 @@ final class FileReader {
   init(_ path: String) throws(StoreError) {
     self.path = path
     // Opening a pipe without a writer would block without O_NONBLOCK.
-    descriptor = unsafe open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
-    unsafe buffer = .allocate(byteCount: Self.bufferBytes, alignment: 64)
-    try StoreDirectory.check(descriptor >= 0, path)
-    if try status().st_mode & S_IFMT != S_IFREG { throw .notAFile(path: path) }
+    descriptor = try systemCall(on: path) { () throws(Errno) in
+      try .opened(path, .readOnly, .nonBlocking)
+    }
+    if try status().type != .regular { throw .notAFile(path: path) }
   }
 
   /// Reads from a descriptor, which the reader closes at the end.
-  init(descriptor: Int32, of path: String) {
+  init(descriptor: FileDescriptor, of path: String) {
     self.path = path
     self.descriptor = descriptor
-    unsafe buffer = .allocate(byteCount: Self.bufferBytes, alignment: 64)
   }
 
-  deinit {
-    if descriptor >= 0 { close(descriptor) }
-    unsafe buffer.deallocate()
-  }
+  deinit { try? descriptor.close() }
 
   /// The size of the file in bytes.
   func byteCount() throws(StoreError) -> Int {
-    Int(try status().st_size)
+    Int(try status().size)
   }
 
-  private func status() throws(StoreError) -> stat {
-    var status = stat()
-    try StoreDirectory.check(unsafe fstat(descriptor, &status) == 0, path)
-    return status
+  private func status() throws(StoreError) -> Stat {
+    try systemCall(on: path) { () throws(Errno) in try descriptor.stat() }
   }
 
-  /// Calls `body` with the next bytes, at most `count`. Returns their number: 0 at the end.
+  /// Calls `body` with the next bytes, at most `countMax`. Returns their number: 0 at the end.
   func next(
-    atMost count: Int = .max, _ body: (RawSpan) throws(StoreError) -> Void
+    atMost countMax: Int = .max, _ body: (RawSpan) throws(StoreError) -> Void
   ) throws(StoreError) -> Int {
-    while true {
-      let count = unsafe read(descriptor, buffer.baseAddress, min(count, buffer.count))
-      if count < 0 && errno == EINTR { continue }
-      try StoreDirectory.check(count >= 0, path)
-      // SAFETY: `count` bytes were just read, and the buffer is not changed until `body` returns.
-      if count > 0 { try body(unsafe RawSpan(_unsafeBytes: buffer[..<count])) }
-      return count
+    let count = try systemCall(on: path) { () throws(Errno) in
+      try descriptor.read(into: &buffer, atMost: countMax)
     }
+    // A reference, which keeps the bytes in place while `body` reads them.
+    let bytes = buffer
+    if count > 0 { try body(bytes.rawSpan.extracting(first: count)) }
+    return count
   }
 
   /// The last bytes of a file.
   func last(_ count: Int) throws(StoreError) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: count)
     let start = try byteCount() - count
-    let read = unsafe bytes.withUnsafeMutableBytes { bytes in
-      unsafe pread(descriptor, bytes.baseAddress, count, start)
+    let read = try systemCall(on: path) { () throws(Errno) in
+      try descriptor.read(at: start, into: &bytes)
     }
-    try StoreDirectory.check(read == count, path)
+    if read < count { throw StoreError(.ioError, path: path) }
     return bytes
   }
 }

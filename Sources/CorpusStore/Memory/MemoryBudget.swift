@@ -102,9 +102,10 @@ public final class MemoryBudget: Sendable {
 
   private let state: Locked<State>
 
-  /// The age that a reading may have, in nanoseconds. A reading takes some 3 µs.
+  /// The largest age of a reading before memory is read again, in nanoseconds. A reading takes
+  /// about 3 µs.
   static let nanosBetweenReadings: UInt64 = 50_000_000
-  /// The age that it may have if a request would be refused.
+  /// The largest age of a reading by which a request is refused.
   private static let nanosBeforeRefusal: UInt64 = 1_000_000
 
   /// Creates a budget.

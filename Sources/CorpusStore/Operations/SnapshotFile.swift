@@ -149,8 +149,11 @@ enum SnapshotFile {
     _ path: String, _ cancellation: Cancellation, progress: Progress = { _, _ in },
     _ body: (RawSpan) throws(StoreError) -> Void = { (_) throws(StoreError) in }
   ) throws(StoreError) -> SnapshotManifest {
-    if unsafe access(path, F_OK) != 0 && errno == ENOENT { throw .snapshotNotFound(path) }
-    let reader = try FileReader(path)
+    let reader: FileReader
+    do throws(StoreError) { reader = try FileReader(path) } catch {
+      if case .inaccessible(path, ENOENT) = error { throw .snapshotNotFound(path) }
+      throw error
+    }
     let manifest = try manifest(reader, path)
     let digest = StreamingDigest()
     var read = 0

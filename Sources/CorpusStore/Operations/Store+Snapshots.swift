@@ -1,10 +1,10 @@
-import CLinux
 import Concurrency
+import Files
 import Foundation
-import Glibc
 import LMDB
 import RepriseModel
 import SuffixIndex
+import SystemPackage
 
 extension Store {
   // MARK: Taking
@@ -116,7 +116,7 @@ extension Store {
   /// - Throws: `snapshotNotFound`, `snapshotName`.
   public func deleteSnapshot(named name: String) throws(StoreError) {
     let (path, _) = try find(.named(name))
-    try StoreDirectory.check(unsafe unlink(path) == 0, path)
+    try systemCall(on: path) { () throws(Errno) in try Files.remove(path) }
     if let directory { StoreDirectory.sync("\(directory.path)/snapshots") }
   }
 
@@ -169,22 +169,19 @@ private struct SnapshotWriter {
   }
 
   private func copy(to file: FileWriter, _ progress: Progress) throws(StoreError) -> Digest {
-    var ends: [Int32] = [-1, -1]
-    let made = unsafe ends.withUnsafeMutableBufferPointer {
-      unsafe make_pipe($0.baseAddress, Int32(Self.pipeBytes))
+    let (output, input) = try systemCall(on: "a pipe") { () throws(Errno) in
+      try FileDescriptor.pipe(bytes: Self.pipeBytes)
     }
-    try StoreDirectory.check(made == 0, "a pipe")
-    let (output, input) = (ends[0], ends[1])
     let environment = corpus.file.environment
     let copied = Promise<Result<Void, LMDBError>>()
     _ = WorkerThread("reprise-copy", .background) {
       let result: Result<Void, LMDBError>
       do throws(LMDBError) {
-        result = .success(try environment.copyCompacted(to: input))
+        result = .success(try environment.copyCompacted(to: input.rawValue))
       } catch {
         result = .failure(error)
       }
-      Glibc.close(input)
+      try? input.close()
       copied.fulfil(result)
     }
     let written: Result<Digest, StoreError>
@@ -201,7 +198,7 @@ private struct SnapshotWriter {
   }
 
   private func write(
-    _ output: Int32, to file: FileWriter, _ progress: Progress
+    _ output: FileDescriptor, to file: FileWriter, _ progress: Progress
   ) throws(StoreError) -> Digest {
     // Closes the read end of the pipe when it is released.
     let reader = FileReader(descriptor: output, of: "a pipe")

@@ -1,7 +1,7 @@
 import Concurrency
 import Foundation
-import Glibc
 import RepriseModel
+import SystemPackage
 
 /// A directory of corpora and of their snapshots; see `StoreDirectory`.
 ///
@@ -20,7 +20,7 @@ public final class Store: Sendable {
 
   private struct State {
     /// nil for a store that serves a snapshot, and for one that is closed.
-    var lockFile: Int32?
+    var lockFile: FileDescriptor?
     var corpora: [CorpusName: Corpus] = [:]
     /// Why those that cannot be used cannot.
     var failures: [CorpusName: StoreError] = [:]
@@ -320,7 +320,7 @@ public final class Store: Sendable {
       state.corpora = [:]
       return state.lockFile.take()
     }
-    if let lockFile { Glibc.close(lockFile) }
+    try? lockFile?.close()
     return losses
   }
 }

@@ -1,7 +1,7 @@
-import CLinux
+import Files
 import Foundation
-import Glibc
 import RepriseModel
+import SystemPackage
 
 /// The directory of a store.
 ///
@@ -83,11 +83,15 @@ struct StoreDirectory: Sendable {
   }
 
   /// Locks the store for this process, for as long as the descriptor is open.
-  func lock() throws(StoreError) -> Int32 {
-    let descriptor = unsafe open("\(path)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-    try Self.check(descriptor >= 0, "\(path)/lock")
-    if flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
-      Glibc.close(descriptor)
+  func lock() throws(StoreError) -> FileDescriptor {
+    let descriptor = try systemCall(on: "\(path)/lock") { () throws(Errno) in
+      try FileDescriptor.opened(
+        "\(path)/lock", .readWrite, .create, permissions: .ownerReadWrite)
+    }
+    do {
+      try descriptor.lockExclusively()
+    } catch {
+      try? descriptor.close()
       throw .inUse(path: path)
     }
     return descriptor
@@ -95,11 +99,9 @@ struct StoreDirectory: Sendable {
 
   /// True if the lock that this process holds is the one in the directory: otherwise another
   /// process could lock the store as well.
-  func holds(_ lock: Int32) -> Bool {
-    var (held, found) = (stat(), stat())
-    guard unsafe fstat(lock, &held) == 0 else { return true }
-    return unsafe stat("\(path)/lock", &found) == 0 && held.st_dev == found.st_dev
-      && held.st_ino == found.st_ino
+  func holds(_ lock: FileDescriptor) -> Bool {
+    guard let held = try? lock.stat() else { return true }
+    return (try? Files.status("\(path)/lock"))?.isSameFile(as: held) ?? false
   }
 
   /// Removes what a crash left half created or half dropped.
@@ -136,8 +138,9 @@ struct StoreDirectory: Sendable {
   /// name, and must be removed.
   func exchangeCorpus(_ name: CorpusName) throws(StoreError) {
     Self.sync(making(corpus: name))
-    try Self.check(
-      unsafe exchange_files(making(corpus: name), corpus(name)) == 0, corpus(name))
+    try systemCall(on: corpus(name)) { () throws(Errno) in
+      try Files.exchange(making(corpus: name), corpus(name))
+    }
     Self.sync("\(path)/corpora")
   }
 
@@ -157,15 +160,19 @@ struct StoreDirectory: Sendable {
   // MARK: Files
 
   static func make(_ path: String) throws(StoreError) {
-    try check(unsafe mkdir(path, 0o700) == 0, path)
+    try systemCall(on: path) { () throws(Errno) in try Files.createDirectory(path) }
   }
 
   private static func makeIfMissing(_ path: String) throws(StoreError) {
-    try check(unsafe mkdir(path, 0o700) == 0 || errno == EEXIST, path)
+    do {
+      try Files.createDirectory(path)
+    } catch {
+      if error != .fileExists { throw StoreError(error, path: path) }
+    }
   }
 
   static func move(_ path: String, to place: String) throws(StoreError) {
-    try check(unsafe rename(path, place) == 0, place)
+    try systemCall(on: place) { () throws(Errno) in try Files.move(path, to: place) }
   }
 
   /// Removes a file, or a directory with its contents; no error if it does not exist.
@@ -186,12 +193,6 @@ struct StoreDirectory: Sendable {
     }
   }
 
-  /// Throws the error of the last system call.
-  static func check(_ success: Bool, _ path: String) throws(StoreError) {
-    if success { return }
-    throw StoreError(errno: errno, path: path)
-  }
-
   /// True if hardly anything can be written to the file system of a path.
   static func isFull(_ path: String) -> Bool {
     let disk = SystemRefusal.disk(path)
@@ -207,10 +208,10 @@ struct StoreDirectory: Sendable {
 
   /// Makes a rename durable. A file system that does not support it offers no alternative.
   static func sync(_ directory: String) {
-    let descriptor = unsafe open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    if descriptor >= 0 {
-      fsync(descriptor)
-      Glibc.close(descriptor)
+    guard let descriptor = try? FileDescriptor.opened(directory, .readOnly, .directory) else {
+      return
     }
+    try? descriptor.sync()
+    try? descriptor.close()
   }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import RepriseModel
+import SystemPackage
 
 /// The errors of a store. Each message says what was wrong, what was expected and what to do.
 public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -183,6 +184,9 @@ extension StoreError {
   }
 
   /// Translates an error of a system call on a path.
+  init(_ error: Errno, path: String) { self.init(errno: error.rawValue, path: path) }
+
+  /// The same by the error's number.
   init(errno code: Int32, path: String) {
     if code == ENOSPC || code == EDQUOT {
       let (free, bytes) = SystemRefusal.disk(path)
@@ -191,4 +195,11 @@ extension StoreError {
       self = .inaccessible(path: path, errno: code)
     }
   }
+}
+
+/// Makes calls of the system on a path, and throws their error as the store's.
+func systemCall<Result>(
+  on path: String, _ body: () throws(Errno) -> Result
+) throws(StoreError) -> Result {
+  do { return try body() } catch { throw StoreError(error, path: path) }
 }

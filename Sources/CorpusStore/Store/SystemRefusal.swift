@@ -1,4 +1,6 @@
+import Files
 import Glibc
+import SystemPackage
 
 /// The meaning of the system's error numbers for a file of a store, with a remedy for each.
 enum SystemRefusal {
@@ -17,8 +19,7 @@ enum SystemRefusal {
         + "limit, or use fewer corpora and connections"
     case ENFILE: "the system has as many files open as it allows; raise its limit (fs.file-max)"
     default:
-      // SAFETY: strerror returns a C string for every number.
-      "\(unsafe String(cString: strerror(code))); look at the system's log"
+      "\(Errno(rawValue: code)); look at the system's log"
     }
   }
 
@@ -33,7 +34,7 @@ enum SystemRefusal {
     var missing = path
     while let slash = missing.lastIndex(of: "/"), slash > missing.startIndex {
       let parent = String(missing[..<slash])
-      if unsafe access(parent, F_OK) == 0 { break }
+      if Files.exists(parent) { break }
       missing = parent
     }
     return missing

@@ -47,12 +47,7 @@ struct HTTPListening {
             try pipeline.addHandler(HTTPRequestBounds(limits, refusingBeyond: max))
             return
           }
-          let bounds = HTTPRequestBounds(limits)
-          try pipeline.addHandler(bounds)
-          // Requests that cannot be parsed are answered by the handlers here.
-          try pipeline.configureHTTPServerPipeline(
-            withPipeliningAssistance: true, withErrorHandling: false)
-          try pipeline.addHandler(HTTPHandler(responder, drafter.value, bounds))
+          try Self.addHandlers(to: pipeline, responder, drafter.value)
         }
       }
     do {
@@ -61,6 +56,19 @@ struct HTTPListening {
       try? await group.shutdownGracefully()
       throw StartError.cannotListen(address: name, reason: "\(error)")
     }
+  }
+
+  /// Makes a channel one that answers requests.
+  static func addHandlers(
+    to pipeline: ChannelPipeline.SynchronousOperations, _ responder: Responder,
+    _ drafter: PrefixDrafter
+  ) throws {
+    let bounds = HTTPRequestBounds(responder.options.limits)
+    try pipeline.addHandler(bounds)
+    // Requests that cannot be parsed are answered by the handlers here.
+    try pipeline.configureHTTPServerPipeline(
+      withPipeliningAssistance: true, withErrorHandling: false)
+    try pipeline.addHandler(HTTPHandler(responder, drafter, bounds))
   }
 
   /// Returns when all drafts that were begun have been answered.

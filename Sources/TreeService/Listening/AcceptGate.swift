@@ -1,6 +1,7 @@
 import CorpusStore
 import Glibc
 import NIOCore
+import SystemPackage
 
 /// Precedes a listener and keeps it from accepting connections for which there are no files.
 ///
@@ -62,7 +63,7 @@ final class AcceptGate: ChannelDuplexHandler {
     conditions.raise(
       .accepting,
       cause:
-        "\(systemError(error.errnoCode)); close connections, drop corpora, or raise the limit of "
+        "\(Errno(rawValue: error.errnoCode)); close connections, drop corpora, or raise the limit of "
         + "open files (ulimit -n, LimitNOFILE)",
       tolerated: .zero)
     refuseThoseThatWait()

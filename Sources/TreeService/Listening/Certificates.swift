@@ -1,8 +1,8 @@
+import Files
 import NIOCore
 
 #if TLS
   import Concurrency
-  import Glibc
   import NIOSSL
 
   /// The keys for encrypting connections. They can be read again: new connections then use the new
@@ -27,10 +27,8 @@ import NIOCore
 
     private static func read(_ files: TLSFiles) throws(StartError) -> NIOSSLContext {
       func read<Value>(_ path: String, _ body: () throws -> Value) throws(StartError) -> Value {
-        if unsafe access(path, R_OK) != 0 {
-          // SAFETY: strerror returns a C string for every number.
-          throw .certificate(
-            reason: "\(path) cannot be read: \(unsafe String(cString: strerror(errno)))")
+        do { try Files.checkReadable(path) } catch {
+          throw .certificate(reason: "\(path) cannot be read: \(error)")
         }
         do {
           return try body()

@@ -1,5 +1,7 @@
+import Files
 import Glibc
-import WireProtocol
+import SystemPackage
+import UnixSocket
 
 /// The file of a Unix socket on which this process listens.
 ///
@@ -10,14 +12,14 @@ import WireProtocol
 final class SocketFile: Sendable {
   let path: String
   /// Keeps the file open, so that its inode number is not reused.
-  private let file: Int32
+  private let file: FileDescriptor
 
-  private init(_ path: String, _ file: Int32) {
+  private init(_ path: String, _ file: FileDescriptor) {
     self.path = path
     self.file = file
   }
 
-  deinit { close(file) }
+  deinit { try? file.close() }
 
   // MARK: Binding
 
@@ -31,56 +33,58 @@ final class SocketFile: Sendable {
   static func listen(
     path: String, mode: UInt32, group: String?
   ) throws(StartError) -> (socket: Int32, file: SocketFile) {
-    try check(path: path, group: group)
+    let address = try check(path: path, group: group)
     let lock = DirectoryLock(of: path)
     defer { lock.end() }
     // The path may have changed before the lock was taken.
     try check(path: path, group: nil)
-    if try isAnswered(path) { throw .alreadyServed(path: path) }
-    unsafe unlink(path)
+    if try isAnswered(address, path) { throw .alreadyServed(path: path) }
+    try? Files.remove(path)
     let socket = try unixSocket(path)
     // Linux creates the file with the mode of the socket.
     fchmod(socket, 0o600)
     var bound = false
     do throws(StartError) {
-      try unsafe withAddress(path) { (address, size) throws(StartError) in
-        try require(unsafe bind(socket, address, size) == 0, path)
-      }
+      try require(address.bind(socket) == 0, path)
       bound = true
       if let group, let number = number(ofGroup: group) {
-        try require(
-          unsafe chown(path, uid_t.max, number) == 0, path,
-          "its file cannot be given to group \(group): ")
+        try require(path, "its file cannot be given to group \(group): ") { () throws(Errno) in
+          try Files.setGroup(number, of: path)
+        }
       }
-      try require(unsafe chmod(path, mode) == 0, path, "its file's mode cannot be set: ")
+      try require(path, "its file's mode cannot be set: ") { () throws(Errno) in
+        try Files.setMode(mode, of: path)
+      }
       try require(Glibc.listen(socket, Int32(backlog)) == 0, path)
-      let file = unsafe open(path, pathOnly | O_NOFOLLOW | O_CLOEXEC)
-      try require(file >= 0, path)
+      let file = try require(path) { () throws(Errno) in
+        try FileDescriptor.opened(path, .readOnly, [pathOnly, .noFollow])
+      }
       return (socket, SocketFile(path, file))
     } catch {
-      if bound { unsafe unlink(path) }
+      if bound { try? Files.remove(path) }
       close(socket)
       throw error
     }
   }
 
   /// O_PATH, which glibc declares for C programs only: the file itself, not the target of a link.
-  private static let pathOnly: Int32 = 0o10000000
+  private static let pathOnly = FileDescriptor.OpenOptions(rawValue: 0o10000000)
   /// Connections that wait to be accepted.
   static let backlog = 256
 
   /// Checks whether a service may listen at a path, as far as possible without listening.
   ///
   /// - Throws: `pathTooLong`, `notASocket`, `unknownGroup`.
-  static func check(path: String, group: String?) throws(StartError) {
-    if sockaddr_un(path: path) == nil {
-      throw .pathTooLong(path: path, bytesMax: sockaddr_un.pathBytesMax)
+  @discardableResult
+  static func check(path: String, group: String?) throws(StartError) -> UnixAddress {
+    guard let address = UnixAddress(path: path) else {
+      throw .pathTooLong(path: path, bytesMax: UnixAddress.pathBytesMax)
     }
     if let group, number(ofGroup: group) == nil { throw .unknownGroup(group) }
-    var status = stat()
-    if unsafe lstat(path, &status) == 0, status.st_mode & S_IFMT != S_IFSOCK {
+    if let status = try? Files.status(path, follows: false), status.type != .socket {
       throw .notASocket(path: path)
     }
+    return address
   }
 
   private static func unixSocket(_ path: String) throws(StartError) -> Int32 {
@@ -91,46 +95,36 @@ final class SocketFile: Sendable {
   }
 
   /// True if a process listens at the path.
-  private static func isAnswered(_ path: String) throws(StartError) -> Bool {
+  private static func isAnswered(
+    _ address: UnixAddress, _ path: String
+  ) throws(StartError) -> Bool {
     let socket = try unixSocket(path)
     defer { close(socket) }
-    var failure: Int32 = 0
-    try unsafe withAddress(path) { (address, size) throws(StartError) in
-      if unsafe connect(socket, address, size) != 0 { failure = errno }
-    }
+    let failure = address.connect(socket) == 0 ? 0 : errno
     // A full backlog, or a refused permission, shows that there is a service.
     return failure != ECONNREFUSED && failure != ENOENT
   }
 
-  private static func withAddress<Result>(
-    _ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) throws(StartError) -> Result
-  ) throws(StartError) -> Result {
-    guard var address = sockaddr_un(path: path) else {
-      throw .pathTooLong(path: path, bytesMax: sockaddr_un.pathBytesMax)
-    }
-    let size = socklen_t(MemoryLayout<sockaddr_un>.size)
-    return try unsafe withUnsafePointer(to: &address) { (pointer) throws(StartError) in
-      try unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        (address) throws(StartError) in
-        try unsafe body(address, size)
-      }
-    }
+  /// Throws the error of the last call of the system, if it has failed.
+  private static func require(_ success: Bool, _ path: String) throws(StartError) {
+    if !success { throw refusal(Errno(rawValue: errno), path) }
   }
 
-  /// Throws the error of the last system call.
-  private static func require(
-    _ success: Bool, _ path: String, _ what: String = ""
-  ) throws(StartError) {
-    if success { return }
-    let failure = errno
+  private static func require<Result>(
+    _ path: String, _ what: String = "", _ body: () throws(Errno) -> Result
+  ) throws(StartError) -> Result {
+    do { return try body() } catch { throw refusal(error, path, what) }
+  }
+
+  private static func refusal(_ error: Errno, _ path: String, _ what: String = "") -> StartError {
     let reason =
-      switch failure {
-      case ENOENT, ENOTDIR:
+      switch error {
+      case .noSuchFileOrDirectory, .notDirectory:
         "its directory \(directory(of: path)) does not exist; create it"
-      case EACCES, EPERM: "this user may not: \(systemError(failure))"
-      default: systemError(failure)
+      case .permissionDenied, .notPermitted: "this user may not: \(error)"
+      default: "\(error)"
       }
-    throw .cannotListen(address: path, reason: what + reason)
+    return .cannotListen(address: path, reason: what + reason)
   }
 
   private static func number(ofGroup name: String) -> gid_t? {
@@ -145,11 +139,10 @@ final class SocketFile: Sendable {
   func remove() {
     let lock = DirectoryLock(of: path)
     defer { lock.end() }
-    var (bound, found) = (stat(), stat())
-    guard unsafe fstat(file, &bound) == 0, unsafe lstat(path, &found) == 0,
-      bound.st_dev == found.st_dev, bound.st_ino == found.st_ino
+    guard let bound = try? file.stat(), let found = try? Files.status(path, follows: false),
+      found.isSameFile(as: bound)
     else { return }
-    unsafe unlink(path)
+    try? Files.remove(path)
   }
 
   /// True if an open socket is a Unix socket.
@@ -169,7 +162,7 @@ private func directory(of path: String) -> String {
 
 /// An exclusive lock on the directory of a socket's file.
 private struct DirectoryLock {
-  private let descriptor: Int32
+  private let descriptor: FileDescriptor?
 
   private static let tries = 200
   private static let waitMicros: UInt32 = 10_000
@@ -177,21 +170,18 @@ private struct DirectoryLock {
   /// Waits for the lock. A file system without locks, or a process that holds it for two seconds,
   /// does not prevent a service from starting or ending.
   init(of path: String) {
-    descriptor = unsafe open(directory(of: path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    if descriptor < 0 { return }
+    descriptor = try? .opened(directory(of: path), .readOnly, .directory)
+    guard let descriptor else { return }
     for _ in 0..<Self.tries {
-      if flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK { return }
+      do {
+        try descriptor.lockExclusively()
+        return
+      } catch {
+        if error != .wouldBlock { return }
+      }
       usleep(Self.waitMicros)
     }
   }
 
-  func end() {
-    if descriptor >= 0 { close(descriptor) }
-  }
-}
-
-/// An error number of the system in words.
-func systemError(_ number: Int32) -> String {
-  // SAFETY: strerror returns a C string for every number.
-  unsafe String(cString: strerror(number))
+  func end() { try? descriptor?.close() }
 }

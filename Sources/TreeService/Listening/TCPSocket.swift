@@ -1,4 +1,5 @@
 import Glibc
+import SystemPackage
 
 /// Listening sockets of TCP.
 enum TCPSocket {
@@ -33,7 +34,7 @@ enum TCPSocket {
     case EADDRINUSE: "another process listens there; choose another port"
     case EACCES: "this user may not listen there; choose a port from 1024 on"
     case EADDRNOTAVAIL: "this machine does not have that address; choose one of its own"
-    default: systemError(failure)
+    default: "\(Errno(rawValue: failure))"
     }
   }
 

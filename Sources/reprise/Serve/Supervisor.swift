@@ -1,5 +1,6 @@
 import Foundation
 import TreeService
+import UnixSocket
 
 /// The process's supervisor, if that is systemd: sockets that it has bound, and the notifications
 /// that it expects (sd_listen_fds(3), sd_notify(3)).
@@ -34,25 +35,12 @@ struct Supervisor {
 
   /// Sends a notification. A failure is ignored, because no process may be listening.
   private func notify(_ state: String) {
-    guard let notifySocket else { return }
+    guard let notifySocket, let address = UnixAddress(pathOrAbstractName: notifySocket) else {
+      return
+    }
     let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     if descriptor < 0 { return }
     defer { close(descriptor) }
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    var path = [UInt8](notifySocket.utf8)
-    // '@' represents the zero byte of an abstract name.
-    if path.first == UInt8(ascii: "@") { path[0] = 0 }
-    if path.count > 107 { return }
-    // SAFETY: the path is shorter than `sun_path`.
-    unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path) }
-    let offset = MemoryLayout<sockaddr_un>.offset(of: \.sun_path) ?? 2
-    let size = socklen_t(offset + path.count)
-    let bytes = [UInt8](state.utf8)
-    _ = unsafe withUnsafePointer(to: &address) { pointer in
-      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-        unsafe sendto(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL), address, size)
-      }
-    }
+    address.send([UInt8](state.utf8), from: descriptor)
   }
 }

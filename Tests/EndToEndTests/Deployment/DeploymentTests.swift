@@ -135,7 +135,7 @@ import Testing
   }
 
   @Test func probesAreAnswered() throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     try service.start(["--http", "127.0.0.1:0"])
     let port = try #require(service.httpPort)
     let yaml = try Self.read("kubernetes/sidecar.yaml")

@@ -16,7 +16,7 @@ import Testing
   }
 
   @Test func withoutATerminalItPrintsOnce() async throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     try service.start()
     let client = service.client()
     try await work(client)
@@ -46,7 +46,7 @@ import Testing
       let result = try run(["top"] + arguments)
       #expect(result.status == 64 && result.errors.contains(says), "\(result.errors)")
     }
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     let access = service.directory + "/access.json"
     func token(_ name: String, _ corpora: String) throws -> String {
       try run(["token", "create", "--access", access, "--name", name, "--corpora", corpora]).output
@@ -65,7 +65,7 @@ import Testing
   }
 
   private func watch(
-    _ service: ServiceProcess, on screen: PseudoTerminal, _ environment: [String: String] = [:]
+    _ service: RepriseProcess, on screen: PseudoTerminal, _ environment: [String: String] = [:]
   ) throws -> Process {
     let process = Process()
     process.executableURL = repriseBinary
@@ -80,7 +80,7 @@ import Testing
   }
 
   @Test func onATerminalItDrawsUntilAKeyIsPressed() async throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     try service.start()
     let client = service.client()
     try await work(client)
@@ -117,7 +117,7 @@ import Testing
 
   @Test(arguments: [SIGINT, SIGTERM])
   func aSignalLeavesTheTerminalAsItWas(signal: Int32) throws {
-    let service = try ServiceProcess()
+    let service = try RepriseProcess()
     try service.start()
     let screen = try PseudoTerminal(width: 80, height: 24)
     let process = try watch(service, on: screen, ["NO_COLOR": "1"])

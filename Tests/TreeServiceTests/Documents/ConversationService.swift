@@ -2,6 +2,7 @@ import Access
 import CorpusStore
 import Foundation
 import Logging
+import TestSupport
 import TreeService
 
 /// A service over an empty store, the starting point of the documents' examples.
@@ -45,12 +46,12 @@ struct ReadingService {
   }
 
   /// Serves the snapshot while `body` runs.
-  func serve(_ body: (RawConnection) throws -> Void) async throws {
+  func serve(_ body: (LineConnection) throws -> Void) async throws {
     let socket = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
     let service = try await TreeService.start(
       store, ServiceOptions(.unixSocket(path: socket)),
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-    let connection = try RawConnection(socket)
+    let connection = try LineConnection(socket)
     let result = Result { try body(connection) }
     connection.close()
     try await service.stop()

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// A JSON value. Foundation's own values do not distinguish true from 1.
 enum JSON: Equatable, Sendable, Codable, ExpressibleByStringLiteral {
@@ -82,7 +83,7 @@ func requestLine(_ method: String, _ params: [String: JSON]) -> String {
   ]).text + "\n"
 }
 
-extension RawConnection {
+extension LineConnection {
   /// Sends a line and returns the answer.
   func exchange(_ line: String) throws -> JSON {
     send(line.hasSuffix("\n") ? line : line + "\n")

@@ -2,6 +2,7 @@ import CorpusStore
 import Foundation
 import RepriseClient
 import RepriseModel
+import TestSupport
 import Testing
 import TreeService
 import WireProtocol
@@ -250,7 +251,7 @@ import WireProtocol
       }
     }
     try await withService(bind) { fixture in
-      let connection = try RawConnection(fixture.socket)
+      let connection = try LineConnection(fixture.socket)
       defer { connection.close() }
       var seen = 0
       for method in document.methods {
@@ -293,7 +294,7 @@ import WireProtocol
     let service = try await ConversationService(
       token: document.method("server.authenticate")?
         .examples.first?.params["token"]?.string)
-    let connection = try RawConnection(service.socket)
+    let connection = try LineConnection(service.socket)
     for method in document.methods {
       for example in method.examples {
         let place = "\(method.name), \(example.name)"
@@ -310,7 +311,7 @@ import WireProtocol
 
   @Test func theConversationOfThePageIsWhatIsAnswered() async throws {
     let service = try await ConversationService(token: nil)
-    let connection = try RawConnection(service.socket)
+    let connection = try LineConnection(service.socket)
     #expect(page.lines.count >= 16 && page.lines.count.isMultiple(of: 2))
     for place in stride(from: 0, to: page.lines.count - 1, by: 2) {
       let (request, shown) = (page.lines[place], page.lines[place + 1])
@@ -325,7 +326,7 @@ import WireProtocol
   @Test func errorsHaveTheDataThatIsDocumented() async throws {
     var seen: Set<String> = ["internal_error"]
     func provoke(
-      _ kind: ErrorKind, _ connection: RawConnection, _ method: String = "",
+      _ kind: ErrorKind, _ connection: LineConnection, _ method: String = "",
       _ params: [String: JSON] = [:], line: String? = nil
     ) throws {
       let answer = try connection.exchange(line ?? requestLine(method, params))
@@ -338,7 +339,7 @@ import WireProtocol
       seen.insert(kind.rawValue)
     }
     try await withService { fixture in
-      let connection = try RawConnection(fixture.socket)
+      let connection = try LineConnection(fixture.socket)
       defer { connection.close() }
       func ask(_ method: String, _ params: [String: JSON]) throws {
         let answer = try connection.exchange(requestLine(method, params))
@@ -382,7 +383,7 @@ import WireProtocol
     try await withService {
       $0.limits.memoryBytesMax = 1 << 20
     } _: { fixture in
-      let connection = try RawConnection(fixture.socket)
+      let connection = try LineConnection(fixture.socket)
       defer { connection.close() }
       let open: [String: JSON] = ["corpus": "c", "prompt": .array([])]
       try provoke(.busy, connection, "session.open", open)
@@ -390,7 +391,7 @@ import WireProtocol
     try await withService {
       $0.limits.storeBytesMax = 1
     } _: { fixture in
-      let connection = try RawConnection(fixture.socket)
+      let connection = try LineConnection(fixture.socket)
       defer { connection.close() }
       // The corpus was created after the service last read the disk usage.
       let insert = requestLine(

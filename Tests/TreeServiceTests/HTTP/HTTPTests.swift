@@ -4,6 +4,7 @@ import Foundation
 import Logging
 import NIOCore
 import RepriseClient
+import TestSupport
 import Testing
 import WireProtocol
 
@@ -25,8 +26,8 @@ import WireProtocol
       listening = try await HTTPListening("127.0.0.1", 0, responder)
     }
 
-    func connect() throws -> RawHTTPConnection {
-      try RawHTTPConnection(port: listening.channel.localAddress?.port ?? 0)
+    func connect() throws -> HTTPConnection {
+      try HTTPConnection(port: listening.channel.localAddress?.port ?? 0)
     }
 
     func stop() async throws {
@@ -71,7 +72,7 @@ import WireProtocol
   @Test func metricsAreWhatTheSocketTells() async throws {
     func listen(_ options: inout ServiceOptions) { options.http = ("127.0.0.1", 0) }
     try await withService(listen) { fixture in
-      let connection = try RawHTTPConnection(port: try #require(fixture.service.httpPort))
+      let connection = try HTTPConnection(port: try #require(fixture.service.httpPort))
       let answer = try #require(connection.get("/metrics"))
       #expect(answer.status == 200)
       #expect(answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8")
@@ -216,41 +217,9 @@ import WireProtocol
     }
   }
 
-  @Test(arguments: [
-    "", "GET /met", "GET /metrics HTTP/1.1\r\nx: ",
-    "POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\nabc",
-  ]) func slowRequestsAreCutOff(request: String) async throws {
-    try await withFixture(Self.options { $0.limits.lineSecondsMax = 1 }) { fixture in
-      let connection = try fixture.connect()
-      connection.send(request)
-      if !request.isEmpty {
-        #expect(connection.response()?.status == 408)
-        connection.endSending()
-      }
-      #expect(connection.isClosed)
-    }
-  }
-
-  /// Bytes that trickle in do not extend the time.
-  @Test func tricklingRequestsAreCutOff() async throws {
-    try await withFixture(Self.options { $0.limits.lineSecondsMax = 1 }) { fixture in
-      let connection = try fixture.connect()
-      connection.send("GET /metrics HTTP/1.1\r\nx: ")
-      while connection.send("a") { usleep(50_000) }
-    }
-  }
-
-  @Test func aConnectionWithoutRequestsIsClosed() async throws {
-    try await withFixture(Self.options { $0.limits.idleSecondsMax = 1 }) { fixture in
-      let connection = try fixture.connect()
-      #expect(connection.get("/health/live")?.status == 200)
-      #expect(connection.isClosed)
-    }
-  }
-
   @Test func thereIsRoomForSoManyConnections() async throws {
     try await withFixture { fixture in
-      var open: [RawHTTPConnection] = []
+      var open: [HTTPConnection] = []
       for _ in 0..<64 {
         let connection = try fixture.connect()
         #expect(connection.get("/health/live")?.status == 200)

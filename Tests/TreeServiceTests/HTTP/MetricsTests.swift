@@ -2,6 +2,7 @@ import CorpusStore
 import Foundation
 import RepriseClient
 import RepriseModel
+import TestSupport
 import Testing
 import WireProtocol
 
@@ -71,7 +72,7 @@ import WireProtocol
 
   @Test func errorsAreCountedByTheirKind() async throws {
     try await withService { fixture in
-      let connection = try RawConnection(fixture.socket)
+      let connection = try LineConnection(fixture.socket)
       for line in ["{", "{}", "{}", requestLine("x", [:]), requestLine("corpus.stats", [:])] {
         _ = try connection.exchange(line)
       }
@@ -90,7 +91,7 @@ import WireProtocol
   @Test func labelsHaveABound() async throws {
     try await withService { fixture in
       let client = fixture.client
-      let connection = try RawConnection(fixture.socket)
+      let connection = try LineConnection(fixture.socket)
       for number in 0..<50 {
         _ = try connection.exchange(requestLine("method-\(number)", [:]))
         _ = try connection.exchange(

@@ -5,6 +5,7 @@ import Logging
 import NIOCore
 import RepriseClient
 import RepriseModel
+import TestSupport
 import Testing
 import WireProtocol
 
@@ -33,7 +34,7 @@ import WireProtocol
       options.http = ("127.0.0.1", 0)
       options.accessFile = file
     }
-    let connection = try RawHTTPConnection(port: try #require(fixture.service.httpPort))
+    let connection = try HTTPConnection(port: try #require(fixture.service.httpPort))
     func post(_ body: String) -> (status: Int, body: String)? {
       connection.send(
         "POST /v1/draft HTTP/1.1\r\nhost: a\r\nauthorization: Bearer \(Self.token)\r\n"
@@ -141,7 +142,7 @@ import WireProtocol
           answer.status == status && answer.body.contains("\"kind\":\"\(kind)\""), "\(answer)")
       }
       // Without a token, with a wrong one, and with one in the body.
-      let other = try RawHTTPConnection(port: try #require(fixture.service.httpPort))
+      let other = try HTTPConnection(port: try #require(fixture.service.httpPort))
       func status(_ body: String, _ head: String = "") -> Int? {
         other.send(
           "POST /v1/draft HTTP/1.1\r\nhost: a\r\n\(head)content-length: \(body.utf8.count)\r\n\r\n"
@@ -159,7 +160,7 @@ import WireProtocol
       let prefix = (0..<100_000).map { Int32($0 % 70_000) }
       let answer = try #require(post(Self.request(prefix, id: 1)))
       #expect(answer.status == 200 && answer.body.hasPrefix("{\"draft_tokens\":[30000,"))
-      let large = try RawHTTPConnection(port: try #require(fixture.service.httpPort))
+      let large = try HTTPConnection(port: try #require(fixture.service.httpPort))
       large.send(
         "POST /v1/draft HTTP/1.1\r\nhost: a\r\ncontent-length: 5000000\r\n\r\n"
           + String(repeating: " ", count: 5_000_000))
@@ -201,7 +202,7 @@ import WireProtocol
     try await withService {
       $0.http = ("127.0.0.1", 0)
     } _: { fixture in
-      let connection = try RawHTTPConnection(port: try #require(fixture.service.httpPort))
+      let connection = try HTTPConnection(port: try #require(fixture.service.httpPort))
       let body = Self.request([1], ",\"token\":\"\(Self.token)\"")
       connection.send(
         "POST /v1/draft HTTP/1.1\r\nhost: a\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)")

@@ -1,19 +1,20 @@
 import RepriseModel
+import TestSupport
 import WireProtocol
 
 /// Heavy but not hostile load: what one tenant or an operator may do all day.
 extension HostileClient {
   /// In the order of the second table in docs/reports/hostile-clients.md.
-  public static let heavy: [HostileClient] = [
+  package static let heavy: [HostileClient] = [
     HostileClient("inserting 8,192 tokens a call on 5 connections, without pause", .served) {
       target in
       let tokens = (0..<256).map { "\($0 * 7919 % 50_021)" }.joined(separator: ",")
       let line = insert(list("{\"tokens\":[\(tokens)]}", 32)) + "\n"
       let connections = try (0..<5).map { _ in try target.connect() }
       // Sent to all connections before waiting for any answer.
-      for connection in connections { try connection.send(line) }
+      for connection in connections { connection.send(line) }
       for connection in connections {
-        guard let answer = try connection.line() else { return .closed }
+        guard let answer = connection.line() else { return .closed }
         if !answer.contains("\"result\"") { return .other(answer) }
       }
       return .served
@@ -22,9 +23,9 @@ extension HostileClient {
       let prompt = (0..<min(100_000, target.limits.promptTokensMax)).map { "\($0 % 5003)" }
       let line = open(prompt: prompt.joined(separator: ",")) + "\n"
       let connections = try (0..<5).map { _ in try target.connect() }
-      for connection in connections { try connection.send(line) }
+      for connection in connections { connection.send(line) }
       for connection in connections {
-        guard let answer = try connection.line() else { return .closed }
+        guard let answer = connection.line() else { return .closed }
         if !answer.contains("\"result\"") { return .other(answer) }
       }
       return .served

@@ -1,4 +1,5 @@
 import RepriseModel
+import TestSupport
 import WireProtocol
 
 /// Lines that are not requests, or that no client should send.
@@ -10,16 +11,13 @@ extension HostileClient {
     HostileClient("a TLS handshake", .exceedsAndCloses("line_seconds")) { target in
       let connection = try target.connect()
       // The beginning of a ClientHello; its sender waits for an answer.
-      try connection.send(
+      connection.send(
         "\u{16}\u{3}\u{1}\u{0}z\u{1}\u{0}\u{0}v\u{3}\u{3}" + list("r", 32, separator: "."))
       return try connection.untilClosed()
     },
     HostileClient("64 KiB of random bytes", .answered("parse_error")) { target in
-      var state: UInt64 = 1
-      let bytes = (0..<(1 << 16)).map { _ -> UInt8 in
-        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-        return UInt8(truncatingIfNeeded: state >> 33)
-      }
+      var generator = SeededGenerator(seed: 1)
+      let bytes = (0..<(1 << 16)).map { _ in UInt8.random(in: 0...255, using: &generator) }
       return try target.connect().ask(bytes)
     },
     HostileClient("bytes that are no UTF-8", .answered("parse_error")) { target in

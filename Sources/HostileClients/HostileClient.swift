@@ -1,20 +1,21 @@
 import RepriseModel
 import Synchronization
+import TestSupport
 import WireProtocol
 
 /// One kind of hostile or broken client: its name, the answer to it, and its behaviour.
 ///
 /// Tests compare the answers, and check a neighbouring client in the meantime; a benchmark repeats
 /// each behaviour and measures the neighbour.
-public struct HostileClient: Sendable, CustomStringConvertible {
+package struct HostileClient: Sendable, CustomStringConvertible {
   /// The name in docs/reports/hostile-clients.md.
-  public let name: String
-  public let answered: Outcome
+  package let name: String
+  package let answered: Outcome
   /// The kind of service that it attacks.
-  public let service: Service
+  package let service: Service
   private let body: @Sendable (Target) throws -> Outcome
 
-  public enum Service: Sendable {
+  package enum Service: Sendable {
     /// Every user who may open its socket may do everything.
     case open
     /// It has an access file.
@@ -31,17 +32,17 @@ public struct HostileClient: Sendable, CustomStringConvertible {
     self.body = body
   }
 
-  public var description: String { name }
+  package var description: String { name }
 
   /// Acts once, and returns the outcome.
-  public func perform(_ target: Target) throws -> Outcome { try body(target) }
+  package func perform(_ target: Target) throws -> Outcome { try body(target) }
 
   /// All kinds, in the order of the table in docs/reports/hostile-clients.md.
-  public static let all = lines + calls + connections + access
+  package static let all = lines + calls + connections + access
 }
 
 /// The outcome that a client sees.
-public enum Outcome: Equatable, Sendable, CustomStringConvertible {
+package enum Outcome: Equatable, Sendable, CustomStringConvertible {
   /// Each request has a result.
   case served
   /// Each request has this error; the connection stays open.
@@ -56,7 +57,7 @@ public enum Outcome: Equatable, Sendable, CustomStringConvertible {
   case other(String)
 
   /// The wording of docs/reports/hostile-clients.md.
-  public var description: String {
+  package var description: String {
     switch self {
     case .served: "its results"
     case .answered(let kind): "`\(kind)`"
@@ -75,22 +76,22 @@ public enum Outcome: Equatable, Sendable, CustomStringConvertible {
 }
 
 /// A service, and the resources that hostile clients use.
-public struct Target: Sendable {
-  public let socket: String
-  public let limits: Limits
+package struct Target: Sendable {
+  package let socket: String
+  package let limits: Limits
   /// A directory in which they may create files.
-  public let directory: String
+  package let directory: String
   /// Of a guarded service: a token for `corpus` alone.
-  public let token: String?
+  package let token: String?
 
   /// The corpus that they write to; it must exist.
-  public static let corpus: CorpusName = "prey"
+  package static let corpus: CorpusName = "prey"
   /// The history that it must hold: two tokens without a pattern, so that both always may follow.
-  public static let history: [Int32] = (1...4000).map { Int32(($0 * $0 * $0 / 7) % 2) + 5 }
+  package static let history: [Int32] = (1...4000).map { Int32(($0 * $0 * $0 / 7) % 2) + 5 }
   /// A corpus that is not theirs; it must exist.
-  public static let othersCorpus: CorpusName = "well"
+  package static let othersCorpus: CorpusName = "well"
 
-  public init(socket: String, limits: Limits, directory: String, token: String? = nil) {
+  package init(socket: String, limits: Limits, directory: String, token: String? = nil) {
     self.socket = socket
     self.limits = limits
     self.directory = directory
@@ -105,12 +106,13 @@ public struct Target: Sendable {
   private static let names = Atomic(0)
 
   /// Connects, and presents the token where there is one.
-  func connect(presentingToken: Bool = true) throws -> HostileSocket {
-    let connection = try HostileSocket(socket)
+  func connect(presentingToken: Bool = true) throws -> LineConnection {
+    let connection = try LineConnection(
+      socket, patienceSeconds: LineConnection.patienceSeconds)
     if presentingToken, let token {
       let outcome = try connection.ask(
         request("server.authenticate", "{\"token\":\"\(token)\"}"))
-      guard outcome == .served else { throw Hostility("the token was answered \(outcome)") }
+      guard outcome == .served else { throw ToolError("the token was answered \(outcome)") }
     }
     return connection
   }
@@ -124,12 +126,6 @@ public struct Target: Sendable {
   func call(_ method: String, _ params: String) throws -> Outcome {
     try ask(request(method, params))
   }
-}
-
-/// The reason why a hostile client could not act.
-struct Hostility: Error, CustomStringConvertible {
-  let description: String
-  init(_ description: String) { self.description = description }
 }
 
 /// A request as its line, without the newline.

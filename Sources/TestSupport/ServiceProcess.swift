@@ -1,21 +1,27 @@
+import CLinux
 import Foundation
 
-/// A `reprise serve` that a tool may kill, starve of resources, or observe.
+/// A `reprise serve`, or another program, that a test or tool may kill, starve of resources, or observe.
 package final class ServiceProcess {
   package let identifier: pid_t
+  private let program: String
   /// The wait status, once the process has ended.
   private var status: Int32?
 
-  /// Starts a program.
+  /// Starts a program. It inherits no files of this process but standard input and, without a log,
+  /// standard error.
   ///
   /// - Parameters:
-  ///   - log: Its standard error is appended to this file.
+  ///   - log: Its standard error is appended to this file; nil for this process's own standard error.
   ///   - descriptorsMax: The most descriptors that it may have open.
+  ///   - cores: The cores that it is bound to, as an argument of taskset.
   package init(
-    _ program: String, _ arguments: [String], environment: [String: String] = [:], log: String,
-    descriptorsMax: Int? = nil
+    _ program: String, _ arguments: [String], environment: [String: String] = [:],
+    log: String? = nil, descriptorsMax: Int? = nil, cores: String? = nil
   ) throws {
+    self.program = program
     var words = [program] + arguments
+    if let cores { words = ["/usr/bin/taskset", "-c", cores] + words }
     if let descriptorsMax {
       words = ["/bin/sh", "-c", "ulimit -n \(descriptorsMax); exec \"$0\" \"$@\""] + words
     }
@@ -25,7 +31,11 @@ package final class ServiceProcess {
     unsafe posix_spawn_file_actions_init(&actions)
     defer { unsafe posix_spawn_file_actions_destroy(&actions) }
     unsafe posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
-    unsafe posix_spawn_file_actions_addopen(&actions, 2, log, O_WRONLY | O_CREAT | O_APPEND, 0o600)
+    if let log {
+      unsafe posix_spawn_file_actions_addopen(
+        &actions, 2, log, O_WRONLY | O_CREAT | O_APPEND, 0o600)
+    }
+    unsafe close_descriptors_at_spawn(&actions, 3)
     // SAFETY: the C strings are freed after the call, which copies them.
     let argv = unsafe words.map { unsafe strdup($0) } + [nil]
     let envp = unsafe variables.map { unsafe strdup("\($0)=\($1)") } + [nil]
@@ -47,6 +57,21 @@ package final class ServiceProcess {
   }
 
   package func signal(_ number: Int32) { kill(identifier, number) }
+
+  /// Waits until the service takes connections. Returns false if it has ended instead.
+  package func isServing(_ socket: String, secondsMax: Double = 60) throws -> Bool {
+    let start = ContinuousClock.now
+    while (try? LineConnection(socket)) == nil {
+      if hasEnded { return false }
+      if ContinuousClock.now - start > .seconds(secondsMax) {
+        throw ToolError("\(program) neither takes connections nor ends")
+      }
+      usleep(500)
+    }
+    return true
+  }
+
+  // MARK: The end
 
   package var hasEnded: Bool {
     if status != nil { return true }
@@ -77,10 +102,11 @@ package final class ServiceProcess {
     }
     return wait()
   }
-}
 
-/// The reason why a tool cannot continue.
-package struct ToolError: Error, CustomStringConvertible {
-  package let description: String
-  package init(_ description: String) { self.description = description }
+  /// Asks the program to end, and waits for it. Returns what `wait` does.
+  @discardableResult
+  package func stop() -> Int32 {
+    signal(SIGTERM)
+    return wait()
+  }
 }

@@ -10,9 +10,9 @@ import Foundation
 ///
 /// Cases of a series are numbered from the seed times a million, so that a failure that names the
 /// case `20261130000042` is run again with `REPRISE_TEST_SEED=20261130`.
-public enum Effort {
+package enum Effort {
   /// The fraction of its full length that each series runs.
-  public static let factor: Double = {
+  package static let factor: Double = {
     switch ProcessInfo.processInfo.environment["REPRISE_TEST_EFFORT"] ?? "quick" {
     case "", "quick": return 0.1
     case "full": return 1
@@ -26,7 +26,7 @@ public enum Effort {
   }()
 
   /// The number from which all random cases are drawn.
-  public static let seed: UInt64 = {
+  package static let seed: UInt64 = {
     guard let text = ProcessInfo.processInfo.environment["REPRISE_TEST_SEED"], !text.isEmpty else {
       let parts = Calendar.utc.dateComponents([.year, .month, .day], from: Date())
       return UInt64((parts.year ?? 0) * 10_000 + (parts.month ?? 0) * 100 + (parts.day ?? 0))
@@ -38,19 +38,19 @@ public enum Effort {
   }()
 
   /// True if series have their full length or more: tests of every single bit run only then.
-  public static var isFull: Bool { factor >= 1 }
+  package static var isFull: Bool { factor >= 1 }
 
   /// The number of cases to run of a series.
   ///
   /// - Parameters:
   ///   - full: The number of a full run.
   ///   - least: The smallest number with which the test is useful; `full` if that is lower.
-  public static func count(_ full: Int, atLeast least: Int = 8) -> Int {
+  package static func count(_ full: Int, atLeast least: Int = 8) -> Int {
     max(min(full, least), Int(Double(full) * factor))
   }
 
   /// The seeds of the cases of a series, `count(full, atLeast: least)` of them.
-  public static func seeds(_ full: Int, atLeast least: Int = 8) -> Range<UInt64> {
+  package static func seeds(_ full: Int, atLeast least: Int = 8) -> Range<UInt64> {
     let first = seed * 1_000_000
     return first..<(first + UInt64(count(full, atLeast: least)))
   }

@@ -1,29 +1,29 @@
 /// A draft in the oracle's own type.
-public struct NaiveDraft: Equatable, Sendable {
-  public var tokens: [Int32] = []
-  public var parents: [Int32] = []
-  public var probs: [Float] = []
-  public var counts: [Int] = []
-  public var score: Double = 0
-  public var matchLength = 0
-  public var isLocal = false
+package struct NaiveDraft: Equatable, Sendable {
+  package var tokens: [Int32] = []
+  package var parents: [Int32] = []
+  package var probs: [Float] = []
+  package var counts: [Int] = []
+  package var score: Double = 0
+  package var matchLength = 0
+  package var isLocal = false
 
-  public init() {}
+  package init() {}
 }
 
 /// Drafts as SuffixDecoding is described (arXiv 2411.04975, section 4): every match length is
 /// tried, upward, with the dictionary of all n-grams or another history with the same counts.
-public struct NaiveDrafter {
-  public var maxTokens = 32
-  public var maxFactor = 1.0
-  public var maxOffset = 0.0
-  public var minProbability = 0.1
-  public var tree = false
+package struct NaiveDrafter {
+  package var maxTokens = 32
+  package var maxFactor = 1.0
+  package var maxOffset = 0.0
+  package var minProbability = 0.1
+  package var tree = false
 
-  public init() {}
+  package init() {}
 
   /// The better of the local and the shared draft; the local one at equal score.
-  public func draft(
+  package func draft(
     local: (some CountedHistory)?, shared: some CountedHistory, context: [Int32]
   ) -> NaiveDraft {
     let sharedDraft = draft(from: shared, context: context)
@@ -33,7 +33,7 @@ public struct NaiveDrafter {
     return localDraft.score >= sharedDraft.score ? localDraft : sharedDraft
   }
 
-  public func draft(from history: some CountedHistory, context: [Int32]) -> NaiveDraft {
+  package func draft(from history: some CountedHistory, context: [Int32]) -> NaiveDraft {
     var best = NaiveDraft()
     for length in stride(from: 1, through: history.matchLength(context), by: 1) {
       let pattern = Array(context.suffix(length))

@@ -1,13 +1,13 @@
 /// A random generator with a reproducible sequence (SplitMix64), so that a failing test can be run
 /// again from the seed that it prints.
-public struct SeededGenerator: RandomNumberGenerator, Sendable {
+package struct SeededGenerator: RandomNumberGenerator, Sendable {
   private var state: UInt64
 
-  public init(seed: UInt64) {
+  package init(seed: UInt64) {
     state = seed
   }
 
-  public mutating func next() -> UInt64 {
+  package mutating func next() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15
     var mixed = state
     mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
@@ -15,9 +15,12 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable {
     return mixed ^ (mixed >> 31)
   }
 
+  /// A number below `bound`, or 0 where that is 0.
+  package mutating func draw(_ bound: Int) -> Int { Int(next() >> 1) % max(1, bound) }
+
   /// Tokens drawn evenly from a small alphabet, or, every other time, a text that repeats pieces
   /// of itself, as the output of models does.
-  public mutating func tokens(count: Int, alphabet: Int32) -> [Int32] {
+  package mutating func tokens(count: Int, alphabet: Int32) -> [Int32] {
     var tokens: [Int32] = []
     let repeats = Bool.random(using: &self)
     while tokens.count < count {

@@ -1,5 +1,5 @@
 /// The operations of a history that a slow drafter needs.
-public protocol CountedHistory {
+package protocol CountedHistory {
   /// Longest pattern whose count is known.
   var depth: Int { get }
   /// The number of occurrences of a pattern of up to `depth` tokens.
@@ -10,7 +10,7 @@ public protocol CountedHistory {
 
 extension CountedHistory {
   /// Tokens in the longest suffix of `context`, of at most `depth − 1` tokens, that occurs.
-  public func matchLength(_ context: [Int32]) -> Int {
+  package func matchLength(_ context: [Int32]) -> Int {
     var length = 0
     while length < min(context.count, depth - 1), count(Array(context.suffix(length + 1))) > 0 {
       length += 1

@@ -1,5 +1,6 @@
 import Foundation
 import RepriseModel
+import TestSupport
 import WireProtocol
 
 /// Connections that are kept, cut or not read.
@@ -8,23 +9,23 @@ extension HostileClient {
     HostileClient("a connection that says nothing", .closed) { try $0.connect().untilClosed() },
     HostileClient("a byte each 10 ms", .exceedsAndCloses("line_seconds")) { target in
       let connection = try target.connect()
-      while try connection.send("a") { usleep(10_000) }
+      while connection.send("a") { usleep(10_000) }
       return try connection.untilClosed()
     },
     HostileClient("a request, a byte at a time", .served) { target in
       let connection = try target.connect()
-      for byte in request("health.live") { try connection.send(String(byte)) }
+      for byte in request("health.live") { connection.send(String(byte)) }
       return try connection.ask("", answers: 1)
     },
     HostileClient("half a line, then silence", .exceedsAndCloses("line_seconds")) { target in
       let connection = try target.connect()
-      try connection.send(String(request("health.live").dropLast(9)))
+      connection.send(String(request("health.live").dropLast(9)))
       return try connection.untilClosed()
     },
     HostileClient("answers that are never read", .closed) { target in
       let connection = try target.connect()
       // Blocks when the buffers of both sides are full, until the service disconnects.
-      while try connection.send(list(request("server.info"), 100, separator: "\n") + "\n") {}
+      while connection.send(list(request("server.info"), 100, separator: "\n") + "\n") {}
       return .closed
     },
     HostileClient("drafts that are never read", .closed) { target in
@@ -32,7 +33,7 @@ extension HostileClient {
       let contexts = list("[5,6,7]", target.limits.contextsMax)
       let line = request(
         "speculate", "{\"corpus\":\"\(Target.corpus)\",\"contexts\":[\(contexts)]}")
-      while try connection.send(line + "\n") {}
+      while connection.send(line + "\n") {}
       return .closed
     },
     HostileClient("1,000 connections at once", .served) { target in
@@ -44,7 +45,7 @@ extension HostileClient {
       return outcome
     },
     HostileClient("connecting and leaving, 1,000 times", .served) { target in
-      for _ in 0..<1000 { try target.connect().leave() }
+      for _ in 0..<1000 { try target.connect().close() }
       return try target.ask(request("health.live"))
     },
     HostileClient("half a line, then gone", .gone) { target in
@@ -60,7 +61,7 @@ extension HostileClient {
     },
     HostileClient("reset in the middle of a line", .gone) { target in
       let connection = try target.connect()
-      try connection.send(list(request("server.info"), 10, separator: "\n"))
+      connection.send(list(request("server.info"), 10, separator: "\n"))
       connection.reset()
       return .gone
     },
@@ -86,7 +87,7 @@ extension HostileClient {
     },
     HostileClient("half closed behind half a line", .closed) { target in
       let connection = try target.connect()
-      try connection.send(String(request("health.live").dropLast(9)))
+      connection.send(String(request("health.live").dropLast(9)))
       connection.endSending()
       return try connection.untilClosed()
     },

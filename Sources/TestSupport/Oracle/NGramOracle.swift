@@ -1,23 +1,23 @@
 /// The slow and obvious answer that every index and every draft is tested against: a dictionary of
 /// all n-grams. It shares no code with the tested modules, not even the types of a draft.
-public struct NGramOracle: CountedHistory {
-  public let depth: Int
+package struct NGramOracle: CountedHistory {
+  package let depth: Int
   /// Each pattern of up to `depth` tokens of one sequence, with its number of occurrences.
-  public private(set) var counts: [[Int32]: Int] = [:]
+  package private(set) var counts: [[Int32]: Int] = [:]
   /// The tokens that follow each pattern.
   private var followers: [[Int32]: Set<Int32>] = [:]
 
-  public init(depth: Int) {
+  package init(depth: Int) {
     self.depth = depth
   }
 
-  public init(depth: Int, sequences: [[Int32]]) {
+  package init(depth: Int, sequences: [[Int32]]) {
     self.init(depth: depth)
     for sequence in sequences { add(sequence) }
   }
 
-  public mutating func add(_ sequence: [Int32]) { change(sequence, by: 1) }
-  public mutating func remove(_ sequence: [Int32]) { change(sequence, by: -1) }
+  package mutating func add(_ sequence: [Int32]) { change(sequence, by: 1) }
+  package mutating func remove(_ sequence: [Int32]) { change(sequence, by: -1) }
 
   private mutating func change(_ sequence: [Int32], by amount: Int) {
     for start in sequence.indices {
@@ -35,10 +35,10 @@ public struct NGramOracle: CountedHistory {
     }
   }
 
-  public func count(_ pattern: [Int32]) -> Int { counts[pattern] ?? 0 }
+  package func count(_ pattern: [Int32]) -> Int { counts[pattern] ?? 0 }
 
   /// Tokens that follow a pattern shorter than `depth`: falling count, then rising token.
-  public func children(of pattern: [Int32]) -> [(token: Int32, count: Int)] {
+  package func children(of pattern: [Int32]) -> [(token: Int32, count: Int)] {
     if pattern.count >= depth { return [] }
     return (followers[pattern] ?? [])
       .map { (token: $0, count: count(pattern + [$0])) }

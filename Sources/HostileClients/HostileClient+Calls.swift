@@ -1,5 +1,6 @@
 import Foundation
 import RepriseModel
+import TestSupport
 import WireProtocol
 
 /// Calls for things that are missing, not allowed, or too large.
@@ -139,7 +140,7 @@ extension HostileClient {
     HostileClient("a session's name that is taken", .answered("conflict")) { target in
       let connection = try target.connect()
       let name = Target.uniqueName()
-      guard try connection.ask(open(name)) == .served else { throw Hostility("no session") }
+      guard try connection.ask(open(name)) == .served else { throw ToolError("no session") }
       let outcome = try connection.ask(open(name))
       _ = try connection.ask(close(name))
       return outcome
@@ -167,7 +168,7 @@ extension HostileClient {
     HostileClient("an id again, with other tokens", .answered("conflict")) { target in
       let name = Target.uniqueName()
       guard try target.ask(insert("{\"id\":\"\(name)\",\"tokens\":[1]}")) == .served else {
-        throw Hostility("nothing was inserted")
+        throw ToolError("nothing was inserted")
       }
       return try target.ask(insert("{\"id\":\"\(name)\",\"tokens\":[2]}"))
     },
@@ -243,7 +244,7 @@ extension HostileClient {
 
   /// Makes calls one after the other until one is refused.
   private static func untilRefused(
-    _ connection: HostileSocket, _ line: () -> String
+    _ connection: LineConnection, _ line: () -> String
   ) throws -> Outcome {
     while true {
       let outcome = try connection.ask(line())

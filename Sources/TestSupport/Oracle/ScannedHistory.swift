@@ -1,7 +1,7 @@
 /// A history that is counted by scanning its whole text, and therefore costs nothing to maintain:
 /// for long patterns, and for histories that change much more often than they are queried.
-public final class ScannedHistory: CountedHistory {
-  public let depth: Int
+package final class ScannedHistory: CountedHistory {
+  package let depth: Int
   /// All sequences, with a separator before, between and after them.
   private let text: [Int32]
   /// The places after each occurrence of a pattern, for patterns that were queried.
@@ -9,7 +9,7 @@ public final class ScannedHistory: CountedHistory {
 
   private static let separator: Int32 = -1
 
-  public init(depth: Int, sequences: some Sequence<[Int32]>) {
+  package init(depth: Int, sequences: some Sequence<[Int32]>) {
     self.depth = depth
     var text = [Self.separator]
     for sequence in sequences {
@@ -19,11 +19,11 @@ public final class ScannedHistory: CountedHistory {
     self.text = text
   }
 
-  public func count(_ pattern: [Int32]) -> Int {
+  package func count(_ pattern: [Int32]) -> Int {
     pattern.count > depth ? 0 : occurrences(pattern).count
   }
 
-  public func children(of pattern: [Int32]) -> [(token: Int32, count: Int)] {
+  package func children(of pattern: [Int32]) -> [(token: Int32, count: Int)] {
     if pattern.count >= depth { return [] }
     var counts: [Int32: Int] = [:]
     for place in occurrences(pattern) where text[Int(place)] != Self.separator {
