@@ -278,7 +278,6 @@ def full() -> list[Phase]:
         Phase("load-20", ["tools/load"], ("crash-1000",), seconds_max=3600),
         Phase("prometheus", ["tools/prometheus-check"], ("load-20",)),
         Phase("fuzz", ["tools/fuzz"], ("prometheus",), seconds_max=3600),
-        Phase("breaks", ["tools/breaks"], ("fuzz",), seconds_max=3 * 3600),
     ]
 
 
