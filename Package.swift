@@ -121,8 +121,7 @@ let package = Package(
     // Clients that are hostile or broken: tests check the answers to them, benchmarks measure their
     // cost for others.
     .target(
-      name: "HostileClients", dependencies: ["RepriseModel", "TestSupport", "WireProtocol"],
-      swiftSettings: rules),
+      name: "HostileClients", dependencies: ["RepriseModel", "TestSupport"], swiftSettings: rules),
     // Support for the tools below: a store to inspect, distributions of times, charts.
     .target(
       name: "ToolSupport",

@@ -21,6 +21,14 @@ extension LineConnection {
     ).outcome
   }
 
+  /// Makes requests one after the other until one is refused, and returns its outcome.
+  func askUntilRefused(_ line: () -> String) throws -> Outcome {
+    while true {
+      let outcome = try ask(line())
+      if outcome != .served { return outcome }
+    }
+  }
+
   /// Sends all bytes, and reads until the connection is closed, or until the expected number of
   /// answers and the one to "end" have arrived.
   func exchange(_ bytes: [UInt8], answers expected: Int = .max) throws -> Answers {

@@ -1,10 +1,9 @@
 import RepriseModel
 import TestSupport
-import WireProtocol
 
-/// Lines that are not requests, or that no client should send.
-extension HostileClient {
-  static let lines: [HostileClient] = [
+/// Clients whose lines are not requests, or should not be sent by any client.
+enum LineClients {
+  static let all: [HostileClient] = [
     HostileClient("an HTTP request", .answered("parse_error")) {
       try $0.ask("GET / HTTP/1.1\r\nHost: reprise\r\nConnection: keep-alive\r\n\r")
     },

@@ -1,11 +1,10 @@
-import Foundation
+import Glibc
 import RepriseModel
 import TestSupport
-import WireProtocol
 
-/// Connections that are kept, cut or not read.
-extension HostileClient {
-  static let connections: [HostileClient] = [
+/// Clients that keep connections, cut them, or do not read from them.
+enum ConnectionClients {
+  static let all: [HostileClient] = [
     HostileClient("a connection that says nothing", .closed) { try $0.connect().untilClosed() },
     HostileClient("a byte each 10 ms", .exceedsAndCloses("line_seconds")) { target in
       let connection = try target.connect()
@@ -30,9 +29,7 @@ extension HostileClient {
     },
     HostileClient("drafts that are never read", .closed) { target in
       let connection = try target.connect()
-      let contexts = list("[5,6,7]", target.limits.contextsMax)
-      let line = request(
-        "speculate", "{\"corpus\":\"\(Target.corpus)\",\"contexts\":[\(contexts)]}")
+      let line = speculate(contexts: list("[5,6,7]", target.limits.contextsMax))
       while connection.send(line + "\n") {}
       return .closed
     },
@@ -53,9 +50,7 @@ extension HostileClient {
       return .gone
     },
     HostileClient("gone with 1,000 answers to come", .gone) { target in
-      let insert = request(
-        "sequence.insert",
-        "{\"corpus\":\"\(Target.corpus)\",\"sequences\":[{\"tokens\":[7,8,9]}]}")
+      let insert = sequenceInsert("{\"tokens\":[7,8,9]}")
       try target.connect().send(list(insert, 1000, separator: "\n") + "\n")
       return .gone
     },
@@ -67,14 +62,12 @@ extension HostileClient {
     },
     HostileClient("gone while 4,096 drafts are made", .gone) { target in
       let contexts = list("[5,6,7]", target.limits.contextsMax)
-      try target.connect().send(
-        request("speculate", "{\"corpus\":\"\(Target.corpus)\",\"contexts\":[\(contexts)]}") + "\n")
+      try target.connect().send(speculate(contexts: contexts) + "\n")
       return .gone
     },
     HostileClient("gone with 16 sessions open", .gone) { target in
-      let open = request("session.open", "{\"corpus\":\"\(Target.corpus)\",\"prompt\":[7]}")
       let connection = try target.connect()
-      _ = try connection.ask(list(open, 16, separator: "\n"))
+      _ = try connection.ask(list(sessionOpen(prompt: "7"), 16, separator: "\n"))
       return .gone
     },
     HostileClient("100,000 requests at once", .served) {

@@ -1,11 +1,10 @@
 import RepriseModel
 import TestSupport
-import WireProtocol
 
 /// Clients of a service with an access file: without a token, with a wrong one, or trying to reach
 /// others' data.
-extension HostileClient {
-  static let access: [HostileClient] = [
+enum AccessClients {
+  static let all: [HostileClient] = [
     HostileClient("calls without an access token", .answered("unauthorized"), on: .guarded) {
       try $0.connect(presentingToken: false)
         .ask(list(request("corpus.stats", "{\(prey)}"), 1000, separator: "\n"))
@@ -44,12 +43,10 @@ extension HostileClient {
       return try connection.ask(request("corpus.stats", "{\"corpus\":\"\(Target.othersCorpus)\"}"))
     },
     HostileClient("steps of others' sessions", .answered("session_not_found"), on: .guarded) {
-      try $0.call("session.step", "{\"steps\":[\(list(step(Target.othersCorpus.text), 1000))]}")
+      try $0.ask(sessionStep(list(step(Target.othersCorpus.text), 1000)))
     },
     HostileClient("dropping others' corpora", .answered("corpus_not_found"), on: .guarded) {
-      try $0.call(
-        "corpus.drop",
-        "{\"corpus\":\"\(Target.othersCorpus)\",\"confirm\":\"\(Target.othersCorpus)\"}")
+      try $0.ask(corpusDrop(Target.othersCorpus.text))
     },
     HostileClient("reading files by their paths", .answered("unauthorized"), on: .guarded) {
       try $0.call("snapshot.verify", "{\"path\":\"/etc/passwd\"}")
