@@ -1,8 +1,3 @@
-import CLMDB
-import Files
-import Glibc
-import SystemPackage
-
 /// LMDB keeps the pages of deleted values for later use, so half of a file that was merged once is
 /// free pages. Here they become holes in the file. They remain LMDB's: they read as zeros, and take
 /// space again when they are written.
@@ -32,8 +27,10 @@ extension Environment {
     // Blocks writers, so that no free page is being used again.
     let writing = try WriteTransaction(self)
     let reading = try ReadTransaction(self)
-    let runs = try freePages(reading).runs
-    let released = try punchHoles(runs, runPagesMin: runPagesMin, isCancelled)
+    let bound = usage().usedBytes / pageBytes
+    let free = try reading.freePages(freedBefore: oldestRead(), bound: bound)
+    let released = try dataFile.punchHoles(
+      free.runs, pageBytes: pageBytes, runPagesMin: runPagesMin, isCancelled)
     _ = consume writing
     return released
   }
@@ -78,61 +75,25 @@ extension Environment {
     var check = try PageCheck(file, meta, collectingUnused: oldestRead())
     try check.run()
     guard let unused = check.unused else { throw .damaged }
-
-    let (buffer, zeros) = (PageBuffer(byteCount: 1 << 16), PageBuffer(byteCount: 1 << 16))
-    // Pages that the last transaction freed are overwritten too, although LMDB would spare them:
-    // its meta page is on the disk, written synchronously, so the state before it cannot come back.
-    let runs = unused.pages.runs
-    for run in runs {
-      for start in stride(from: run.lowerBound, to: run.upperBound, by: Self.overwritePages) {
-        if isCancelled() { return false }
-        let end = min(start + Self.overwritePages, run.upperBound)
-        try file.overwrite((start * pageBytes)..<(end * pageBytes), buffer, zeros)
-      }
-    }
-    // Gaps are in pages that are in use, perhaps by readers at this moment. No reader reads a gap,
-    // and the rest of the page is not written, so this is safe in a crash and beside readers.
-    for gap in unused.gaps {
-      if isCancelled() { return false }
-      try file.overwrite(gap, buffer, zeros)
-    }
-    let end = try file.byteCount()
-    let used = (meta.lastPage + 1) * pageBytes
-    if used < end { try file.overwrite(used..<end, buffer, zeros) }
-    do { try file.descriptor.syncData() } catch { throw .inputOutput }
-    try punchHoles(runs, runPagesMin: Self.holePagesMin, isCancelled)
+    let isComplete = try file.overwrite(
+      unused, lastPage: meta.lastPage, pageBytes: pageBytes, runPagesMin: Self.holePagesMin,
+      isCancelled)
     _ = consume writing
-    return unused.pinnedPages == 0
+    return isComplete && unused.pinnedPages == 0
   }
+}
 
-  /// The number of pages that are overwritten between two calls of `isCancelled`.
-  private static let overwritePages = 1 << 10
-
-  /// Turns runs of pages into holes, and returns their bytes.
-  @discardableResult
-  private func punchHoles(
-    _ runs: [Range<Int>], runPagesMin: Int, _ isCancelled: () -> Bool
-  ) throws(LMDBError) -> Int {
-    let (file, pageBytes) = (dataFile, pageBytes)
-    var released = 0
-    for run in runs where run.count >= runPagesMin {
-      if isCancelled() { break }
-      let bytes = run.count * pageBytes
-      if clmdb_punch_hole(file.descriptor.rawValue, run.lowerBound * pageBytes, bytes) != 0 {
-        if errno == EOPNOTSUPP || errno == ENOSYS { return 0 }
-        throw .inputOutput
-      }
-      released += bytes
-    }
-    return released
-  }
-
-  /// The pages that no transaction can see any more.
-  private func freePages(_ transaction: borrowing ReadTransaction) throws(LMDBError) -> PageSet {
-    let oldest = oldestRead()
-    var pages = PageSet(bound: usage().usedBytes / pageBytes)
+extension ReadTransaction {
+  /// The pages that LMDB keeps for later use and that were freed before a transaction: no transaction
+  /// from that one on can see them.
+  ///
+  /// - Parameter bound: A number larger than those of all pages.
+  fileprivate borrowing func freePages(
+    freedBefore oldest: Int, bound: Int
+  ) throws(LMDBError) -> PageSet {
+    var pages = PageSet(bound: bound)
     // Table 0 belongs to LMDB: transaction → number of pages that it freed, and their numbers.
-    try transaction.forEach(in: Database(identifier: 0)) { key, value in
+    try forEach(in: Database(identifier: 0)) { key, value in
       let freedBy = unsafe key.unsafeLoadUnaligned(as: Int.self)
       if freedBy >= oldest { return false }
       let count = unsafe value.unsafeLoadUnaligned(as: Int.self)

@@ -1,3 +1,6 @@
+import Files
+import SystemPackage
+
 /// The contents of one of the two meta pages, checked.
 ///
 /// LMDB uses the page with the larger transaction number. Of the other it reads only that number
@@ -12,6 +15,24 @@ struct MetaPage {
   /// The tree of free pages.
   let free: TreeRecord
   let main: TreeRecord
+
+  /// Refuses a data file whose meta pages are unsafe for LMDB, which would divide by their page
+  /// size and map the sizes that they contain.
+  ///
+  /// - Returns: The size of the file in bytes; 0 for a file that LMDB will create.
+  static func check(_ path: String, mayBeMissing: Bool) throws(LMDBError) -> Int {
+    let file: DataFile
+    do { file = DataFile(descriptor: try .opened(path, .readOnly)) } catch {
+      if error == .noSuchFileOrDirectory && mayBeMissing { return 0 }
+      throw .inaccessible(path: path, errno: error.rawValue)
+    }
+    // Closing releases no lock: LMDB's locks are on the lock file.
+    defer { try? file.descriptor.close() }
+    let fileBytes = try file.byteCount()
+    if fileBytes == 0 && mayBeMissing { return 0 }
+    _ = try newest(in: file)
+    return fileBytes
+  }
 
   /// The newer meta page of a file. Safe while another process commits.
   ///

@@ -25,12 +25,12 @@ extension PageCheck {
       }
       var place = 0
       if offset == value.lowerBound {
-        let pages = listBuffer.uint64(at: 0)
-        guard pages < UInt64(value.count / 8) else {
+        let numbers = listBuffer.uint64(at: 0)
+        guard numbers < UInt64(value.count / 8) else {
           throw damaged(
-            "free pages of transaction \(transaction): \(pages) in \(value.count) bytes")
+            "free pages of transaction \(transaction): \(numbers) in \(value.count) bytes")
         }
-        left = Int(pages)
+        left = Int(numbers)
         listed = 8 * (1 + left)
         place = 8
       }
@@ -44,13 +44,7 @@ extension PageCheck {
             "free pages of transaction \(transaction): expected pages up to \(meta.lastPage), "
               + "found \(number)")
         }
-        let page = Int(number)
-        guard free.insert(page) else { throw damaged("page \(page) is free twice") }
-        // The file may end before the page.
-        guard page >= used.bound || !used.contains(page) else {
-          throw damaged("page \(page) is in use, and in the list of free pages")
-        }
-        unused?.addFree(page, freedBy: Int(transaction))
+        try pages.addFree(Int(number), freedBy: Int(transaction), damaged)
         previous = number
         place += 8
         left -= 1

@@ -14,16 +14,12 @@
 struct PageCheck {
   let file: DataFile
   let meta: MetaPage
-  /// Whole pages in the file.
-  let filePages: Int
-  /// Pages of the trees and of large values.
-  var used: PageSet
-  /// Pages in the list of free pages.
-  var free: PageSet
+  /// The use of each page, as far as it is known.
+  var pages: PageUse
   var counts: PageCounts
 
   /// The pages between the root and the current page of the walk.
-  var levels: [Level] = []
+  var levels: [TreePage] = []
   /// Name, tree and page of the entries of the main tree.
   var tables: [(name: String, tree: TreeRecord, page: Int)] = []
   /// For each even offset of a page, the bytes of the node that begins there; all zero between uses.
@@ -31,22 +27,19 @@ struct PageCheck {
   /// The buffer for values on overflow pages, in the tree of free pages.
   lazy var listBuffer = PageBuffer(byteCount: 1 << 16)
 
-  /// Collects the bytes that may be overwritten, if wanted.
-  var unused: UnusedBytes?
+  /// The bytes that may be overwritten, if they are collected.
+  var unused: UnusedBytes? { pages.unused }
 
   init(_ file: DataFile, _ meta: MetaPage, collectingUnused oldestRead: Int? = nil)
     throws(LMDBError)
   {
     self.file = file
     self.meta = meta
-    filePages = try file.byteCount() / meta.pageBytes
-    used = PageSet(bound: min(meta.lastPage + 1, filePages))
-    free = PageSet(bound: meta.lastPage + 1)
+    pages = PageUse(
+      lastPage: meta.lastPage, filePages: try file.byteCount() / meta.pageBytes,
+      collectingUnused: oldestRead)
     nodeBytes = [UInt16](repeating: 0, count: meta.pageBytes / 2)
     counts = PageCounts(pageBytes: meta.pageBytes)
-    if let oldestRead {
-      unused = UnusedBytes(oldestRead: oldestRead, pagesBound: used.bound)
-    }
   }
 
   /// Checks the whole file.
@@ -59,42 +52,9 @@ struct PageCheck {
       try walk(table.tree, .table(table.name), describedIn: table.page)
     }
     try walk(meta.free, .free, describedIn: meta.transaction & 1)
-    counts.freePages = free.count
-    counts.leakedPages = meta.lastPage + 1 - PageFormat.metaPages - used.count - free.count
-    unused?.addLeaked(used: used, free: free, lastTransaction: meta.transaction)
-  }
-
-  /// The tree that is being walked.
-  enum Tree: Equatable {
-    case free, main
-    case table(String)
-
-    /// The name of the tree in errors; nil for LMDB's own trees.
-    var table: String? {
-      if case .table(let name) = self { name } else { nil }
-    }
-  }
-
-  /// A page of the stack.
-  final class Level {
-    let buffer: PageBuffer
-    var page = 0
-    var isLeaf = false
-    var nodes = 0
-    /// The number of the child that is walked next.
-    var next = 0
-    /// Lower bound of all keys; nil if there is none.
-    var lower: KeyPlace?
-    /// Upper bound, larger than all keys; nil if there is none.
-    var upper: KeyPlace?
-
-    init(pageBytes: Int) { buffer = PageBuffer(byteCount: pageBytes) }
-  }
-
-  /// A key in a page of the stack.
-  struct KeyPlace {
-    var level: Int
-    var bytes: Range<Int>
+    counts.freePages = pages.free.count
+    counts.leakedPages = pages.leaked
+    pages.addLeaked(lastTransaction: meta.transaction)
   }
 }
 

@@ -66,6 +66,17 @@ enum PageFormat {
   }
 }
 
+/// A tree of the file.
+enum Tree: Equatable {
+  case free, main
+  case table(String)
+
+  /// The name of the tree in errors; nil for LMDB's own trees.
+  var table: String? {
+    if case .table(let name) = self { name } else { nil }
+  }
+}
+
 /// The description of one B-tree, as a meta page or the main tree holds it.
 struct TreeRecord: Equatable {
   var pad: Int

@@ -14,9 +14,9 @@ struct UnusedBytes {
     pages = PageSet(bound: pagesBound)
   }
 
-  mutating func add(_ range: Range<Int>, of level: PageCheck.Level) {
-    if level.buffer.isZero(range) { return }
-    let start = level.page * level.buffer.byteCount
+  mutating func add(_ range: Range<Int>, of page: TreePage) {
+    if page.buffer.isZero(range) { return }
+    let start = page.number * page.buffer.byteCount
     gaps.append((start + range.lowerBound)..<(start + range.upperBound))
   }
 
