@@ -80,7 +80,7 @@ let package = Package(
       name: "Access", dependencies: ["COpenSSL", "Files", "RepriseModel", systemPackage],
       swiftSettings: rules),
     .target(
-      name: "TreeService",
+      name: "RepriseServer",
       dependencies: [
         "Access", "CLinux", "Concurrency", "CorpusStore", "Files", "RepriseModel", "UnixSocket",
         "WireProtocol", systemPackage,
@@ -104,7 +104,7 @@ let package = Package(
       name: "reprise",
       dependencies: [
         "Access", "CLinux", "Concurrency", "CorpusStore", "Files", "RepriseClient",
-        "RepriseModel", "TreeService", "UnixSocket", "WireProtocol", systemPackage,
+        "RepriseModel", "RepriseServer", "UnixSocket", "WireProtocol", systemPackage,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Logging", package: "swift-log"),
@@ -186,10 +186,10 @@ let package = Package(
       name: "WireProtocolTests", dependencies: ["RepriseModel", "TestSupport", "WireProtocol"],
       swiftSettings: rules),
     .testTarget(
-      name: "TreeServiceTests",
+      name: "RepriseServerTests",
       dependencies: [
         "Access", "CAllocationCounter", "Concurrency", "CorpusStore", "HostileClients",
-        "RepriseClient", "RepriseModel", "TestSupport", "TreeService", "UnixSocket",
+        "RepriseClient", "RepriseModel", "RepriseServer", "TestSupport", "UnixSocket",
         "WireProtocol",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),

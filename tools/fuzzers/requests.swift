@@ -2,7 +2,7 @@ import CorpusStore
 import Foundation
 import Logging
 import RepriseModel
-import TreeService
+import RepriseServer
 import UnixSocket
 import WireProtocol
 
@@ -141,7 +141,7 @@ private struct Writer {
 private final class Fixture: @unchecked Sendable {
   // @unchecked Sendable: used by the fuzzer's one thread.
   private let descriptor: Int32
-  private let service: TreeService
+  private let service: RepriseServer
   private let store: Store
   private var received: [UInt8] = []
 
@@ -155,9 +155,9 @@ private final class Fixture: @unchecked Sendable {
     options.limits.storeBytesMax = 64 << 20
     let logger = Logger(label: "fuzz") { _ in SwiftLogNoOpLogHandler() }
     let (store, ready) = (store, DispatchSemaphore(value: 0))
-    nonisolated(unsafe) var started: TreeService?
+    nonisolated(unsafe) var started: RepriseServer?
     Task.detached { [options] in
-      started = try! await TreeService.start(store, options, logger: logger)
+      started = try! await RepriseServer.start(store, options, logger: logger)
       ready.signal()
     }
     ready.wait()

@@ -45,7 +45,7 @@ COMPUTING = (
 #: Tests of state that threads share. The others use one thread: they would take most of the time,
 #: and thread sanitizer has nothing to see in them.
 SHARED_STORE = r"^(ConcurrencyTests|LMDBTests|CorpusStoreTests)\."
-SHARED_SERVICE = r"^TreeServiceTests\."
+SHARED_SERVICE = r"^RepriseServerTests\."
 ALONE = (
     "AllocationTests|DamagedFileTests|EveryByteTests|HostileTests|LineBufferTests|MutationTests"
     "|OutboxTests|OverwriteTests|PageCheckTests|PageFaultTests|ProtocolDocumentTests"

@@ -5,8 +5,8 @@ import CorpusStore
 import Foundation
 import Logging
 import RepriseModel
+import RepriseServer
 import ServiceLifecycle
-import TreeService
 import UnixSignals
 
 struct Serve: AsyncParsableCommand {
@@ -119,7 +119,7 @@ struct Serve: AsyncParsableCommand {
     _ stopping: Stopping, _ reloads: UnixSignalsSequence, since start: ContinuousClock.Instant,
     _ logger: Logger
   ) async throws {
-    let service = try await TreeService.start(store, configuration.service, logger: logger)
+    let service = try await RepriseServer.start(store, configuration.service, logger: logger)
     stopping.serves(service)
     var line: Logger.Metadata = [
       "source": "\(configuration.source)",

@@ -2,7 +2,7 @@ import CorpusStore
 import Foundation
 import Logging
 import RepriseModel
-import TreeService
+import RepriseServer
 import WireProtocol
 
 /// The configuration of `reprise serve`: the store, addresses, access rules and limits.
@@ -93,7 +93,7 @@ struct ServeConfiguration {
   /// - Throws: `StoreError`, `StartError`, `AccessFile.Mistake`, and an exit status for cores that
   ///   cannot be kept. The process cannot be used afterwards.
   func check() throws {
-    try TreeService.check(service)
+    try RepriseServer.check(service)
     switch source {
     case .store(let path): try Store.examine(path: path)
     case .snapshot(let path): try Store.examine(snapshot: path)

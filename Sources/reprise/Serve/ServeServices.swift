@@ -1,10 +1,10 @@
+import RepriseServer
 import ServiceLifecycle
-import TreeService
 import UnixSignals
 
 /// The sockets. They close first, after received requests are answered.
 struct SocketService: Service {
-  let service: TreeService
+  let service: RepriseServer
   let supervisor: Supervisor
   let stopping: Stopping
 
@@ -18,7 +18,7 @@ struct SocketService: Service {
 
 /// Reads files again on SIGHUP.
 struct ReloadService: Service {
-  let service: TreeService
+  let service: RepriseServer
   let supervisor: Supervisor
   let signals: UnixSignalsSequence
 
@@ -33,7 +33,7 @@ struct ReloadService: Service {
 
 /// Sends keep-alive messages, as long as every event loop responds.
 struct WatchdogService: Service {
-  let service: TreeService
+  let service: RepriseServer
   let supervisor: Supervisor
 
   func run() async throws {

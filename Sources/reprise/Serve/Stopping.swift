@@ -2,7 +2,7 @@ import Concurrency
 import CorpusStore
 import Glibc
 import Logging
-import TreeService
+import RepriseServer
 
 /// The end of a service. It begins with the first SIGTERM or SIGINT, in any phase, and takes no
 /// longer than `drain`.
@@ -23,7 +23,7 @@ final class Stopping: Sendable {
     var storeIsClosed = false
     var phase = "opening the store"
     var store: Store?
-    var service: TreeService?
+    var service: RepriseServer?
   }
 
   /// Seconds for writing acknowledged data, after `drain`. A disk that does not answer takes
@@ -72,7 +72,7 @@ final class Stopping: Sendable {
     }
   }
 
-  func serves(_ service: TreeService) {
+  func serves(_ service: RepriseServer) {
     state.withLock { state in
       state.service = service
       state.phase = "requests that were received"

@@ -1,5 +1,5 @@
 import Foundation
-import TreeService
+import RepriseServer
 import UnixSocket
 
 /// The process's supervisor, if that is systemd: sockets that it has bound, and the notifications

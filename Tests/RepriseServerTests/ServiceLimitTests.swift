@@ -1,8 +1,8 @@
 import RepriseClient
 import RepriseModel
+import RepriseServer
 import TestSupport
 import Testing
-import TreeService
 import WireProtocol
 
 /// The limits of connections and sessions: at the bound everything works, beyond it an error names

@@ -9,7 +9,7 @@ import TestSupport
 import Testing
 import WireProtocol
 
-@testable import TreeService
+@testable import RepriseServer
 
 /// `POST /v1/draft`, as engines' external drafters use it.
 @Suite struct PrefixDraftTests {

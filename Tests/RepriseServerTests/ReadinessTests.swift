@@ -1,7 +1,7 @@
 import Foundation
 import RepriseClient
+import RepriseServer
 import Testing
-import TreeService
 import WireProtocol
 
 /// Failures that last are shown in health and metrics, without names or paths.

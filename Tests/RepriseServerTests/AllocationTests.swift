@@ -3,8 +3,8 @@ import CorpusStore
 import Foundation
 import Logging
 import RepriseModel
+import RepriseServer
 import Testing
-import TreeService
 import WireProtocol
 
 /// The allocations of the request path, counted by replacing malloc. Counts belong to the calling

@@ -6,7 +6,7 @@ import Synchronization
 import Testing
 import WireProtocol
 
-@testable import TreeService
+@testable import RepriseServer
 
 @Suite struct SessionTableTests {
   /// A closing session's name stays taken, whatever else tries to end it; and one that is parked

@@ -8,7 +8,7 @@ import TestSupport
 import Testing
 import WireProtocol
 
-@testable import TreeService
+@testable import RepriseServer
 
 /// Every hostile client gets the answer that docs/reports/hostile-clients.md gives, and a
 /// neighbouring client gets every answer, byte for byte.
@@ -70,7 +70,7 @@ import WireProtocol
 private final class Prey {
   let directory = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
   let store: Store
-  let service: TreeService
+  let service: RepriseServer
   let target: Target
   let neighboursToken: String?
 
@@ -121,7 +121,7 @@ private final class Prey {
       neighboursToken = nil
     }
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-    service = try await TreeService.start(store, options, logger: logger)
+    service = try await RepriseServer.start(store, options, logger: logger)
     target = Target(
       socket: directory + "/s", limits: options.limits, directory: directory, token: token)
   }

@@ -2,8 +2,8 @@ import CorpusStore
 import Foundation
 import RepriseClient
 import RepriseModel
+import RepriseServer
 import Testing
-import TreeService
 import WireProtocol
 
 /// A dropped corpus is freed, whatever its sessions are doing, and their callers get errors.

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 import WireProtocol
 
-@testable import TreeService
+@testable import RepriseServer
 
 /// Clients' reports of their steps are counted under their names.
 @Suite struct ClientReportTests {

@@ -3,7 +3,7 @@ import Foundation
 import Logging
 import RepriseClient
 import RepriseModel
-import TreeService
+import RepriseServer
 import WireProtocol
 
 /// A service on a socket in a directory of its own.
@@ -11,7 +11,7 @@ final class ServiceFixture {
   let directory: String
   let socket: String
   let store: Store
-  let service: TreeService
+  let service: RepriseServer
   let client: RepriseClient
   let accessFile: String?
 
@@ -29,7 +29,7 @@ final class ServiceFixture {
     accessFile = options.accessFile
     var logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     logger.logLevel = .critical
-    service = try await TreeService.start(store, options, logger: logger)
+    service = try await RepriseServer.start(store, options, logger: logger)
     var configuration = RepriseClient.Configuration.patient
     configuration.accessToken = token
     client = RepriseClient(.unixSocket(path: socket), configuration: configuration)

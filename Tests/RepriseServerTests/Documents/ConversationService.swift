@@ -2,14 +2,14 @@ import Access
 import CorpusStore
 import Foundation
 import Logging
+import RepriseServer
 import TestSupport
-import TreeService
 
 /// A service over an empty store, the starting point of the documents' examples.
 final class ConversationService {
   private let directory = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
   private let store: Store
-  private let service: TreeService
+  private let service: RepriseServer
   var socket: String { directory + "/s" }
 
   /// - Parameter token: The token of a holder with all rights; with nil no client needs one.
@@ -26,7 +26,7 @@ final class ConversationService {
         to: access)
       options.accessFile = access
     }
-    service = try await TreeService.start(
+    service = try await RepriseServer.start(
       store, options, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
   }
 
@@ -48,7 +48,7 @@ struct ReadingService {
   /// Serves the snapshot while `body` runs.
   func serve(_ body: (LineConnection) throws -> Void) async throws {
     let socket = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
-    let service = try await TreeService.start(
+    let service = try await RepriseServer.start(
       store, ServiceOptions(.unixSocket(path: socket)),
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     let connection = try LineConnection(socket)

@@ -7,7 +7,7 @@ import RepriseModel
 import Testing
 import WireProtocol
 
-@testable import TreeService
+@testable import RepriseServer
 
 /// The time that an HTTP client may take: without sockets, and with a clock that the tests set.
 @Suite struct HTTPPatienceTests {

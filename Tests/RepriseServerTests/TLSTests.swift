@@ -6,7 +6,7 @@ import Access
   import Logging
   import RepriseClient
   import Testing
-  import TreeService
+  import RepriseServer
 
   /// Encrypted connections over TCP, with real certificates created by openssl.
   @Suite struct TLSTests {
@@ -37,7 +37,7 @@ import Access
       let store: Store
       let authority: Authority
       let clients: Authority
-      let service: TreeService
+      let service: RepriseServer
       let token = TokenDigest.newToken()
 
       init(asksClients: Bool = false) async throws {
@@ -55,7 +55,7 @@ import Access
           certificate: authority.certificate, key: authority.key,
           clientAuthority: asksClients ? clients.certificate : nil)
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        service = try await TreeService.start(store, options, logger: logger)
+        service = try await RepriseServer.start(store, options, logger: logger)
       }
 
       func stop() async throws {
@@ -135,7 +135,7 @@ import Access
       ] {
         options.tls = TLSFiles(certificate: certificate, key: key)
         do {
-          try TreeService.check(options)
+          try RepriseServer.check(options)
           Issue.record("\(certificate) and \(key) were taken")
         } catch {
           #expect("\(error)".hasPrefix("TLS: "))

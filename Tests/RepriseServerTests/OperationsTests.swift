@@ -4,9 +4,9 @@ import Glibc
 import Logging
 import RepriseClient
 import RepriseModel
+import RepriseServer
 import TestSupport
 import Testing
-import TreeService
 import WireProtocol
 
 /// Operators' calls to a service in use.
@@ -221,7 +221,7 @@ import WireProtocol
     let path = fixture.directory + "/store/snapshots/s.snapshot"
     let store = try Store(snapshot: path)
     let socket = fixture.directory + "/r"
-    let service = try await TreeService.start(
+    let service = try await RepriseServer.start(
       store, ServiceOptions(.unixSocket(path: socket)),
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     let client = RepriseClient(.unixSocket(path: socket), configuration: .patient)

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 import WireProtocol
 
-@testable import TreeService
+@testable import RepriseServer
 
 /// The metrics count exactly the work that was done.
 @Suite struct MetricsTests {

@@ -2,7 +2,7 @@ import NIOCore
 import TestSupport
 import Testing
 
-@testable import TreeService
+@testable import RepriseServer
 
 /// Lines are the bytes between newlines, however these were divided.
 @Suite struct LineBufferTests {

@@ -4,9 +4,9 @@ import Foundation
 import Logging
 import RepriseClient
 import RepriseModel
+import RepriseServer
 import TestSupport
 import Testing
-import TreeService
 import WireProtocol
 
 /// The rights of callers, and that others' data cannot be told from missing data.
@@ -26,7 +26,7 @@ import WireProtocol
   private final class Guarded {
     let directory = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
     let store: Store
-    let service: TreeService
+    let service: RepriseServer
     var socket: String { directory + "/s" }
     var file: String { directory + "/access.json" }
 
@@ -44,7 +44,7 @@ import WireProtocol
       options.accessFile = directory + "/access.json"
       change(&options)
       let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-      service = try await TreeService.start(store, options, logger: logger)
+      service = try await RepriseServer.start(store, options, logger: logger)
     }
 
     func stop() async throws {
@@ -291,7 +291,7 @@ import WireProtocol
       options.accessFile = accessFile
       let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
       do {
-        try await TreeService.start(store, options, logger: logger).stop()
+        try await RepriseServer.start(store, options, logger: logger).stop()
         return nil
       } catch {
         return error as? StartError

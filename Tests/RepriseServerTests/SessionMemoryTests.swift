@@ -7,7 +7,7 @@ import RepriseModel
 import Testing
 import WireProtocol
 
-@testable import TreeService
+@testable import RepriseServer
 
 /// Memory of sessions: reserved before a prompt is indexed, and returned when sessions are closed.
 @Suite struct SessionMemoryTests {

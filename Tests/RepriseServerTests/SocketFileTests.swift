@@ -4,7 +4,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@testable import TreeService
+@testable import RepriseServer
 
 /// A service removes the socket that it has bound, and no other.
 ///

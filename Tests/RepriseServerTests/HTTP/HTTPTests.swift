@@ -8,7 +8,7 @@ import TestSupport
 import Testing
 import WireProtocol
 
-@testable import TreeService
+@testable import RepriseServer
 
 /// Metrics and health over HTTP, for ordinary and for hostile clients.
 @Suite struct HTTPTests {

@@ -9,7 +9,7 @@ import TestSupport
 import Testing
 import WireProtocol
 
-@testable import TreeService
+@testable import RepriseServer
 
 /// The requests of one connection, however large, delay others by one quantum at most, and are
 /// still answered in their order.

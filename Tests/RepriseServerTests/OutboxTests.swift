@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import WireProtocol
 
-@testable import TreeService
+@testable import RepriseServer
 
 /// Answers leave in their order and in small pieces, however they are written and taken.
 @Suite struct OutboxTests {

@@ -4,9 +4,9 @@ import Glibc
 import Logging
 import RepriseClient
 import RepriseModel
+import RepriseServer
 import TestSupport
 import Testing
-import TreeService
 import UnixSocket
 import WireProtocol
 
@@ -409,7 +409,7 @@ import WireProtocol
     let second = try Store(path: fixture.directory + "/second")
     func start(_ path: String) async -> StartError? {
       do {
-        let service = try await TreeService.start(
+        let service = try await RepriseServer.start(
           second, ServiceOptions(.unixSocket(path: path)), logger: logger)
         try await service.stop()
         return nil

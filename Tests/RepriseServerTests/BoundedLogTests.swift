@@ -2,7 +2,7 @@ import Concurrency
 import Logging
 import Testing
 
-@testable import TreeService
+@testable import RepriseServer
 
 /// Clients can fill neither the disk nor other lines with their log lines.
 @Suite struct BoundedLogTests {

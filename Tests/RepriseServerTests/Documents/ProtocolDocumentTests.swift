@@ -2,9 +2,9 @@ import CorpusStore
 import Foundation
 import RepriseClient
 import RepriseModel
+import RepriseServer
 import TestSupport
 import Testing
-import TreeService
 import WireProtocol
 
 /// Compares docs/guide/openrpc.json and docs/guide/protocol.md with the code in both directions, so

@@ -12,7 +12,7 @@ import WireProtocol
 ///
 /// Requests are read, answered and written by the event loop of their connection. `start` listens;
 /// `stop` answers the received requests, records open sessions, and commits.
-public final class TreeService: Sendable {
+public final class RepriseServer: Sendable {
   private let responder: Responder
   private let certificates: Certificates?
   private let group: MultiThreadedEventLoopGroup
@@ -26,7 +26,7 @@ public final class TreeService: Sendable {
   /// - Throws: `StartError`, `AccessFile.Mistake`.
   public static func start(
     _ store: Store, _ options: ServiceOptions, logger: Logger
-  ) async throws -> TreeService {
+  ) async throws -> RepriseServer {
     try checkListeners(options)
     let responder = try Responder(store, options, logger)
     let certificates = try options.tls.map { files throws(StartError) in try Certificates(files) }
@@ -42,7 +42,7 @@ public final class TreeService: Sendable {
         http = try await HTTPListening(host, port, responder)
       }
       responder.setReady()
-      return TreeService(responder, certificates, group, listening, connections, http)
+      return RepriseServer(responder, certificates, group, listening, connections, http)
     } catch {
       await listening.close()
       await responder.stop()
