@@ -1,25 +1,23 @@
 import Access
 import CLinux
-import Concurrency
 import CorpusStore
-import Foundation
 import Logging
 import NIOCore
 import NIOPosix
-import WireProtocol
 
 /// The service: a store behind sockets.
 ///
 /// Requests are read, answered and written by the event loop of their connection. `start` listens;
 /// `stop` answers the received requests, records open sessions, and commits.
 public final class RepriseServer: Sendable {
-  private let responder: Responder
+  private let application: Application
+  private let transport: LineTransport
   private let certificates: Certificates?
   private let group: MultiThreadedEventLoopGroup
-  private let listening: Listening
-  private let connections: ConnectionSet
-  private let everySecond: RepeatedTask
+  private let listening: LineListening
   private let http: HTTPListening?
+  private let everySecond: RepeatedTask
+  private let logger: Logger
 
   /// Starts listening. The store must be open; the caller closes it after `stop`.
   ///
@@ -28,45 +26,45 @@ public final class RepriseServer: Sendable {
     _ store: Store, _ options: ServiceOptions, logger: Logger
   ) async throws -> RepriseServer {
     try checkListeners(options)
-    let responder = try Responder(store, options, logger)
+    let logger = Logger(label: logger.label) { _ in BoundedLog(logger.handler) }
+    let application = try Application(store, options, logger)
+    let transport = LineTransport(application, logger)
     let certificates = try options.tls.map { files throws(StartError) in try Certificates(files) }
     let group = MultiThreadedEventLoopGroup(numberOfThreads: options.threads)
     for loop in group.makeIterator() { try await loop.submit { use_shortest_time_slices() }.get() }
-    let connections = ConnectionSet()
-    let queues = try await UsageQueues(group)
-    var listening = Listening(responder, certificates, group, queues, connections)
+    var listening = LineListening(transport, certificates, group, try await UsageQueues(group))
     do {
       for listener in options.listeners { try await listening.open(listener) }
       var http: HTTPListening?
       if let (host, port) = options.http {
-        http = try await HTTPListening(host, port, responder)
+        http = try await HTTPListening(
+          host, port, application, connectionsMax: options.httpConnectionsMax)
       }
-      responder.setReady()
-      return RepriseServer(responder, certificates, group, listening, connections, http)
+      application.service.setReady()
+      return RepriseServer(application, transport, certificates, group, listening, http, logger)
     } catch {
       await listening.close()
-      await responder.stop()
+      await application.threads.stop()
       try? await group.shutdownGracefully()
       throw error
     }
   }
 
   private init(
-    _ responder: Responder, _ certificates: Certificates?, _ group: MultiThreadedEventLoopGroup,
-    _ listening: Listening, _ connections: ConnectionSet, _ http: HTTPListening?
+    _ application: Application, _ transport: LineTransport, _ certificates: Certificates?,
+    _ group: MultiThreadedEventLoopGroup, _ listening: LineListening, _ http: HTTPListening?,
+    _ logger: Logger
   ) {
-    self.http = http
-    self.responder = responder
+    self.application = application
+    self.transport = transport
     self.certificates = certificates
     self.group = group
-    self.connections = connections
     self.listening = listening
+    self.http = http
+    self.logger = logger
     everySecond = group.next().scheduleRepeatedTask(
       initialDelay: .seconds(1), delay: .seconds(1)
-    ) { _ in
-      responder.closeSessions(endingBy: .now())
-      responder.lookAtResources()
-    }
+    ) { _ in application.lookAfter(at: .now()) }
   }
 
   /// Checks whether a service could start, as far as possible without starting it: addresses,
@@ -113,7 +111,7 @@ public final class RepriseServer: Sendable {
 
   /// The operator's call that is being carried out, for example "snapshot restored"; nil if there
   /// is none.
-  public var operationUnderWay: String? { responder.operationUnderWay.withLock { $0 } }
+  public var operationUnderWay: String? { application.operations.underWay }
 
   /// Returns when every event loop has executed a task of this call.
   public func answers() async {
@@ -129,9 +127,8 @@ public final class RepriseServer: Sendable {
   /// Reads the access file and the certificates again. A file with a mistake is ignored with a line
   /// in the log, and its old content stays in use.
   public func reload() {
-    let logger = responder.logger
     do {
-      try responder.access.reload()
+      try application.access.reload()
       try certificates?.reload()
       logger.notice("access file and certificates read again")
     } catch {
@@ -145,16 +142,16 @@ public final class RepriseServer: Sendable {
   /// continue in the meantime. Calls that wait in the queue are answered with `busy`.
   public func stop() async throws {
     everySecond.cancel()
-    responder.setStopping()
+    application.service.setStopping()
     await listening.close()
     await http?.draftsAreGiven()
-    await responder.operations.stop()
+    await application.operations.stop()
     // Each connection's own event loop closes it, after the requests that it has received.
-    await connections.closeAll()
-    await responder.closeAllSessions()
+    await transport.connections.closeAll()
+    await application.sessions.closeAll()
     // Also for clients that have disconnected.
-    await responder.workElsewhere.finish()
-    await responder.stop()
+    await transport.finishWorkElsewhere()
+    await application.threads.stop()
     try await group.shutdownGracefully()
     await http?.close()
   }

@@ -2,6 +2,7 @@ import CAllocationCounter
 import CorpusStore
 import Foundation
 import Logging
+import NIOCore
 import RepriseModel
 import RepriseServer
 import Testing
@@ -69,9 +70,9 @@ struct AllocationTests {
     let fixture = try Fixture()
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     let options = ServiceOptions(.unixSocket(path: "none"))
-    let responder = try Responder(fixture.store, options, logger)
+    let application = try Application(fixture.store, options, logger)
     let reader = RequestReader(limits: options.limits)
-    var caller = responder.beginConnection()
+    var caller = application.newCaller()
     var writer = JSONWriter()
 
     func respond(_ call: Call) -> UInt64 {
@@ -84,10 +85,12 @@ struct AllocationTests {
         Issue.record("the line was not read")
         return 0
       }
-      let answer = try? responder.respond(to: request.call, &caller, writer: &writer) {
-        fatalError("nothing here waits")
+      guard var answer = try? application.answer(request.call, for: &caller),
+        case .complete = try? answer.write(to: &writer, for: &caller, until: .distantFuture)
+      else {
+        Issue.record("nothing here waits")
+        return 0
       }
-      guard case .now = answer else { return 0 }
       return allocation_count() - before
     }
 

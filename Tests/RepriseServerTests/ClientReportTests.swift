@@ -78,7 +78,7 @@ import WireProtocol
       for (number, draft) in drafts.enumerated() {
         #expect(throws: WireError.sessionNotFound("nobody-\(number)")) { try draft.get() }
       }
-      let lines = steps.split(lineBytesMax: ConnectionHandler.lineBytesAtOnce).count
+      let lines = steps.split(lineBytesMax: Service.eventLoopLineBytes).count
       let told = MetricsTests.samples(try await client.metrics())
       let name = "reprise_request_duration_seconds_count{method=\"session.step\"}"
       #expect(lines > 1 && told[name] == Double(lines))
@@ -88,7 +88,7 @@ import WireProtocol
   @Test func theServiceTellsTheLongestLineOfItsEventLoops() async throws {
     try await withService { fixture in
       let info = try await fixture.client.serverInfo()
-      #expect(info.eventLoopLineBytes == ConnectionHandler.lineBytesAtOnce)
+      #expect(info.eventLoopLineBytes == Service.eventLoopLineBytes)
     }
   }
 }

@@ -29,19 +29,18 @@ import WireProtocol
       [sequence((0..<200).map { $0 % 60 })], into: "c")
     let corpus = try #require(try fixture.store.corpus(named: "c"))
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-    let responder = try Responder(fixture.store, ServiceOptions(), logger)
-    var caller = responder.beginConnection()
+    let application = try Application(fixture.store, ServiceOptions(), logger)
+    var caller = application.newCaller()
     let call = Speculate(corpus: "c", contexts: Array(Self.contexts.prefix(100)))
 
     var whole = JSONWriter()
     var run = DraftRun(call, of: corpus)
-    #expect(run.goOn(&caller, &whole))
+    #expect(try run.write(to: &whole, for: &caller, until: .distantFuture))
 
-    caller.quantumEnds = .now()
     var cut = JSONWriter()
     run = DraftRun(call, of: corpus)
     var quanta = 1
-    while !run.goOn(&caller, &cut) { quanta += 1 }
+    while try !run.write(to: &cut, for: &caller, until: .now()) { quanta += 1 }
     #expect(quanta == 100)
     #expect(cut.bytes == whole.bytes)
     try await fixture.stop()
@@ -160,67 +159,51 @@ import WireProtocol
     try await group.shutdownGracefully()
   }
 
-  @Test func connectionWithTheLeastUseIsNext() async throws {
-    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-    let loop = group.next()
-    let queues = try await UsageQueues(group)
-    let order = try await loop.flatSubmit {
-      let queue = queues.queue(of: loop)
-      let start = NIODeadline.now()
-      var order: [Int] = []
-      let done = loop.makePromise(of: [Int].self)
-      // 3 has used the same as 2, but two half-lives ago.
-      for (number, (time, age)) in [(4, 0), (0, 0), (2, 0), (2, 2)].enumerated() {
-        var use = RecentUse()
-        if time > 0 { use.add(.milliseconds(Int64(time)), now: start - .seconds(Int64(age))) }
-        queue.add(use) {
-          order.append(number)
-          if order.count == 4 { done.succeed(order) }
-        }
-      }
+  @Test func connectionWithTheLeastUseIsNext() {
+    var wakeUps = 0
+    let queue = UsageQueue { wakeUps += 1 }
+    let start = NIODeadline.now()
+    var order: [Int] = []
+    // 3 has used the same as 2, but two half-lives ago.
+    for (number, (time, age)) in [(4, 0), (0, 0), (2, 0), (2, 2)].enumerated() {
       var use = RecentUse()
-      #expect(!queue.wouldBeNext(use), "another connection waits that has used nothing either")
-      use.add(.seconds(1), now: start)
-      #expect(!queue.wouldBeNext(use))
-      return done.futureResult
-    }.get()
-    #expect(order == [1, 3, 2, 0])
-    try await group.shutdownGracefully()
+      if time > 0 { use.add(.milliseconds(Int64(time)), now: start - .seconds(Int64(age))) }
+      queue.add(use) { order.append(number) }
+    }
+    var use = RecentUse()
+    #expect(!queue.wouldBeNext(use), "another connection waits that has used nothing either")
+    use.add(.seconds(1), now: start)
+    #expect(!queue.wouldBeNext(use))
+    // One wake-up at a time: each is for one quantum.
+    for number in 1...4 {
+      #expect(wakeUps == number)
+      queue.workNext()
+      #expect(order.count == number)
+    }
+    #expect(wakeUps == 4 && order == [1, 3, 2, 0])
   }
 
-  @Test func newConnectionsCountAsTheHeaviest() async throws {
-    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-    let loop = group.next()
-    let queues = try await UsageQueues(group)
-    try await loop.submit {
-      let queue = queues.queue(of: loop)
-      var (much, little) = (queue.useOfNewcomers, queue.useOfNewcomers)
-      queue.note(.milliseconds(1), by: &little)
-      queue.note(.milliseconds(100), by: &much)
-      #expect(queue.useOfNewcomers == much)
-      queue.note(.microseconds(1), by: &little)
-      #expect(queue.useOfNewcomers == much)
-    }.get()
-    try await group.shutdownGracefully()
+  @Test func newConnectionsCountAsTheHeaviest() {
+    let queue = UsageQueue {}
+    var (much, little) = (queue.useOfNewcomers, queue.useOfNewcomers)
+    queue.note(.milliseconds(1), by: &little)
+    queue.note(.milliseconds(100), by: &much)
+    #expect(queue.useOfNewcomers == much)
+    queue.note(.microseconds(1), by: &little)
+    #expect(queue.useOfNewcomers == much)
   }
 
   /// Light connections have longer quanta, and reconnecting does not obtain them.
-  @Test func quantaAreLongForThoseWhoSeldomAsk() async throws {
-    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-    let loop = group.next()
-    let queues = try await UsageQueues(group)
-    try await loop.submit {
-      let queue = queues.queue(of: loop)
-      let now = NIODeadline.now()
-      func quantum(_ share: Double) -> TimeAmount {
-        queue.quantum(of: RecentUse(share: share, now: now), now: now)
-      }
-      #expect(quantum(0.05) > quantum(0.15) && quantum(0.15) == quantum(0.9))
-      let use = queue.useOfNewcomers
-      #expect(queue.quantum(of: use, now: now) == quantum(0.9))
-      #expect(queue.quantum(of: use, now: now + .seconds(2)) == quantum(0.05))
-    }.get()
-    try await group.shutdownGracefully()
+  @Test func quantaAreLongForThoseWhoSeldomAsk() {
+    let queue = UsageQueue {}
+    let now = NIODeadline.now()
+    func quantum(_ share: Double) -> TimeAmount {
+      queue.quantum(of: RecentUse(share: share, now: now), now: now)
+    }
+    #expect(quantum(0.05) > quantum(0.15) && quantum(0.15) == quantum(0.9))
+    let use = queue.useOfNewcomers
+    #expect(queue.quantum(of: use, now: now) == quantum(0.9))
+    #expect(queue.quantum(of: use, now: now + .seconds(2)) == quantum(0.05))
   }
 
   @Test func halfOfWhatIsUsedFadesInASecond() {

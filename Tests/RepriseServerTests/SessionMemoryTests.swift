@@ -95,21 +95,20 @@ import WireProtocol
     let store = try Store(path: fixture.directory + "/small", options: storeOptions)
     _ = try store.createCorpus(named: "c", CorpusSettings())
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-    let responder = try Responder(store, ServiceOptions(), logger)
+    let application = try Application(store, ServiceOptions(), logger)
     let goOn = DispatchSemaphore(value: 0)
-    responder.prompts.run { goOn.wait() }
-    var caller = responder.beginConnection()
-    var writer = JSONWriter()
+    application.threads.prompts.run { goOn.wait() }
+    var caller = application.newCaller()
     var refusals: [WireError] = []
     for _ in 0..<(2 * fit) {
       do throws(WireError) {
         let call = Call.sessionOpen(
           SessionOpen(corpus: "c", prompt: prompt, share: .never))
-        let answer = try responder.respond(to: call, &caller, writer: &writer) { { _ in } }
-        guard case .later = answer else {
+        guard case .later(let result) = try application.answer(call, for: &caller) else {
           Issue.record("a long prompt is indexed off the event loop")
           continue
         }
+        result.request { _ in }
       } catch {
         refusals.append(error)
       }
@@ -118,7 +117,7 @@ import WireProtocol
     #expect(refusals.first?.message.contains("memory_bytes allows") == true)
     goOn.signal()
     await withCheckedContinuation { continuation in
-      responder.prompts.run { continuation.resume() }
+      application.threads.prompts.run { continuation.resume() }
     }
     store.close()
     try await fixture.stop()

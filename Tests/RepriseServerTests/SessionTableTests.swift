@@ -14,12 +14,12 @@ import WireProtocol
   @Test func aSessionThatClosesKeepsItsNameUntilItIsClosed() async throws {
     let fixture = try await ServiceFixture()
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-    let responder = try Responder(fixture.store, ServiceOptions(), logger)
-    let caller = responder.beginConnection()
+    let application = try Application(fixture.store, ServiceOptions(), logger)
+    let caller = application.newCaller()
     let table = try #require(caller.principal).sessions
     func open() throws {
       let call = SessionOpen(corpus: "c", session: "a", prompt: [1], share: .live)
-      _ = try responder.open(call, table, for: caller.owner)
+      _ = try application.sessions.opened(call, in: table, for: caller.owner)
     }
     try open()
     let session = try #require(table.session("a"))
@@ -32,7 +32,7 @@ import WireProtocol
       completion: { _ in table.park(session, "a") })
 
     // Its lease ends in the meantime.
-    responder.closeSessions(endingBy: .distantFuture)
+    application.sessions.close(endingBy: .distantFuture)
     #expect(throws: WireError.self) { try open() }
     removal.withLock { $0 }?()
     #expect(table.session("a") == nil)

@@ -23,6 +23,7 @@ extension Call {
     case restoring(SnapshotReference, corpus: CorpusName)
   }
 
+  /// The right that a caller needs for this call.
   var access: Access {
     switch self {
     case .serverInfo, .healthLive, .healthReady, .serverAuthenticate: .anybody
@@ -42,6 +43,18 @@ extension Call {
     case .snapshotVerify(let snapshot): .snapshot(snapshot)
     case .snapshotDelete(let name): .snapshot(.named(name))
     case .snapshotRestore(let call): .restoring(call.snapshot, corpus: call.corpus)
+    }
+  }
+}
+
+extension Call {
+  /// True if the call may be made through a connection beyond the limit: calls that report on the
+  /// service, and those that make room.
+  var isForOperators: Bool {
+    switch self {
+    case .sessionOpen, .sessionStep, .sessionClose, .speculate, .sequenceInsert, .corpusCreate:
+      false
+    default: true
     }
   }
 }

@@ -7,7 +7,7 @@ import WireProtocol
 /// A caller: the holder of an access token, or every caller if no access file is in use. All
 /// connections of a holder share one principal.
 final class Principal: Sendable {
-  /// The rights of the access token; nil after it was removed from the access file.
+  /// nil once the token was removed.
   private let current: Locked<Grant?>
   private let rate = RateLimiter()
   /// The holder's own table: other holders' sessions cannot be found, nor detected by a name that

@@ -6,91 +6,71 @@ import WireProtocol
 /// The drafts of one request. There may be thousands, so they are computed in quanta, between which
 /// the event loop serves other connections.
 package struct DraftRun {
-  private enum Work {
+  private enum Source {
     case contexts(Speculate, of: Corpus)
-    case steps(SessionStep, of: Principal)
+    case steps(SessionStep, in: SessionTable)
   }
 
-  private let work: Work
+  private let source: Source
   private let count: Int
+  /// True if the result is a list of drafts, each with an error of its own; otherwise it is one draft.
+  private let isList: Bool
   private var position = 0
   private var bytes = 0
 
-  /// The drafts of a `speculate` with several contexts.
+  /// The drafts of a `speculate`.
   init(_ call: Speculate, of corpus: Corpus) {
-    work = .contexts(call, of: corpus)
+    source = .contexts(call, of: corpus)
     count = call.contexts.count
+    isList = call.isBatch
   }
 
-  init(_ call: SessionStep, of principal: Principal) {
-    work = .steps(call, of: principal)
+  /// The drafts of a `session.step`.
+  init(_ call: SessionStep, in table: SessionTable) {
+    source = .steps(call, in: table)
     count = call.steps.count
+    isList = true
   }
 
-  /// Computes drafts, at least one, until all are done or the caller's quantum is over.
+  /// Computes and writes drafts, at least one, until all are done or the quantum is over.
   ///
-  /// - Parameter writer: Receives the members of the result, over all quanta.
   /// - Returns: True if all drafts are done.
-  mutating func goOn(_ caller: inout Caller, _ writer: inout JSONWriter) -> Bool {
+  mutating func write(
+    to writer: inout JSONWriter, for caller: inout Caller, until quantumEnds: NIODeadline
+  ) throws(WireError) -> Bool {
+    if !isList {
+      try draft(&caller)
+      caller.draft.write(to: &writer)
+      return true
+    }
     if position == 0 { DraftList.begin(&writer) }
     while position < count {
       let start = writer.count
       do throws(WireError) {
         try caller.refuseBeyondLimit(answerBytes: bytes)
-        switch work {
-        case .contexts(let call, let corpus):
-          if let refusal = call.refusals[position] { throw refusal }
-          try Self.draft(call, position, of: corpus, &caller)
-        case .steps(let call, let principal):
-          if let refusal = call.refusals[position] { throw refusal }
-          try Self.draft(call, position, of: principal, &caller)
-        }
-        caller.tally.note(caller.draft)
+        try draft(&caller)
         DraftList.write(caller.draft, to: &writer)
       } catch {
         DraftList.write(error, to: &writer)
       }
       bytes += writer.count - start
       position += 1
-      if position < count && NIODeadline.now() >= caller.quantumEnds { return false }
+      if position < count && NIODeadline.now() >= quantumEnds { return false }
     }
     DraftList.end(&writer)
     return true
   }
 
-  /// Computes one of a call's drafts into the caller's buffer.
-  static func draft(
-    _ call: Speculate, _ position: Int, of corpus: Corpus, _ caller: inout Caller
-  ) throws(WireError) {
-    do throws(StoreError) {
-      try corpus.speculate(
-        call.tokens.span.extracting(call.contexts[position]), call.options,
-        using: &caller.scratch, into: &caller.draft)
-    } catch {
-      throw WireError(error, corpus: call.corpus)
+  /// Computes the next draft into the caller's buffer.
+  private func draft(_ caller: inout Caller) throws(WireError) {
+    switch source {
+    case .contexts(let call, let corpus):
+      if let refusal = call.refusals[position] { throw refusal }
+      try Drafts.draft(call, position, of: corpus, &caller)
+    case .steps(let call, let table):
+      if let refusal = call.refusals[position] { throw refusal }
+      try Sessions.step(call, position, in: table, &caller)
     }
-  }
-
-  /// Takes one of a call's steps; its draft is then in the caller's buffer.
-  ///
-  /// - Parameter place: The place of an accepted token in the request, if that is not a
-  ///   `session.step`.
-  static func draft(
-    _ call: SessionStep, _ position: Int, of principal: Principal, _ caller: inout Caller,
-    tokenAt place: ((Int) -> String)? = nil
-  ) throws(WireError) {
-    let step = call.steps[position]
-    let session = try principal.sessions.use(
-      step.session, adding: step.accept.count, now: .now())
-    do throws(StoreError) {
-      let outcome = try session.step(
-        accepting: call.tokens.span.extracting(step.accept), step.options,
-        using: &caller.scratch, into: &caller.draft)
-      caller.tally.noteStep(outputTokens: step.accept.count, outcome)
-    } catch {
-      throw WireError(
-        error, session: step.session,
-        tokenAt: place ?? { "params.steps[\(position)].accept[\($0)]" })
-    }
+    caller.tally.note(caller.draft)
   }
 }

@@ -27,7 +27,7 @@ final class PrefixDrafter {
     var isOpen: Bool { table.session(name) != nil }
   }
 
-  private let responder: Responder
+  private let application: Application
   private let reader: PrefixDraft.Reader
   private var caller: Caller
   private var known: [Key: Known] = [:]
@@ -37,10 +37,10 @@ final class PrefixDrafter {
   /// A request that a model steps through posts several times a second.
   private static let leaseSeconds = 60
 
-  init(_ responder: Responder) {
-    self.responder = responder
-    reader = PrefixDraft.Reader(limits: responder.options.limits)
-    caller = responder.beginConnection()
+  init(_ application: Application) {
+    self.application = application
+    reader = PrefixDraft.Reader(limits: application.limits)
+    caller = application.newCaller()
   }
 
   /// Drafts for one request.
@@ -48,13 +48,10 @@ final class PrefixDrafter {
   /// - Parameter bearer: The access token of the request's head; the body may have one instead.
   /// - Complexity: linear in the prefix, which is read and compared each time; its tokens are indexed
   ///   once.
-  func draft(_ body: ByteBuffer, bearer: String?) throws(WireError) -> PrefixDrafted {
-    defer { responder.metrics.take(&caller.tally) }
+  func draft(_ body: RawSpan, bearer: String?) throws(WireError) -> PrefixDrafted {
+    defer { application.metrics.take(&caller.tally) }
     do throws(WireError) {
-      let request = try unsafe body.withUnsafeReadableBytes { bytes throws(WireError) in
-        // SAFETY: the span is used within the closure only.
-        try unsafe reader.read(RawSpan(_unsafeBytes: bytes))
-      }
+      let request = try reader.read(body)
       let principal = try authenticate(bearer ?? request.accessToken)
       return PrefixDrafted(tokens: try draft(request, for: principal))
     } catch {
@@ -69,7 +66,7 @@ final class PrefixDrafter {
         needs: "an access token, as \"Authorization: Bearer …\" or as the body's \"token\"",
         "drafting over HTTP")
     }
-    guard let principal = responder.access.holder(ofToken: token), principal.grant != nil else {
+    guard let principal = application.access.holder(ofToken: token), principal.grant != nil else {
       throw .unauthorized(
         needs: "a token of the access file that the service was started with", "drafting over HTTP")
     }
@@ -80,12 +77,12 @@ final class PrefixDrafter {
     _ request: PrefixDraft, for principal: Principal
   ) throws(WireError) -> [Int32] {
     // A session opened from here on would not be recorded.
-    if responder.isStopping {
+    if application.service.isStopping {
       throw WireError(
         .busy, "the service is stopping; send again when it is back",
         ["retry_after_ms": .number(1000)])
     }
-    try principal.takeRequest(responder.options.limits, now: .now())
+    try principal.takeRequest(application.limits, now: .now())
     guard let grant = principal.grant else { throw .tokenNeeded }
     try grant.check(
       .corpus(request.corpus, request.share == .never ? .draft : [.draft, .insert]))
@@ -102,11 +99,12 @@ final class PrefixDrafter {
         session: session.name, accept: Array(request.prefix[session.tokens.count...]),
         options: options)
       let known = session.tokens.count
-      try DraftRun.draft(step, 0, of: principal, &caller, tokenAt: { "body.prefix[\(known + $0)]" })
+      try Sessions.step(
+        step, 0, in: principal.sessions, &caller, tokenAt: { "body.prefix[\(known + $0)]" })
       self.known[key]?.tokens = request.prefix
     } else {
       let call = Speculate(corpus: request.corpus, context: request.prefix, options: options)
-      try DraftRun.draft(call, 0, of: try responder.corpus(request.corpus), &caller)
+      try Drafts.draft(call, 0, of: application.corpora.corpus(request.corpus), &caller)
     }
     caller.tally.note(caller.draft)
     let end = request.endToken.flatMap { caller.draft.tokens.firstIndex(of: $0) }
@@ -120,7 +118,7 @@ final class PrefixDrafter {
     if let known = known[key] {
       if known.isOpen {
         if request.prefix.starts(with: known.tokens) { return known }
-        responder.closeSession(known.name, of: known.table)
+        application.sessions.close(named: known.name, in: known.table)
       }
       self.known[key] = nil
     }
@@ -131,8 +129,9 @@ final class PrefixDrafter {
     let open = SessionOpen(
       corpus: request.corpus, prompt: request.prefix, share: request.share,
       ttlSeconds: Self.leaseSeconds, vocabulary: Int(request.options.vocabulary))
-    let name = try responder.open(open, principal.sessions, for: caller.owner).session
-    let session = Known(name: name, table: principal.sessions, tokens: request.prefix)
+    let opened = try application.sessions.opened(open, in: principal.sessions, for: caller.owner)
+    let session = Known(
+      name: opened.session, table: principal.sessions, tokens: request.prefix)
     known[key] = session
     return session
   }

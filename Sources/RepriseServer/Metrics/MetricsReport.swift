@@ -5,8 +5,26 @@ import WireProtocol
 
 /// All metrics, under Prometheus's conventions. Metrics of speculative decoding that vLLM has as
 /// well have vLLM's names, with `reprise_` for `vllm:`.
-extension Responder {
-  func metricsText() -> String {
+struct MetricsReport: Sendable {
+  private let store: Store
+  private let sessions: SessionTables
+  private let resources: ResourceGauge
+  private let metrics: Metrics
+  private let limits: Limits
+
+  init(
+    _ store: Store, _ sessions: SessionTables, _ resources: ResourceGauge, _ metrics: Metrics,
+    _ limits: Limits
+  ) {
+    self.store = store
+    self.sessions = sessions
+    self.resources = resources
+    self.metrics = metrics
+    self.limits = limits
+  }
+
+  /// Writes all metrics as they are now. It reads every corpus and files of the kernel.
+  func text() -> String {
     var text = PrometheusText()
     text.begin("reprise_build_info", .gauge, "The version that runs.")
     text.sample("reprise_build_info", [("version", repriseVersion)], 1)
@@ -130,7 +148,7 @@ extension Responder {
     for limit in Limit.all {
       text.sample(
         "reprise_limit", [("name", limit.name.rawValue)],
-        Double(options.limits[keyPath: limit.keyPath]))
+        Double(limits[keyPath: limit.keyPath]))
     }
     memory(&text)
     text.add(

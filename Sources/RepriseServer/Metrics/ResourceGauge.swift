@@ -8,10 +8,12 @@ import WireProtocol
 /// memory comes from the process's budget.
 final class ResourceGauge: Sendable {
   private let store: Store
+  private let storeBytesMax: Int
   private let disk = Atomic(0)
 
   init(_ store: Store, _ limits: Limits) {
     self.store = store
+    storeBytesMax = limits.storeBytesMax
     store.memory.lowerLimit(to: limits.memoryBytesMax)
     look()
   }
@@ -52,13 +54,14 @@ final class ResourceGauge: Sendable {
       ["retry_after_ms": .number(1000)])
   }
 
-  func refuseInserts(_ limits: Limits) throws(WireError) {
-    if diskBytes >= limits.storeBytesMax {
+  /// Refuses more history if the disk usage has reached its bound.
+  func refuseInserts() throws(WireError) {
+    if diskBytes >= storeBytesMax {
       throw WireError(
         .storageFull,
         "all corpora together take \(diskBytes) bytes, where store_bytes allows "
-          + "\(limits.storeBytesMax); forget or drop some, bound what is kept, or allow more",
-        ["used_bytes": .number(diskBytes), "max_bytes": .number(limits.storeBytesMax)])
+          + "\(storeBytesMax); forget or drop some, bound what is kept, or allow more",
+        ["used_bytes": .number(diskBytes), "max_bytes": .number(storeBytesMax)])
     }
   }
 }

@@ -31,7 +31,7 @@ public struct ServiceOptions: Sendable {
   }
 }
 
-/// The paths of the PEM files for encrypted connections.
+/// PEM files.
 public struct TLSFiles: Hashable, Sendable {
   /// The service's certificate, and those between it and the authority that its clients trust.
   public var certificate: String

@@ -21,10 +21,10 @@ import WireProtocol
       store = try Store(path: directory)
       var options = ServiceOptions()
       options.limits.lineSecondsMax = lineSecondsMax
-      let responder = try Responder(
+      let application = try Application(
         store, options, Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
       try HTTPListening.addHandlers(
-        to: channel.pipeline.syncOperations, responder, PrefixDrafter(responder))
+        to: channel.pipeline.syncOperations, application, PrefixDrafter(application))
       try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
     }
 

@@ -16,14 +16,15 @@ import WireProtocol
   private final class Fixture {
     let directory = NSTemporaryDirectory() + "reprise-\(UUID().uuidString.prefix(8))"
     let store: Store
-    let responder: Responder
+    let application: Application
     let listening: HTTPListening
 
     init(_ options: ServiceOptions) async throws {
       store = try Store(path: directory)
-      responder = try Responder(
+      application = try Application(
         store, options, Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-      listening = try await HTTPListening("127.0.0.1", 0, responder)
+      listening = try await HTTPListening(
+        "127.0.0.1", 0, application, connectionsMax: options.httpConnectionsMax)
     }
 
     func connect() throws -> HTTPConnection {
@@ -62,9 +63,9 @@ import WireProtocol
         #expect(live?.status == 200 && live?.body == "live\n")
       }
       expect(503, "not ready: the start\n")
-      fixture.responder.setReady()
+      fixture.application.service.setReady()
       expect(200, "ready\n")
-      fixture.responder.setStopping()
+      fixture.application.service.setStopping()
       expect(503, "not ready: another start: the service is stopping\n")
     }
   }

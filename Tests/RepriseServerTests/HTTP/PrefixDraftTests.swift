@@ -173,14 +173,14 @@ import WireProtocol
     try await withDrafter { fixture, post in
       var options = ServiceOptions()
       options.accessFile = fixture.accessFile
-      let responder = try Responder(
+      let application = try Application(
         fixture.store, options, Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-      let drafter = PrefixDrafter(responder)
+      let drafter = PrefixDrafter(application)
       let body = ByteBuffer(string: Self.request([1], id: 1))
-      #expect(throws: Never.self) { try drafter.draft(body, bearer: Self.token) }
-      responder.setStopping()
+      #expect(throws: Never.self) { try drafter.draft(body.readableBytesSpan, bearer: Self.token) }
+      application.service.setStopping()
       let error = #expect(throws: WireError.self) {
-        try drafter.draft(body, bearer: Self.token)
+        try drafter.draft(body.readableBytesSpan, bearer: Self.token)
       }
       #expect(error?.kind == .busy)
     }

@@ -1,4 +1,3 @@
-import Concurrency
 import NIOCore
 import NIOHTTP1
 import RepriseModel
@@ -17,7 +16,7 @@ final class HTTPHandler: ChannelInboundHandler {
   typealias InboundIn = HTTPServerRequestPart
   typealias OutboundOut = HTTPServerResponsePart
 
-  private let responder: Responder
+  private let application: Application
   private let drafter: PrefixDrafter
   private let bounds: HTTPRequestBounds
   /// The head of the request that is being read, or waits for its answer.
@@ -26,8 +25,8 @@ final class HTTPHandler: ChannelInboundHandler {
   /// True if the request is complete.
   private var isWaiting = false
 
-  init(_ responder: Responder, _ drafter: PrefixDrafter, _ bounds: HTTPRequestBounds) {
-    self.responder = responder
+  init(_ application: Application, _ drafter: PrefixDrafter, _ bounds: HTTPRequestBounds) {
+    self.application = application
     self.drafter = drafter
     self.bounds = bounds
   }
@@ -84,7 +83,8 @@ final class HTTPHandler: ChannelInboundHandler {
     writer.beginObject()
     var status = HTTPResponseStatus.ok
     do throws(WireError) {
-      let drafted = try drafter.draft(body, bearer: hasBearer ? String(authorization[1]) : nil)
+      let drafted = try drafter.draft(
+        body.readableBytesSpan, bearer: hasBearer ? String(authorization[1]) : nil)
       drafted.write(to: &writer)
     } catch {
       status = error.httpStatus
@@ -107,8 +107,7 @@ final class HTTPHandler: ChannelInboundHandler {
     case "/metrics":
       let bound = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
       let loop = context.eventLoop
-      responder.reports.run { [responder] in
-        let text = responder.metricsText()
+      application.service.writeMetrics { text in
         loop.execute {
           bound.value.handler.send(
             .ok, text, head, bound.value.context, type: "text/plain; version=0.0.4; charset=utf-8")
@@ -116,7 +115,7 @@ final class HTTPHandler: ChannelInboundHandler {
       }
     case "/health/live": send(.ok, "live\n", head, context)
     case "/health/ready":
-      let awaited = responder.awaited
+      let awaited = application.service.awaited
       if awaited.isEmpty {
         send(.ok, "ready\n", head, context)
       } else {

@@ -1,4 +1,3 @@
-import CorpusStore
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -11,12 +10,14 @@ struct HTTPListening {
   /// The most connections that are being refused at once.
   private static let refusalsMax = 8
 
-  init(_ host: String, _ port: Int, _ responder: Responder) async throws {
+  /// - Parameter connectionsMax: The most connections whose requests are answered.
+  init(
+    _ host: String, _ port: Int, _ application: Application, connectionsMax max: Int
+  ) async throws {
     let (connections, refusals) = (ConnectionSet(), ConnectionSet())
-    let max = responder.options.httpConnectionsMax
     let loop = group.next()
     let drafter = try await loop.submit {
-      NIOLoopBound(PrefixDrafter(responder), eventLoop: loop)
+      NIOLoopBound(PrefixDrafter(application), eventLoop: loop)
     }.get()
     let name = "\(host):\(port) (http)"
     let socket: Int32
@@ -32,13 +33,13 @@ struct HTTPListening {
       .serverChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
           try channel.pipeline.syncOperations.addHandler(
-            AcceptGate(socket, responder.store.conditions, refusal: refusal))
+            AcceptGate(socket, application.service, refusal: refusal))
         }
       }
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
           let pipeline = channel.pipeline.syncOperations
-          let limits = responder.options.limits
+          let limits = application.limits
           guard connections.add(channel, max: max) else {
             // If even these are too many, the connection is closed without an answer.
             guard refusals.add(channel, max: Self.refusalsMax) else {
@@ -47,7 +48,7 @@ struct HTTPListening {
             try pipeline.addHandler(HTTPRequestBounds(limits, refusingBeyond: max))
             return
           }
-          try Self.addHandlers(to: pipeline, responder, drafter.value)
+          try Self.addHandlers(to: pipeline, application, drafter.value)
         }
       }
     do {
@@ -60,15 +61,15 @@ struct HTTPListening {
 
   /// Makes a channel one that answers requests.
   static func addHandlers(
-    to pipeline: ChannelPipeline.SynchronousOperations, _ responder: Responder,
+    to pipeline: ChannelPipeline.SynchronousOperations, _ application: Application,
     _ drafter: PrefixDrafter
   ) throws {
-    let bounds = HTTPRequestBounds(responder.options.limits)
+    let bounds = HTTPRequestBounds(application.limits)
     try pipeline.addHandler(bounds)
     // Requests that cannot be parsed are answered by the handlers here.
     try pipeline.configureHTTPServerPipeline(
       withPipeliningAssistance: true, withErrorHandling: false)
-    try pipeline.addHandler(HTTPHandler(responder, drafter, bounds))
+    try pipeline.addHandler(HTTPHandler(application, drafter, bounds))
   }
 
   /// Returns when all drafts that were begun have been answered.

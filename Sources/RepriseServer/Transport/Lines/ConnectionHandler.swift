@@ -3,7 +3,7 @@ import NIOCore
 import RepriseModel
 import WireProtocol
 
-/// Divides the bytes of one connection into lines and answers them.
+/// Divides the bytes of one connection into lines and has their requests answered.
 ///
 /// Requests are answered in the handler itself, without a hop to another thread, and flushed once a
 /// read; only those that wait for the disk, and long ones, are answered later. They begin in the
@@ -15,24 +15,15 @@ final class ConnectionHandler: ChannelDuplexHandler {
   typealias OutboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
 
-  let responder: Responder
-  let reader: RequestReader
+  let transport: LineTransport
+  let runner: RequestRunner
+  let isBeyondLimit: Bool
+  private let reader: RequestReader
   private let queue: UsageQueue
-  var caller: Caller
-  var outbox = Outbox()
   private var lines = LineBuffer()
 
-  // Reasons for lines that have arrived to wait.
-
-  /// A request whose drafts are not complete.
-  var unfinished: Unfinished?
-  /// Requests of an array that have not begun.
-  var batch: WaitingBatch?
-  /// True while another thread reads a line.
-  var lineIsBeingRead = false
-  /// The number of answers that wait for the disk or for long work, and of those that have arrived.
-  var answersAwaited = 0
-  let arrived = ArrivedAnswers()
+  /// True while another thread reads a line. Later lines wait, so that calls begin in their order.
+  private var lineIsBeingRead = false
   /// True if this connection waits for its next quantum.
   private var isQueued = false
   /// True if processing stopped with lines still queued because of backpressure rather than an
@@ -43,18 +34,23 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   private var readIsWaiting = false
   private var inputHasEnded = false
-  var isClosing = false
-  var patience = Patience()
+  private(set) var isClosing = false
+  var patience: Patience
+  private var watch: RepeatedTask?
 
   /// - Parameter isBeyondLimit: True if the limit of connections is reached without this one. It
   ///   may then make calls of operators, and is closed after any other.
-  init(_ responder: Responder, _ queue: UsageQueue, isBeyondLimit: Bool = false) {
-    self.responder = responder
+  init(
+    _ transport: LineTransport, _ queue: UsageQueue, on loop: any EventLoop,
+    isBeyondLimit: Bool = false
+  ) {
+    self.transport = transport
     self.queue = queue
+    self.isBeyondLimit = isBeyondLimit
     use = queue.useOfNewcomers
-    reader = RequestReader(limits: responder.options.limits)
-    caller = responder.beginConnection()
-    caller.isBeyondLimit = isBeyondLimit
+    reader = RequestReader(limits: transport.application.limits)
+    runner = RequestRunner(transport, on: loop, isBeyondLimit: isBeyondLimit)
+    patience = Patience(loop.now)
   }
 
   // MARK: Quanta
@@ -62,7 +58,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     if isClosing { return }
     lines.append(unwrapInboundIn(data))
-    goOnIfNext(context)
+    workWhenNext(context)
   }
 
   func channelReadComplete(context: ChannelHandlerContext) {
@@ -71,37 +67,21 @@ final class ConnectionHandler: ChannelDuplexHandler {
   }
 
   /// Works at once, or in a later quantum if a waiting connection has priority.
-  private func goOnIfNext(_ context: ChannelHandlerContext) {
+  private func workWhenNext(_ context: ChannelHandlerContext) {
     if isQueued { return }
-    if queue.wouldBeNext(use) { goOn(context) } else { enqueue(context) }
+    if queue.wouldBeNext(use) { work(context) } else { enqueue(context) }
   }
 
-  /// Works until nothing is left to do, something must be waited for, or the quantum is over.
-  private func goOn(_ context: ChannelHandlerContext) {
+  /// Works for one quantum, or until nothing is left to do, or something must be waited for.
+  private func work(_ context: ChannelHandlerContext) {
     let began = NIODeadline.now()
-    caller.quantumEnds = began + queue.quantum(of: use, now: began)
+    let quantumEnds = began + queue.quantum(of: use, now: began)
+    // The event loop's clock, which tests set.
+    let now = context.eventLoop.now
     linesWait = false
     while !isClosing {
-      outbox.stowIfMuch()
-      if outbox.hasPieces && context.channel.isWritable {
-        sendPiece(context)
-      } else if let answer = arrived.next() {
-        finish(answer)
-      } else if let unfinished {
-        goOn(with: unfinished, context)
-      } else if mustWait(context) {
-        linesWait = true
-        break
-      } else if batch != nil {
-        answerNextOfBatch(context)
-      } else if let line = lines.next() {
-        patience.lineCame(began)
-        answer(line, context)
-      } else {
-        checkLineWithoutEnd(began, context)
-        break
-      }
-      if NIODeadline.now() >= caller.quantumEnds {
+      guard doNext(until: quantumEnds, now, context) else { break }
+      if NIODeadline.now() >= quantumEnds {
         enqueue(context)
         break
       }
@@ -109,47 +89,85 @@ final class ConnectionHandler: ChannelDuplexHandler {
     queue.note(NIODeadline.now() - began, by: &use)
   }
 
-  /// True if the next request may not begin yet. Requests that have begun continue.
-  private func mustWait(_ context: ChannelHandlerContext) -> Bool {
-    lineIsBeingRead || outbox.hasPieces || !context.channel.isWritable
-      || answersAwaited >= responder.options.limits.pipelinedRequestsMax
+  /// Does one piece of work: answers go out before requests that have begun continue, and those
+  /// before others begin. Returns false if there is none, or it must wait.
+  private func doNext(
+    until quantumEnds: NIODeadline, _ now: NIODeadline, _ context: ChannelHandlerContext
+  ) -> Bool {
+    runner.outbox.stowIfMuch()
+    if runner.outbox.hasPieces && context.channel.isWritable {
+      sendPiece(context)
+      return true
+    }
+    if runner.goOn(until: quantumEnds) { return true }
+    if mustWait(context) {
+      linesWait = true
+      return false
+    }
+    if runner.beginNextOfBatch(until: quantumEnds) { return true }
+    guard let line = lines.next() else {
+      checkLineWithoutEnd(now, context)
+      return false
+    }
+    patience.lineCame(now)
+    begin(line, until: quantumEnds, context)
+    return true
   }
 
+  /// True if the next request may not begin yet. Requests that have begun continue.
+  private func mustWait(_ context: ChannelHandlerContext) -> Bool {
+    lineIsBeingRead || runner.outbox.hasPieces || !context.channel.isWritable
+      || runner.awaited >= transport.application.limits.pipelinedRequestsMax
+  }
+
+  /// Works in a later quantum.
   private func enqueue(_ context: ChannelHandlerContext) {
     if isQueued { return }
     isQueued = true
     queue.add(use) { [self] in
       isQueued = false
-      goOn(context)
-      goneOnLater(context)
+      work(context)
+      settle(context)
     }
   }
 
   /// Continues outside of a read, when the awaited event has happened.
-  func goOnLater(_ context: ChannelHandlerContext) {
-    goOnIfNext(context)
-    goneOnLater(context)
+  private func resume(_ context: ChannelHandlerContext) {
+    workWhenNext(context)
+    settle(context)
   }
 
-  private func goneOnLater(_ context: ChannelHandlerContext) {
+  /// Sends answers, and asks for further bytes, after work outside of a read.
+  private func settle(_ context: ChannelHandlerContext) {
     sendAnswers(context)
     if readIsWaiting { read(context: context) }
     closeIfDone(context)
   }
 
-  private func sendAnswers(_ context: ChannelHandlerContext) {
-    responder.metrics.take(&caller.tally)
-    if let answers = outbox.takeWritten() {
-      context.writeAndFlush(wrapOutboundOut(answers), promise: nil)
+  // MARK: Lines
+
+  private func begin(_ line: Line, until quantumEnds: NIODeadline, _ context: ChannelHandlerContext)
+  {
+    if let refusal = reader.refusal(ofBytes: line.count) {
+      runner.begin(refusal, until: quantumEnds)
+    } else if line.count > Service.eventLoopLineBytes {
+      readLong(line, context)
+    } else {
+      runner.begin(reader.read(line.joined()), until: quantumEnds)
     }
   }
 
-  /// Passes one piece of large answers to the channel.
-  private func sendPiece(_ context: ChannelHandlerContext) {
-    guard let piece = outbox.nextPiece() else { return }
-    context.writeAndFlush(wrapOutboundOut(piece)).assumeIsolated().whenSuccess { [self] in
-      patience.answersWereTaken()
+  /// Has a line read by another thread.
+  private func readLong(_ line: Line, _ context: ChannelHandlerContext) {
+    lineIsBeingRead = true
+    let completion = { [self] (requests: RequestLine) in
+      lineIsBeingRead = false
+      if isClosing { return }
+      // Outside of a quantum, so that the first request alone begins at once.
+      runner.begin(requests, until: .now())
+      resume(context)
     }
+    transport.readLong(line, NIOLoopBound(completion, eventLoop: context.eventLoop))
   }
 
   /// Checks the rest, which is a line without an end.
@@ -159,20 +177,38 @@ final class ConnectionHandler: ChannelDuplexHandler {
       try refuseLongLine()
       patience.lineBegan(lines.count == 0 ? nil : now)
     } catch {
-      responder.metrics.note(.lineTooLong)
+      transport.application.metrics.note(.lineTooLong)
       end(error, context)
     }
   }
 
   private func refuseLongLine() throws(WireError) {
-    let limits = responder.options.limits
+    let limits = transport.application.limits
     // A client that has not authenticated has no reason for long lines.
     let max =
-      caller.principal == nil
-      ? min(limits.lineBytesMax, Self.lineBytesAtOnce) : limits.lineBytesMax
+      runner.caller.principal == nil
+      ? min(limits.lineBytesMax, Service.eventLoopLineBytes) : limits.lineBytesMax
     if lines.count > max { throw .limit(.lineBytes, max: max, got: lines.count, "the line") }
-    if lines.count > Self.lineBytesAtOnce {
-      try responder.resources.refuseMemory(forLineOf: lines.count)
+    if lines.count > Service.eventLoopLineBytes {
+      try transport.application.resources.refuseMemory(forLineOf: lines.count)
+    }
+  }
+
+  // MARK: Answers
+
+  private func sendAnswers(_ context: ChannelHandlerContext) {
+    transport.application.metrics.take(&runner.caller.tally)
+    if let answers = runner.outbox.takeWritten() {
+      context.writeAndFlush(wrapOutboundOut(answers), promise: nil)
+    }
+  }
+
+  /// Passes one piece of large answers to the channel.
+  private func sendPiece(_ context: ChannelHandlerContext) {
+    guard let piece = runner.outbox.nextPiece() else { return }
+    let loop = context.eventLoop
+    context.writeAndFlush(wrapOutboundOut(piece)).assumeIsolated().whenSuccess { [self] in
+      patience.answersWereTaken(loop.now)
     }
   }
 
@@ -185,7 +221,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
   }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
-    patience.answersAreTaken(context.channel.isWritable)
+    patience.answersAreTaken(context.channel.isWritable, context.eventLoop.now)
     // This may be called while answers are being sent, so work begins later.
     if context.channel.isWritable && (linesWait || readIsWaiting) { enqueue(context) }
     context.fireChannelWritabilityChanged()
@@ -203,12 +239,11 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   /// True if there is work for the connection, or an awaited event.
   var isWorking: Bool {
-    isQueued || linesWait || lineIsBeingRead || answersAwaited > 0 || unfinished != nil
-      || batch != nil || outbox.hasPieces
+    isQueued || linesWait || lineIsBeingRead || runner.isWorking || runner.outbox.hasPieces
   }
 
   private func closeIfDone(_ context: ChannelHandlerContext) {
-    if !(inputHasEnded || caller.wasRefused) || isWorking || isClosing { return }
+    if !(inputHasEnded || runner.wasRefused) || isWorking || isClosing { return }
     isClosing = true
     // Only after the last answer was sent.
     let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
@@ -218,38 +253,47 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   /// Sends the error, and closes the connection.
   func end(_ error: WireError, _ context: ChannelHandlerContext) {
-    caller.tally.noteError(error.kind)
-    outbox.writer.error(.null, error)
-    outbox.writer.endLine()
+    runner.caller.tally.noteError(error.kind)
+    runner.outbox.writer.error(.null, error)
+    runner.outbox.writer.endLine()
     isClosing = true
-    outbox.removePieces()
-    responder.free(lines.takeAll())
+    runner.outbox.removePieces()
+    transport.free(lines.takeAll())
     sendAnswers(context)
     context.close(promise: nil)
   }
 
+  /// Closes the connection without an answer.
+  func close(_ context: ChannelHandlerContext) {
+    isClosing = true
+    context.close(promise: nil)
+  }
+
   func channelActive(context: ChannelHandlerContext) {
-    caller.peer = Peer.description(of: context.channel)
-    responder.metrics.noteOpened()
-    responder.logger.info("connection opened", metadata: ["peer": "\(caller.peer)"])
-    watch(context)
+    runner.caller.peer = Peer.description(of: context.channel)
+    runner.onArrival = { [weak self] in self?.resume(context) }
+    transport.application.metrics.noteOpened()
+    transport.logger.info("connection opened", metadata: ["peer": "\(runner.caller.peer)"])
+    watch = watch(context)
     context.fireChannelActive()
   }
 
   func channelInactive(context: ChannelHandlerContext) {
     isClosing = true
-    patience.end()
-    responder.free(lines.takeAll())
-    responder.metrics.noteClosed()
-    responder.metrics.take(&caller.tally)
-    responder.logger.debug("connection closed", metadata: ["peer": "\(caller.peer)"])
-    caller.owner.end()
-    responder.closeSessions(of: caller.owner)
+    watch?.cancel()
+    runner.onArrival = {}
+    transport.free(lines.takeAll())
+    let application = transport.application
+    application.metrics.noteClosed()
+    application.metrics.take(&runner.caller.tally)
+    transport.logger.debug("connection closed", metadata: ["peer": "\(runner.caller.peer)"])
+    runner.caller.owner.end()
+    application.sessions.close(of: runner.caller.owner)
     context.fireChannelInactive()
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    responder.logger.debug("connection failed", metadata: ["error": "\(error)"])
+    transport.logger.debug("connection failed", metadata: ["error": "\(error)"])
     context.close(promise: nil)
   }
 }

@@ -1,30 +1,27 @@
-import CorpusStore
 import Logging
 import NIOCore
 import NIOPosix
 import RepriseModel
 import WireProtocol
 
-/// Opens listeners, one after the other.
-struct Listening {
-  private let responder: Responder
+/// Opens the listeners of the line protocol, one after the other.
+struct LineListening {
+  private let transport: LineTransport
   private let certificates: Certificates?
   private let group: MultiThreadedEventLoopGroup
   private let queues: UsageQueues
-  private let connections: ConnectionSet
   private(set) var channels: [any Channel] = []
   /// Socket files that are removed when listening ends.
   private var socketFiles: [SocketFile] = []
 
   init(
-    _ responder: Responder, _ certificates: Certificates?, _ group: MultiThreadedEventLoopGroup,
-    _ queues: UsageQueues, _ connections: ConnectionSet
+    _ transport: LineTransport, _ certificates: Certificates?,
+    _ group: MultiThreadedEventLoopGroup, _ queues: UsageQueues
   ) {
-    self.responder = responder
+    self.transport = transport
     self.certificates = certificates
     self.group = group
     self.queues = queues
-    self.connections = connections
   }
 
   mutating func open(_ listener: Listener) async throws {
@@ -57,17 +54,18 @@ struct Listening {
   }
 
   private func bootstrap(_ listener: Listener, _ socket: Int32) -> ServerBootstrap {
-    let (responder, queues, connections) = (responder, queues, connections)
+    let (transport, queues) = (transport, queues)
+    let application = transport.application
     var certificates = certificates
     if case .unixSocket = listener { certificates = nil }
     // Before a handshake no refusal can be sent.
     let refusal =
-      certificates == nil ? ConnectionRefusal.line(responder.options.limits.connectionsMax) : []
+      certificates == nil ? ConnectionRefusal.line(application.limits.connectionsMax) : []
     return ServerBootstrap(group: group)
       .serverChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
           try channel.pipeline.syncOperations.addHandler(
-            AcceptGate(socket, responder.store.conditions, refusal: refusal))
+            AcceptGate(socket, application.service, refusal: refusal))
         }
       }
       .serverChannelOption(.backlog, value: 256)
@@ -86,22 +84,22 @@ struct Listening {
         channel.eventLoop.makeCompletedFuture {
           let pipeline = channel.pipeline.syncOperations
           if let certificates { try pipeline.addHandler(certificates.makeHandler()) }
-          let max = responder.options.limits.connectionsMax
-          switch connections.place(channel, max: max) {
+          let loop = channel.eventLoop
+          let max = application.limits.connectionsMax
+          switch transport.connections.place(channel, max: max) {
           case .ordinary:
             try pipeline.addHandler(
-              ConnectionHandler(responder, queues.queue(of: channel.eventLoop)))
+              ConnectionHandler(transport, queues.queue(of: loop), on: loop))
           case .beyondLimit:
             try pipeline.addHandler(
-              ConnectionHandler(
-                responder, queues.queue(of: channel.eventLoop), isBeyondLimit: true))
+              ConnectionHandler(transport, queues.queue(of: loop), on: loop, isBeyondLimit: true))
           case .refusal:
-            responder.metrics.note(.tooMany)
-            responder.logger.warning(
+            application.metrics.note(.tooMany)
+            transport.logger.warning(
               "connection refused: there are too many", metadata: ["connections": "\(max)"])
             try pipeline.addHandler(ConnectionRefusal(connectionsMax: max))
           case nil:
-            responder.metrics.note(.tooMany)
+            application.metrics.note(.tooMany)
             throw ChannelError.alreadyClosed
           }
         }

@@ -1,4 +1,3 @@
-import CorpusStore
 import Glibc
 import NIOCore
 import SystemPackage
@@ -13,7 +12,7 @@ final class AcceptGate: ChannelDuplexHandler {
   typealias OutboundIn = any Channel
 
   private let listener: Int32
-  private let conditions: StandingConditions
+  private let service: Service
   /// The answer to a connection without a file; empty if none can be sent.
   private let refusal: [UInt8]
   /// A spare file, closed for a moment when no other can be opened.
@@ -26,9 +25,9 @@ final class AcceptGate: ChannelDuplexHandler {
   /// The most connections that are refused before the event loop continues with other work.
   private static let refusalsAtOnce = 64
 
-  init(_ listener: Int32, _ conditions: StandingConditions, refusal: [UInt8]) {
+  init(_ listener: Int32, _ service: Service, refusal: [UInt8]) {
     self.listener = listener
-    self.conditions = conditions
+    self.service = service
     self.refusal = refusal
   }
 
@@ -47,7 +46,7 @@ final class AcceptGate: ChannelDuplexHandler {
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     if isOutOfFiles {
       isOutOfFiles = false
-      conditions.clear(.accepting)
+      service.accepts()
     }
     context.fireChannelRead(data)
   }
@@ -60,12 +59,10 @@ final class AcceptGate: ChannelDuplexHandler {
       return
     }
     isOutOfFiles = true
-    conditions.raise(
-      .accepting,
+    service.cannotAccept(
       cause:
         "\(Errno(rawValue: error.errnoCode)); close connections, drop corpora, or raise the limit of "
-        + "open files (ulimit -n, LimitNOFILE)",
-      tolerated: .zero)
+        + "open files (ulimit -n, LimitNOFILE)")
     refuseThoseThatWait()
     isPaused = true
     let bound = NIOLoopBound((gate: self, context: context), eventLoop: context.eventLoop)
