@@ -248,11 +248,22 @@ def wrong_folders(code: Code) -> Iterator[str]:
                 yield f"{file.path}: the folders of {module} in layers.toml have no place for it"
         if module not in ordered:
             continue
+        yield from wrong_folder_imports(code, module)
         levels = {place: level for level, place in enumerate(declared)}
         for one in references(code, module, declared):
             # A file without a place is reported above.
             if levels.get(one.user, len(levels)) < levels.get(one.declarer, -1):
                 yield f"{one.place}: {one.user} is below {one.declarer} and uses {one.name}"
+
+
+def wrong_folder_imports(code: Code, module: str) -> Iterator[str]:
+    """Imports that a folder's declaration keeps from it."""
+    places = {place["name"]: place for place in code.declared["folders"][module]}
+    for file in code.files[module]:
+        place = places.get(place_of(file, list(places)), {})
+        for name, line in file.imports.items():
+            if any(fnmatch.fnmatchcase(name, kept) for kept in place.get("never", [])):
+                yield f"{file.path}:{line}: {place['name']} must not import {name}"
 
 
 def print_folders(code: Code) -> None:
@@ -337,6 +348,14 @@ def listing(code: Code, former: str) -> Iterator[str]:
         modules = ", ".join(f"`{module}`" for module in rule["modules"])
         kept = ", ".join(f"`{name}`" for name in rule["reach"])
         yield f"- {modules} never reach {kept}: {rule['reason']}."
+    kept_out: defaultdict[str, list[str]] = defaultdict(list)
+    for name, places in code.declared["folders"].items():
+        for place in places:
+            if never := place.get("never"):
+                kept = ", ".join(f"`{one}`" for one in never)
+                kept_out[kept].append(f"`{name}/{place['name']}`")
+    for kept, folder_names in kept_out.items():
+        yield f"- No file of {', '.join(folder_names)} imports {kept}."
 
 
 def document(code: Code) -> tuple[str, str]:

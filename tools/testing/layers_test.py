@@ -51,7 +51,7 @@ reach = ["Found*"]
 reason = "it is for the test"
 [folders]
 High = [
-  { name = "Base", purpose = "base" },
+  { name = "Base", purpose = "base", never = ["Lo*"] },
   { name = "." },
   { name = "Upper", purpose = "upper" },
   { name = "Main.swift" },
@@ -242,6 +242,11 @@ def test_a_reference_against_the_order_of_folders(tree: Tree) -> None:
         "Sources/High/Base/Base.swift:4: Base is below Main.swift and uses Main",
         "Sources/High/High.swift:2: . is below Upper and uses Upper",
     )
+
+
+def test_an_import_that_a_folder_must_not_have(tree: Tree) -> None:
+    tree.change("Sources/High/Base/Base.swift", "import Middle\n", "import Middle\nimport Log\n")
+    tree.assert_found("Sources/High/Base/Base.swift:2: Base must not import Log")
 
 
 def test_a_reference_that_is_none(tree: Tree) -> None:
