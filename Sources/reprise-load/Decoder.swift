@@ -70,7 +70,7 @@ final class Decoder: Behaviour {
     for _ in 0..<4 { templates.append(plan.language.text(count: roll(20...200), using: &random)) }
   }
 
-  func turn() throws {
+  func act() throws {
     if sessions.count < sessionsMax && (sessions.isEmpty || chance(300)) { try open() }
     try step()
     if let done = sessions.firstIndex(where: { $0.output.count >= $0.outputTokensMax }) {

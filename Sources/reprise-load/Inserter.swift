@@ -34,7 +34,7 @@ final class Inserter: Behaviour {
     }
   }
 
-  func turn() throws {
+  func act() throws {
     switch roll(0...99) {
     case 0..<5: try conflict()
     case 5..<10: try insertIntoLedger()

@@ -10,7 +10,7 @@ final class SlowClient: Behaviour {
 
   var pauseMillis: ClosedRange<Int> { 100...1000 }
 
-  func turn() throws {
+  func act() throws {
     switch roll(0...9) {
     case 0: try leaveLineOpen()
     case 1..<3: try readNothing()
@@ -131,7 +131,7 @@ final class BrokenClient: Behaviour {
     ),
   ]
 
-  func turn() throws {
+  func act() throws {
     switch roll(0...19) {
     case 0: try sendHugeLine()
     case 1: try callWithoutToken()
@@ -219,7 +219,7 @@ final class Storm: Behaviour {
 
   /// Presents its token when it opens a connection, because the service waits only some seconds for
   /// it.
-  func turn() throws {
+  func act() throws {
     let ledger = site.shared.randomElement(using: &random)!
     var connections: [(connection: Connection, tenant: Tenant?)] = []
     for _ in 0..<roll(10...40) {

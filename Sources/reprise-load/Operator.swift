@@ -4,7 +4,7 @@ import TestSupport
 import WireProtocol
 
 /// Works on a corpus of its own: snapshots, restores, forgets, merges and drops, and reads metrics.
-/// After each turn it knows the content exactly.
+/// After each action it knows the content exactly.
 final class Operator: Behaviour {
   let base: WorkerBase
   let plan: CorpusPlan
@@ -13,7 +13,7 @@ final class Operator: Behaviour {
   private var history: OwnHistory
   private var connection: Connection!
   private var auditor: Connection!
-  private var turns = 0
+  private var actions = 0
   /// The number in the name, which changes after each restore.
   private var named = 0
 
@@ -36,7 +36,7 @@ final class Operator: Behaviour {
 
   func finish() throws { (connection, auditor) = (nil, nil) }
 
-  func turn() throws {
+  func act() throws {
     for _ in 0..<4 { try insert() }
     try refusals()
     let snapshot = try takeSnapshot()
@@ -92,8 +92,8 @@ final class Operator: Behaviour {
   }
 
   private func takeSnapshot() throws -> SnapshotDescription {
-    let name = "\(corpus)-\(turns)"
-    turns += 1
+    let name = "\(corpus)-\(actions)"
+    actions += 1
     let made: SnapshotDescription = try connection.call(
       .snapshotCreate(SnapshotCreate(corpus: corpus, name: name)))
     guard made.name == name, made.sequences == size.sequences, made.tokens == size.tokens else {

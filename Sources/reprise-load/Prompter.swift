@@ -23,7 +23,7 @@ final class Prompter: Behaviour {
   func prepare() throws { connection = try site.connect(.sharers, tally) }
   func finish() throws { connection = nil }
 
-  func turn() throws {
+  func act() throws {
     let language = ledger.plan.language
     let more = chance(100) ? Self.promptTokensMax : roll(2000...20_000)
     if parent == nil || context.count + more > Self.promptTokensMax {

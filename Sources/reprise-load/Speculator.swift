@@ -17,7 +17,7 @@ final class Speculator: Behaviour {
 
   func prepare() throws { connection = try site.connect(.reader, tally) }
 
-  func turn() throws {
+  func act() throws {
     switch roll(0...9) {
     case 0..<4: try askAlone()
     case 4..<6: try askTogether()

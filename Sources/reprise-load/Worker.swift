@@ -9,13 +9,13 @@ protocol Behaviour: AnyObject {
   var base: WorkerBase { get }
   /// The number of drafts in a thousand that are compared with the oracle's, if the history is known.
   static var exactPerMille: Int { get }
-  /// Milliseconds between turns.
+  /// Milliseconds between two actions.
   var pauseMillis: ClosedRange<Int> { get }
   /// The contents at rest of a corpus that this client alone writes to; nil where there is none.
   var held: OwnCorpus? { get }
 
   func prepare() throws
-  func turn() throws
+  func act() throws
   /// Leaves the state that the final checks expect.
   func finish() throws
 }
@@ -37,7 +37,8 @@ final class WorkerBase {
   }
 }
 
-/// One client, with a thread of its own; between turns it waits, as a worker waits for its model.
+/// One client, with a thread of its own; between two actions it waits, as a worker waits for its
+/// model.
 final class Worker: Sendable {
   let name: String
   let tally: Tally
@@ -57,7 +58,7 @@ final class Worker: Sendable {
 
   var held: OwnCorpus? { behaviour.withLock { $0.held } }
 
-  /// Takes turns until the journal says that all is to end.
+  /// Acts until the journal says that all is to end.
   func run() {
     behaviour.withLock { behaviour in
       do {
@@ -65,7 +66,7 @@ final class Worker: Sendable {
         pause(behaviour.roll(0...behaviour.pauseMillis.upperBound * 1000))
         try behaviour.prepare()
         while !site.journal.isStopping {
-          try behaviour.turn()
+          try behaviour.act()
           let millis = behaviour.pauseMillis
           pause(behaviour.roll(millis.lowerBound * 1000...millis.upperBound * 1000))
         }

@@ -11,11 +11,11 @@ func showingProgress<Value: Sendable>(
   let latest = LatestProgress()
   let drawing = Task {
     let bar = ProgressBar(title)
-    var turn = 0
+    var frame = 0
     while !Task.isCancelled {
       let fraction = latest.fraction
-      bar.show(fraction, fraction == nil ? turningSign[turn % turningSign.count] : "")
-      turn += 1
+      bar.show(fraction, fraction == nil ? turningSign[frame % turningSign.count] : "")
+      frame += 1
       try? await Task.sleep(for: .milliseconds(110))
     }
     bar.finish()

@@ -40,7 +40,7 @@ examples:
   # Chats of last week, into a corpus that is made for them.
   python -m reprise.ingest --corpus chat --create --tokenizer Qwen/Qwen3-8B logs/*.jsonl.gz
 
-  # As the model's chat template writes them: with tool calls, and with what ends a turn.
+  # As the model's chat template writes them: with tool calls, and with what ends a chat turn.
   python -m reprise.ingest --corpus chat --tokenizer Qwen/Qwen3-8B --chat-template logs/*.jsonl
 
   # A server's own log, which may have the token ids.

@@ -68,7 +68,7 @@ class Counts:
     conflicts: int = 0
     """Outputs whose id stands for other tokens; they were left out."""
     unrenderable: int = 0
-    """Outputs that the chat template cannot write, or writes differently each turn."""
+    """Outputs that the chat template cannot write, or writes differently each chat turn."""
 
 
 class Loader:

@@ -40,7 +40,7 @@ class Tokenizer(Protocol):
     def encode(self, texts: Sequence[str]) -> list[list[int]]: ...
 
     def token(self, text: str) -> int:
-        """The id of one token, such as the one that ends a turn.
+        """The id of one token, such as the one that ends a chat turn.
 
         Raises:
             ValueError: There is no such token.
