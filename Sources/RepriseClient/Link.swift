@@ -20,7 +20,7 @@ final class Link: Sendable {
 
   /// Bytes of the longest line that the service's event loop reads itself, once the service has
   /// reported it; unlimited before.
-  var lineBytesAtOnce: Int { lineBytes.value.load(ordering: .relaxed) }
+  var eventLoopLineBytes: Int { lineBytes.value.load(ordering: .relaxed) }
 
   /// Sends a call and waits for its answer, at most until the deadline.
   func call<Answer: WireResult>(
@@ -97,7 +97,7 @@ private final class Connection {
 
   /// The id of the request that presents the access token.
   private static let authenticationID: Int64 = 0
-  /// The id of the request that asks for `lineBytesAtOnce`.
+  /// The id of the request that asks for `eventLoopLineBytes`.
   private static let infoID: Int64 = -1
 
   init(

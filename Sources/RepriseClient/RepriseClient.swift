@@ -207,7 +207,7 @@ public final class RepriseClient: Sendable {
   public func step(
     _ steps: SessionStep, deadline: Duration? = nil
   ) async throws(ClientError) -> [Result<Draft, WireError>] {
-    let parts = steps.split(lineBytesMax: link.lineBytesAtOnce)
+    let parts = steps.split(lineBytesMax: link.eventLoopLineBytes)
     let lists: [Result<DraftList, ClientError>] = await link.calls(
       parts.map(Call.sessionStep), deadline: deadline ?? configuration.deadline)
     var drafts: [Result<Draft, WireError>] = []

@@ -10,7 +10,7 @@ final class Metrics: Sendable {
 
   private let opened = Atomic(0)
   private let closed = Atomic(0)
-  private let told = Atomic(0)
+  private let scrapes = Atomic(0)
   private let reports = Locked(ClientReports())
   private let cut = Locked<[Cut: Int]>([:])
 
@@ -47,7 +47,7 @@ final class Metrics: Sendable {
   func note(_ reason: Cut) { cut.withLock { $0[reason, default: 0] += 1 } }
 
   /// Counts one more scrape, and returns the number of scrapes.
-  func noteTold() -> Int { told.add(1, ordering: .relaxed).newValue }
+  func noteScrape() -> Int { scrapes.add(1, ordering: .relaxed).newValue }
 
   var connectionsOpened: Int { opened.load(ordering: .relaxed) }
   var connections: Int { connectionsOpened - closed.load(ordering: .relaxed) }

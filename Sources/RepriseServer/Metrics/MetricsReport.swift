@@ -30,7 +30,7 @@ struct MetricsReport: Sendable {
     text.sample("reprise_build_info", [("version", repriseVersion)], 1)
     text.add(
       "reprise_scrapes_total", .counter, "Times that this text was written.",
-      Double(metrics.noteTold()))
+      Double(metrics.noteScrape()))
     let tally = metrics.tally
     drafts(tally, &text)
     clients(&text)
