@@ -16,12 +16,6 @@ import WireProtocol
 @Suite struct QuantumTests {
   private static let contexts: [[Int32]] = (0..<4096).map { [Int32($0 % 50), Int32($0 % 50 + 1)] }
 
-  private static func line(_ id: Int, _ call: Call) -> String {
-    var writer = JSONWriter()
-    Request(id: .number(Int64(id)), call: call).write(to: &writer)
-    return String(decoding: writer.bytes, as: UTF8.self)
-  }
-
   /// Drafts that are interrupted by quanta after each of them equal those that are made at once.
   @Test func quantaLeaveNoTrace() async throws {
     let fixture = try await ServiceFixture()
@@ -46,48 +40,63 @@ import WireProtocol
     try await fixture.stop()
   }
 
-  /// With one event loop for both: the small request is answered before the large one that came
-  /// first.
-  @Test func lightConnectionsDoNotWaitForHeavyOnes() async throws {
-    let fixture = try await ServiceFixture { options in
-      options.threads = 1
-      options.limits.contextsMax = 8000
-    }
-    _ = try await fixture.client.insert(
-      [sequence((0..<5000).map { $0 % 60 })], into: "c")
-    let (heavy, light) = (try LineConnection(fixture.socket), try LineConnection(fixture.socket))
-    #expect(light.ask(.healthLive).contains("true") && heavy.ask(.healthLive).contains("true"))
-    // A line that the event loop reads itself, and seconds of drafts in a debug build.
+  /// On one event loop, a small request is answered before a large one that came first.
+  @Test func lightConnectionsDoNotWaitForHeavyOnes() throws {
+    let fixture = try LineFixture()
+    try fixture.store.createCorpus(named: "c", CorpusSettings()).insert([
+      sequence((0..<5000).map { $0 % 60 })
+    ])
+    let (heavy, light) = (try fixture.connect(), try fixture.connect())
+    // A line that the event loop reads itself, and milliseconds of drafts.
     let call = Speculate(
-      corpus: "c", contexts: (0..<8000).map { [Int32($0 % 60)] },
+      corpus: "c", contexts: (0..<3000).map { [Int32($0 % 60)] },
       options: DraftOptions(maxTokens: 8, maxFactor: 64, tree: true))
-    // However busy the machine, one of these small requests arrives while the large one is in
-    // progress.
-    var wasFirst = false
-    for _ in 0..<5 where !wasFirst {
-      heavy.send(Self.line(1, .speculate(call)))
-      #expect(light.ask(.healthLive).contains("true"))
-      wasFirst = !heavy.hasInput
-      #expect(heavy.line()?.hasPrefix("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\"") == true)
-    }
-    #expect(wasFirst, "each small request waited for a large one")
-    for connection in [heavy, light] { connection.close() }
-    try await fixture.stop()
+    try heavy.send(.speculate(call))
+    #expect(try heavy.sent() == "", "the quantum is over before the drafts are complete")
+    try light.send(.healthLive)
+    // It is next, if it is not answered at once.
+    #expect(fixture.workNext())
+    #expect(try light.sent().contains("true"))
+    #expect(try heavy.sent() == "")
+    #expect(try heavy.answer().hasPrefix("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\""))
   }
 
   /// An array of requests is divided into quanta as well, and later requests come after it.
-  @Test func arraysAreCutIntoQuanta() async throws {
+  @Test func arraysAreCutIntoQuanta() throws {
+    let fixture = try LineFixture()
+    try fixture.store.createCorpus(named: "c", CorpusSettings()).insert([
+      sequence((0..<500).map { $0 % 60 })
+    ])
+    let client = try fixture.connect()
+    let call = Speculate(corpus: "c", contexts: Array(Self.contexts.prefix(20)))
+    let requests = (Int64(1)...40).map { LineChannel.line(.speculate(call), id: $0).dropLast() }
+    try client.send("[" + requests.joined(separator: ",") + "]\n")
+    try client.send(.healthLive, id: 41)
+    client.endSending()
+    #expect(try client.sent() == "" && client.isOpen)
+    // 800 drafts take more than that.
+    #expect(fixture.work() > 2)
+    let lines = try client.answer().split(separator: "\n")
+    #expect(lines.count == 2 && !client.isOpen)
+    #expect(lines.first?.hasPrefix("[") == true)
+    #expect(lines.first?.components(separatedBy: "\"jsonrpc\"").count == 41)
+    #expect(lines.last?.contains("\"id\":41") == true)
+  }
+
+  /// An array that another thread reads is answered in its order too.
+  @Test func longArraysAreAnsweredBeforeLaterRequests() async throws {
     let fixture = try await ServiceFixture()
     _ = try await fixture.client.insert(
       [sequence((0..<500).map { $0 % 60 })], into: "c")
     let connection = try LineConnection(fixture.socket)
-    let requests = (1...200).map { id in
+    let requests = (Int64(1)...200).map { id in
       String(
-        Self.line(
-          id, .speculate(Speculate(corpus: "c", contexts: Array(Self.contexts.prefix(20))))
+        LineChannel.line(
+          .speculate(Speculate(corpus: "c", contexts: Array(Self.contexts.prefix(20)))), id: id
         ).dropLast())
     }
-    connection.send("[" + requests.joined(separator: ",") + "]\n" + Self.line(201, .healthLive))
+    connection.send(
+      "[" + requests.joined(separator: ",") + "]\n" + LineChannel.line(.healthLive, id: 201))
     connection.endSending()
     let answer = connection.line() ?? ""
     #expect(answer.hasPrefix("[") && answer.components(separatedBy: "\"jsonrpc\"").count == 201)
@@ -109,8 +118,10 @@ import WireProtocol
     long.append(session: "s", accept: Array(output[..<40_000]))
     var short = SessionStep()
     short.append(session: "s", accept: Array(output[40_000...]))
-    for id in 0..<2 { connection.send(Self.line(id, .sessionStep(id == 0 ? long : short))) }
-    connection.send(Self.line(2, .sessionClose(SessionClose(session: "s"))))
+    for id in Int64(0)..<2 {
+      connection.send(LineChannel.line(.sessionStep(id == 0 ? long : short), id: id))
+    }
+    connection.send(LineChannel.line(.sessionClose(SessionClose(session: "s")), id: 2))
     for id in 0..<3 { #expect(connection.line()?.contains("\"id\":\(id),") == true) }
     let corpus = try #require(try fixture.store.corpus(named: "c"))
     var recorded: [Int32] = []
