@@ -43,7 +43,7 @@ public struct AccessFile: Sendable {
       throw Mistake(path: path, reason: "cannot be read: \(error)")
     }
     guard let data = FileManager.default.contents(atPath: path) else {
-      throw Mistake(path: path, reason: "cannot be read")
+      throw Mistake(path: path, reason: "cannot be read; name a file")
     }
     if status.permissions.contains(.otherWrite) {
       throw Mistake(path: path, reason: "every user may write it; remove that right (chmod o-w)")
