@@ -66,11 +66,28 @@ let package = Package(
       swiftSettings: rules),
     .target(name: "SuffixIndex", dependencies: ["RepriseModel"], swiftSettings: rules),
     .target(name: "Drafting", dependencies: ["RepriseModel", "SuffixIndex"], swiftSettings: rules),
+    // The errors of a store, which its layers share.
+    .target(
+      name: "StoreErrors", dependencies: ["Concurrency", "Files", "RepriseModel", systemPackage],
+      swiftSettings: rules),
+    // What answers drafts: growing parts, segments, sessions. It knows no files.
+    .target(
+      name: "HistoryEngine",
+      dependencies: ["Concurrency", "Drafting", "RepriseModel", "StoreErrors", "SuffixIndex"],
+      swiftSettings: rules),
+    // The bytes of a corpus's file and of a snapshot. It knows no threads.
+    .target(
+      name: "CorpusFormat",
+      dependencies: [
+        "CLinux", "Concurrency", "CXXHash", "Files", "LMDB", "RepriseModel", "StoreErrors",
+        "SuffixIndex", systemPackage,
+      ],
+      swiftSettings: rules),
     .target(
       name: "CorpusStore",
       dependencies: [
-        "CLinux", "Concurrency", "CXXHash", "Drafting", "Files", "LMDB", "RepriseModel",
-        "SuffixIndex", systemPackage,
+        "Concurrency", "CorpusFormat", "Files", "HistoryEngine", "LMDB", "RepriseModel",
+        "StoreErrors", "SuffixIndex", systemPackage,
       ],
       swiftSettings: rules),
     .target(
@@ -82,8 +99,8 @@ let package = Package(
     .target(
       name: "RepriseServer",
       dependencies: [
-        "Access", "CLinux", "Concurrency", "CorpusStore", "Files", "RepriseModel", "UnixSocket",
-        "WireProtocol", systemPackage,
+        "Access", "CLinux", "Concurrency", "CorpusStore", "Files", "HistoryEngine", "RepriseModel",
+        "StoreErrors", "UnixSocket", "WireProtocol", systemPackage,
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -103,8 +120,9 @@ let package = Package(
     .executableTarget(
       name: "reprise",
       dependencies: [
-        "Access", "CLinux", "Concurrency", "CorpusStore", "Files", "RepriseClient",
-        "RepriseModel", "RepriseServer", "UnixSocket", "WireProtocol", systemPackage,
+        "Access", "CLinux", "Concurrency", "CorpusStore", "Files", "HistoryEngine",
+        "RepriseClient", "RepriseModel", "StoreErrors", "RepriseServer", "UnixSocket",
+        "WireProtocol", systemPackage,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Logging", package: "swift-log"),
@@ -137,8 +155,9 @@ let package = Package(
     .executableTarget(
       name: "reprise-bench",
       dependencies: [
-        "CAllocationCounter", "CLinux", "CorpusStore", "HostileClients", "RepriseClient",
-        "RepriseModel", "SuffixIndex", "TestSupport", "ToolSupport", "WireProtocol",
+        "CAllocationCounter", "CLinux", "CorpusStore", "HistoryEngine", "HostileClients",
+        "RepriseClient", "RepriseModel", "SuffixIndex", "TestSupport", "ToolSupport",
+        "WireProtocol",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -152,7 +171,8 @@ let package = Package(
     .executableTarget(
       name: "reprise-crash",
       dependencies: [
-        "CorpusStore", "RepriseModel", "TestSupport", "ToolSupport",
+        "CorpusFormat", "CorpusStore", "HistoryEngine", "RepriseModel", "TestSupport",
+        "ToolSupport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: rules),
@@ -177,9 +197,19 @@ let package = Package(
       dependencies: ["Drafting", "RepriseModel", "SuffixIndex", "TestSupport"],
       swiftSettings: rules),
     .testTarget(
+      name: "HistoryEngineTests",
+      dependencies: [
+        "HistoryEngine", "RepriseModel", "StoreErrors", "SuffixIndex", "TestSupport",
+      ],
+      swiftSettings: rules),
+    .testTarget(
+      name: "CorpusFormatTests", dependencies: ["CorpusFormat", "RepriseModel"],
+      swiftSettings: rules),
+    .testTarget(
       name: "CorpusStoreTests",
       dependencies: [
-        "Concurrency", "CorpusStore", "LMDB", "RepriseModel", "SuffixIndex", "TestSupport",
+        "Concurrency", "CorpusFormat", "CorpusStore", "HistoryEngine", "LMDB", "RepriseModel",
+        "StoreErrors", "SuffixIndex", "TestSupport",
       ],
       swiftSettings: rules),
     .testTarget(
@@ -188,9 +218,9 @@ let package = Package(
     .testTarget(
       name: "RepriseServerTests",
       dependencies: [
-        "Access", "CAllocationCounter", "Concurrency", "CorpusStore", "HostileClients",
-        "RepriseClient", "RepriseModel", "RepriseServer", "TestSupport", "UnixSocket",
-        "WireProtocol",
+        "Access", "CAllocationCounter", "Concurrency", "CorpusStore", "HistoryEngine",
+        "HostileClients", "RepriseClient", "RepriseModel", "StoreErrors", "TestSupport",
+        "RepriseServer", "UnixSocket", "WireProtocol",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOEmbedded", package: "swift-nio"),
@@ -213,7 +243,8 @@ let package = Package(
 if Context.environment["REPRISE_PACKAGE"] == "shared" {
   let others = [
     "reprise", "reprise-bench", "reprise-crash", "reprise-load", "ToolSupport", "EndToEndTests",
-    "DraftingTests", "SuffixIndexTests", "WireProtocolTests",
+    "CorpusFormatTests", "DraftingTests", "HistoryEngineTests", "SuffixIndexTests",
+    "WireProtocolTests",
   ]
   package.targets.removeAll { others.contains($0.name) }
   package.products.removeAll { $0.name == "reprise" }

@@ -23,7 +23,7 @@ package struct Inspection {
   ) throws {
     // Without this file the directory is not a store yet; opening it creates one.
     if FileManager.default.fileExists(atPath: "\(path)/format") {
-      let report = try Store.check(path: path, deep: true)
+      let report = try StoreInspection.check(path: path, deep: true)
       for found in report.damage { damage.append("\(found.what): \(found.reason)") }
       for corpus in report.corpora {
         for found in corpus.damage {

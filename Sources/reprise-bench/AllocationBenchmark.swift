@@ -1,6 +1,7 @@
 import CAllocationCounter
 import CorpusStore
 import Foundation
+import HistoryEngine
 import RepriseModel
 
 /// The allocations of a step in the store. (A test covers this and the whole request path.)

@@ -1,5 +1,6 @@
 import CorpusStore
 import Foundation
+import HistoryEngine
 import RepriseModel
 import TestSupport
 import ToolSupport

@@ -1,3 +1,4 @@
+import CorpusFormat
 import CorpusStore
 import Foundation
 import TestSupport

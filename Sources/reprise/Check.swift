@@ -1,4 +1,5 @@
 import ArgumentParser
+import Concurrency
 import CorpusStore
 import Glibc
 import RepriseModel
@@ -38,7 +39,7 @@ struct Check: AsyncParsableCommand {
         try await onThread {
           let bar = ProgressBar("checking")
           defer { bar.finish() }
-          return try Store.check(
+          return try StoreInspection.check(
             path: store, deep: deep, memory: Machine.memoryBesideOthers(),
             cancellation: interruption.cancellation,
             progress: { bar.show(nil, $0) })

@@ -2,6 +2,7 @@ import ArgumentParser
 import CorpusStore
 import Foundation
 import RepriseClient
+import StoreErrors
 import WireProtocol
 
 /// Prints one JSON object on a line of its own.

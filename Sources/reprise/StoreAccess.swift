@@ -1,4 +1,5 @@
 import CorpusStore
+import HistoryEngine
 import RepriseModel
 import WireProtocol
 

@@ -1,6 +1,10 @@
+import Concurrency
+import CorpusFormat
 import Foundation
+import HistoryEngine
 import LMDB
 import RepriseModel
+import StoreErrors
 import Synchronization
 import TestSupport
 import Testing
@@ -25,13 +29,13 @@ import Testing
   static let works: [Work] = [
     Work(testDescription: "sealing") { store in
       let corpus = try store.corpus(named: "c")!
-      corpus.beginPart()
-      while try corpus.compactOnce(.sealing) {}
+      corpus.parts.begin()
+      while try corpus.compaction.compactOnce(.sealing) {}
     },
     Work(testDescription: "merging") { store in
       let corpus = try store.corpus(named: "c")!
       // It returns false if it gives way.
-      if try !corpus.compactOnce(.merging) { throw StoreError.cancelled }
+      if try !corpus.compaction.compactOnce(.merging) { throw StoreError.cancelled }
     },
     Work(testDescription: "forgetting", after: Set(ids.filter { Int($0)! % 3 != 0 })) { store in
       _ = try store.forget(ids: ids.filter { Int($0)! % 3 == 0 }, inCorpus: "c")
@@ -47,7 +51,7 @@ import Testing
       try $0.restore(.named("s"), into: "c", replacing: true)
     },
     Work(testDescription: "merging corpora") { _ = try $0.mergeCorpus(from: "c", into: "other") },
-    Work(testDescription: "repairing") { try $0.corpus(named: "c")!.repair() },
+    Work(testDescription: "repairing") { try $0.corpus(named: "c")!.compaction.repair() },
     Work(testDescription: "reading all sequences") { store in
       try store.corpus(named: "c")!.forEachSequence { _, _, _ in true }
     },
@@ -66,8 +70,8 @@ import Testing
         NewSequence(id: id, tokens: generator.tokens(count: 20, alphabet: 50))
       ])
       if number % 40 == 39 && number < 200 {
-        corpus.beginPart()
-        while try corpus.compactOnce(.sealing) {}
+        corpus.parts.begin()
+        while try corpus.compaction.compactOnce(.sealing) {}
       }
     }
     _ = try store.createSnapshot(ofCorpus: "c", named: "s")
@@ -111,7 +115,7 @@ import Testing
       }
       let count = asked.count
       store.close()
-      #expect(try Store.check(path: directory.path, deep: true).isClean, "\(question)")
+      #expect(try StoreInspection.check(path: directory.path, deep: true).isClean, "\(question)")
       let kept = try Self.keptIDs(directory)
       #expect(kept == work.after || (question < .max && kept == Set(Self.ids)), "\(question)")
       return count
@@ -133,7 +137,7 @@ import Testing
     for isCheck in [false, true] {
       func run() throws {
         if isCheck {
-          _ = try Store.check(
+          _ = try StoreInspection.check(
             path: template.path, deep: true, cancellation: asked.cancellation())
         } else {
           var options = StoreOptions.tiny()
@@ -151,7 +155,7 @@ import Testing
         options.cancellation = asked.cancellation()
         #expect(throws: StoreError.cancelled, "\(isCheck) \(question)") {
           if isCheck {
-            _ = try Store.check(
+            _ = try StoreInspection.check(
               path: template.path, deep: true, cancellation: options.cancellation)
           } else {
             try Store(path: template.path, options: options).close()
@@ -159,7 +163,7 @@ import Testing
         }
       }
     }
-    #expect(try Store.check(path: template.path, deep: true).isClean)
+    #expect(try StoreInspection.check(path: template.path, deep: true).isClean)
     #expect(try Self.keptIDs(template) == Set(Self.ids))
   }
 
@@ -173,10 +177,10 @@ import Testing
     defer { store.close() }
     let corpus = try store.corpus(named: "c")!
     let before = try corpus.chunkCount()
-    var change = HistoryChange(of: corpus, .merging)
+    var change = HistoryChange(of: corpus.editor, .merging)
     var builder = SegmentBuilder(depth: 5, expected: HistorySize())
-    let view = try #require(corpus.view)
-    try corpus.forEachSequence(of: view.segments[0], in: view) { entry, tokens in
+    let view = try corpus.stored.view()
+    try corpus.editor.forEachSequence(of: view.segments[0], in: view) { entry, tokens in
       builder.append(tokens, entry)
     }
     let asked = Mutex(0)
@@ -204,23 +208,23 @@ import Testing
     let store = try Store(path: directory.path, options: options)
     let corpus = try store.corpus(named: "c")!
     #expect(throws: StoreError.cancelled) {
-      let view = try #require(corpus.view)
+      let view = try corpus.stored.view()
       let old = view.segments[0]
       var builder = SegmentBuilder(depth: 5, expected: HistorySize())
-      try corpus.forEachSequence(of: old, in: view) { entry, tokens in
+      try corpus.editor.forEachSequence(of: old, in: view) { entry, tokens in
         builder.append(tokens, entry)
       }
       let memory = try #require(options.memory.reserve(1 << 20, for: .operations))
       let built = try builder.build(memory) { false }
-      try corpus.changeHistory(.merging) { (change) throws(StoreError) in
+      try corpus.editor.change(.merging) { (change) throws(StoreError) in
         try change.add(built) { false }
-        change.dropped = [SegmentChunks(old.number, old.record, corpus.file)]
+        change.records.dropped = [SegmentChunks(old.number, old.record, corpus.stored.file)]
         try change.carryOut()
         throw .cancelled
       }
     }
     store.close()
-    #expect(try Store.check(path: directory.path).isClean)
+    #expect(try StoreInspection.check(path: directory.path).isClean)
     #expect(try Self.keptIDs(directory) == Set(Self.ids))
   }
 
@@ -269,8 +273,8 @@ import Testing
       guard let corpus else { return }
       isHeld.signal()
       let end = ContinuousClock.now + .seconds(Self.secondsMax)
-      while !corpus.isClosing && ContinuousClock.now < end { usleep(1000) }
-      told.withLock { $0 = corpus.isClosing }
+      while !corpus.compaction.isClosing && ContinuousClock.now < end { usleep(1000) }
+      told.withLock { $0 = corpus.compaction.isClosing }
     }
   }
 
@@ -289,7 +293,7 @@ import Testing
     }
     held.waitUntilHeld()
     // The writer begins the next part after it has answered.
-    #expect(eventually { corpus.mustWaitForCompaction })
+    #expect(eventually { corpus.compaction.progress.isBehind(of: corpus.history) })
     let isInserted = DispatchSemaphore(value: 0)
     corpus.insert([NewSequence(id: "late", tokens: [1, 2, 3])]) { result in
       if case .success = result { isInserted.signal() }
@@ -307,9 +311,9 @@ import Testing
     options.cancellation = asked.cancellation()
     let store = try Store(path: directory.path, options: options)
     let corpus = try store.corpus(named: "c")!
-    #expect(!corpus.isClosing)
+    #expect(!corpus.compaction.isClosing)
     store.cancelLongWork()
-    #expect(corpus.isClosing && !options.cancellation.isCancelled)
+    #expect(corpus.compaction.isClosing && !options.cancellation.isCancelled)
     // Inserts continue until the store is closed.
     try corpus.insert([NewSequence(id: "late", tokens: [1, 2, 3])])
     store.close()
@@ -319,9 +323,9 @@ import Testing
 
 extension Corpus {
   fileprivate func chunkCount() throws -> Int {
-    let transaction = try file.beginReading()
+    let transaction = try stored.file.beginReading()
     var count = 0
-    try transaction.forEach(in: file.chunks) { _, _ in
+    try transaction.forEach(in: stored.file.chunks) { _, _ in
       count += 1
       return true
     }

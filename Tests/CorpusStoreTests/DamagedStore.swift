@@ -1,5 +1,8 @@
+import CorpusFormat
 import Foundation
+import HistoryEngine
 import RepriseModel
+import StoreErrors
 import TestSupport
 import Testing
 
@@ -86,7 +89,7 @@ final class DamagedStore {
     let label = "\(kind), \(label)"
     do {
       try Data(damaged + signature(of: damaged)).write(to: URL(fileURLWithPath: path))
-      let report = try Store.check(path: directory.path, deep: true)
+      let report = try StoreInspection.check(path: directory.path, deep: true)
       let outcome = try outcome(label, &generator)
       outcomes[outcome, default: 0] += 1
       #expect(report.isClean == (outcome == .same), "\(label), \(outcome), checked: \(report)")

@@ -1,5 +1,6 @@
 import Foundation
 import RepriseModel
+import StoreErrors
 import Testing
 
 @testable import CorpusStore
@@ -43,7 +44,7 @@ import Testing
     let (store, corpus) = try open()
     try FileManager.default.removeItem(atPath: "\(directory.path)/\(path)")
     #expect(isDisplaced { try corpus.insert(new) })
-    #expect(isDisplaced { try corpus.waitForWriter() })
+    #expect(isDisplaced { try corpus.writer.waitForJobs() })
     #expect(corpus.stats().sequences == 1)
     #expect(store.conditions.preventingReadiness.map(\.kind).contains(.directory))
     #expect(log.take().count == 1, "it is told once")

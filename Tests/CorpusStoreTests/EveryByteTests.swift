@@ -1,4 +1,5 @@
 import Foundation
+import StoreErrors
 import TestSupport
 import Testing
 
@@ -68,7 +69,8 @@ import Testing
     func open(_ changed: [UInt8], _ label: String) {
       #expect(throws: Never.self) { try Data(changed).write(to: file) }
       for use in [
-        { _ = try Store(path: directory.path) }, { _ = try Store.check(path: directory.path) },
+        { _ = try Store(path: directory.path) },
+        { _ = try StoreInspection.check(path: directory.path) },
       ] {
         let error = #expect(throws: StoreError.self, "\(label)") { try use() }
         #expect(error?.description.contains(directory.path) == true, "\(label)")

@@ -1,4 +1,6 @@
+import CorpusFormat
 import Foundation
+import HistoryEngine
 import RepriseModel
 import TestSupport
 import Testing
@@ -13,11 +15,7 @@ import Testing
     return try Data(contentsOf: file).range(of: Data(needle)) != nil
   }
 
-  private func bytes(_ tokens: [Int32]) -> [UInt8] {
-    var bytes: [UInt8] = []
-    for token in tokens { bytes.append(token) }
-    return bytes
-  }
+  private func bytes(_ tokens: [Int32]) -> [UInt8] { tokens.rawSpan.bytes }
 
   @Test func seriesOfForgettingLeaveWhatAnOracleKeeps() throws {
     for seed in Effort.seeds(6) {
@@ -56,7 +54,7 @@ import Testing
         #expect(draft.tokens == naive.tokens && draft.counts == naive.counts, "seed \(seed)")
       }
       store.close()
-      #expect(try Store.check(path: directory.path, deep: true).isClean, "seed \(seed)")
+      #expect(try StoreInspection.check(path: directory.path, deep: true).isClean, "seed \(seed)")
     }
   }
 

@@ -1,6 +1,8 @@
 import CorpusStore
 import Foundation
+import HistoryEngine
 import RepriseModel
+import StoreErrors
 import TestSupport
 import Testing
 

@@ -1,4 +1,6 @@
+import CorpusFormat
 import Foundation
+import HistoryEngine
 import LMDB
 import RepriseModel
 import SuffixIndex
@@ -27,8 +29,8 @@ import Testing
 
     init(_ corpus: Corpus, _ session: DecodingSession) {
       self.corpus = corpus
-      file = corpus.file
-      environment = corpus.file.environment
+      file = corpus.stored.file
+      environment = corpus.stored.file.environment
       self.session = session
     }
 
@@ -133,7 +135,7 @@ import Testing
       try step(session, [4, 5, 6])
       _ = try store.createSnapshot(ofCorpus: "c", named: "s")
       let old = Objects(corpus, session)
-      mark = corpus.damageMark
+      mark = corpus.history.damageMark
       try store.restore(.named("s"), into: "c", replacing: true)
       #expect(old.corpus === corpus, "it is the same corpus, with another file")
       #expect(eventually { old.file == nil && old.environment == nil })

@@ -1,3 +1,5 @@
+import CorpusFormat
+import HistoryEngine
 import RepriseModel
 import TestSupport
 import Testing
@@ -29,7 +31,7 @@ import Testing
     let policy = MergePolicy(options(limit: limit), Retention())
     var segments: [MergePolicy.Candidate] = []
     var (next, rewritten, largest) = (UInt64(0), 0, 0)
-    let sealed = MergePolicy.sealTokens(options(limit: limit), Retention())
+    let sealed = PartBounds(options(limit: limit), Retention()).tokens
     for _ in 0..<seals {
       segments.append(segment(next, tokens: sealed))
       next += 1
@@ -122,7 +124,7 @@ import Testing
 
   @Test func partsAreSmallerWhereMemoryIsShort() {
     func sealTokens(_ limit: Int) -> Int {
-      MergePolicy.sealTokens(Self.options(limit: limit), Retention())
+      PartBounds(Self.options(limit: limit), Retention()).tokens
     }
     #expect(sealTokens(4 << 30) == Self.sealTokens)
     let small = sealTokens(64 << 20)

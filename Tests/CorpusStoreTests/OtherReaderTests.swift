@@ -1,6 +1,8 @@
+import CorpusFormat
 import Foundation
 import LMDB
 import RepriseModel
+import StoreErrors
 import Testing
 
 @testable import CorpusStore
@@ -21,7 +23,7 @@ import Testing
   /// A process that reads the corpus and is killed.
   private func readAndBeKilled(_ path: String) async {
     await #expect(processExitsWith: .signal(SIGKILL)) { [path = path as String] in
-      let file = try CorpusFile(path: path, origin: .shared, options: StoreOptions())
+      let file = try CorpusFile(path: path, origin: .shared, options: StoreOptions().file)
       let reading = try file.beginReading()
       kill(getpid(), SIGKILL)
       _ = consume reading
@@ -46,7 +48,7 @@ import Testing
     // Merging releases pages without waiting for anything else.
     await readAndBeKilled("\(directory.path)/corpora/c")
     #expect(corpus.metrics().otherReaders == 1)
-    try corpus.releaseFreePages()
+    try corpus.editor.releaseFreePages()
     #expect(corpus.metrics().otherReaders == 0)
 
     // The service does the same every second.
@@ -63,7 +65,7 @@ import Testing
   private func readUntilToldToEnd(_ path: String, _ marker: String) async {
     await #expect(processExitsWith: .success) {
       [path = path as String, marker = marker as String] in
-      let file = try CorpusFile(path: path, origin: .shared, options: StoreOptions())
+      let file = try CorpusFile(path: path, origin: .shared, options: StoreOptions().file)
       let reading = try file.beginReading()
       try "\(getpid())".write(toFile: marker, atomically: true, encoding: .utf8)
       while FileManager.default.fileExists(atPath: marker) { usleep(2000) }
@@ -100,7 +102,7 @@ import Testing
     // ends.
     store.lookAfter()
     #expect(log.take().isEmpty)
-    for _ in 0...1000 { try corpus.file.write(nextOrder: 20) { _ throws(LMDBError) in } }
+    for _ in 0...1000 { try corpus.stored.file.write(nextOrder: 20) { _ throws(LMDBError) in } }
     store.lookAfter()
     store.lookAfter()
     let told = log.take()
@@ -129,7 +131,7 @@ import Testing
       let asked = Asked()
       asked.arm(cancellingAt: limit)
       do throws(StoreError) {
-        let report = try Store.check(
+        let report = try StoreInspection.check(
           path: directory.path, deep: true, cancellation: asked.cancellation())
         #expect(report.isClean && asked.count < limit)
         isDone = true

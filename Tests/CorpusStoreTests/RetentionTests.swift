@@ -1,6 +1,8 @@
 import Concurrency
 import Foundation
+import HistoryEngine
 import RepriseModel
+import StoreErrors
 import TestSupport
 import Testing
 
@@ -84,7 +86,7 @@ import Testing
         #expect(draft.tokens == naive.tokens && draft.counts == naive.counts, "seed \(seed)")
       }
       store.close()
-      let report = try Store.check(path: directory.path, deep: true)
+      let report = try StoreInspection.check(path: directory.path, deep: true)
       #expect(report.isClean, "seed \(seed): \(report)")
     }
   }
@@ -158,7 +160,9 @@ import Testing
     return corpus
   }
 
-  private func keepWithinBounds(_ corpus: Corpus) throws -> Bool { try corpus.keepWithinBounds() }
+  private func keepWithinBounds(_ corpus: Corpus) throws -> Bool {
+    try corpus.compaction.retention.keepWithinBounds()
+  }
 
   private func store(_ directory: TemporaryDirectory, _ time: TestClock) throws -> Store {
     var options = StoreOptions.tiny()

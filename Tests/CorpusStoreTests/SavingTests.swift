@@ -1,6 +1,8 @@
 import Foundation
+import HistoryEngine
 import LMDB
 import RepriseModel
+import StoreErrors
 import Testing
 
 @testable import CorpusStore
@@ -24,22 +26,23 @@ import Testing
     let corpus = try store.createCorpus(
       named: "c", CorpusSettings(durability: .interval(millis: 200)))
     let value = [UInt8](repeating: 7, count: 100_000)
-    try corpus.file.write(nextOrder: 0) { (transaction) throws(LMDBError) in
+    try corpus.stored.file.write(nextOrder: 0) { (transaction) throws(LMDBError) in
       for key in 0..<8 {
-        try transaction.put(Key(UInt64(key)), unsafe value.span.bytes, in: corpus.file.setAside)
+        try transaction.put(
+          Key(UInt64(key)), unsafe value.span.bytes, in: corpus.stored.file.setAside)
       }
     }
     return (store, corpus)
   }
 
   private func makeRoom(_ corpus: Corpus) throws {
-    try corpus.file.write(nextOrder: 0) { (transaction) throws(LMDBError) in
-      for key in 0..<8 { try transaction.delete(Key(UInt64(key)), in: corpus.file.setAside) }
+    try corpus.stored.file.write(nextOrder: 0) { (transaction) throws(LMDBError) in
+      for key in 0..<8 { try transaction.delete(Key(UInt64(key)), in: corpus.stored.file.setAside) }
     }
     // Pages freed by a transaction can be reused by the next but one, if no reader uses an older
     // state.
     corpus.renewView()
-    try corpus.file.write(nextOrder: 0) { _ throws(LMDBError) in }
+    try corpus.stored.file.write(nextOrder: 0) { _ throws(LMDBError) in }
     corpus.renewView()
   }
 
@@ -52,7 +55,7 @@ import Testing
     try corpus.insert(large)
     #expect(corpus.stats().unsavedSequences == 3)
     time.advance(.milliseconds(150))
-    corpus.wakeWriter()
+    corpus.writer.wake()
     #expect(eventually { !store.conditions.current.isEmpty })
     let told = log.next()
     let failure = "error: saving corpus c fails: 3 acknowledged sequences are not on disk"
@@ -69,7 +72,7 @@ import Testing
 
     try makeRoom(corpus)
     time.advance(.seconds(60))
-    corpus.wakeWriter()
+    corpus.writer.wake()
     #expect(eventually { corpus.stats().unsavedSequences == 0 })
     #expect(eventually { store.conditions.current.isEmpty })
     #expect(corpus.metrics().unsavedSeconds == 0)

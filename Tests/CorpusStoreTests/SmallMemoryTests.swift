@@ -1,5 +1,8 @@
+import CorpusFormat
 import Foundation
+import HistoryEngine
 import RepriseModel
+import StoreErrors
 import Synchronization
 import TestSupport
 import Testing
@@ -67,19 +70,21 @@ import Testing
     measured.bytes.store(58 << 20, ordering: .relaxed)
     for _ in 0..<4 {
       try fixture.insert(24, into: corpus)
-      corpus.beginPart(evenIfEmpty: false)
-      #expect(try corpus.compactOnce(.sealing), "sealing never waits")
+      corpus.parts.begin(evenIfEmpty: false)
+      #expect(try corpus.compaction.compactOnce(.sealing), "sealing never waits")
     }
-    #expect(try !corpus.compactOnce(.merging))
+    #expect(try !corpus.compaction.compactOnce(.merging))
     let metrics = corpus.metrics()
     var stats = metrics.statistics
     #expect(stats.segments == 4 && stats.segmentsWaiting >= 2 && metrics.mergeBytes > 0)
-    #expect(metrics.activity.mergesDeferred == 1 && !corpus.mustWaitForCompaction)
+    #expect(
+      metrics.activity.mergesDeferred == 1
+        && !corpus.compaction.progress.isBehind(of: corpus.history))
     #expect(corpus.mergingWait?.sentence.contains("\(metrics.mergeBytes) bytes") == true)
     measured.bytes.store(0, ordering: .relaxed)
     store.memory.refresh()
-    #expect(try corpus.compactOnce(.merging))
-    while try corpus.compactOnce(.merging) {}
+    #expect(try corpus.compaction.compactOnce(.merging))
+    while try corpus.compaction.compactOnce(.merging) {}
     stats = corpus.stats()
     #expect(stats.segments < 4 && stats.segmentsWaiting == 0)
     #expect(corpus.mergingWait == nil)
@@ -180,18 +185,20 @@ import Testing
     let (store, corpus) = try fixture.open(sealTokens: 100_000)
     for _ in 0..<2 {
       try fixture.insert(50, into: corpus)
-      corpus.beginPart(evenIfEmpty: false)
-      #expect(try corpus.compactOnce(.sealing))
+      corpus.parts.begin(evenIfEmpty: false)
+      #expect(try corpus.compaction.compactOnce(.sealing))
     }
     func foreseen() -> Int {
-      let segments = corpus.view?.segments.map(\.candidate) ?? []
-      guard case .merge(let run) = corpus.mergePolicy.choose(segments, fits: { _ in true }) else {
+      let segments = try corpus.stored.view().segments.map(\.candidate)
+      guard
+        case .merge(let run) = corpus.compaction.merger.policy.choose(segments, fits: { _ in true })
+      else {
         return 0
       }
       return run.bytes
     }
     let before = foreseen()
-    corpus.noteMergingNeeded(before * 2)
+    corpus.compaction.merger.noteNeeded(before * 2)
     #expect(before > 0 && foreseen() > before && corpus.metrics().mergeBytes == before * 2)
     store.close()
   }
@@ -204,13 +211,13 @@ import Testing
     // More than a MiB.
     try fixture.insert(20, into: corpus, tokens: 1000)
     store.relieveMemory()
-    try corpus.waitForWriter()
-    #expect(try !corpus.compactOnce(.sealing), "there is memory")
+    try corpus.writer.waitForJobs()
+    #expect(try !corpus.compaction.compactOnce(.sealing), "there is memory")
     measured.bytes.store(60 << 20, ordering: .relaxed)
     store.memory.refresh()
     store.relieveMemory()
-    try corpus.waitForWriter()
-    #expect(try corpus.compactOnce(.sealing))
+    try corpus.writer.waitForJobs()
+    #expect(try corpus.compaction.compactOnce(.sealing))
     #expect(corpus.stats().segments == 1)
     try fixture.expectDraftsOfTheOracle(corpus)
     store.close()

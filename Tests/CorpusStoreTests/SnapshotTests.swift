@@ -1,6 +1,8 @@
 import Concurrency
 import Foundation
+import HistoryEngine
 import RepriseModel
+import StoreErrors
 import TestSupport
 import Testing
 
@@ -90,7 +92,7 @@ import Testing
       #expect(corpus.stats().tokens == info.tokens && corpus.stats().openTokens == 0)
       try corpus.insert([NewSequence(tokens: [5, 6])])
       store.close()
-      let report = try Store.check(path: directory.path, deep: true)
+      let report = try StoreInspection.check(path: directory.path, deep: true)
       #expect(report.isClean && report.snapshots == [info], "\(report)")
       #expect(report.corpora.map(\.sequences) == [61])
     }
@@ -174,7 +176,7 @@ import Testing
     #expect(try store.mergeCorpus(from: "a", into: "b").sequences == 2)
     #expect(try b.insert([NewSequence(id: "new", tokens: [5, 6])]).duplicates == 1)
     store.close()
-    #expect(try Store.check(path: directory.path, deep: true).isClean)
+    #expect(try StoreInspection.check(path: directory.path, deep: true).isClean)
   }
 
   /// Sequences acknowledged with durability `interval` are in drafts at once and on disk within the

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import StoreErrors
 import Testing
 
 @testable import CorpusStore
@@ -14,7 +15,9 @@ import Testing
     #expect("\(error)".hasPrefix("\(path) cannot be used: there is no \(directory.path)/a;"))
     #expect(throws: error) { try Store(path: path) }
     for nothing in [directory.path, directory.path + "/nope"] {
-      #expect(throws: StoreError.noStore(path: nothing)) { try Store.check(path: nothing) }
+      #expect(throws: StoreError.noStore(path: nothing)) {
+        try StoreInspection.check(path: nothing)
+      }
     }
   }
 

@@ -1,6 +1,9 @@
+import CorpusFormat
 import Foundation
+import HistoryEngine
 import LMDB
 import RepriseModel
+import StoreErrors
 import SuffixIndex
 import TestSupport
 import Testing
@@ -92,8 +95,8 @@ import Testing
       inserted += 1
     }
     let used = corpus.stats().bytesOnDisk
-    try corpus.waitForWriter()
-    try corpus.file.environment.releaseFreePages()
+    try corpus.writer.waitForJobs()
+    try corpus.stored.file.environment.releaseFreePages()
     let held = used - corpus.stats().bytesOnDisk
     #expect(held < 1 << 16, "\(held) of \(used) bytes were held still")
   }
@@ -147,8 +150,8 @@ import Testing
       begun.signal()
       released.wait()
     }
-    func didAccept(_ corpus: Corpus) {}
-    func didFail(_ error: StoreError, _ corpus: Corpus) {}
+    func didAccept(_ context: WriterContext) {}
+    func didFail(_ error: StoreError) {}
   }
 
   /// One group holds a conflict, an insert that is too large for the map, and two ordinary ones.
@@ -160,7 +163,7 @@ import Testing
     let corpus = try store.createCorpus(named: "c", CorpusSettings())
     try corpus.insert([NewSequence(id: "a", tokens: [1])])
     let busy = BusyJob()
-    corpus.write(busy)
+    corpus.writer.write(busy)
     busy.begun.wait()
     let answers = Mutexed<[String: [Result<InsertReceipt, StoreError>]]>([:])
     let done = DispatchSemaphore(value: 0)
@@ -196,7 +199,7 @@ import Testing
     let store = try store(directory, .tiny(sealTokens: 16, background: true))
     let corpus = try store.createCorpus(named: "c", CorpusSettings(depth: 4))
     let busy = BusyJob()
-    corpus.write(busy)
+    corpus.writer.write(busy)
     busy.begun.wait()
     // More parts than may wait, each with a session that is being closed.
     var scratch = DraftScratch()
@@ -209,7 +212,7 @@ import Testing
         accepting: [Int32](repeating: 7, count: 16).span, DraftOptions(), using: &scratch,
         into: &draft)
       session.close(record: true) { _ in done.signal() }
-      corpus.beginPartIfFull()
+      corpus.parts.beginIfFull()
     }
     busy.released.signal()
     // The minute is for a store that stands still; a working one takes milliseconds.
@@ -260,30 +263,6 @@ import Testing
     store.close()
   }
 
-  @Test func aTurnThatContinuesAnotherReusesItsIndexAndDraftsTheSame() throws {
-    let directory = TemporaryDirectory()
-    let store = try store(directory)
-    let corpus = try store.createCorpus(named: "c", CorpusSettings())
-    let first = corpus.openSession(prompt: [1, 2, 3, 1, 2])
-    var scratch = DraftScratch()
-    var (draft, fresh) = (Draft(), Draft())
-    try first.step(accepting: [3, 9].span, DraftOptions(), using: &scratch, into: &draft)
-    let done = DispatchSemaphore(value: 0)
-    first.close(record: true) { _ in done.signal() }
-    done.wait()
-    let turn: [Int32] = [1, 2, 3, 1, 2, 3, 9, 4, 1, 2]
-    let continuing = corpus.openSession(prompt: turn, share: .never, continuing: first)
-    #expect(continuing.reusedTokens == 7)
-    // The index was handed over; a second session has to build its own.
-    let building = corpus.openSession(prompt: turn, share: .never, continuing: first)
-    #expect(building.reusedTokens == 0)
-    try continuing.step(
-      accepting: [Int32]().span, DraftOptions(), using: &scratch, into: &draft)
-    try building.step(accepting: [Int32]().span, DraftOptions(), using: &scratch, into: &fresh)
-    #expect(draft == fresh && !draft.isEmpty)
-    store.close()
-  }
-
   // MARK: Paths that are not stores
 
   @Test func otherDirectoriesAreRefusedAndUnchanged() throws {
@@ -316,30 +295,6 @@ import Testing
   }
 
   // MARK: Sessions
-
-  /// One session's text is removed and another's added between two steps of a third, so that the
-  /// count that the third one watches stays the same.
-  @Test func aRemovalIsSeenAlthoughTheCountIsAsBefore() throws {
-    let directory = TemporaryDirectory()
-    let store = try store(directory)
-    defer { store.close() }
-    let corpus = try store.createCorpus(named: "c", CorpusSettings())
-    var scratch = DraftScratch()
-    var draft = Draft()
-    func step(_ session: DecodingSession, _ tokens: [Int32]) throws {
-      try session.step(accepting: tokens.span, DraftOptions(), using: &scratch, into: &draft)
-    }
-    let writer = corpus.openSession(prompt: [])
-    try step(writer, [7, 2, 3, 5])
-    let reader = corpus.openSession(prompt: [8, 2, 3], share: .never)
-    try step(reader, [])
-    #expect(draft.matchLength == 2 && draft.tokens == [5])
-    writer.close(record: false) { _ in }
-    let other = corpus.openSession(prompt: [])
-    try step(other, [8, 2, 3, 4])
-    try step(reader, [])
-    #expect(draft.matchLength == 3 && draft.tokens == [4])
-  }
 
   /// Outputs longer than one critical section of the corpus's lock: one that is not kept leaves
   /// while others draft, and one that joins at its close is complete afterwards. Drafts in between
@@ -400,18 +355,18 @@ import Testing
     var outcome = Draft()
     let session = corpus.openSession(prompt: [])
     try session.step(accepting: [1, 2, 3].span, DraftOptions(), using: &scratch, into: &outcome)
-    corpus.damageMark?.set()
+    corpus.history.damageMark?.set()
     #expect(throws: StoreError.self) {
       try session.step(accepting: [4, 5].span, DraftOptions(), using: &scratch, into: &outcome)
     }
     if isRepaired {
-      try corpus.repair()
+      try corpus.compaction.repair()
       try session.step(accepting: [6, 7].span, DraftOptions(), using: &scratch, into: &outcome)
     }
     let done = DispatchSemaphore(value: 0)
     session.close(record: record) { _ in done.signal() }
     done.wait()
-    try corpus.repair()
+    try corpus.compaction.repair()
     let whole: [Int32] = isRepaired ? [1, 2, 3, 4, 5, 6, 7] : [1, 2, 3, 4, 5]
     for end in 2..<whole.count {
       #expect(
@@ -501,7 +456,7 @@ import Testing
     again = try #require(try reopened.corpus(named: "c"))
     #expect(again.stats().damage.count == 1 && again.stats().sequences == 2)
     reopened.close()
-    let report = try Store.check(path: directory.path)
+    let report = try StoreInspection.check(path: directory.path)
     #expect(report.corpora[0].damage.map(\.what) == ["segment 1"])
   }
 
@@ -520,41 +475,5 @@ import Testing
     #expect(throws: StoreError.self) { try reopened.createCorpus(named: "c", CorpusSettings()) }
     #expect(try reopened.dropCorpus(named: "c"))
     #expect(try reopened.createCorpus(named: "c", CorpusSettings()).stats().tokens == 0)
-  }
-
-  @Test func recordsRoundTripAndRefuseEveryFlippedByte() throws {
-    let record = SequenceRecord(committedSeconds: 7, id: "id", tokens: [1, 2, 3])
-    let segment = SegmentRecord(
-      tokens: 5, sequences: 1, imageBytes: 100, tableBytes: 16, orders: 0...3, seconds: 5...6,
-      tokenBits: 7, checksums: [1, 2])
-    let id = IDRecord(order: 3, digest: 9)
-    let key = [UInt8]("id".utf8)
-    #expect(SequenceRecord(record.encoded(order: 4).rawSpan, order: 4) == record)
-    #expect(SegmentRecord(segment.encoded(segment: 4).rawSpan, segment: 4) == segment)
-    #expect(IDRecord(id.encoded(id: "id").rawSpan, id: key.rawSpan) == id)
-    // Under another key they are damaged as well.
-    #expect(SequenceRecord(record.encoded(order: 4).rawSpan, order: 5) == nil)
-    #expect(SegmentRecord(segment.encoded(segment: 4).rawSpan, segment: 5) == nil)
-    #expect(IDRecord(id.encoded(id: "ie").rawSpan, id: key.rawSpan) == nil)
-    let encodings = [
-      record.encoded(order: 4), segment.encoded(segment: 4), id.encoded(id: "id"),
-      CorpusSettings(tokenizer: "t").encoded(),
-      CorpusFile.State(transaction: 7, nextOrder: 8).encoded(),
-    ]
-    for encoded in encodings {
-      func isRefused(_ bytes: [UInt8]) -> Bool {
-        SequenceRecord(bytes.rawSpan, order: 4) == nil
-          && SegmentRecord(bytes.rawSpan, segment: 4) == nil
-          && IDRecord(bytes.rawSpan, id: key.rawSpan) == nil
-          && CorpusSettings(encoded: bytes.rawSpan) == nil
-          && CorpusFile.State(encoded: bytes.rawSpan) == nil
-      }
-      for position in encoded.indices {
-        var flipped = encoded
-        flipped[position] ^= 0x10
-        #expect(isRefused(flipped))
-        #expect(isRefused(Array(encoded.prefix(position))))
-      }
-    }
   }
 }

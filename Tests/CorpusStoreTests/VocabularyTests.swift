@@ -1,6 +1,8 @@
 import Concurrency
 import Foundation
+import HistoryEngine
 import RepriseModel
+import StoreErrors
 import Testing
 
 @testable import CorpusStore

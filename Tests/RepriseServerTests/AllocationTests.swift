@@ -1,6 +1,7 @@
 import CAllocationCounter
 import CorpusStore
 import Foundation
+import HistoryEngine
 import Logging
 import NIOCore
 import RepriseModel

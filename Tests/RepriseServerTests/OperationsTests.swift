@@ -5,6 +5,7 @@ import Logging
 import RepriseClient
 import RepriseModel
 import RepriseServer
+import StoreErrors
 import TestSupport
 import Testing
 import WireProtocol

@@ -1,6 +1,7 @@
 import Concurrency
 import CorpusStore
 import Dispatch
+import HistoryEngine
 import Logging
 import NIOCore
 import RepriseModel

@@ -1,4 +1,5 @@
 import CorpusStore
+import HistoryEngine
 import Logging
 import NIOCore
 import RepriseModel

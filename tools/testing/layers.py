@@ -100,7 +100,7 @@ def undeclared(code: Code) -> Iterator[str]:
         if not target.is_test and name not in code.modules:
             yield f"Package.swift:{target.line}: {name} is in no layer of layers.toml"
     declared = [rule["modules"] for rule in code.declared.get("never", [])]
-    declared += [code.modules, code.declared["folders"], code.declared["circular_folders"]]
+    declared += [code.modules, code.declared["folders"]]
     for name in sorted({name for names in declared for name in names} - code.targets.keys()):
         yield f"{DECLARATIONS}: Package.swift has no target {name}"
     permitted = {name: module["only"] for name, module in code.modules.items() if "only" in module}
@@ -235,9 +235,9 @@ def references(code: Code, module: str, places: list[str]) -> Iterator[Reference
 
 def wrong_folders(code: Code) -> Iterator[str]:
     """References from a lower to a higher folder, and folders without a declaration."""
-    ordered, circular = code.declared["folders"], code.declared["circular_folders"]
+    ordered = code.declared["folders"]
     for module, target in code.targets.items():
-        declared = [place["name"] for place in ordered.get(module, circular.get(module, []))]
+        declared = [place["name"] for place in ordered.get(module, [])]
         for place in declared:
             if not (code.root / target.path / place).exists():
                 yield f"{DECLARATIONS}: {target.path} has no folder {place}"
@@ -323,7 +323,7 @@ def listing(code: Code, former: str) -> Iterator[str]:
         return f"| `{folder}` | {purpose} | {files} | {rounded(lines, shown.get(folder)):,} |"
 
     yield from ("| folder of `Sources` | holds | files | lines, about |", "|---|---|--:|--:|")
-    folders = {**code.declared["folders"], **code.declared["circular_folders"]}
+    folders = code.declared["folders"]
     for number, layer in enumerate(code.declared["layer"], 1):
         yield f"| **{number}. {layer['name']}** | | | |"
         for module in layer["modules"]:

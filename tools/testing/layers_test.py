@@ -56,8 +56,7 @@ High = [
   { name = "Upper", purpose = "upper" },
   { name = "Main.swift" },
 ]
-[circular_folders]
-Middle = [{ name = "Ring", purpose = "ring" }]
+Middle = [{ name = "Ring", purpose = "ring" }, { name = "." }]
 """,
     "docs/internals/design.md": """
 <!-- layers: begin, written by tools/testing/layers.py --write -->

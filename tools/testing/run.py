@@ -39,8 +39,8 @@ SHARED_ONLY = {"REPRISE_PACKAGE": "shared"}
 
 #: Modules whose tests compute; the tests of all others wait for sockets and processes as well.
 COMPUTING = (
-    r"^(RepriseModelTests|LMDBTests|SuffixIndexTests|DraftingTests|CorpusStoreTests"
-    r"|WireProtocolTests)\."
+    r"^(RepriseModelTests|LMDBTests|SuffixIndexTests|DraftingTests|HistoryEngineTests"
+    r"|CorpusFormatTests|CorpusStoreTests|WireProtocolTests)\."
 )
 #: Tests of state that threads share. The others use one thread: they would take most of the time,
 #: and thread sanitizer has nothing to see in them.

@@ -1,21 +1,5 @@
 import Concurrency
-
-/// The work on a corpus outside of the request path.
-enum Compaction: String, CaseIterable {
-  /// Growing parts become segments (a flush of a memtable), and sequences over the bounds leave.
-  /// Inserts wait for it, so no other work may delay it.
-  case sealing
-  /// Several segments become one. A large merge takes many seconds.
-  case merging
-
-  /// The condition that is raised while this work fails.
-  fileprivate var condition: StandingCondition.Kind {
-    switch self {
-    case .sealing: .sealing
-    case .merging: .merging
-    }
-  }
-}
+import StoreErrors
 
 /// The threads of a store that compact its corpora, one for each kind of compaction.
 final class Compactor: Sendable {
@@ -31,13 +15,13 @@ final class Compactor: Sendable {
   /// Queues a corpus for compaction.
   ///
   /// - Parameter repairing: True if its file is read anew first, because it was found damaged.
-  func add(_ corpus: Corpus, repairing: Bool = false) {
+  func add(_ corpus: CompactionRequests, repairing: Bool = false) {
     sealer.add(corpus)
     merger.add(corpus, repairing: repairing)
   }
 
   /// Removes a corpus from the queue, and waits until no work on it is under way.
-  func remove(_ corpus: Corpus) {
+  func remove(_ corpus: CompactionRequests) {
     sealer.remove(corpus)
     merger.remove(corpus)
   }
@@ -54,7 +38,7 @@ final class Compactor: Sendable {
 
 /// A corpus that waits for compaction.
 private struct CompactionTask: Sendable {
-  let corpus: Corpus
+  let corpus: CompactionRequests
   /// True if its file is read again first.
   var repairing = false
   /// The earliest time of the next try: after a failure, a corpus is tried again later.
@@ -64,9 +48,10 @@ private struct CompactionTask: Sendable {
 /// The corpora that wait for a thread of compaction, and the one that it works on.
 private struct CompactionTasks: Sendable {
   var waiting: [CompactionTask] = []
-  var current: Corpus?
+  var current: CompactionRequests?
 
-  mutating func add(_ corpus: Corpus, repairing: Bool, at now: ContinuousClock.Instant) {
+  mutating func add(_ corpus: CompactionRequests, repairing: Bool, at now: ContinuousClock.Instant)
+  {
     if let known = waiting.firstIndex(where: { $0.corpus === corpus }) {
       waiting[known].repairing = waiting[known].repairing || repairing
       waiting[known].notBefore = now
@@ -94,7 +79,8 @@ private final class CompactionThread: Sendable {
 
   init(
     _ kind: Compaction, _ conditions: StandingConditions, _ clock: StoreClock,
-    _ report: @escaping StoreReport, didCompact: @escaping @Sendable (Corpus) -> Void = { _ in }
+    _ report: @escaping StoreReport,
+    didCompact: @escaping @Sendable (CompactionRequests) -> Void = { _ in }
   ) {
     self.kind = kind
     self.clock = clock
@@ -105,13 +91,13 @@ private final class CompactionThread: Sendable {
   }
 
   /// Queues a corpus for compaction.
-  func add(_ corpus: Corpus, repairing: Bool = false) {
+  func add(_ corpus: CompactionRequests, repairing: Bool = false) {
     let now = clock.now()
     _ = tasks.put { $0.add(corpus, repairing: repairing, at: now) }
   }
 
   /// Removes a corpus from the queue, and waits until no work on it is under way.
-  func remove(_ corpus: Corpus) {
+  func remove(_ corpus: CompactionRequests) {
     tasks.take { tasks, _ in
       tasks.waiting.removeAll { $0.corpus === corpus }
       return tasks.current === corpus ? .sleep() : .done(())
@@ -119,7 +105,7 @@ private final class CompactionThread: Sendable {
   }
 
   var workUnderWay: String? {
-    tasks.update { $0.current }.map { "\(kind) corpus \($0.name)" }
+    tasks.update { $0.current }.map { "\(kind) corpus \($0.corpus)" }
   }
 
   /// Ends the thread after its current step.
@@ -138,7 +124,7 @@ private struct CompactionLoop: Sendable {
   let conditions: StandingConditions
   let clock: StoreClock
   let report: StoreReport
-  let didCompact: @Sendable (Corpus) -> Void
+  let didCompact: @Sendable (CompactionRequests) -> Void
 
   /// The number of deferrals after which a merge that waits for memory is reported: a short
   /// shortage of memory is not worth a report.
@@ -150,7 +136,7 @@ private struct CompactionLoop: Sendable {
       let delay = compact(task)
       // Read outside of the lock: corpora add themselves to the queue while they hold their own
       // lock.
-      let isClosing = task.corpus.isClosing
+      let isClosing = task.corpus.work?.isClosing ?? true
       let now = clock.now()
       tasks.update { tasks in
         tasks.current = nil
@@ -172,34 +158,45 @@ private struct CompactionLoop: Sendable {
   ///
   /// - Returns: The time after which the corpus is to be looked at again; nil for when it asks for it.
   private func compact(_ task: CompactionTask) -> Duration? {
-    let corpus = task.corpus
+    let corpus = task.corpus.corpus
+    guard let work = task.corpus.work else { return nil }
     do throws(StoreError) {
-      if task.repairing { try corpus.repair() }
-      let didCompact = try corpus.compactOnce(kind)
-      let waiting = kind == .merging ? corpus.mergingWait : nil
+      if task.repairing { try work.repair() }
+      let didCompact = try work.compactOnce(kind)
+      let waiting = kind == .merging ? work.mergingWait : nil
       if let waiting {
         if waiting.times >= Self.deferralsBeforeReport {
-          conditions.raise(kind.condition, corpus: corpus.name, cause: waiting.sentence)
+          conditions.raise(kind.condition, corpus: corpus, cause: waiting.sentence)
         }
       } else {
-        conditions.clear(kind.condition, corpus: corpus.name)
+        conditions.clear(kind.condition, corpus: corpus)
       }
       if didCompact {
-        self.didCompact(corpus)
+        self.didCompact(task.corpus)
         return .zero
       }
       if waiting != nil { return Self.timeBeforeRetry }
-      return kind == .sealing ? corpus.timeBetweenExpiries : nil
+      return work.timeBeforeNextLook(kind)
     } catch {
       switch error {
       case .closed, .cancelled: return nil
       case .corrupt:
-        report(.error, "corpus \(corpus.name) is damaged: \(error)")
+        report(.error, "corpus \(corpus) is damaged: \(error)")
         return nil
       default:
-        conditions.raise(kind.condition, corpus: corpus.name, cause: "\(error)")
+        conditions.raise(kind.condition, corpus: corpus, cause: "\(error)")
         return Self.timeBeforeRetry
       }
+    }
+  }
+}
+
+extension Compaction {
+  /// The condition that is raised while this work fails.
+  fileprivate var condition: StandingCondition.Kind {
+    switch self {
+    case .sealing: .sealing
+    case .merging: .merging
     }
   }
 }

@@ -1,3 +1,4 @@
+import CorpusFormat
 import RepriseModel
 import SuffixIndex
 
@@ -22,10 +23,11 @@ struct MergePolicy {
   private let sizeMax: HistorySize
   private let secondsMax: UInt64
   private let bytesMax: Int
+  private let bytesScale: Double
 
   /// - Parameter bytesScale: The factor by which merging took more memory than was estimated.
   init(_ options: StoreOptions, _ retention: Retention, bytesScale: Double = 1) {
-    sealTokens = Self.sealTokens(options, retention)
+    sealTokens = PartBounds(options, retention).tokens
     fanIn = options.mergeFanIn
     fanInMax = options.mergeFanInMax
     segmentsMax = options.segmentsMax
@@ -37,19 +39,8 @@ struct MergePolicy {
     self.bytesScale = bytesScale
   }
 
-  private let bytesScale: Double
-
   /// The share of the memory, in sixteenths, that one merge may take.
   static let bytesShare = 8
-
-  /// Tokens after which a growing part is sealed: at most an eighth of a bound, and few enough that
-  /// all parts of one corpus take at most a quarter of the memory.
-  static func sealTokens(_ options: StoreOptions, _ retention: Retention) -> Int {
-    let parts = options.sealsWaitingMax + 2
-    let fitting = options.memory.bytes(sixteenths: 4) / (parts * GrowingPart.bytesPerToken)
-    return min(
-      options.sealTokens, max(16, fitting), retention.tokens.map { max(16, $0 / 8) } ?? .max)
-  }
 
   func sizeClass(tokens: Int) -> Int {
     var sizeClass = 0

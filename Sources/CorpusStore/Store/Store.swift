@@ -1,6 +1,7 @@
 import Concurrency
-import Foundation
+import CorpusFormat
 import RepriseModel
+import StoreErrors
 import SystemPackage
 
 /// A directory of corpora and of their snapshots; see `StoreDirectory`.
@@ -16,15 +17,9 @@ public final class Store: Sendable {
   private let report: StoreReport
   /// Held while a corpus is created or dropped, which waits for the disk.
   private let changing = ExclusiveSection(.corpora)
-  private let state: Locked<State>
-
-  private struct State {
-    /// nil for a store that serves a snapshot, and for one that is closed.
-    var lockFile: FileDescriptor?
-    var corpora: [CorpusName: Corpus] = [:]
-    /// Why those that cannot be used cannot.
-    var failures: [CorpusName: StoreError] = [:]
-  }
+  private let table = OpenCorpora()
+  /// The lock of the directory; nil for a store that serves a snapshot, and for one that is closed.
+  private let lockFile: Locked<FileDescriptor?>
 
   /// The origin of the corpora.
   private enum Source {
@@ -50,7 +45,7 @@ public final class Store: Sendable {
     let options = options.within(options.cancellation)
     self.options = options
     try directory.prepare()
-    state = Locked(State(lockFile: try directory.lock()))
+    lockFile = Locked(try directory.lock())
     self.report = report
     conditions = StandingConditions(clock: options.clock, report: report)
     compactor =
@@ -74,16 +69,16 @@ public final class Store: Sendable {
     do throws(StoreError) {
       let corpus = try open(name, directory)
       for damage in corpus.stats().damage { report(.error, "corpus \(name): \(damage)") }
-      state.withLock { $0.corpora[name] = corpus }
+      table.add(corpus)
     } catch {
       if error == .cancelled { return }
       report(.error, "corpus \(name) cannot be used: \(error)")
-      state.withLock { $0.failures[name] = error }
+      table.add(name, failure: error)
     }
   }
 
   private func open(_ name: CorpusName, _ directory: StoreDirectory) throws(StoreError) -> Corpus {
-    let file = try CorpusFile(path: directory.corpus(name), options: options)
+    let file = try CorpusFile(path: directory.corpus(name), options: options.file)
     return try Corpus(
       name: name, file: file, options: options, conditions: conditions, compactor: compactor)
   }
@@ -98,35 +93,12 @@ public final class Store: Sendable {
     compactor = nil
     let manifest = try SnapshotFile.verify(path, options.cancellation)
     source = .snapshot(of: manifest.corpus)
-    let file = try CorpusFile(path: path, origin: .snapshot, options: options)
-    try file.checkIndexes()
+    let file = try CorpusFile(path: path, origin: .snapshot, options: options.file)
+    try DamageSearch.checkIndexes(of: file)
     let corpus = try Corpus(
       name: manifest.corpus, file: file, options: options, conditions: conditions, compactor: nil)
-    state = Locked(State(corpora: [manifest.corpus: corpus]))
-  }
-
-  // MARK: Before opening
-
-  /// Checks whether a store could be opened, or created, in a directory. Changes nothing, and does
-  /// not read corpora.
-  ///
-  /// - Throws: `notAStore`, `formatVersion`; `inaccessible` where the directory cannot be read.
-  public static func examine(path: String) throws(StoreError) {
-    _ = try StoreDirectory(path: path).examine()
-  }
-
-  /// The number of corpora in a store that is not open; 0 if there is no store.
-  public static func corpusCount(path: String) -> Int {
-    (try? StoreDirectory(path: path).corpusNames().count) ?? 0
-  }
-
-  /// Reads a snapshot's file and compares it with its digest.
-  ///
-  /// - Throws: `snapshotDamaged`, `formatVersion`, `notAFile`; `inaccessible` if it cannot be read.
-  public static func examine(
-    snapshot path: String, cancellation: Cancellation = Cancellation()
-  ) throws(StoreError) {
-    try SnapshotFile.verify(path, cancellation)
+    lockFile = Locked(nil)
+    table.add(corpus)
   }
 
   // MARK: Memory
@@ -136,18 +108,7 @@ public final class Store: Sendable {
 
   /// Seals the largest growing indexes, although they are not full, if memory is short: a segment
   /// is in the file and takes no memory.
-  public func relieveMemory() {
-    var excess = memory.excess
-    if excess <= 0 { return }
-    let parts = corpora().map { ($0, $0.bytesInNewestPart) }.sorted { $0.1 > $1.1 }
-    for (corpus, bytes) in parts where excess > 0 && bytes >= Self.partBytesWorthSealing {
-      corpus.endPart()
-      excess -= bytes
-    }
-  }
-
-  /// Smaller parts are not sealed: many small segments make drafts slow.
-  private static let partBytesWorthSealing = 1 << 20
+  public func relieveMemory() { MemoryRelief(memory: memory).endParts(of: corpora()) }
 
   // MARK: Corpora
 
@@ -156,23 +117,18 @@ public final class Store: Sendable {
   /// - Returns: nil if it does not exist.
   /// - Throws: The reason why an existing corpus cannot be used.
   public func corpus(named name: CorpusName) throws(StoreError) -> Corpus? {
-    try state.withLock { (state) throws(StoreError) in
-      if let failure = state.failures[name] { throw failure }
-      return state.corpora[name]
-    }
+    try table.find(name)
   }
 
   /// All corpora that can be used, by name.
-  public func corpora() -> [Corpus] {
-    state.withLock { Array($0.corpora.values) }.sorted { $0.name < $1.name }
-  }
+  public func corpora() -> [Corpus] { table.all }
 
   /// Writes to disk what was acknowledged and is not there yet. Writes that fail stay pending. May
   /// be called while the store closes.
   ///
   /// - Returns: A sentence on each corpus with data that is still not on disk.
   public func commitAll() -> [String] {
-    for corpus in corpora() where !corpus.isReadOnly { corpus.commitAcknowledged() }
+    for corpus in corpora() where !corpus.isReadOnly { corpus.writer.commitAcknowledged() }
     return corpora().compactMap(\.unsavedReport)
   }
 
@@ -184,7 +140,7 @@ public final class Store: Sendable {
   public func lookAfter() {
     guard let directory else { return }
     for corpus in corpora() {
-      let freed = corpus.lookAfterReaders()
+      let freed = corpus.readers.lookAfter()
       if freed > 0 {
         report(
           .notice,
@@ -198,21 +154,8 @@ public final class Store: Sendable {
   /// Skipped while a corpus is created, dropped or replaced: its directory is being moved then.
   private func lookAtPlaces(_ directory: StoreDirectory) {
     changing.enterIfFree {
-      let isLocked = state.withLock { $0.lockFile.map(directory.holds) ?? true }
-      if isLocked {
-        conditions.clear(.directory)
-      } else {
-        let failure = StoreError.displaced(what: "the store's directory or its lock file")
-        conditions.raise(.directory, cause: "\(directory.path): \(failure)", tolerated: .zero)
-      }
-      for corpus in corpora() {
-        let path = directory.corpus(corpus.name)
-        let what =
-          !isLocked
-          ? "the store's directory or its lock file"
-          : corpus.isInPlace(path) ? nil : "the directory of corpus \(corpus.name)"
-        corpus.noteDisplacement(what.map { .displaced(what: $0) }, at: path)
-      }
+      PlaceWatch(directory: directory, conditions: conditions)
+        .look(at: corpora(), lockFile.withLock { $0 })
     }
   }
 
@@ -220,12 +163,10 @@ public final class Store: Sendable {
   public var workUnderWay: [String] { compactor?.workUnderWay ?? [] }
 
   /// True if a corpus of this name exists, also if it cannot be used.
-  public func holdsCorpus(named name: CorpusName) -> Bool {
-    state.withLock { $0.corpora[name] != nil || $0.failures[name] != nil }
-  }
+  public func holdsCorpus(named name: CorpusName) -> Bool { table.holds(name) }
 
   /// The number of corpora, including those that cannot be used.
-  public var corpusCount: Int { state.withLock { $0.corpora.count + $0.failures.count } }
+  public var corpusCount: Int { table.count }
 
   /// Creates a corpus, or returns the existing one with the same settings. Waits for the disk.
   ///
@@ -245,7 +186,7 @@ public final class Store: Sendable {
       let making = directory.making(corpus: name)
       try StoreDirectory.remove(making)
       try StoreDirectory.make(making)
-      _ = try CorpusFile(path: making, creating: settings, options: options)
+      _ = try CorpusFile(path: making, creating: settings, options: options.file)
       try directory.placeCorpus(name)
       return try adopt(name, directory)
     }
@@ -259,14 +200,8 @@ public final class Store: Sendable {
       if !holdsCorpus(named: name) { return false }
       // The step that can fail comes first: if it fails, the corpus stays in service.
       try directory.dropCorpus(name)
-      let corpus = state.withLock { state in
-        state.failures[name] = nil
-        return state.corpora.removeValue(forKey: name)
-      }
-      if let corpus {
-        // Closed first: until then its writer may still queue it for compaction.
+      if let corpus = table.remove(name) {
         corpus.close()
-        compactor?.remove(corpus)
         conditions.forget(corpus: name)
       }
       // The corpus is dropped by now. Files that cannot be removed now are removed at the next
@@ -290,10 +225,7 @@ public final class Store: Sendable {
   /// Opens a corpus that is in its place, and serves it from now on.
   func adopt(_ name: CorpusName, _ directory: StoreDirectory) throws(StoreError) -> Corpus {
     let corpus = try open(name, directory)
-    state.withLock { state in
-      state.corpora[name] = corpus
-      state.failures[name] = nil
-    }
+    table.add(corpus)
     return corpus
   }
 
@@ -316,10 +248,8 @@ public final class Store: Sendable {
     let corpora = corpora()
     for corpus in corpora { corpus.close() }
     let losses = corpora.compactMap(\.unsavedReport)
-    let lockFile = state.withLock { state in
-      state.corpora = [:]
-      return state.lockFile.take()
-    }
+    table.removeAll()
+    let lockFile = lockFile.withLock { $0.take() }
     try? lockFile?.close()
     return losses
   }

@@ -1,5 +1,7 @@
 import Concurrency
+import CorpusFormat
 import LMDB
+import StoreErrors
 
 /// A change that compaction or an operator makes. Its closures run on the writer thread.
 struct ChangeJob: WriteJob {
@@ -20,7 +22,7 @@ struct ChangeJob: WriteJob {
     return PreparedChange(self)
   }
 
-  func didFail(_ error: StoreError, _ corpus: Corpus) { result.fulfil(.failure(error)) }
+  func didFail(_ error: StoreError) { result.fulfil(.failure(error)) }
 }
 
 private struct PreparedChange: PreparedJob {
@@ -37,7 +39,7 @@ private struct PreparedChange: PreparedJob {
     try change.change(transaction, file)
   }
 
-  mutating func didAccept(_ corpus: Corpus) {
+  mutating func didAccept(_ context: WriterContext) {
     do throws(StoreError) {
       try change.installation()
     } catch {
@@ -55,12 +57,12 @@ struct PartEndJob: WriteJob, PreparedJob {
   var job: any WriteJob { self }
 
   func prepare(_ planning: inout WritePlanning) throws(WriteRefusal) -> any PreparedJob { self }
-  func didAccept(_ corpus: Corpus) { corpus.beginPart(evenIfEmpty: false) }
-  func didFail(_ error: StoreError, _ corpus: Corpus) {}
+  func didAccept(_ context: WriterContext) { context.parts.begin(evenIfEmpty: false) }
+  func didFail(_ error: StoreError) {}
 }
 
-extension Corpus {
-  /// Has the writer commit a change and then update memory, and waits for both. Everything
+extension Writer {
+  /// Commits a change and then updates memory, and waits for both. Everything
   /// acknowledged before is on disk then as well.
   ///
   /// - Parameters:
@@ -76,8 +78,8 @@ extension Corpus {
     try job.result.wait().get()
   }
 
-  /// Waits until the writer has done all jobs that wait now: all acknowledged sequences are on disk then.
-  func waitForWriter() throws(StoreError) {
+  /// Waits until all jobs that wait now are done: all acknowledged sequences are on disk then.
+  func waitForJobs() throws(StoreError) {
     try commit { (_, _) throws(LMDBError) in }
   }
 }

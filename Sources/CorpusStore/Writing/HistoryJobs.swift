@@ -1,5 +1,8 @@
+import CorpusFormat
+import HistoryEngine
 import LMDB
 import RepriseModel
+import StoreErrors
 
 /// A sequence with its order number.
 struct PlannedSequence: Sendable {
@@ -105,7 +108,7 @@ struct InsertJob: WriteJob {
       receipt: receipt)
   }
 
-  func didFail(_ error: StoreError, _ corpus: Corpus) { completion(.failure(error)) }
+  func didFail(_ error: StoreError) { completion(.failure(error)) }
 }
 
 private struct PreparedInsert: PreparedJob {
@@ -115,8 +118,10 @@ private struct PreparedInsert: PreparedJob {
 
   var job: any WriteJob { insert }
 
-  func didAccept(_ corpus: Corpus) {
-    for sequence in addition.sequences { corpus.add(sequence) }
+  func didAccept(_ context: WriterContext) {
+    for sequence in addition.sequences {
+      context.stored.history.add(sequence.tokens, as: sequence.finished)
+    }
     insert.completion(.success(receipt))
   }
 }
@@ -151,7 +156,7 @@ struct RecordJob: WriteJob {
     return PreparedRecord(record: self, planned: planned)
   }
 
-  func didFail(_ error: StoreError, _ corpus: Corpus) {
+  func didFail(_ error: StoreError) {
     // A session over a corpus that no longer exists has ended: it can never be recorded.
     if case .closed = error {
       answer(.failure(error), ended: true)
@@ -174,12 +179,13 @@ private struct PreparedRecord: PreparedJob {
   var job: any WriteJob { record }
   var addition: LogAddition { LogAddition(sequences: planned.map { [$0] } ?? []) }
 
-  func didAccept(_ corpus: Corpus) {
-    corpus.finish(record.session, planned, output: record.output)
+  func didAccept(_ context: WriterContext) {
+    record.session.history.finish(
+      record.session, as: planned?.finished, output: record.output)
     let receipt = RecordReceipt(
       recordedTokens: planned?.tokens.count ?? 0, order: planned?.order,
       unrecordedReason: planned == nil ? .retention : nil)
-    if planned == nil { corpus.activity.note { $0.outputsBeyondRetention += 1 } }
+    if planned == nil { context.activity.note { $0.outputsBeyondRetention += 1 } }
     record.answer(.success(receipt), ended: true)
   }
 }

@@ -1,4 +1,7 @@
+import CorpusFormat
 import LMDB
+import RepriseModel
+import StoreErrors
 
 /// A unit of work for the writer. Jobs that wait together are committed together.
 ///
@@ -14,7 +17,7 @@ protocol WriteJob: Sendable {
   func prepare(_ planning: inout WritePlanning) throws(WriteRefusal) -> any PreparedJob
 
   /// Answers with an error; nothing was changed.
-  func didFail(_ error: StoreError, _ corpus: Corpus)
+  func didFail(_ error: StoreError)
 }
 
 /// A job that has its place in the history. Used on the writer thread alone.
@@ -28,9 +31,9 @@ protocol PreparedJob {
   func write(_ transaction: borrowing WriteTransaction, _ file: CorpusFile) throws(LMDBError)
 
   /// Updates memory and answers.
-  mutating func didAccept(_ corpus: Corpus)
+  mutating func didAccept(_ context: WriterContext)
 
-  /// Called after `didAccept`, when the corpus's view includes what was written.
+  /// Called after `didAccept`, when the view of the history includes what was written.
   func didMoveView()
 }
 

@@ -1,5 +1,7 @@
+import CorpusFormat
 import LMDB
 import RepriseModel
+import StoreErrors
 
 /// Ids, order numbers and room, which jobs look up and take while they are prepared.
 struct WritePlanning: ~Copyable {
@@ -66,42 +68,5 @@ struct WritePlanning: ~Copyable {
     if let id { unsavedIDs[id] = digest }
     nextOrder += 1
     return nextOrder - 1
-  }
-}
-
-extension CorpusFile {
-  /// The record of an id, or nil.
-  ///
-  /// - Throws: `corrupt` if the record is damaged.
-  func idRecord<Reading: Transaction & ~Copyable>(
-    _ id: String, _ transaction: borrowing Reading
-  ) throws(StoreError) -> IDRecord? {
-    var record: IDRecord?
-    do throws(LMDBError) {
-      guard let bytes = try transaction.get(Key(id), in: ids) else { return nil }
-      record = IDRecord(bytes, id: [UInt8](id.utf8).rawSpan)
-    } catch {
-      throw self.error(error)
-    }
-    guard let record else { throw .corrupt(what: "the record of id \"\(id)\"", where: path) }
-    return record
-  }
-
-  /// A finished sequence of the log.
-  ///
-  /// - Throws: `corrupt` if it is missing or damaged.
-  func loggedSequence(
-    _ order: UInt64, _ transaction: borrowing ReadTransaction
-  ) throws(StoreError) -> SequenceRecord {
-    var record: SequenceRecord?
-    do throws(LMDBError) {
-      if let bytes = try transaction.get(Key(order), in: log) {
-        record = SequenceRecord(bytes, order: order)
-      }
-    } catch {
-      throw self.error(error)
-    }
-    guard let record else { throw .corrupt(what: "sequence \(order) of the log", where: path) }
-    return record
   }
 }

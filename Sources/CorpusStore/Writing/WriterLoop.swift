@@ -1,6 +1,9 @@
 import Concurrency
+import CorpusFormat
+import HistoryEngine
 import LMDB
 import RepriseModel
+import StoreErrors
 
 /// The work of the only thread that writes to a corpus's file.
 ///
@@ -15,7 +18,7 @@ import RepriseModel
 /// fails, for example because the disk is full, no further sequence is accepted, and writing is
 /// retried every half window.
 final class WriterLoop {
-  private let corpus: Corpus
+  private let context: WriterContext
   private let mailbox: Mailbox<WriterMail>
   private let clock: StoreClock
   /// The order number that the next sequence gets.
@@ -31,16 +34,13 @@ final class WriterLoop {
   /// The error of the last attempt to write unsaved jobs.
   private var saveFailure: StoreError?
 
-  init(
-    _ corpus: Corpus, _ mailbox: Mailbox<WriterMail>, nextOrder: UInt64, durability: Durability,
-    clock: StoreClock
-  ) {
-    self.corpus = corpus
+  init(_ context: WriterContext, _ mailbox: Mailbox<WriterMail>, nextOrder: UInt64) {
+    self.context = context
     self.mailbox = mailbox
     self.nextOrder = nextOrder
-    self.clock = clock
+    clock = context.options.clock
     saveInterval =
-      switch durability {
+      switch context.durability {
       case .commit: nil
       case .interval(let millis): .milliseconds(millis) / 2
       }
@@ -52,7 +52,7 @@ final class WriterLoop {
       carryOut(jobs)
       standStillIfAsked()
       if let saveTime, saveTime <= clock.now() { save() }
-      corpus.beginPartIfFull()
+      context.parts.beginIfFull()
     }
     // Accepted jobs are saved before the thread ends, if that is possible at all.
     if !unsaved.isEmpty { save() }
@@ -83,8 +83,8 @@ final class WriterLoop {
     mailbox.take { mail, isStopping in
       if case .requested = mail.pause { return .done([]) }
       let jobs = mail.take(
-        roomIsAwaited: corpus.isMakingRoom,
-        compactionIsAwaited: !isStopping && corpus.mustWaitForCompaction)
+        roomIsAwaited: context.room.needed != nil && !isClosing,
+        compactionIsAwaited: !isStopping && context.progress.isBehind(of: history))
       if !jobs.isEmpty { return .done(jobs) }
       if isStopping && mail.isEmpty { return .done(nil) }
       guard let saveTime else { return .sleep() }
@@ -93,22 +93,27 @@ final class WriterLoop {
     }
   }
 
+  private var history: SharedHistory { context.stored.history }
+
+  /// True if long work should end: no room is made any more, and jobs that wait for some fail.
+  private var isClosing: Bool { context.options.cancellation.isCancelled }
+
   private func carryOut(_ jobs: [any WriteJob]) {
     if jobs.isEmpty { return }
-    if let failure = corpus.displacement {
-      for job in jobs { job.didFail(failure, corpus) }
+    if let failure = context.placement.examine() {
+      for job in jobs { job.didFail(failure) }
       return
     }
-    let sizeBefore = corpus.size
+    let sizeBefore = history.size
     let seconds = clock.wallSeconds()
-    corpus.noteWallClock(seconds: seconds, nextOrder: nextOrder)
+    context.stored.noteWallClock(seconds: seconds, nextOrder: nextOrder)
     var planning: WritePlanning
     do throws(StoreError) {
       planning = try WritePlanning(
-        corpus.file, size: sizeBefore, nextOrder: nextOrder, seconds: seconds,
+        context.stored.file, size: sizeBefore, nextOrder: nextOrder, seconds: seconds,
         unsavedIDs: unsavedIDs)
     } catch {
-      for job in jobs { job.didFail(error, corpus) }
+      for job in jobs { job.didFail(error) }
       return
     }
     var prepared: [any PreparedJob] = []
@@ -120,17 +125,17 @@ final class WriterLoop {
         continue
       }
       if let saveFailure, job.admission.mayBeUnsaved, saveInterval != nil {
-        job.didFail(saveFailure, corpus)
+        job.didFail(saveFailure)
         continue
       }
       do throws(WriteRefusal) {
         prepared.append(try job.prepare(&planning))
       } catch {
         switch error {
-        case .refused(let reason): job.didFail(reason, corpus)
+        case .refused(let reason): job.didFail(reason)
         case .needsRoom(let size):
-          if let reason = corpus.takeRoomFailure() {
-            job.didFail(reason, corpus)
+          if let reason = takeRoomFailure() {
+            job.didFail(reason)
           } else {
             needed = size
             held.append(job)
@@ -148,8 +153,13 @@ final class WriterLoop {
     }
     if let needed {
       mailbox.update { [held] in $0.putBack(held) }
-      corpus.makeRoom(for: needed)
+      context.room.begin(needed)
+      context.roomMaker.makeRoom()
     }
+  }
+
+  private func takeRoomFailure() -> StoreError? {
+    isClosing ? .closed(corpus: context.stored.corpus) : context.room.takeFailure()
   }
 
   /// Accepts jobs that will be on disk when half of the window has passed.
@@ -162,11 +172,11 @@ final class WriterLoop {
     unsaved += jobs.map(\.addition).filter { !$0.sequences.isEmpty }
     unsavedSequences += planning.size.sequences - sizeBefore.sequences
     if unsavedSince == nil && unsavedSequences > 0 { unsavedSince = clock.now() }
-    corpus.noteUnsaved(sequences: unsavedSequences, since: unsavedSince)
+    context.unsaved.note(sequences: unsavedSequences, since: unsavedSince)
     unsavedIDs = planning.unsavedIDs
     nextOrder = planning.nextOrder
     if saveTime == nil && !unsaved.isEmpty { saveTime = clock.now() + saveInterval }
-    for var job in jobs { job.didAccept(corpus) }
+    for var job in jobs { job.didAccept(context) }
   }
 
   /// Writes prepared jobs, and before them the unsaved ones.
@@ -175,13 +185,13 @@ final class WriterLoop {
       try write(jobs, nextOrder: next)
     } catch {
       if jobs.count == 1 && unsaved.isEmpty {
-        for job in jobs { job.job.didFail(error, corpus) }
+        for job in jobs { job.job.didFail(error) }
       } else {
         if !unsaved.isEmpty { save() }
         // One by one. Each is prepared anew, because those before it may fail.
         for job in jobs {
           if let saveFailure {
-            job.job.didFail(saveFailure, corpus)
+            job.job.didFail(saveFailure)
           } else {
             carryOut([job.job])
           }
@@ -193,44 +203,44 @@ final class WriterLoop {
     didSave()
     var accepted: [any PreparedJob] = []
     for var job in jobs {
-      job.didAccept(corpus)
+      job.didAccept(context)
       accepted.append(job)
     }
     // The view moves on with every commit, so that it keeps no page in use longer than that. This
     // comes after the jobs, because one of them may have installed a view without segments that
     // this commit freed.
-    corpus.renewView()
+    context.stored.renewView()
     for job in accepted { job.didMoveView() }
   }
 
   /// Writes accepted jobs that are not on disk yet.
   private func save() {
     do throws(StoreError) {
-      if let failure = corpus.displacement { throw failure }
+      if let failure = context.placement.examine() { throw failure }
       try write([], nextOrder: nextOrder)
       didSave()
-      corpus.renewView()
+      context.stored.renewView()
     } catch {
       saveFailure = error
-      corpus.noteSaving(failure: error)
+      context.unsaved.noteSaving(failure: error)
       saveTime = saveInterval.map { clock.now() + $0 }
     }
   }
 
   private func write(_ jobs: [any PreparedJob], nextOrder: UInt64) throws(StoreError) {
-    let file = corpus.file
+    let file = context.stored.file
     let start = ContinuousClock.now
     try file.write(nextOrder: nextOrder) { (transaction) throws(LMDBError) in
       for addition in unsaved { try addition.write(transaction, file) }
       for job in jobs { try job.write(transaction, file) }
     }
     let seconds = (ContinuousClock.now - start) / .seconds(1)
-    corpus.activity.note { $0.commits.add(seconds) }
+    context.activity.note { $0.commits.add(seconds) }
   }
 
   private func didSave() {
-    if unsavedSequences > 0 { corpus.noteUnsaved(sequences: 0, since: nil) }
-    if saveFailure != nil { corpus.noteSaving(failure: nil) }
+    if unsavedSequences > 0 { context.unsaved.note(sequences: 0, since: nil) }
+    if saveFailure != nil { context.unsaved.noteSaving(failure: nil) }
     unsavedSince = nil
     unsaved.removeAll()
     unsavedSequences = 0

@@ -3,6 +3,7 @@ import Concurrency
 import CorpusStore
 import Logging
 import RepriseModel
+import StoreErrors
 import WireProtocol
 
 /// The calls on whole corpora: creating, finding, describing, dropping and merging them.

@@ -1,6 +1,8 @@
 import CorpusStore
+import HistoryEngine
 import NIOCore
 import RepriseModel
+import StoreErrors
 import WireProtocol
 
 /// The drafts of one request. There may be thousands, so they are computed in quanta, between which

@@ -1,5 +1,6 @@
 import CorpusStore
 import RepriseModel
+import StoreErrors
 import WireProtocol
 
 /// The calls for drafts without a session.

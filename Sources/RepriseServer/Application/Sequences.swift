@@ -1,6 +1,7 @@
 import CorpusStore
 import Logging
 import RepriseModel
+import StoreErrors
 import WireProtocol
 
 /// The calls that add sequences to a corpus, and remove them by their ids.

@@ -1,7 +1,9 @@
 import Concurrency
 import CorpusStore
+import HistoryEngine
 import Logging
 import NIOCore
+import StoreErrors
 import WireProtocol
 
 /// The calls on sessions, and the ends of sessions that no client closes.
@@ -59,7 +61,7 @@ struct Sessions: Sendable {
     let parent = call.parent.flatMap(table.parked)
     let session = corpus.openSession(
       prompt: call.prompt, share: call.share, vocabulary: Int32(clamping: call.vocabulary),
-      continuing: parent?.corpus === corpus ? parent : nil)
+      continuing: parent)
     guard table.add(session, reservation, leaseSeconds: call.ttlSeconds ?? leaseSeconds) else {
       throw .corpusNotFound(call.corpus)
     }

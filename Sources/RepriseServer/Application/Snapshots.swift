@@ -2,6 +2,7 @@ import Access
 import CorpusStore
 import Logging
 import RepriseModel
+import StoreErrors
 import WireProtocol
 
 /// The calls on snapshots of corpora.

@@ -1,6 +1,7 @@
 import CorpusStore
 import Logging
 import RepriseModel
+import StoreErrors
 import WireProtocol
 
 /// Translates the store's errors to those of the wire.

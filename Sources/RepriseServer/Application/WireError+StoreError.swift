@@ -1,5 +1,6 @@
 import CorpusStore
 import RepriseModel
+import StoreErrors
 import WireProtocol
 
 extension WireError {

@@ -1,6 +1,7 @@
 import CLinux
 import Concurrency
 import CorpusStore
+import HistoryEngine
 import NIOCore
 import Synchronization
 
@@ -82,7 +83,7 @@ final class ParkedSessions: Sendable {
         var dropped: [Entry] = []
         // A session of a dropped corpus cannot be continued. Checked under the lock: the corpus is
         // closed before its sessions are removed.
-        if session.corpus.isClosed { return dropped }
+        if session.history.isClosed { return dropped }
         state.entries.append(entry)
         state.tokens += entry.tokens
         state.bytes += entry.bytes
@@ -163,7 +164,7 @@ final class ParkedSessions: Sendable {
 
   func forget(corpus: Corpus) {
     state.withLock { state in
-      state.entries.removeAll { $0.session.corpus === corpus }
+      state.entries.removeAll { $0.session.history === corpus.history }
       state.tokens = state.entries.reduce(0) { $0 + $1.tokens }
       state.bytes = state.entries.reduce(0) { $0 + $1.bytes }
     }

@@ -1,5 +1,6 @@
 import Concurrency
 import CorpusStore
+import HistoryEngine
 import NIOCore
 import RepriseModel
 import Synchronization
@@ -96,11 +97,11 @@ final class SessionTable: Sendable {
   func add(_ session: DecodingSession, _ reservation: Reservation, leaseSeconds: Int) -> Bool {
     let isAdded = state.withLock { state in
       // Checked under the lock: the corpus is closed before its sessions are removed.
-      if session.corpus.isClosed { return false }
+      if session.history.isClosed { return false }
       state.opening.remove(reservation.name)
       state.open[reservation.name] = Entry(
         session, leaseSeconds: leaseSeconds, reservation.owner, isOwned: reservation.isOwned)
-      session.corpus.countSession(1)
+      session.history.countSession(1)
       return true
     }
     if !isAdded { cancel(reservation) }
@@ -147,7 +148,7 @@ final class SessionTable: Sendable {
   }
 
   private func giveBack(_ entry: Entry) {
-    entry.session.corpus.countSession(-1)
+    entry.session.history.countSession(-1)
     give(sessions: 1, tokens: entry.tokens, for: entry.owner)
   }
 
@@ -183,7 +184,7 @@ final class SessionTable: Sendable {
   /// Removes the sessions of a dropped corpus.
   func forget(corpus: Corpus) {
     let forgotten = state.withLock { state in
-      let entries = state.open.filter { $0.value.session.corpus === corpus }
+      let entries = state.open.filter { $0.value.session.history === corpus.history }
       for name in entries.keys { state.open[name] = nil }
       return entries.values
     }

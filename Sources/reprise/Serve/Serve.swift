@@ -7,6 +7,7 @@ import Logging
 import RepriseModel
 import RepriseServer
 import ServiceLifecycle
+import StoreErrors
 import UnixSignals
 
 struct Serve: AsyncParsableCommand {

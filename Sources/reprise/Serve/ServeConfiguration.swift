@@ -1,8 +1,10 @@
 import CorpusStore
 import Foundation
+import HistoryEngine
 import Logging
 import RepriseModel
 import RepriseServer
+import StoreErrors
 import WireProtocol
 
 /// The configuration of `reprise serve`: the store, addresses, access rules and limits.
@@ -95,8 +97,8 @@ struct ServeConfiguration {
   func check() throws {
     try RepriseServer.check(service)
     switch source {
-    case .store(let path): try Store.examine(path: path)
-    case .snapshot(let path): try Store.examine(snapshot: path)
+    case .store(let path): try StoreInspection.examine(path: path)
+    case .snapshot(let path): try StoreInspection.examine(snapshot: path)
     }
     if backgroundCores > 0 { try Machine.keepCores(forBackground: backgroundCores) }
   }
@@ -182,7 +184,7 @@ struct ServeConfiguration {
   ) throws(SettingsReader.Mistake) {
     let corpora: Int =
       switch source {
-      case .store(let path): Store.corpusCount(path: path)
+      case .store(let path): StoreInspection.corpusCount(path: path)
       case .snapshot: 1
       }
     let budget = FileBudget(

@@ -1,0 +1,238 @@
+import Concurrency
+import Drafting
+import Glibc
+import RepriseModel
+import StoreErrors
+import SuffixIndex
+
+/// One request being decoded: its prompt and output so far, over the history of one corpus.
+///
+/// May be used from any thread; calls on one session wait for each other. The history alone
+/// knows which part of it holds the output (`LiveHistory.standing`).
+public final class DecodingSession: Sendable {
+  /// The history that it drafts from, beside its own.
+  public let history: SharedHistory
+  private let recorder: any OutputRecorder
+  /// The way in which the output joins the shared history.
+  public let share: SharePolicy
+  /// All drafted token ids are below it: the lesser of the corpus's vocabulary and the session's
+  /// own.
+  private let vocabulary: Int32
+  /// The number of tokens in the prompt.
+  public let promptTokens: Int
+  /// Tokens of the prompt that were indexed already, by the session that this one continues.
+  public let reusedTokens: Int
+
+  private let state: Locked<State>
+
+  private struct State {
+    enum Phase { case open, closing, closed }
+    var phase = Phase.open
+    /// Prompt and output.
+    var context: [Int32]
+    /// nil once it was handed over.
+    var local: LocalHistory?
+    var following = FollowedHistory()
+    /// The last draft, kept until the number of its accepted tokens is known.
+    var drafted: [Int32] = []
+    var draftedParents: [Int32] = []
+
+    mutating func end() {
+      phase = .closed
+      following = FollowedHistory()
+    }
+  }
+
+  /// The number of output tokens to reserve room for. Untouched room takes no memory.
+  private static let outputTokensExpected = 1024
+
+  /// The number of tokens that are indexed in some 0.1 ms.
+  private static let tokensPerYield = 2048
+
+  /// Begins a session. Indexing the prompt takes 0.03 to 0.1 µs a token, outside of the history's lock.
+  ///
+  /// - Parameters:
+  ///   - recorder: Keeps the output when the session is closed.
+  ///   - vocabulary: All drafted token ids are below it. The prompt may contain others.
+  ///   - parent: A closed session over this history whose prompt and output are the beginning of this
+  ///     prompt: its index is taken over and extended. Any other session is treated as nil.
+  package init(
+    over history: SharedHistory, recordedBy recorder: any OutputRecorder, prompt: consuming [Int32],
+    share: SharePolicy, vocabulary: Int32 = .max, continuing parent: DecodingSession? = nil
+  ) {
+    self.history = history
+    self.recorder = recorder
+    self.share = share
+    self.vocabulary = min(vocabulary, history.tokenBound)
+    promptTokens = prompt.count
+    let inherited = parent?.history === history ? parent?.handOver(to: prompt.span) : nil
+    let local =
+      inherited?.local
+      ?? LocalHistory(
+        depth: history.depth,
+        tokensExpected: prompt.count + prompt.count / 4 + Self.outputTokensExpected)
+    reusedTokens = inherited?.tokens ?? 0
+    var indexed = reusedTokens
+    while indexed < prompt.count {
+      let end = min(indexed + Self.tokensPerYield, prompt.count)
+      local.append(prompt.span.extracting(indexed..<end))
+      indexed = end
+      // Without this, a thread that was woken may wait for this one until the kernel's next tick,
+      // which is 4 ms away.
+      if indexed < prompt.count { sched_yield() }
+    }
+    var context = prompt
+    context.reserveCapacity(context.count + Self.outputTokensExpected)
+    state = Locked(State(context: context, local: local), rank: .session)
+  }
+
+  /// Gives the local history of a closed session to a session whose prompt begins with all its
+  /// tokens.
+  private func handOver(to prompt: Span<Int32>) -> sending (local: LocalHistory, tokens: Int)? {
+    state.withLock { state in
+      let context = state.context
+      guard state.phase == .closed, state.local != nil, context.count <= prompt.count else {
+        return nil
+      }
+      for position in context.indices where context[position] != prompt[position] { return nil }
+      let old = state
+      state = State(phase: .closed, context: context, local: nil)
+      return old.local.map { ($0, context.count) }
+    }
+  }
+
+  /// Memory that is kept for the session in bytes, room for future tokens included.
+  public var bytes: Int {
+    state.withLock { state in
+      (state.local?.bytesKept ?? 0) + state.context.capacity * MemoryLayout<Int32>.stride
+    }
+  }
+
+  /// Memory that opening a session takes, in bytes.
+  public static func bytesToOpen(promptTokens: Int) -> Int {
+    (promptTokens + outputTokensExpected) * bytesPerToken
+  }
+
+  /// Memory of the local history and the context for each token: an upper bound on real output.
+  public static let bytesPerToken = GrowingPart.bytesPerToken + MemoryLayout<Int32>.stride
+
+  /// An upper bound of the output's tokens in the shared history, while the session is open.
+  public var sharedTokens: Int {
+    state.withLock { state in
+      state.phase == .open && share == .live ? state.context.count - promptTokens : 0
+    }
+  }
+
+  /// The number of tokens in the output so far.
+  public var outputTokens: Int { state.withLock { $0.context.count } - promptTokens }
+
+  /// Accepts the tokens that joined the output since the last step, and drafts the continuation.
+  ///
+  /// - Parameters:
+  ///   - accepted: Drafted tokens that the model accepted, and the model's own.
+  ///   - draft: Receives the better of the local and the shared draft, the local one at equal
+  ///     score.
+  /// - Returns: The outcome of the draft before this one; nil if that draft was empty, or no token
+  ///   joined the output.
+  /// - Throws: `closed` after `close`; `corrupt` if the corpus is damaged; `beyondVocabulary` for
+  ///   tokens that the corpus's vocabulary does not have, and then no token joins the output.
+  @discardableResult
+  public func step(
+    accepting accepted: Span<Int32>, _ options: DraftOptions, using scratch: inout DraftScratch,
+    into draft: inout Draft
+  ) throws(StoreError) -> DraftOutcome? {
+    let bound = history.tokenBound
+    if bound < .max {
+      for position in accepted.indices where accepted[position] >= bound {
+        throw .beyondVocabulary(
+          token: accepted[position], vocabulary: Int(bound), sequence: nil, position: position)
+      }
+    }
+    var options = options
+    options.vocabulary = min(options.vocabulary, vocabulary)
+    let outcome = try state.withLock { (state) throws(StoreError) -> DraftOutcome? in
+      guard state.phase == .open, let local = state.local else {
+        throw .closed(corpus: history.corpus)
+      }
+      let outcome =
+        state.drafted.isEmpty || accepted.isEmpty
+        ? nil
+        : DraftOutcome(
+          drafted: state.drafted.count,
+          accepted: Draft.acceptedTokens(
+            state.drafted.span, state.draftedParents.span, by: accepted))
+      let known = state.context.count
+      for position in accepted.indices { state.context.append(accepted[position]) }
+      local.append(accepted)
+      local.draft(options, using: &scratch.drafter, into: &draft)
+      // Also where the corpus could not be read: the local draft is known to the caller then.
+      defer {
+        state.drafted.removeAll(keepingCapacity: true)
+        state.drafted.append(contentsOf: draft.tokens)
+        state.draftedParents.removeAll(keepingCapacity: true)
+        state.draftedParents.append(contentsOf: draft.parents)
+      }
+      let context = state.context
+      try history.draft(
+        for: self, &state.following, context: context.span, known: known, options,
+        betterThan: draft.score, using: &scratch)
+      if scratch.shared.score > draft.score { swap(&draft, &scratch.shared) }
+      return outcome
+    }
+    history.steps.note(outputTokens: accepted.count, outcome)
+    return outcome
+  }
+
+  /// Ends the session.
+  ///
+  /// - Parameters:
+  ///   - record: True if the output is kept as a sequence (unless `share` is never). Otherwise the
+  ///     output is removed from the shared history again.
+  ///   - run: Runs the removal on any thread, which takes 1 µs a token; by default at once.
+  ///   - completion: Called once, on any thread; a recorded output is on disk then. With an error
+  ///     nothing was recorded, the session is still open and may be closed again.
+  public func close(
+    record: Bool, removing run: (@escaping @Sendable () -> Void) -> Void = { $0() },
+    completion: @escaping @Sendable (Result<RecordReceipt, StoreError>) -> Void
+  ) {
+    let output: [Int32]? = state.withLock { state in
+      if state.phase != .open { return nil }
+      state.phase = .closing
+      return Array(state.context[promptTokens...])
+    }
+    guard let output else { return completion(.failure(.closed(corpus: history.corpus))) }
+    if record && share != .never && !output.isEmpty && !recorder.isReadOnly {
+      recorder.record(output, of: self, completion: completion)
+      return
+    }
+    let reason: RecordReceipt.UnrecordedReason =
+      !record ? .notWanted : share == .never ? .notShared : output.isEmpty ? .empty : .readOnly
+    // Without the lock: a step requested in the meantime fails because the session is closed.
+    run { [self] in
+      history.finish(self, as: nil, output: output)
+      didClose(recorded: true)
+      completion(.success(RecordReceipt(unrecordedReason: reason)))
+    }
+  }
+
+  /// Ends the closing of the session.
+  ///
+  /// - Parameter recorded: False if nothing was recorded and the session is open again.
+  package func didClose(recorded: Bool) {
+    state.withLock { state in
+      if recorded { state.end() } else { state.phase = .open }
+    }
+  }
+
+  /// Moves the open output to the newest part, so that an old one can be sealed. Returns true if it
+  /// was moved.
+  package func moveToCurrentPart() -> Bool {
+    state.withLock { state in
+      guard state.phase == .open, share == .live, state.context.count > promptTokens else {
+        return false
+      }
+      let output = Array(state.context[promptTokens...])
+      return history.moveToCurrentPart(self, output.span)
+    }
+  }
+}
