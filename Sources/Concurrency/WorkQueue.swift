@@ -12,7 +12,7 @@ public final class WorkQueue: Sendable {
   public init(_ name: String, _ priority: WorkerThread.Priority = .background) {
     let mailbox = Mailbox<[Piece]>([], rank: .release)
     self.mailbox = mailbox
-    thread = WorkerThread(name, priority) {
+    thread = WorkerThread(required: name, priority) {
       while let piece = Self.next(mailbox) { piece.body() }
     }
   }

@@ -19,6 +19,12 @@ public final class WorkerThread: Sendable {
     }
   }
 
+  /// The system lets the process, its user or its control group have no more threads.
+  public struct Refusal: Error {
+    /// The error's number: EAGAIN.
+    public let code: Int32
+  }
+
   private let end = Promise<Void>()
 
   /// Starts the thread.
@@ -26,8 +32,10 @@ public final class WorkerThread: Sendable {
   /// - Parameters:
   ///   - name: The name that ps and top show, at most 15 bytes.
   ///   - body: The thread's work. The thread keeps what it captures until it returns.
-  public init(_ name: String, _ priority: Priority, _ body: sending @escaping () -> Void) {
-    let start = Start(name, priority, end, body)
+  public init(
+    _ name: String, _ priority: Priority, _ body: sending @escaping () -> Void
+  ) throws(Refusal) {
+    let start = unsafe Unmanaged.passRetained(Start(name, priority, end, body))
     var thread = pthread_t()
     let status = unsafe pthread_create(
       &thread, nil,
@@ -36,9 +44,23 @@ public final class WorkerThread: Sendable {
         // SAFETY: it was retained for this thread.
         unsafe Unmanaged<Start>.fromOpaque(start).takeRetainedValue().run()
         return nil
-      }, Unmanaged.passRetained(start).toOpaque())
-    precondition(status == 0, "thread \(name) could not be started: error \(status)")
+      }, start.toOpaque())
+    if status != 0 {
+      unsafe start.release()
+      throw Refusal(code: status)
+    }
     pthread_detach(thread)
+  }
+
+  /// Starts a thread without which the process cannot work. If it is refused, the process ends.
+  public convenience init(
+    required name: String, _ priority: Priority, _ body: sending @escaping () -> Void
+  ) {
+    do throws(Refusal) {
+      try self.init(name, priority, body)
+    } catch {
+      fatalError("thread \(name) could not be started: error \(error.code)")
+    }
   }
 
   /// Blocks the calling thread until this one has ended.

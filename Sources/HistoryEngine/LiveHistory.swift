@@ -53,11 +53,14 @@ package final class LiveHistory {
   }
 
   /// Replaces the source by one of other segments, and drops the part that one of them replaces.
-  func install(_ source: any SegmentSource, replacing part: GrowingPart.ID?) {
+  ///
+  /// - Returns: The part, which is not in the history any more.
+  func install(_ source: any SegmentSource, replacing part: GrowingPart.ID?) -> GrowingPart? {
     self.source = source
     segments = source.historySegments
-    if let part { parts.removeAll { $0.id == part } }
+    let retired = parts.firstIndex { $0.id == part }.map { parts.remove(at: $0) }
     listIndexes()
+    return retired
   }
 
   /// Continues from another history, whose cursors some sessions hold: no index here gets an
@@ -140,8 +143,8 @@ package final class LiveHistory {
     if count == tokens.count { part.open[ObjectIdentifier(session)] = nil }
   }
 
-  /// Moves a session's output to the newest part, so that an older one can be sealed. No part may hold
-  /// it, because this history has replaced another one.
+  /// Moves a session's output to the newest part, so that an older one can be sealed. Possibly no part
+  /// holds it, because this history has replaced another one.
   ///
   /// - Returns: False if the newest part holds it already.
   func moveToCurrentPart(_ session: DecodingSession, _ output: Span<Int32>) -> Bool {

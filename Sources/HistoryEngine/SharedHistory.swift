@@ -238,7 +238,13 @@ public final class SharedHistory: Sendable {
 
   /// Replaces the source by one with new segments in place of others and of a part.
   package func install(_ source: any SegmentSource, retiring part: GrowingPart.ID?) {
-    state.withLock { $0.live?.install(source, replacing: part) }
+    // Freed outside of the lock: the index of a large part takes milliseconds.
+    let retired = state.withLock { state in
+      // SAFETY: nothing refers to it any more, and it is only freed.
+      nonisolated(unsafe) let retired = state.live?.install(source, replacing: part)
+      return unsafe retired
+    }
+    withExtendedLifetime(retired) {}
   }
 
   /// The number of tokens in each segment, oldest first.

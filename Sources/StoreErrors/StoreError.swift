@@ -1,3 +1,4 @@
+import Concurrency
 import Foundation
 import Glibc
 import RepriseModel
@@ -185,6 +186,11 @@ extension StoreError {
 
   /// Translates an error of a system call on a path.
   package init(_ error: Errno, path: String) { self.init(errno: error.rawValue, path: path) }
+
+  /// Translates the system's refusal to give a thread to the work on a corpus.
+  package init(_ refusal: WorkerThread.Refusal, corpus: CorpusName) {
+    self.init(errno: refusal.code, path: "corpus \(corpus)")
+  }
 
   /// The same by the error's number.
   package init(errno code: Int32, path: String) {

@@ -17,6 +17,9 @@ package enum SystemRefusal {
     case EMFILE:
       "this process has as many files open as its limit of open files allows\(filesMax); raise the "
         + "limit, or use fewer corpora and connections"
+    case EAGAIN:
+      "this process may have no more threads; raise the limit of its user (ulimit -u) or of its "
+        + "control group (pids.max)"
     case ENFILE: "the system has as many files open as it allows; raise its limit (fs.file-max)"
     default:
       "\(Errno(rawValue: code)); look at the system's log"

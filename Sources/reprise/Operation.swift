@@ -49,7 +49,7 @@ func onThread<Value: Sendable>(
   _ body: @escaping @Sendable () throws -> Value
 ) async throws -> Value {
   try await withCheckedThrowingContinuation { continuation in
-    _ = WorkerThread("reprise-call", .ordinary) {
+    _ = WorkerThread(required: "reprise-call", .ordinary) {
       continuation.resume(with: Result(catching: body))
     }
   }

@@ -8,7 +8,7 @@ import Testing
   @Test func changesExcludeEachOther() {
     let sum = Locked(0)
     let threads = (0..<4).map { _ in
-      WorkerThread("test-adder", .ordinary) {
+      WorkerThread(required: "test-adder", .ordinary) {
         for _ in 0..<20_000 { sum.withLock { $0 += 1 } }
       }
     }
@@ -37,7 +37,7 @@ import Testing
 
   @Test func waitingThreadsSeeWhatWakesThem() {
     let turn = Locked(0)
-    let thread = WorkerThread("test-pong", .ordinary) {
+    let thread = WorkerThread(required: "test-pong", .ordinary) {
       for round in 0..<500 {
         turn.waitUntil { $0 == 2 * round + 1 }
         turn.wakeAll(after: { $0 += 1 })
@@ -73,7 +73,7 @@ import Testing
   /// Waiting threads look again after `wakeAll`, because of a change elsewhere.
   @Test func wakingWithoutAChangeHasThreadsLookAgain() {
     let (looks, outside) = (Locked(0, rank: .writer), Locked(false))
-    let thread = WorkerThread("test-waker", .ordinary) {
+    let thread = WorkerThread(required: "test-waker", .ordinary) {
       // Until the other thread has found nothing once.
       looks.wait { looks in looks > 0 ? .done(()) : .sleep(atMost: .milliseconds(1)) }
       outside.withLock { $0 = true }

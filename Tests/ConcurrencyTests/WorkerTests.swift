@@ -6,7 +6,7 @@ import Testing
   @Test func aPromiseIsKeptOnce() async {
     let promise = Promise<Int>()
     let waiting = (0..<3).map { _ in Task { await promise.value } }
-    let thread = WorkerThread("test-promise", .ordinary) { promise.fulfil(5) }
+    let thread = WorkerThread(required: "test-promise", .ordinary) { promise.fulfil(5) }
     #expect(promise.wait() == 5)
     for task in waiting { #expect(await task.value == 5) }
     thread.waitForEnd()
@@ -23,7 +23,7 @@ import Testing
     do {
       let strong = Kept()
       kept = strong
-      thread = WorkerThread("test-kept", .background) { withExtendedLifetime(strong) {} }
+      thread = WorkerThread(required: "test-kept", .background) { withExtendedLifetime(strong) {} }
     }
     await thread.ended()
     #expect(kept == nil)
@@ -80,7 +80,7 @@ import Testing
     for number in [3, 1, 2] { #expect(mailbox.put { $0.insert(number).inserted } == true) }
     mailbox.close()
     #expect(mailbox.put { $0.insert(4).inserted } == nil)
-    let thread = WorkerThread("test-mailbox", .ordinary) {
+    let thread = WorkerThread(required: "test-mailbox", .ordinary) {
       while let number: Int = mailbox.take({ contents, isClosed in
         guard let least = contents.min() else { return isClosed ? .done(nil) : .sleep() }
         contents.remove(least)

@@ -142,7 +142,7 @@ import Testing
     let large = [NewSequence(tokens: [Int32](repeating: 1, count: 60))]
     try corpus.insert(large)
     let failure = StoreError.mapFull(usedBytes: 1, mapBytes: 1)
-    corpus.didMakeRoom(failure: failure)
+    corpus.compaction.retention.didMakeRoom(failure: failure)
     #expect(throws: failure) { try corpus.insert(large) }
     #expect(try corpus.insert(large).inserted == 1)
     #expect(corpus.stats().tokens == 60)

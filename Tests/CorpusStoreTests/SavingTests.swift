@@ -1,3 +1,4 @@
+import CorpusFormat
 import Foundation
 import HistoryEngine
 import LMDB
@@ -41,9 +42,9 @@ import Testing
     }
     // Pages freed by a transaction can be reused by the next but one, if no reader uses an older
     // state.
-    corpus.renewView()
+    corpus.stored.renewView()
     try corpus.stored.file.write(nextOrder: 0) { _ throws(LMDBError) in }
-    corpus.renewView()
+    corpus.stored.renewView()
   }
 
   private let large = (0..<3).map { number in

@@ -243,7 +243,7 @@ def full() -> list[Phase]:
     """The quick tier's phases in their full length, and what only nights have time for."""
     with_tls = ROOT / ".build-tsan-tls/debug"
     phases = {phase.name: phase for phase in quick()}
-    for name in ("laws", "service"):
+    for name in ("laws", "service", "python"):
         phases[name].seconds_max = 4 * 3600
     build = [word.replace(".build-tsan", ".build-tsan-tls") for word in BUILD_SANITIZED]
     phases["build-tsan"].command = build
@@ -274,6 +274,7 @@ def full() -> list[Phase]:
             ("build-release", "python"),
             {"REPRISE_BINARY": str(release), "REPRISE_TEST_REPORTS": str(LOGS / "release")},
             reports=(LOGS / "release/python.xml", LOGS / "release/python-plain.xml"),
+            seconds_max=4 * 3600,
         ),
         Phase("load-20", ["tools/load"], ("crash-1000",), seconds_max=3600),
         Phase("prometheus", ["tools/prometheus-check"], ("load-20",)),

@@ -17,6 +17,15 @@ package struct SequenceTable {
     package var digest: UInt64
     package var tokens: Int
     package var id: String?
+
+    package init(order: UInt64, committedSeconds: UInt64, digest: UInt64, tokens: Int, id: String?)
+    {
+      self.order = order
+      self.committedSeconds = committedSeconds
+      self.digest = digest
+      self.tokens = tokens
+      self.id = id
+    }
   }
 
   package init() {}

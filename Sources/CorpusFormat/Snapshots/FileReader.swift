@@ -6,7 +6,8 @@ import SystemPackage
 package final class FileReader {
   private let path: String
   private let descriptor: FileDescriptor
-  private var buffer = [UInt8](repeating: 0, count: bufferBytes)
+  /// Empty until something is read in order: a manifest alone needs none.
+  private var buffer: [UInt8] = []
 
   private static let bufferBytes = 1 << 20
 
@@ -43,6 +44,7 @@ package final class FileReader {
   package func next(
     atMost countMax: Int = .max, _ body: (RawSpan) throws(StoreError) -> Void
   ) throws(StoreError) -> Int {
+    if buffer.isEmpty { buffer = [UInt8](repeating: 0, count: Self.bufferBytes) }
     let count = try systemCall(on: path) { () throws(Errno) in
       try descriptor.read(into: &buffer, atMost: countMax)
     }

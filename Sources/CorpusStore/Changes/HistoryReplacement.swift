@@ -34,10 +34,11 @@ struct HistoryReplacement: Sendable {
   func replace(
     by new: CorpusFile, placing place: () throws(StoreError) -> Void
   ) throws(StoreError) {
+    // Loaded before the sections are entered: sealing and merging wait for them, and loading is long.
+    let loaded = Locked<LoadedCorpus?>(try LoadedCorpus(new, options))
+    try options.cancellation.check()
     try sections.enterAll { () throws(StoreError) in
-      let loaded = try LoadedCorpus(new, options)
-      try options.cancellation.check()
-      try replace(by: new, loaded, placing: place)
+      try replace(by: new, loaded.withLock { $0.take() }, placing: place)
     }
   }
 

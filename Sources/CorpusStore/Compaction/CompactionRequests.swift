@@ -43,6 +43,8 @@ final class CompactionRequests: HistoryKeeper, RoomMaker {
     if let compactor { return compactor.add(self) }
     guard let work else { return }
     // An error is kept for the job that waits.
-    _ = WorkerThread("reprise-room", .background) { _ = try? work.retention.keepWithinBounds() }
+    _ = WorkerThread(required: "reprise-room", .background) {
+      _ = try? work.retention.keepWithinBounds()
+    }
   }
 }

@@ -87,7 +87,7 @@ private final class CompactionThread: Sendable {
     let loop = CompactionLoop(
       kind: kind, tasks: tasks, conditions: conditions, clock: clock, report: report,
       didCompact: didCompact)
-    thread = WorkerThread("reprise-\(kind)", .background) { loop.run() }
+    thread = WorkerThread(required: "reprise-\(kind)", .background) { loop.run() }
   }
 
   /// Queues a corpus for compaction.

@@ -26,7 +26,8 @@ struct RetentionKeeper: Sendable {
     return try isTimeToExpire ? removeExpired() : false
   }
 
-  private func didMakeRoom(failure: StoreError?) {
+  /// Ends the request for room, and has the writer go on.
+  func didMakeRoom(failure: StoreError?) {
     room.end(failure: failure)
     editor.writer.wake()
   }

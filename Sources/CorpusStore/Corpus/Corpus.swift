@@ -54,7 +54,7 @@ public final class Corpus: Sendable {
     let progress = CompactionProgress(options, isInBackground: compactor != nil)
     let bounds = PartBounds(options, settings.retention)
     let writer =
-      file.isReadOnly
+      try file.isReadOnly
       ? Writer(refusing: name)
       : Writer(
         WriterContext(

@@ -47,15 +47,21 @@ struct SnapshotWriter {
     }
     let environment = source.file.environment
     let copied = Promise<Result<Void, LMDBError>>()
-    _ = WorkerThread("reprise-copy", .background) {
-      let result: Result<Void, LMDBError>
-      do throws(LMDBError) {
-        result = .success(try environment.copyCompacted(to: input.rawValue))
-      } catch {
-        result = .failure(error)
+    do throws(WorkerThread.Refusal) {
+      _ = try WorkerThread("reprise-copy", .background) {
+        let result: Result<Void, LMDBError>
+        do throws(LMDBError) {
+          result = .success(try environment.copyCompacted(to: input.rawValue))
+        } catch {
+          result = .failure(error)
+        }
+        try? input.close()
+        copied.fulfil(result)
       }
+    } catch {
+      try? output.close()
       try? input.close()
-      copied.fulfil(result)
+      throw StoreError(error, corpus: source.corpus)
     }
     let written: Result<Digest, StoreError>
     do throws(StoreError) {

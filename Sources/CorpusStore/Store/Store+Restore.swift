@@ -13,9 +13,9 @@ extension Store {
   ///   tokenizer must be the snapshot's; its retention and durability stay. Sessions over it
   ///   continue. A corpus that cannot be used is replaced as well, by one with the snapshot's
   ///   settings.
-  /// - Throws: `corpusExists` if a corpus exists and `replacing` is false, `settingsDiffer` if its
-  ///   depth or tokenizer differs, `snapshotNotFound`, `snapshotDamaged`, `corpusName`, `readOnly`,
-  ///   `diskFull`, `cancelled`.
+  /// - Throws: `corpusStands` if a corpus exists and `replacing` is false, `settingsDiffer` if its
+  ///   depth or tokenizer differs, `snapshotNotFound`, `snapshotDamaged`, `readOnly`, `diskFull`,
+  ///   `cancelled`.
   @discardableResult
   public func restore(
     _ source: SnapshotReference, into name: CorpusName, replacing: Bool = false,

@@ -170,7 +170,7 @@ public final class Store: Sendable {
 
   /// Creates a corpus, or returns the existing one with the same settings. Waits for the disk.
   ///
-  /// - Throws: `corpusName`, `settings`; `corpusExists` if the existing one has other settings;
+  /// - Throws: `settings`; `corpusExists` if the existing one has other settings;
   ///   `readOnly`.
   public func createCorpus(named name: CorpusName, _ settings: CorpusSettings) throws(StoreError)
     -> Corpus

@@ -13,11 +13,17 @@ final class Writer: Sendable {
   private let thread: WorkerThread?
 
   /// Starts the thread, which runs until `stop`.
-  init(_ context: WriterContext, nextOrder: UInt64) {
+  ///
+  /// - Throws: `inaccessible` if the system refuses the thread.
+  init(_ context: WriterContext, nextOrder: UInt64) throws(StoreError) {
     corpus = context.stored.corpus
     tokensWaitingMax = context.options.writeTokensWaitingMax
-    thread = WorkerThread("reprise-writer", .ordinary) { [mailbox] in
-      WriterLoop(context, mailbox, nextOrder: nextOrder).run()
+    do throws(WorkerThread.Refusal) {
+      thread = try WorkerThread("reprise-writer", .ordinary) { [mailbox] in
+        WriterLoop(context, mailbox, nextOrder: nextOrder).run()
+      }
+    } catch {
+      throw StoreError(error, corpus: corpus)
     }
   }
 

@@ -49,7 +49,8 @@ final class WriterLoop {
   /// Returns when the writer was stopped and all is done.
   func run() {
     while let jobs = nextJobs() {
-      carryOut(jobs)
+      // Nothing is kept of answered jobs while the writer stands still.
+      carryOut(consume jobs)
       standStillIfAsked()
       if let saveTime, saveTime <= clock.now() { save() }
       context.parts.beginIfFull()
@@ -98,7 +99,7 @@ final class WriterLoop {
   /// True if long work should end: no room is made any more, and jobs that wait for some fail.
   private var isClosing: Bool { context.options.cancellation.isCancelled }
 
-  private func carryOut(_ jobs: [any WriteJob]) {
+  private func carryOut(_ jobs: consuming [any WriteJob]) {
     if jobs.isEmpty { return }
     if let failure = context.placement.examine() {
       for job in jobs { job.didFail(failure) }

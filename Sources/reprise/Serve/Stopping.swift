@@ -50,11 +50,15 @@ final class Stopping: Sendable {
     }
     logger.notice("stopping", metadata: ["signal": "\(signal)"])
     let deadline = ContinuousClock.now + drain
-    _ = WorkerThread("reprise-stop", .ordinary) { [self] in
-      let isClosed: Bool = state.wait { state in
-        Wait(for: state.storeIsClosed, until: deadline)
+    do throws(WorkerThread.Refusal) {
+      _ = try WorkerThread("reprise-stop", .ordinary) { [self] in
+        let isClosed: Bool = state.wait { state in
+          Wait(for: state.storeIsClosed, until: deadline)
+        }
+        if !isClosed { giveUp() }
       }
-      if !isClosed { giveUp() }
+    } catch {
+      logger.error("no thread is left that could bound the time of stopping")
     }
     if isOpening { opening.cancel() }
     begins.finish()
@@ -109,11 +113,13 @@ final class Stopping: Sendable {
       ])
     // Abandoned work is either complete or absent at the next start, never half done.
     let saved = Locked(false)
-    _ = WorkerThread("reprise-save", .ordinary) { [logger] in
+    let save: @Sendable () -> Void = { [logger] in
       state.store?.cancelLongWork()
       for loss in state.store?.commitAll() ?? [] { logger.error("\(loss)") }
       saved.wakeAll(after: { $0 = true })
     }
+    // Without another thread, this one saves, for as long as the disk takes.
+    if (try? WorkerThread("reprise-save", .ordinary, save)) == nil { save() }
     let deadline = ContinuousClock.now + Self.timeForSaving
     let isSaved: Bool = saved.wait { isSaved in Wait(for: isSaved, until: deadline) }
     if !isSaved {

@@ -72,7 +72,7 @@ final class Terminal {
     AsyncStream { continuation in
       guard isatty(STDIN_FILENO) != 0 else { return }
       // It blocks until a key is pressed, and ends with the process.
-      _ = WorkerThread("reprise-keys", .ordinary) {
+      _ = WorkerThread(required: "reprise-keys", .ordinary) {
         var key: UInt8 = 0
         while unsafe read(STDIN_FILENO, &key, 1) == 1 { continuation.yield(key) }
         continuation.finish()

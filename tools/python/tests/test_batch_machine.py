@@ -331,8 +331,8 @@ class Machine(RuleBasedStateMachine):
         drafts = self.door.step(scheduled, passes)
         self.steps += 1
         for request, draft in zip(scheduled, drafts, strict=True):
-            if request.is_spoiled or request.is_over:
-                assert draft == [] or not request.is_spoiled
+            if self.is_refused(request) or request.is_over:
+                assert draft == [] or not self.is_refused(request)
             elif self.link.is_connected and request.max_tokens - len(request.output) > 1:
                 # A neighbour that is spoiled costs it nothing.
                 assert draft == [7], request
@@ -340,6 +340,15 @@ class Machine(RuleBasedStateMachine):
         for request in scheduled:
             if request.is_over and not self.door.tells_ends:
                 self.live.pop(request.key)
+
+    def is_refused(self, request: Request) -> bool:
+        """True if its row has held an id that is none.
+
+        Where texts name the rows, a row from which that id was taken back is another row.
+        """
+        if self.door.tells_ends:
+            return request.is_spoiled
+        return -1 in request.prompt + request.output
 
     def advance(self, request: Request, data: Any) -> int:
         """Writes a pass's tokens into a request. Returns how many."""
@@ -466,7 +475,7 @@ def test_history_is_what_requests_wrote(door: type[Door], monkeypatch: pytest.Mo
     run_state_machine_as_test(
         seed(SEED)(machine),
         settings=settings(
-            max_examples=3000 if IS_FULL else 40,
+            max_examples=1000 if IS_FULL else 40,
             stateful_step_count=40 if IS_FULL else 25,
             deadline=None,
             database=None,
