@@ -4,11 +4,12 @@ public struct Rights: OptionSet, Hashable, Sendable, CustomStringConvertible {
 
   public init(rawValue: Int) { self.rawValue = rawValue }
 
-  /// Drafts, statistics, and sessions that leave nothing behind (`share` "never").
+  /// The right to draft, to read statistics, and to open sessions that leave nothing behind (`share`
+  /// "never").
   public static let draft = Rights(rawValue: 1)
-  /// Sessions that join the history, inserts, and creating corpora.
+  /// The right to insert, to create corpora and, with `draft`, to open sessions that join the history.
   public static let insert = Rights(rawValue: 2)
-  /// Dropping, merging, forgetting, snapshots.
+  /// The right to drop and merge corpora, to forget sequences, and to work with snapshots.
   public static let admin = Rights(rawValue: 4)
 
   public static let all: Rights = [.draft, .insert, .admin]

@@ -35,7 +35,8 @@ struct Answers {
     return kinds
   }
 
-  /// Finds a member and returns its text, which has no quotes.
+  /// Finds a member and returns its text up to the next quote; nil if there is no such member. `rest`
+  /// begins with the text afterwards.
   private static func takeValue(_ name: StaticString, from rest: inout ArraySlice<UInt8>) -> String?
   {
     let found = unsafe rest.withUnsafeBytes { bytes -> Int? in

@@ -25,7 +25,7 @@ public final class Environment: @unchecked Sendable {
   // serialised by LMDB's own lock, and `isOpen` is a lock of its own.
   let handle: OpaquePointer
   private let identity: FileIdentity
-  /// nil if there is no lock file.
+  /// The identity of the lock file; nil if there is none.
   private let lockFile: FileIdentity?
 
   /// The files that are open in this process.

@@ -33,7 +33,7 @@ struct PageUse {
     }
   }
 
-  /// Marks a run of pages as used. No other node may refer to them.
+  /// Marks a run of pages as used. Throws if a page is outside the file, used elsewhere or free.
   mutating func use(
     _ first: UInt64, pages: Int, _ damaged: (String) -> LMDBError
   ) throws(LMDBError) {

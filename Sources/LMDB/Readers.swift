@@ -37,9 +37,9 @@ extension Environment {
     return readers
   }
 
-  /// Frees the slots of processes that ended without ending their transactions. LMDB itself looks
-  /// for them only when all slots are taken; until they are free, no page that was freed since is
-  /// used again.
+  /// Frees the slots of processes that ended without ending their transactions. While such a slot is
+  /// taken, no page that was freed after its transaction began is used again. LMDB itself looks for
+  /// these slots only when all slots are taken.
   ///
   /// - Returns: The number of slots that were freed.
   /// - Complexity: One system call for each other process that has a slot.

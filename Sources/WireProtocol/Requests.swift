@@ -98,7 +98,9 @@ public final class RequestReader {
     @_lifetime(copy line)
     init(line: RawSpan) { self.line = line }
 
-    /// The text of the id of the request at a place of the line.
+    /// The id of a request as the line writes it.
+    ///
+    /// - Parameter place: The position of the request in its batch; 0 for a request alone.
     mutating func text(of place: Int) -> String? {
       let texts = texts ?? JSONNumerals.ids(in: line)
       self.texts = texts

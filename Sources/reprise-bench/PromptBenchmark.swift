@@ -33,7 +33,7 @@ struct PromptBenchmark {
     try turns(corpus, &report)
   }
 
-  /// A conversation of 50,000 tokens that is continued by 500.
+  /// Measures the opening of a session whose prompt continues a closed session of 50,000 tokens by 500.
   private func turns(_ corpus: Corpus, _ report: inout Report) throws {
     var text: [Int32] = []
     for name in setting.traceNames {

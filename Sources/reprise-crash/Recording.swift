@@ -13,7 +13,7 @@ struct Change {
   var nanoseconds: UInt64
   var offset: Int
   var length: Int
-  /// True if it was on disk when the call returned.
+  /// True if the change was on disk when the call that made it returned.
   var isSynchronous: Bool
   var path: String
   var other: String

@@ -100,8 +100,8 @@ struct ReplayTests {
     return Site.Notes(setting: site.setting, record: site.ledger.record)
   }
 
-  /// Positions of the recording's points: half of them anywhere, half of them at changes that make
-  /// data durable or give a name.
+  /// The places of the recording at which power is lost: half of them anywhere, half of them at or
+  /// shortly after changes that make data durable or change a name.
   private func places(in recording: Recording, _ number: Int) -> [Int] {
     var generator = SeededGenerator(seed: bench.seed(.replay, number, -2))
     let marks = recording.changes.indices.filter { index in

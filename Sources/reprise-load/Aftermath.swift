@@ -21,7 +21,8 @@ struct Aftermath {
   }
 
   private static let draftsPerCorpus = 200
-  /// Storms leave sessions with leases of three seconds.
+  /// The longest wait, in seconds, until no session is open. Storms leave sessions with leases of
+  /// three seconds.
   private static let restSecondsMax = 30
 
   /// Queries the idle service, ends it and compares.

@@ -7,7 +7,7 @@ import WireProtocol
 final class Decoder: Behaviour {
   let base: WorkerBase
 
-  /// The knowledge about the corpus's history.
+  /// The sequences that the corpus holds, as far as this worker knows them.
   enum Truth {
     /// Only this worker writes to the corpus.
     case own(OwnHistory)
@@ -164,7 +164,9 @@ final class Decoder: Behaviour {
     return accepted
   }
 
-  /// The draft that a session must get; over a shared corpus, the best from its own text.
+  /// The oracle's draft for a session. If this worker alone writes to the corpus, the session must get
+  /// it. Over a shared corpus it is the best draft from the session's own text, and the session must get
+  /// it or a better one from the shared history.
   private func oracle(_ place: Int) -> NaiveDraft {
     let session = sessions[place]
     let naive = DraftJudge.drafter(session.options)

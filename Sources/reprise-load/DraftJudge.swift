@@ -84,7 +84,7 @@ enum DraftJudge {
       && (draft.source == .local) == expected.isLocal
   }
 
-  /// A wrong draft in an error: the important part first, because the rest is long.
+  /// An error that describes a wrong draft. The important part comes first, because the rest is long.
   static func error(
     _ what: String, _ draft: Draft, _ options: DraftOptions, after context: [Int32],
     _ plan: CorpusPlan

@@ -70,8 +70,8 @@ struct OwnCorpus {
 /// numbers, and sequences that may have been inserted without an answer.
 final class SharedLedger: Sendable {
   struct Acknowledged {
+    /// The order number of this sequence, also if its call had several.
     var order: UInt64
-    /// In a call of several sequences, the last one has `order`.
     var id: String?
     var tokens: [Int32]
   }

@@ -78,7 +78,8 @@ class Disturbed:
 
 
 class Worker:
-    """Decodes sessions one after the other, several at a time in one line."""
+    """Keeps several sessions open and takes one step of all of them at a time, in one line. Opens
+    another session for each one that ends."""
 
     def __init__(self, client: Client, seed: int, share: Share) -> None:
         self._share = share

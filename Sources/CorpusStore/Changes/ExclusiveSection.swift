@@ -20,7 +20,7 @@ final class ExclusiveSection: Sendable {
     self.rank = rank
   }
 
-  /// True if a thread waits that should not have to: long work that can be repeated gives way.
+  /// True if a thread that entered `urgently` waits. Long work that can be repeated then ends early.
   var isWantedUrgently: Bool { state.withLock { $0.urgentlyWanted > 0 } }
 
   /// Waits for the section, and holds it while `body` runs.

@@ -40,7 +40,7 @@ struct Snapshots {
     }
   }
 
-  /// A name of the corpus's name and the time.
+  /// A name that no snapshot has: the corpus's name and the time, with a number if that is taken.
   private func unusedName(for corpus: CorpusName, in directory: StoreDirectory) -> String {
     let now = Date(timeIntervalSince1970: Double(options.clock.wallSeconds()))
     let formatter = DateFormatter()

@@ -12,7 +12,7 @@
 ///
 /// Steps of the clock while no process had the corpus open cannot be known.
 struct CommitAges {
-  /// The wall clock and the monotonic one when the corpus was opened.
+  /// The times of the wall clock and of the monotonic clock when the corpus was opened.
   private let openedSeconds: Int
   private let opened: ContinuousClock.Instant
   /// The order number that the next sequence would have got then.

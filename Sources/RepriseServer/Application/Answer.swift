@@ -39,9 +39,9 @@ package enum Answer {
       result.write(to: &writer)
       return .complete
     case .drafts(var run):
-      let isComplete = try run.write(to: &writer, for: &caller, until: quantumEnds)
+      if try run.write(to: &writer, for: &caller, until: quantumEnds) { return .complete }
       self = .drafts(run)
-      return isComplete ? .complete : .interrupted
+      return .interrupted
     case .later(let result): return .awaited(result)
     }
   }

@@ -25,7 +25,7 @@ MODEL_SECONDS = 0.002
 
 
 async def decode(client: AsyncClient, record: dict[str, Any], prefetches: bool) -> list[float]:
-    """Returns the seconds that each step waited for its draft."""
+    """Decodes a record. Returns the seconds that each step waited for its draft."""
     output: list[int] = record["response"]
     waited: list[float] = []
     place = 0

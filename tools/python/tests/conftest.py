@@ -23,7 +23,7 @@ from service import Service
 
 @pytest.fixture
 def service() -> Iterator[Service]:
-    """A real service. It fails where there is no binary, so that nothing passes unseen."""
+    """A real service. Without a binary the test fails; a skipped test would go unnoticed."""
     with Service() as running:
         yield running
 

@@ -562,7 +562,7 @@ def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_chat_template_writes_what_the_model_wrote(tokenizer: str) -> None:
-    """The template itself is a fake; what is tested is what is taken of it."""
+    """The template is a fake. The test holds the part of its text that becomes tokens."""
 
     class FakeTemplates:
         chat_template = "there is one"

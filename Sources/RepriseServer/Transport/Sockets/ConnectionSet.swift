@@ -30,8 +30,8 @@ final class ConnectionSet: Sendable {
     add(channel, places: [(.ordinary, max)]) != nil
   }
 
-  /// Adds a connection in the first place with room: within the limit, beyond it, or to be refused.
-  /// Returns nil if there is none.
+  /// Adds a connection. It gets the first kind of place that has room: within the limit, beyond it, or
+  /// for the refusal only. Returns nil if no kind has room.
   func place(_ channel: any Channel, max: Int) -> Place? {
     add(
       channel,

@@ -7,7 +7,8 @@ import dataclasses
 
 @dataclasses.dataclass(slots=True)
 class Counters:
-    """Counts since the client was made. Nothing here is ever an exception; look at it instead."""
+    """Counts since the client was created. None of these events raises an exception;
+    a program reads the counts instead."""
 
     steps: int = 0
     """Steps of single sessions that were asked for."""

@@ -25,7 +25,7 @@ log: logging.LoggerAdapter[Any] = logging.LoggerAdapter(logging.getLogger("repri
 
 
 def use_logger(logger: logging.Logger) -> None:
-    """Has the lines of all doors in this process go to an engine's own logger."""
+    """Sends the lines of all integrations in this process to an engine's own logger."""
     log.logger = logger
 
 

@@ -1,4 +1,4 @@
-"""The parts of an engine that a door replaces, as a table: one row a part.
+"""The parts of an engine that an integration replaces, as a table: one row a part.
 
 Each engine's own file (`vllm_patches`, `sglang_patches`, `transformers_patches`) has its rows and
 the code that uses them. The engine's page in docs shows the same table (`markdown`).

@@ -116,7 +116,7 @@ def worker_class(history_drafts: Callable[..., Any]) -> Any:
     """SGLang's n-gram worker with drafts from Reprise.
 
     Args:
-        history_drafts: Makes the drafts of a worker; see `HistoryDrafts` of the door.
+        history_drafts: Makes the drafts of a worker; see `HistoryDrafts` in `sglang.py`.
     """
     ngram_worker = importlib.import_module(DRAFTS.module)
     parallel_state = importlib.import_module("sglang.srt.distributed.parallel_state")

@@ -1,6 +1,6 @@
 """Reprise in vLLM: `--speculative-config '{"method": "suffix"}'` drafts from the shared history.
 
-There are two doors, and no fork.
+There are two integrations; neither needs a fork of vLLM.
 
 **The plugin** (`register`, found by vLLM through the entry point group `vllm.general_plugins`).
 Where `REPRISE_SOCKET` is set, it replaces three parts of vLLM in the running process, which

@@ -244,7 +244,7 @@ class Client(ClientBase):
         closed are recorded.
 
         Returns:
-            True if it came to that in time.
+            True if nothing is postponed at the end of `timeout` at the latest.
         """
         return self._decoding.flush(timeout)
 

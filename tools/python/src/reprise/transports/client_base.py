@@ -180,7 +180,7 @@ class SessionBase(Generic[C]):
 
     @property
     def text(self) -> array[int]:
-        """Its prompt and output so far, a copy; empty once it is done."""
+        """A copy of the prompt and the output so far. It is empty when `is_done` is true."""
         return self._record.text
 
     def tail(self, count: int) -> array[int]:

@@ -248,7 +248,7 @@ class DecodingLink(LinkBase):
             self._lose(error)
 
     def _pump(self) -> None:
-        """Sends postponed lines, as far as they go."""
+        """Sends postponed lines, until none is left or the connection takes no more."""
         while self._socket is not None and self._can_send():
             lines = self.core.outgoing(time.monotonic())
             if not lines:
