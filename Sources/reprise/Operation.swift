@@ -49,8 +49,8 @@ func onThread<Value: Sendable>(
   _ body: @escaping @Sendable () throws -> Value
 ) async throws -> Value {
   try await withCheckedThrowingContinuation { continuation in
-    _ = WorkerThread(required: "reprise-call", .ordinary) {
-      continuation.resume(with: Result(catching: body))
-    }
+    let call: @Sendable () -> Void = { continuation.resume(with: Result(catching: body)) }
+    // Without another thread, this one does the work.
+    if (try? WorkerThread("reprise-call", .ordinary, call)) == nil { call() }
   }
 }

@@ -36,8 +36,9 @@ struct HistoryReplacement: Sendable {
   ) throws(StoreError) {
     // Loaded before the sections are entered: sealing and merging wait for them, and loading is long.
     let loaded = Locked<LoadedCorpus?>(try LoadedCorpus(new, options))
-    try options.cancellation.check()
     try sections.enterAll { () throws(StoreError) in
+      // The store may have begun to close while this thread waited for the sections.
+      try options.cancellation.check()
       try replace(by: new, loaded.withLock { $0.take() }, placing: place)
     }
   }

@@ -85,7 +85,8 @@ public final class Corpus: Sendable {
       merger: Merger(editor: editor, progress: progress),
       retention: RetentionKeeper(editor: editor, room: room), replacement: replacement,
       progress: progress, writer: writer, cancellation: options.cancellation)
-    requests.begin(compaction)
+    // Both refer to each other until the corpus is closed. One that is only read needs no closing.
+    if !file.isReadOnly { requests.begin(compaction) }
   }
 
   // MARK: Drafting

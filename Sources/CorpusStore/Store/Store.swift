@@ -224,9 +224,15 @@ public final class Store: Sendable {
 
   /// Opens a corpus that is in its place, and serves it from now on.
   func adopt(_ name: CorpusName, _ directory: StoreDirectory) throws(StoreError) -> Corpus {
-    let corpus = try open(name, directory)
-    table.add(corpus)
-    return corpus
+    do throws(StoreError) {
+      let corpus = try open(name, directory)
+      table.add(corpus)
+      return corpus
+    } catch {
+      // It is on the disk, and can be dropped or replaced. The next opening of the store tries again.
+      table.add(name, failure: error)
+      throw error
+    }
   }
 
   /// Makes all long work end with `cancelled`, within milliseconds: compaction, repairs, and calls
