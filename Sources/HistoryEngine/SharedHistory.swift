@@ -164,7 +164,7 @@ public final class SharedHistory: Sendable {
     }
   }
 
-  /// Moves the output of a session to the newest part. Returns whether it was moved.
+  /// Moves the output of a session to the newest part. Returns true if it was moved.
   func moveToCurrentPart(_ session: DecodingSession, _ output: Span<Int32>) -> Bool {
     state.withLock { state in
       guard state.failure == nil, let live = state.live else { return false }
