@@ -286,6 +286,19 @@ import Testing
     #expect(throws: StoreError.self) { try Store(path: "\(path)/missing/deeper") }
   }
 
+  /// What went wrong: where the file could not be opened, because too many were open or the disk
+  /// failed, the directory was said to be no store.
+  @Test func aFormatFileThatCannotBeReadIsNotMissing() throws {
+    let directory = TemporaryDirectory()
+    try Store(path: directory.path).close()
+    let file = "\(directory.path)/format"
+    try FileManager.default.removeItem(atPath: file)
+    try FileManager.default.createDirectory(atPath: file, withIntermediateDirectories: false)
+    #expect(throws: StoreError.inaccessible(path: file, errno: EISDIR)) {
+      try Store(path: directory.path)
+    }
+  }
+
   @Test func aStoreIsServedOnce() throws {
     let directory = TemporaryDirectory()
     let store = try store(directory)

@@ -70,10 +70,10 @@ struct StoreDirectory: Sendable {
 
   /// True if the path holds a store of this version.
   ///
-  /// - Throws: `formatVersion` for one of another version, `notAStore` for something else.
+  /// - Throws: `formatVersion` for one of another version, `notAStore` for something else,
+  ///   `inaccessible` if that cannot be told.
   func isFormatted() throws(StoreError) -> Bool {
-    guard let bytes = FileManager.default.contents(atPath: "\(path)/format") else { return false }
-    let text = String(decoding: bytes.prefix(200), as: UTF8.self)
+    guard let text = try formatText() else { return false }
     if text == Self.format { return true }
     let words = text.split(separator: " ")
     if text.hasPrefix("reprise store, format "), let last = words.last,
@@ -82,6 +82,25 @@ struct StoreDirectory: Sendable {
       throw .formatVersion(path: path, found: version, expected: Int(CorpusFile.formatVersion))
     }
     throw .notAStore(path: path, found: "a file \"format\" of something else")
+  }
+
+  /// The beginning of the file that names the format; nil if there is none. A file that cannot be read
+  /// is an error: the directory may well be a store.
+  private func formatText() throws(StoreError) -> String? {
+    let file = "\(path)/format"
+    let descriptor: FileDescriptor
+    do throws(Errno) {
+      descriptor = try .opened(file, .readOnly, .nonBlocking)
+    } catch {
+      if error == .noSuchFileOrDirectory { return nil }
+      throw StoreError(error, path: file)
+    }
+    defer { try? descriptor.close() }
+    var bytes = [UInt8](repeating: 0, count: 200)
+    let count = try systemCall(on: file) { () throws(Errno) in
+      try descriptor.read(at: 0, into: &bytes)
+    }
+    return String(decoding: bytes.prefix(count), as: UTF8.self)
   }
 
   /// Locks the store for this process, for as long as the descriptor is open.
