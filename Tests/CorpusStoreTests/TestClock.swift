@@ -67,7 +67,7 @@ final class ReportLog: @unchecked Sendable {
 
 /// Waits until a condition holds, which other threads bring about. Returns true if it does.
 func eventually(
-  within limit: Duration = .seconds(30), _ condition: () throws -> Bool
+  within limit: Duration = .seconds(120), _ condition: () throws -> Bool
 ) rethrows -> Bool {
   let end = ContinuousClock.now + limit
   while true {
