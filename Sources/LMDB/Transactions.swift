@@ -146,7 +146,7 @@ public struct WriteTransaction: ~Copyable, Transaction {
     try check(code)
   }
 
-  /// Removes a key and its value. Returns whether it was there.
+  /// Removes a key and its value. Returns true if it was there.
   @discardableResult
   public func delete(_ key: borrowing Key, in database: Database) throws(LMDBError) -> Bool {
     var code = MDB_SUCCESS

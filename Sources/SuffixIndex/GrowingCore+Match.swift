@@ -130,7 +130,7 @@ extension GrowingCore {
     if children.count - first > limit { children.removeSubrange((first + limit)...) }
   }
 
-  /// Returns whether a longer match than the cursor's may have appeared. Otherwise the cursor is
+  /// Returns true if a longer match than the cursor's may have appeared. Otherwise the cursor is
   /// up to date.
   func refresh(_ match: inout MatchCursor, context: Span<Int32>) -> Bool {
     settle(&match.node, length: match.length)

@@ -199,9 +199,9 @@ struct Aftermath {
       if place % 20 == 0 {
         history = ScannedHistory(depth: ledger.plan.depth, sequences: found.map(\.tokens))
       }
-      let expected = DraftJudge.drafter(question.options).draft(
+      let expected = NaiveDrafter(question.options).draft(
         from: history, context: question.context)
-      if !DraftJudge.equal(question.draft, expected) {
+      if !expected.isEqual(to: question.draft) {
         site.journal.fail(
           "\(ledger.name) at rest, \(question.options) after \(question.context): "
             + "\(question.draft), the oracle says \(expected)")

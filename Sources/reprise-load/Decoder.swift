@@ -169,7 +169,7 @@ final class Decoder: Behaviour {
   /// it or a better one from the shared history.
   private func oracle(_ place: Int) -> NaiveDraft {
     let session = sessions[place]
-    let naive = DraftJudge.drafter(session.options)
+    let naive = NaiveDrafter(session.options)
     let local = ScannedHistory(depth: plan.depth, sequences: [session.context])
     guard case .own(let history) = truth else {
       var draft = naive.draft(from: local, context: session.context)

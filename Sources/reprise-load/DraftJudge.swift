@@ -77,28 +77,11 @@ enum DraftJudge {
     return nil
   }
 
-  static func equal(_ draft: Draft, _ expected: NaiveDraft) -> Bool {
-    draft.tokens == expected.tokens && draft.parents == expected.parents
-      && draft.probs == expected.probs && draft.counts == expected.counts
-      && draft.score == expected.score && draft.matchLength == expected.matchLength
-      && (draft.source == .local) == expected.isLocal
-  }
-
   /// An error that describes a wrong draft. The important part comes first, because the rest is long.
   static func error(
     _ what: String, _ draft: Draft, _ options: DraftOptions, after context: [Int32],
     _ plan: CorpusPlan
   ) -> ToolError {
     ToolError("\(plan.name): \(what); \(draft); \(options) after \(context.suffix(70))")
-  }
-
-  static func drafter(_ options: DraftOptions) -> NaiveDrafter {
-    var naive = NaiveDrafter()
-    naive.maxTokens = options.maxTokens
-    naive.maxFactor = options.maxFactor
-    naive.maxOffset = options.maxOffset
-    naive.minProbability = options.minProbability
-    naive.tree = options.tree
-    return naive
   }
 }

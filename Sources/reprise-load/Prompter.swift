@@ -59,7 +59,7 @@ final class Prompter: Behaviour {
     try check(draft, options, after: context, ledger.plan)
     guard draft.source == .local, isSampled() else { return }
     var expected = asking {
-      DraftJudge.drafter(options).draft(
+      NaiveDrafter(options).draft(
         from: ScannedHistory(depth: ledger.plan.depth, sequences: [context]), context: context)
     }
     expected.isLocal = true

@@ -136,7 +136,7 @@ extension Behaviour {
     _ draft: Draft, _ expected: NaiveDraft, _ options: DraftOptions, after context: [Int32],
     _ plan: CorpusPlan
   ) throws {
-    if !DraftJudge.equal(draft, expected) {
+    if !expected.isEqual(to: draft) {
       throw DraftJudge.error(
         "not the oracle's draft, which is \(expected)", draft, options, after: context, plan)
     }
@@ -155,7 +155,7 @@ extension Behaviour {
     }
     guard isSampled() else { return }
     let expected = asking {
-      DraftJudge.drafter(options).draft(from: history(), context: context)
+      NaiveDrafter(options).draft(from: history(), context: context)
     }
     try compare(draft, expected, options, after: context, plan)
   }

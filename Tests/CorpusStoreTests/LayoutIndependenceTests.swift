@@ -9,13 +9,9 @@ import Testing
 /// The main invariant: a draft depends on the history, the context and the request alone. Random series of
 /// insert, open, step, close, seal, merge and reopen must give the oracle's drafts, byte for byte.
 @Suite struct LayoutIndependenceTests {
-  /// The expected state of one session, in the oracle's terms.
   private struct ModelSession {
     let session: DecodingSession
-    let share: SharePolicy
-    let prompt: [Int32]
-    var output: [Int32] = []
-    var local: NGramOracle
+    var expected: ExpectedSession
   }
 
   /// A store with the model of its expected answers.
@@ -55,30 +51,12 @@ import Testing
       generator.tokens(count: Int.random(in: range, using: &generator), alphabet: alphabet)
     }
 
-    mutating func randomRequest() -> (NaiveDrafter, DraftOptions) {
-      var naive = NaiveDrafter()
-      naive.tree = Bool.random(using: &generator)
-      naive.maxTokens = [1, 4, 16].randomElement(using: &generator)!
-      naive.maxFactor = [0.5, 1, 3].randomElement(using: &generator)!
-      naive.minProbability = [0, 0.1, 0.4].randomElement(using: &generator)!
-      return (
-        naive,
-        DraftOptions(
-          maxTokens: naive.maxTokens, maxFactor: naive.maxFactor,
-          minProbability: naive.minProbability, tree: naive.tree)
-      )
-    }
-
     /// Returns true if the draft is the oracle's.
     mutating func compare(_ expected: NaiveDraft, _ context: [Int32], _ options: DraftOptions)
       -> Bool
     {
       compared += 1
-      let same =
-        draft.tokens == expected.tokens && draft.parents == expected.parents
-        && draft.probs == expected.probs && draft.counts == expected.counts
-        && draft.score == expected.score && draft.matchLength == expected.matchLength
-        && (draft.source == .local) == expected.isLocal
+      let same = expected.isEqual(to: draft)
       if !same {
         Issue.record(
           """
@@ -107,29 +85,19 @@ import Testing
       let share = [SharePolicy.live, .live, .close, .never].randomElement(using: &generator)!
       sessions.append(
         ModelSession(
-          session: corpus.openSession(prompt: prompt, share: share), share: share, prompt: prompt,
-          local: NGramOracle(depth: depth, sequences: [prompt])))
+          session: corpus.openSession(prompt: prompt, share: share),
+          expected: ExpectedSession(prompt: prompt, share: share, depth: depth)))
     }
 
     mutating func step() throws -> Bool {
       guard let chosen = sessions.indices.randomElement(using: &generator) else { return true }
       let accepted = tokens(0...20)
-      let (naive, options) = randomRequest()
+      let options = DraftOptions.random(using: &generator)
       try sessions[chosen].session.step(
         accepting: accepted.span, options, using: &scratch, into: &draft)
-      let before = sessions[chosen]
-      sessions[chosen].output += accepted
-      let after = sessions[chosen]
-      sessions[chosen].local.remove(before.prompt + before.output)
-      sessions[chosen].local.add(after.prompt + after.output)
-      if after.share == .live {
-        shared.remove(before.output)
-        shared.add(after.output)
-      }
-      let context = after.prompt + after.output
-      let expected = naive.draft(
-        local: sessions[chosen].local, shared: shared, context: context)
-      return compare(expected, context, options)
+      sessions[chosen].expected.accept(accepted, sharing: &shared)
+      let expected = sessions[chosen].expected
+      return compare(expected.draft(options, shared: shared), expected.context, options)
     }
 
     mutating func close() throws {
@@ -137,12 +105,12 @@ import Testing
       let closed = sessions.remove(at: chosen)
       let record = Int.random(in: 0..<3, using: &generator) > 0
       let receipt = try close(closed.session, record: record)
-      if record && closed.share != .never {
-        #expect(receipt.recordedTokens == closed.output.count)
-        finishedTokens += closed.output.count
-        if closed.share == .close { shared.add(closed.output) }
-      } else if closed.share == .live {
-        shared.remove(closed.output)
+      if record && closed.expected.share != .never {
+        #expect(receipt.recordedTokens == closed.expected.output.count)
+        finishedTokens += closed.expected.output.count
+        if closed.expected.share == .close { shared.add(closed.expected.output) }
+      } else if closed.expected.share == .live {
+        shared.remove(closed.expected.output)
       }
     }
 
@@ -159,15 +127,17 @@ import Testing
 
     mutating func speculate() throws -> Bool {
       let context = tokens(1...30)
-      let (naive, options) = randomRequest()
+      let options = DraftOptions.random(using: &generator)
       try corpus.speculate(context.span, options, using: &scratch, into: &draft)
-      return compare(naive.draft(from: shared, context: context), context, options)
+      return compare(NaiveDrafter(options).draft(from: shared, context: context), context, options)
     }
 
     /// Sessions live in memory: a restart ends them, and shared output that was not recorded leaves
     /// the history.
     mutating func reopen() throws {
-      for session in sessions where session.share == .live { shared.remove(session.output) }
+      for session in sessions where session.expected.share == .live {
+        shared.remove(session.expected.output)
+      }
       sessions = []
       store.close()
       store = try Store(path: directory.path, options: options)

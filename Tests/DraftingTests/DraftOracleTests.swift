@@ -72,7 +72,7 @@ import Testing
         drafter.draft(
           from: history.indexes, matches: matches, options: options, into: &draft)
         let expected = naive.draft(from: oracle, context: context)
-        if !draft.equals(expected) {
+        if !expected.isEqual(to: draft) {
           Issue.record(
             """
             seed \(seed), depth \(depth), \(options), context \(context), sequences \(sequences)
@@ -186,12 +186,5 @@ import Testing
     #expect(draft.counts == [1, 1, 1])
     #expect(draft.matchLength == 3)
     #expect(draft.source == .local)
-  }
-}
-
-extension Draft {
-  func equals(_ other: NaiveDraft) -> Bool {
-    tokens == other.tokens && parents == other.parents && probs == other.probs
-      && counts == other.counts && score == other.score && matchLength == other.matchLength
   }
 }

@@ -8,13 +8,9 @@ import Testing
 /// Random series of insert, open, step, close, seal, move, merge, remove and replace must give the
 /// oracle's drafts, byte for byte. `LayoutIndependenceTests` does the same over files and threads.
 @Suite struct HistoryLawTests {
-  /// The expected state of one session, in the oracle's terms.
   private struct ModelSession {
     let session: DecodingSession
-    let share: SharePolicy
-    let prompt: [Int32]
-    var output: [Int32] = []
-    var local: NGramOracle
+    var expected: ExpectedSession
   }
 
   /// A history with the model of its expected answers.
@@ -44,28 +40,10 @@ import Testing
       generator.tokens(count: Int.random(in: range, using: &generator), alphabet: alphabet)
     }
 
-    mutating func randomRequest() -> (NaiveDrafter, DraftOptions) {
-      var naive = NaiveDrafter()
-      naive.tree = Bool.random(using: &generator)
-      naive.maxTokens = [1, 4, 16].randomElement(using: &generator)!
-      naive.maxFactor = [0.5, 1, 3].randomElement(using: &generator)!
-      naive.minProbability = [0, 0.1, 0.4].randomElement(using: &generator)!
-      return (
-        naive,
-        DraftOptions(
-          maxTokens: naive.maxTokens, maxFactor: naive.maxFactor,
-          minProbability: naive.minProbability, tree: naive.tree)
-      )
-    }
-
     /// Compares the draft with the oracle's.
     mutating func compare(_ expected: NaiveDraft, _ context: [Int32], _ options: DraftOptions) {
       compared += 1
-      let same =
-        draft.tokens == expected.tokens && draft.parents == expected.parents
-        && draft.probs == expected.probs && draft.counts == expected.counts
-        && draft.score == expected.score && draft.matchLength == expected.matchLength
-        && (draft.source == .local) == expected.isLocal
+      let same = expected.isEqual(to: draft)
       #expect(
         same, "seed \(seed), depth \(depth), context \(context), \(options)\n\(draft)\n\(expected)")
     }
@@ -81,29 +59,19 @@ import Testing
       let share = [SharePolicy.live, .live, .close, .never].randomElement(using: &generator)!
       sessions.append(
         ModelSession(
-          session: memory.open(prompt, share: share), share: share, prompt: prompt,
-          local: NGramOracle(depth: depth, sequences: [prompt])))
+          session: memory.open(prompt, share: share),
+          expected: ExpectedSession(prompt: prompt, share: share, depth: depth)))
     }
 
     mutating func step() throws {
       guard let chosen = sessions.indices.randomElement(using: &generator) else { return }
       let accepted = tokens(0...20)
-      let (naive, options) = randomRequest()
+      let options = DraftOptions.random(using: &generator)
       try sessions[chosen].session.step(
         accepting: accepted.span, options, using: &scratch, into: &draft)
-      let before = sessions[chosen]
-      sessions[chosen].output += accepted
-      let after = sessions[chosen]
-      sessions[chosen].local.remove(before.prompt + before.output)
-      sessions[chosen].local.add(after.prompt + after.output)
-      if after.share == .live {
-        shared.remove(before.output)
-        shared.add(after.output)
-      }
-      let context = after.prompt + after.output
-      compare(
-        naive.draft(local: sessions[chosen].local, shared: shared, context: context), context,
-        options)
+      sessions[chosen].expected.accept(accepted, sharing: &shared)
+      let expected = sessions[chosen].expected
+      compare(expected.draft(options, shared: shared), expected.context, options)
     }
 
     mutating func close() {
@@ -111,18 +79,20 @@ import Testing
       let closed = sessions.remove(at: chosen)
       let record = Int.random(in: 0..<3, using: &generator) > 0
       closed.session.close(record: record) { _ in }
-      if record && closed.share != .never {
-        if closed.share == .close && !closed.output.isEmpty { shared.add(closed.output) }
-      } else if closed.share == .live {
-        shared.remove(closed.output)
+      if record && closed.expected.share != .never {
+        if closed.expected.share == .close && !closed.expected.output.isEmpty {
+          shared.add(closed.expected.output)
+        }
+      } else if closed.expected.share == .live {
+        shared.remove(closed.expected.output)
       }
     }
 
     mutating func speculate() throws {
       let context = tokens(1...30)
-      let (naive, options) = randomRequest()
+      let options = DraftOptions.random(using: &generator)
       try memory.history.speculate(context.span, options, using: &scratch, into: &draft)
-      compare(naive.draft(from: shared, context: context), context, options)
+      compare(NaiveDrafter(options).draft(from: shared, context: context), context, options)
     }
 
     mutating func remove() {

@@ -11,7 +11,7 @@ import WireProtocol
 // on. The input's bytes choose what is written: mostly what a method takes, so that calls get far, and
 // now and then something else.
 
-/// What stands behind a member.
+/// The kind of value that a member has.
 private indirect enum Shape: Sendable {
   case name, token, number, bool, text, anything
   case one([String])

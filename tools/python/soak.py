@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from multiprocessing.queues import Queue
 
 DEADLINE = 0.002
-#: What a step may take beyond its deadline, in all but one of a thousand.
+#: Seconds that a step may take beyond its deadline, in all but one of a thousand.
 GRACE = 0.001
 SESSIONS = 8
 VOCABULARY = 64

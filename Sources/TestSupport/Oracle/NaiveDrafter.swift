@@ -1,3 +1,5 @@
+import RepriseModel
+
 /// A draft in the oracle's own type.
 package struct NaiveDraft: Equatable, Sendable {
   package var tokens: [Int32] = []
@@ -9,6 +11,13 @@ package struct NaiveDraft: Equatable, Sendable {
   package var isLocal = false
 
   package init() {}
+
+  /// True if a draft is this one in every field.
+  package func isEqual(to draft: Draft) -> Bool {
+    draft.tokens == tokens && draft.parents == parents && draft.probs == probs
+      && draft.counts == counts && draft.score == score && draft.matchLength == matchLength
+      && (draft.source == .local) == isLocal
+  }
 }
 
 /// Drafts as SuffixDecoding is described (arXiv 2411.04975, section 4): every match length is
@@ -21,6 +30,14 @@ package struct NaiveDrafter {
   package var tree = false
 
   package init() {}
+
+  package init(_ options: DraftOptions) {
+    maxTokens = options.maxTokens
+    maxFactor = options.maxFactor
+    maxOffset = options.maxOffset
+    minProbability = options.minProbability
+    tree = options.tree
+  }
 
   /// The better of the local and the shared draft; the local one at equal score.
   package func draft(

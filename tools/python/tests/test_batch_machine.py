@@ -73,7 +73,7 @@ class Request:
 class Door:
     """How an engine hands its batch over."""
 
-    #: Whether ends are told, so that what ends is recorded whole.
+    #: True if ends are told: the output of a request that ends is then recorded whole.
     tells_ends = True
 
     def __init__(self, link: PlayedLink) -> None:

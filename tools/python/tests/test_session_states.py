@@ -13,7 +13,7 @@ from reprise.core.options import NewSession, Step
 from reprise.core.session_record import SessionRecord
 from reprise.core.session_states import Action, Event, ImpossibleEvent, State, transition
 
-#: What follows: a row an event, a column a state. "·" is impossible; the letters behind a state's
+#: The next state: a row an event, a column a state. "·" is impossible; the letters behind a state's
 #: name are the action.
 GRID = """
                   WAITING DISCARDING REFUSED REJECTED WITHDRAWING INSERTING OPENING OPEN STEPPING SAVING CLOSING DONE

@@ -250,7 +250,7 @@ class SuffixDecodingCache:
             max_spec_factor, max_spec_offset: At a match of length m, at most
                 m · factor + offset tokens.
             min_token_prob: Tokens that are less probable are not drafted.
-            use_tree_spec: Whether the draft is a tree.
+            use_tree_spec: True for a draft that is a tree.
 
         Raises:
             ValueError: The request is not active, or the context is no array that can be used.

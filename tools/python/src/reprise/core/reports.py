@@ -21,7 +21,7 @@ class Reporter:
         self._engine = engine
         self._before = counters.snapshot()
         self._next = 0.0
-        #: Whether the service of this connection takes reports; older ones do not know them.
+        #: True if the service of this connection takes reports; older ones do not know them.
         self.is_taken = True
 
     def due(self, now: float) -> dict[str, Any] | None:
