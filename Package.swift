@@ -134,7 +134,8 @@ let package = Package(
     // Support for tests and tools, independent of the code that they judge: the oracle, random cases, a
     // service's process and its figures in /proc, a connection that can send any bytes.
     .target(
-      name: "TestSupport", dependencies: ["CLinux", "RepriseModel", "UnixSocket"],
+      name: "TestSupport",
+      dependencies: ["CLinux", "Concurrency", "RepriseModel", "UnixSocket"],
       swiftSettings: rules),
     // Clients that are hostile or broken: tests check the answers to them, benchmarks measure their
     // cost for others.
@@ -155,9 +156,9 @@ let package = Package(
     .executableTarget(
       name: "reprise-bench",
       dependencies: [
-        "CAllocationCounter", "CLinux", "CorpusStore", "HistoryEngine", "HostileClients",
-        "RepriseClient", "RepriseModel", "SuffixIndex", "TestSupport", "ToolSupport",
-        "WireProtocol",
+        "CAllocationCounter", "CLinux", "Concurrency", "CorpusStore", "HistoryEngine",
+        "HostileClients", "RepriseClient", "RepriseModel", "SuffixIndex", "TestSupport",
+        "ToolSupport", "WireProtocol",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -171,8 +172,8 @@ let package = Package(
     .executableTarget(
       name: "reprise-crash",
       dependencies: [
-        "CorpusFormat", "CorpusStore", "HistoryEngine", "RepriseModel", "TestSupport",
-        "ToolSupport",
+        "Concurrency", "CorpusFormat", "CorpusStore", "HistoryEngine", "RepriseModel",
+        "TestSupport", "ToolSupport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: rules),
@@ -181,7 +182,7 @@ let package = Package(
     .executableTarget(
       name: "reprise-load",
       dependencies: [
-        "RepriseModel", "TestSupport", "ToolSupport", "WireProtocol",
+        "Concurrency", "RepriseModel", "TestSupport", "ToolSupport", "WireProtocol",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: rules),
@@ -189,7 +190,8 @@ let package = Package(
     .testTarget(name: "ConcurrencyTests", dependencies: ["Concurrency"], swiftSettings: rules),
     .testTarget(
       name: "RepriseModelTests", dependencies: ["RepriseModel"], swiftSettings: rules),
-    .testTarget(name: "LMDBTests", dependencies: ["LMDB", "TestSupport"], swiftSettings: rules),
+    .testTarget(
+      name: "LMDBTests", dependencies: ["Concurrency", "LMDB", "TestSupport"], swiftSettings: rules),
     .testTarget(
       name: "SuffixIndexTests", dependencies: ["SuffixIndex", "TestSupport"], swiftSettings: rules),
     .testTarget(

@@ -1,3 +1,4 @@
+import Concurrency
 import Glibc
 import Synchronization
 import UnixSocket
@@ -8,7 +9,7 @@ import UnixSocket
 /// One thread may send while another one receives.
 package final class LineConnection: Sendable {
   private let descriptor: Int32
-  private let received: Mutex<ReceivedBytes>
+  private let received: Locked<ReceivedBytes>
   private let isClosed = Atomic(false)
 
   /// Connects to a Unix socket.
@@ -40,7 +41,7 @@ package final class LineConnection: Sendable {
     let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
     descriptor = socket(domain, type, 0)
     if descriptor < 0 { throw ToolError("no descriptor is left for a connection: error \(errno)") }
-    received = Mutex(ReceivedBytes(descriptor))
+    received = Locked(ReceivedBytes(descriptor))
     for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
       if let patienceSeconds { set(option, timeval(tv_sec: patienceSeconds, tv_usec: 0)) }
     }

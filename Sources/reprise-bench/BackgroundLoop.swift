@@ -1,5 +1,5 @@
+import Concurrency
 import Foundation
-import Synchronization
 import ToolSupport
 
 /// Runs a body repeatedly on a thread of its own, and records the duration of each run.
@@ -10,7 +10,7 @@ final class BackgroundLoop: Sendable {
     var isStopping = false
   }
 
-  private let state = Mutex(State())
+  private let state = Locked(State())
   private let end = DispatchSemaphore(value: 0)
 
   /// - Parameter body: Receives 0, 1, 2 … and returns nanoseconds, or nil to end.

@@ -1,8 +1,8 @@
 import CLinux
+import Concurrency
 import Foundation
 import HostileClients
 import RepriseModel
-import Synchronization
 import TestSupport
 import ToolSupport
 import WireProtocol
@@ -230,10 +230,10 @@ private final class Hostile: Sendable {
     var outcomes: [String] = []
   }
 
-  private let state: Mutex<State>
+  private let state: Locked<State>
 
   init(_ client: HostileClient, _ target: Target, threads: Int) {
-    state = Mutex(State(threads: threads))
+    state = Locked(State(threads: threads))
     for _ in 0..<threads {
       Thread.detachNewThread { [self] in
         Scheduling.last.apply()

@@ -1,9 +1,9 @@
+import Concurrency
 import CorpusStore
 import Foundation
 import HistoryEngine
 import RepriseClient
 import RepriseModel
-import Synchronization
 import TestSupport
 import ToolSupport
 import WireProtocol
@@ -352,7 +352,7 @@ struct SocketBenchmark {
 
   /// A flag that one thread sets and another reads.
   private final class Once: Sendable {
-    private let nanoseconds = Mutex<Int?>(nil)
+    private let nanoseconds = Locked<Int?>(nil)
     var value: Int? { nanoseconds.withLock { $0 } }
     func set(_ value: Int) { nanoseconds.withLock { $0 = value } }
   }

@@ -1,4 +1,4 @@
-import Synchronization
+import Concurrency
 import TestSupport
 
 /// A sequence of the load. Its first token is its tag: no other sequence has it, and no later token
@@ -75,7 +75,7 @@ final class Ledger: Sendable {
     }
   }
 
-  private let state = Mutex(State())
+  private let state = Locked(State())
 
   /// Sets a function that is called after each answer, under the lock, with the number of answers so far.
   func whenAnswered(_ body: @escaping @Sendable (Int) -> Void) {

@@ -1,3 +1,4 @@
+import Concurrency
 import Foundation
 import Synchronization
 import TestSupport
@@ -10,7 +11,7 @@ final class Load: Sendable {
   let setting: LoadSetting
   private let socket: String
   private let seed: UInt64
-  private let tolerated = Mutex(Tolerance())
+  private let tolerated = Locked(Tolerance())
   private let isStopping = Atomic(false)
 
   /// The kinds of errors that are allowed as answers, because some operation is made to fail.

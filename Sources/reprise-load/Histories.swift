@@ -1,6 +1,6 @@
+import Concurrency
 import Foundation
 import RepriseModel
-import Synchronization
 import TestSupport
 
 /// The expected content of a corpus that one worker alone writes to, computed by the rule of
@@ -56,7 +56,7 @@ struct OwnHistory {
 }
 
 /// The name of a corpus that one worker alone writes to, and the sequences that it must hold at rest.
-struct OwnCorpus {
+struct OwnCorpus: Sendable {
   let name: CorpusName
   let sequences: [OwnHistory.Sequence]
 
@@ -83,7 +83,7 @@ final class SharedLedger: Sendable {
   }
 
   let plan: CorpusPlan
-  private let state = Mutex(State())
+  private let state = Locked(State())
 
   init(_ plan: CorpusPlan) { self.plan = plan }
 

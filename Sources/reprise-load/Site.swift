@@ -1,6 +1,6 @@
+import Concurrency
 import Foundation
 import RepriseModel
-import Synchronization
 import TestSupport
 import WireProtocol
 
@@ -19,7 +19,7 @@ final class Site: Sendable {
   let lateLedger: SharedLedger
   /// A corpus that never changes once the load begins.
   let fixed: (plan: CorpusPlan, sequences: [[Int32]])
-  private let process: Mutex<ServiceProcess>
+  private let process: Locked<ServiceProcess>
 
   var store: String { "\(directory)/store" }
   var socket: String { "\(directory)/s" }
@@ -62,7 +62,7 @@ final class Site: Sendable {
         "\(Bounds.sealTokens)", "--map-bytes", "\(Bounds.mapBytes)", "--log-level", "notice",
       ] + limits.flatMap { ["--limit", "\($0.key)=\($0.value)"] }, log: "\(directory)/log")
     identifier = started.identifier
-    process = Mutex(started)
+    process = Locked(started)
     func plan(_ name: CorpusName, _ number: Int, depth: Int = 64, _ rule: KeepingRule) -> CorpusPlan
     {
       CorpusPlan(

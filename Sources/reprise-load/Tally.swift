@@ -1,3 +1,4 @@
+import Concurrency
 import Synchronization
 import ToolSupport
 import WireProtocol
@@ -38,7 +39,7 @@ final class Tally: Sendable {
     }
   }
 
-  private let counts = Mutex(Counts())
+  private let counts = Locked(Counts())
 
   func note(_ change: (inout Counts) -> Void) { counts.withLock { change(&$0) } }
 
@@ -59,7 +60,7 @@ final class Journal: Sendable {
     var count = 0
   }
 
-  private let state = Mutex(State())
+  private let state = Locked(State())
   private let stopping = Atomic(false)
   /// Prints a failure as it occurs.
   private let say: @Sendable (String) -> Void

@@ -1,3 +1,4 @@
+import Concurrency
 import Foundation
 import RepriseModel
 import Synchronization
@@ -43,39 +44,48 @@ final class Worker: Sendable {
   let name: String
   let tally: Tally
   private let site: Site
-  /// Held by the worker's thread while it runs.
-  private let behaviour: Mutex<any Behaviour>
+  /// nil once the worker's thread uses it.
+  private let behaviour: Locked<(any Behaviour)?>
+  private let left = Locked<OwnCorpus?>(nil)
   private let failed = Atomic(false)
 
   init(_ behaviour: sending any Behaviour) {
     name = "\(type(of: behaviour)) \(behaviour.number)"
     (tally, site) = (behaviour.tally, behaviour.site)
-    self.behaviour = Mutex(behaviour)
+    self.behaviour = Locked(behaviour)
   }
 
   /// True if it had to abandon its work.
   var hasFailed: Bool { failed.load(ordering: .relaxed) }
 
-  var held: OwnCorpus? { behaviour.withLock { $0.held } }
+  /// The contents at rest of a corpus that this client alone wrote to, once it has ended; nil where
+  /// there is none.
+  var held: OwnCorpus? { left.withLock { $0 } }
 
   /// Acts until the journal says that all is to end.
   func run() {
-    behaviour.withLock { behaviour in
-      do {
-        // Workers start at different times.
-        pause(behaviour.roll(0...behaviour.pauseMillis.upperBound * 1000))
-        try behaviour.prepare()
-        while !site.journal.isStopping {
-          try behaviour.act()
-          let millis = behaviour.pauseMillis
-          pause(behaviour.roll(millis.lowerBound * 1000...millis.upperBound * 1000))
-        }
-        try behaviour.finish()
-      } catch {
-        failed.store(true, ordering: .relaxed)
-        site.journal.fail("\(name): \(error)")
-      }
+    let taken = behaviour.withLock { behaviour in
+      let taken = behaviour
+      behaviour = nil
+      return taken
     }
+    guard let behaviour = taken else { preconditionFailure("\(name) runs already") }
+    do {
+      // Workers start at different times.
+      pause(behaviour.roll(0...behaviour.pauseMillis.upperBound * 1000))
+      try behaviour.prepare()
+      while !site.journal.isStopping {
+        try behaviour.act()
+        let millis = behaviour.pauseMillis
+        pause(behaviour.roll(millis.lowerBound * 1000...millis.upperBound * 1000))
+      }
+      try behaviour.finish()
+    } catch {
+      failed.store(true, ordering: .relaxed)
+      site.journal.fail("\(name): \(error)")
+    }
+    let held = behaviour.held
+    left.withLock { $0 = held }
   }
 
   private func pause(_ micros: Int) {

@@ -5,7 +5,6 @@ import HistoryEngine
 import LMDB
 import RepriseModel
 import StoreErrors
-import Synchronization
 import TestSupport
 import Testing
 
@@ -183,7 +182,7 @@ import Testing
     try corpus.editor.forEachSequence(of: view.segments[0], in: view) { entry, tokens in
       builder.append(tokens, entry)
     }
-    let asked = Mutex(0)
+    let asked = Locked(0)
     let memory = try #require(options.memory.reserve(1 << 20, for: .operations))
     let built = try builder.build(memory) { false }
     try change.add(built) { false }
@@ -247,9 +246,9 @@ import Testing
 
   /// Holds the thread that seals, once it asks, until the corpus is closing.
   private final class HeldCompaction: Sendable {
-    private let corpus = Mutex<Corpus?>(nil)
+    private let corpus = Locked<Corpus?>(nil)
     private let isHeld = DispatchSemaphore(value: 0)
-    private let told = Mutex(false)
+    private let told = Locked(false)
     /// It stops holding after this, and the test fails.
     private static let secondsMax = 20
 
@@ -335,7 +334,7 @@ extension Corpus {
 
 /// Counts the questions of long work, and cancels at one of them.
 final class Asked: Sendable {
-  private let state = Mutex(State())
+  private let state = Locked(State())
   private struct State {
     var count = 0
     var cancelAt = Int.max

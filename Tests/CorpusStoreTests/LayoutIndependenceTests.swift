@@ -1,3 +1,4 @@
+import Concurrency
 import CorpusStore
 import Foundation
 import HistoryEngine
@@ -116,13 +117,13 @@ import Testing
 
     func close(_ session: DecodingSession, record: Bool) throws -> RecordReceipt {
       let done = DispatchSemaphore(value: 0)
-      let answer = Mutexed<Result<RecordReceipt, StoreError>?>(nil)
+      let answer = Locked<Result<RecordReceipt, StoreError>?>(nil)
       session.close(record: record) { result in
-        answer.set(result)
+        answer.withLock { $0 = result }
         done.signal()
       }
       done.wait()
-      return try answer.get()!.get()
+      return try answer.withLock { $0 }!.get()
     }
 
     mutating func speculate() throws -> Bool {
@@ -173,16 +174,4 @@ import Testing
     }
     #expect(compared > 15 * seeds.count, "the series must compare drafts")
   }
-}
-
-/// A value that one thread sets and another reads.
-final class Mutexed<Value: Sendable>: @unchecked Sendable {
-  // @unchecked Sendable: `value` is guarded by `lock`.
-  private let lock = NSLock()
-  private var value: Value
-
-  init(_ value: Value) { self.value = value }
-  func set(_ value: Value) { lock.withLock { self.value = value } }
-  func get() -> Value { lock.withLock { value } }
-  func change(_ body: (inout Value) -> Void) { lock.withLock { body(&value) } }
 }

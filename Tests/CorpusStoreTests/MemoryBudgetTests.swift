@@ -1,3 +1,4 @@
+import Concurrency
 import Foundation
 import Testing
 
@@ -28,32 +29,33 @@ import Testing
 
   /// Taken memory is measured, and no longer counted as reserved.
   @Test func nothingIsCountedTwice() throws {
-    let measured = Mutexed(0)
-    let budget = MemoryBudget(limit: 1600, measuredBy: { measured.get() })
+    // The budget measures under its own lock.
+    let measured = Locked(0, rank: .release)
+    let budget = MemoryBudget(limit: 1600, measuredBy: { measured.withLock { $0 } })
     var merging = budget.reserve(1000, for: .merging)
     #expect(budget.fits(500, for: .sessions) && !budget.fits(501, for: .sessions))
-    measured.set(800)
+    measured.withLock { $0 = 800 }
     merging?.update(taken: 800)
     #expect(budget.fits(500, for: .sessions) && !budget.fits(501, for: .sessions))
-    measured.set(1000)
+    measured.withLock { $0 = 1000 }
     merging?.update(taken: 1000)
     #expect(budget.fits(500, for: .sessions) && !budget.fits(501, for: .sessions))
     // It is freed, and measured anew although the last reading is recent.
-    measured.set(0)
+    measured.withLock { $0 = 0 }
     merging = nil
     #expect(budget.fits(1500, for: .sessions) && !budget.fits(1501, for: .sessions))
   }
 
   /// Many prompts within one reading of the kernel's figures must not pass together.
   @Test func memoryTakenSinceTheLastReadingCounts() {
-    let readings = Mutexed(0)
+    let readings = Locked(0, rank: .release)
     let budget = MemoryBudget(limit: 1600) {
-      readings.change { $0 += 1 }
+      readings.withLock { $0 += 1 }
       return 0
     }
     var passed = 0
     // Each reservation is returned immediately: its memory stays with the session.
-    while readings.get() < 2 && passed < 100 {
+    while readings.withLock({ $0 }) < 2 && passed < 100 {
       if budget.reserve(150, for: .sessions) == nil { break }
       passed += 1
     }
@@ -92,18 +94,18 @@ import Testing
   /// With any number of threads, reservations never exceed the ceiling, and all are returned.
   @Test func threadsNeverGetMoreThanThereIs() {
     let budget = Self.budget(1 << 20)
-    let most = Mutexed(0)
+    let most = Locked(0, rank: .release)
     DispatchQueue.concurrentPerform(iterations: 8) { seed in
       var size = seed * 7919 + 1
       for _ in 0..<2000 {
         size = (size * 1103 + 12345) % 300_000
         guard let reservation = budget.reserve(size, for: .merging) else { continue }
         let reserved = budget.usage.reserved[MemoryBudget.Purpose.merging.rawValue]
-        most.change { $0 = max($0, reserved) }
+        most.withLock { $0 = max($0, reserved) }
         withExtendedLifetime(reservation) {}
       }
     }
-    #expect(1...(1 << 20) / 16 * 12 ~= most.get())
+    #expect(1...(1 << 20) / 16 * 12 ~= most.withLock { $0 })
     #expect(budget.usage.reserved.allSatisfy { $0 == 0 } && budget.fits(983_040, for: .sessions))
   }
 

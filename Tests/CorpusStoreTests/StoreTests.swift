@@ -1,3 +1,4 @@
+import Concurrency
 import CorpusFormat
 import Foundation
 import HistoryEngine
@@ -165,11 +166,11 @@ import Testing
     let busy = BusyJob()
     corpus.writer.write(busy)
     busy.begun.wait()
-    let answers = Mutexed<[String: [Result<InsertReceipt, StoreError>]]>([:])
+    let answers = Locked<[String: [Result<InsertReceipt, StoreError>]]>([:])
     let done = DispatchSemaphore(value: 0)
     func insert(_ name: String, _ sequence: NewSequence) {
       corpus.insert([sequence]) { result in
-        answers.change { $0[name, default: []].append(result) }
+        answers.withLock { $0[name, default: []].append(result) }
         done.signal()
       }
     }
@@ -180,7 +181,7 @@ import Testing
     busy.released.signal()
     for _ in 0..<4 { done.wait() }
     store.close()
-    let found = answers.get()
+    let found = answers.withLock { $0 }
     #expect(found.values.allSatisfy { $0.count == 1 }, "each is answered once")
     #expect(try found["first"]?[0].get().lastOrder == 1)
     #expect(throws: StoreError.conflict(id: "a")) { try found["conflict"]![0].get() }
@@ -249,14 +250,14 @@ import Testing
     let open = shared.openSession(prompt: [1])
     try open.step(accepting: [2].span, DraftOptions(), using: &scratch, into: &draft)
     #expect(try store.dropCorpus(named: shared.name))
-    let closed = Mutexed<Result<RecordReceipt, StoreError>?>(nil)
+    let closed = Locked<Result<RecordReceipt, StoreError>?>(nil)
     let done = DispatchSemaphore(value: 0)
     open.close(record: true) { result in
-      closed.set(result)
+      closed.withLock { $0 = result }
       done.signal()
     }
     done.wait()
-    #expect(throws: StoreError.self) { try closed.get()!.get() }
+    #expect(throws: StoreError.self) { try closed.withLock { $0 }!.get() }
     // The name is free, and nothing of the old corpus is left.
     let new = try store.createCorpus(named: "c", CorpusSettings())
     #expect(new.stats().tokens == 0)
@@ -327,12 +328,12 @@ import Testing
     let session = corpus.openSession(prompt: [1], share: share)
     try session.step(accepting: output.span, DraftOptions(), using: &scratch, into: &draft)
 
-    let isDone = Mutexed(false)
+    let isDone = Locked(false)
     let done = DispatchSemaphore(value: 0)
     session.close(
       record: record, removing: { remove in Thread.detachNewThread { remove() } },
       completion: { result in
-        isDone.set((try? result.get()) != nil)
+        isDone.withLock { $0 = (try? result.get()) != nil }
         done.signal()
       })
     // Further steps fail, and no call waits for the work in between.
@@ -344,7 +345,7 @@ import Testing
       try corpus.speculate(context.span, DraftOptions(), using: &scratch, into: &draft)
     }
     done.wait()
-    #expect(isDone.get())
+    #expect(isDone.withLock { $0 })
 
     let oracle = NGramOracle(depth: 6, sequences: record ? [other, output] : [other])
     for start in stride(from: 0, to: 1900, by: 37) {

@@ -1,15 +1,19 @@
+import Concurrency
 import CorpusStore
 import Foundation
 
 /// Clocks that a test moves. The monotonic one stands still until it is advanced, or runs with the
 /// system's.
-final class TestClock: @unchecked Sendable {
-  // @unchecked Sendable: mutable state is guarded by `lock`.
-  private let lock = NSLock()
+final class TestClock: Sendable {
+  private struct Offsets {
+    var advanced = Duration.zero
+    var wall = 0
+  }
+
+  /// The store looks at its clock under any lock of its own.
+  private let offsets = Locked(Offsets(), rank: .release)
   private let standsStill: Bool
   private let start = ContinuousClock.now
-  private var advanced = Duration.zero
-  private var wallOffset = 0
 
   /// - Parameter standsStill: True if monotonic time passes by `advance` alone. Threads that wait
   ///   for a time still use the system's clock.
@@ -18,18 +22,18 @@ final class TestClock: @unchecked Sendable {
   }
 
   /// Lets time pass, on both clocks.
-  func advance(_ duration: Duration) { lock.withLock { advanced += duration } }
+  func advance(_ duration: Duration) { offsets.withLock { $0.advanced += duration } }
 
   /// Steps the wall clock alone.
-  func stepWall(seconds: Int) { lock.withLock { wallOffset += seconds } }
+  func stepWall(seconds: Int) { offsets.withLock { $0.wall += seconds } }
 
   private func now() -> ContinuousClock.Instant {
-    (standsStill ? start : ContinuousClock.now) + lock.withLock { advanced }
+    (standsStill ? start : ContinuousClock.now) + offsets.withLock { $0.advanced }
   }
 
   private func wallSeconds() -> UInt64 {
     let passed = (now() - start).components.seconds
-    return UInt64(1_800_000_000 + passed + Int64(lock.withLock { wallOffset }))
+    return UInt64(1_800_000_000 + passed + Int64(offsets.withLock { $0.wall }))
   }
 
   var clock: StoreClock {
@@ -38,20 +42,19 @@ final class TestClock: @unchecked Sendable {
 }
 
 /// The reports of a store.
-final class ReportLog: @unchecked Sendable {
-  // @unchecked Sendable: `lines` is guarded by `lock`.
-  private let lock = NSLock()
-  private var lines: [String] = []
+final class ReportLog: Sendable {
+  /// The store reports under any lock of its own.
+  private let lines = Locked<[String]>([], rank: .release)
 
   var report: StoreReport {
-    { level, text in self.lock.withLock { self.lines.append("\(level): \(text)") } }
+    { level, text in self.lines.withLock { $0.append("\(level): \(text)") } }
   }
 
-  var all: [String] { lock.withLock { lines } }
+  var all: [String] { lines.withLock { $0 } }
 
   /// Returns the lines since the last call.
   func take() -> [String] {
-    lock.withLock {
+    lines.withLock { lines in
       defer { lines = [] }
       return lines
     }

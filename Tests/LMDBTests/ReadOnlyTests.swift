@@ -1,3 +1,4 @@
+import Concurrency
 import Foundation
 import LMDB
 import Testing
@@ -83,13 +84,13 @@ import Testing
   @Test func anotherProcessReadsWhileThisOneWrites() async throws {
     let directory = try ScratchDirectory()
     let environment = try filled(directory)
-    let stop = Flag()
+    let stop = Locked(false)
     let writer = Thread {
       var series = RandomSeries(seed: 7)
-      while !stop.isSet { _ = try? series.step(environment, changesMax: 20) }
+      while !stop.withLock({ $0 }) { _ = try? series.step(environment, changesMax: 20) }
     }
     writer.start()
-    defer { stop.set() }
+    defer { stop.withLock { $0 = true } }
     let path = directory.path
     await #expect(processExitsWith: .success) { [path = path as String] in
       let options = Environment.Options(mapBytes: 16 << 20, isReadOnly: true)
@@ -107,11 +108,4 @@ import Testing
     }
   }
 
-  private final class Flag: @unchecked Sendable {
-    // @unchecked Sendable: guarded by `lock`.
-    private let lock = NSLock()
-    private var value = false
-    var isSet: Bool { lock.withLock { value } }
-    func set() { lock.withLock { value = true } }
-  }
 }

@@ -1,4 +1,5 @@
 import Access
+import Concurrency
 import CorpusStore
 import Foundation
 import HostileClients
@@ -154,13 +155,15 @@ private final class Prey {
 
 /// A worker that steps a session of its own continuously, and compares each answer with the
 /// oracle's.
-private final class Neighbour: @unchecked Sendable {
-  // @unchecked Sendable: the state of both threads is guarded by `condition`.
-  private let condition = NSCondition()
-  private var isStopping = false
-  private var steps = 0
-  private var difference: Wrong?
-  private var hasEnded = false
+private final class Neighbour: Sendable {
+  private struct State {
+    var isStopping = false
+    var steps = 0
+    var difference: Wrong?
+    var hasEnded = false
+  }
+
+  private let state = Locked(State())
 
   /// A request and its answer, without newlines.
   private struct Exchange {
@@ -226,16 +229,13 @@ private final class Neighbour: @unchecked Sendable {
     // The neighbour connects before the hostile client does.
     run(connection, Self.exchanges)
     Thread.detachNewThread { [self] in
-      while !condition.withLock({ isStopping || difference != nil }) {
+      while !state.withLock({ $0.isStopping || $0.difference != nil }) {
         run(connection, Self.exchanges)
         // Engines compute between steps; this also leaves the processor to other tests.
         usleep(5000)
       }
       connection.close()
-      condition.withLock {
-        hasEnded = true
-        condition.signal()
-      }
+      state.wakeAll(after: { $0.hasEnded = true })
     }
   }
 
@@ -243,10 +243,10 @@ private final class Neighbour: @unchecked Sendable {
     for exchange in exchanges {
       connection.send(exchange.request)
       let answer = connection.line()
-      condition.withLock {
-        steps += 1
-        if answer != exchange.answer, difference == nil {
-          difference = Wrong(answer: answer ?? "nothing", instead: exchange.answer)
+      state.withLock { state in
+        state.steps += 1
+        if answer != exchange.answer, state.difference == nil {
+          state.difference = Wrong(answer: answer ?? "nothing", instead: exchange.answer)
         }
       }
     }
@@ -254,12 +254,12 @@ private final class Neighbour: @unchecked Sendable {
 
   /// Returns the number of answers since it began; each must have been correct.
   func stop() throws -> Int {
-    try condition.withLock {
-      isStopping = true
-      while !hasEnded { condition.wait() }
-      if let difference { throw difference }
-      return steps
+    state.withLock { $0.isStopping = true }
+    let (steps, difference) = state.wait { state -> Wait<(Int, Wrong?)> in
+      state.hasEnded ? .done((state.steps, state.difference)) : .sleep()
     }
+    if let difference { throw difference }
+    return steps
   }
 
   /// An answer that differs from the oracle's.

@@ -1,5 +1,5 @@
+import Concurrency
 import Foundation
-import Synchronization
 
 /// Runs `body`, which may block, on a thread of its own: concurrent tests share as many threads as
 /// the machine has cores, and a test that blocks such a thread delays the others.
@@ -25,10 +25,10 @@ struct Overdue: Error, CustomStringConvertible {
 
 /// Resumes a continuation with the first result.
 private final class Finish<Value: Sendable>: Sendable {
-  private let continuation: Mutex<CheckedContinuation<Value, any Error>?>
+  private let continuation: Locked<CheckedContinuation<Value, any Error>?>
 
   init(_ continuation: CheckedContinuation<Value, any Error>) {
-    self.continuation = Mutex(continuation)
+    self.continuation = Locked(continuation)
   }
 
   func callAsFunction(_ result: Result<Value, any Error>) {

@@ -1,9 +1,9 @@
+import Concurrency
 import CorpusStore
 import HistoryEngine
 import Logging
 import NIOCore
 import RepriseModel
-import Synchronization
 import Testing
 import WireProtocol
 
@@ -27,7 +27,7 @@ import WireProtocol
     var scratch = DraftScratch()
     var draft = Draft()
     try session.step(accepting: [2, 3].span, DraftOptions(), using: &scratch, into: &draft)
-    let removal = Mutex<(@Sendable () -> Void)?>(nil)
+    let removal = Locked<(@Sendable () -> Void)?>(nil)
     session.close(
       record: false, removing: { remove in removal.withLock { $0 = remove } },
       completion: { _ in table.park(session, "a") })

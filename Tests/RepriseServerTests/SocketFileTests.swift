@@ -1,6 +1,6 @@
+import Concurrency
 import Foundation
 import Glibc
-import Synchronization
 import TestSupport
 import Testing
 
@@ -67,7 +67,7 @@ import Testing
         let stale = try SocketFile.listen(path: directory.socket, mode: 0o600, group: nil)
         close(stale.socket)
       }
-      let outcomes = Mutex<[Result<(socket: Int32, file: SocketFile), StartError>]>([])
+      let outcomes = Locked<[Result<(socket: Int32, file: SocketFile), StartError>]>([])
       DispatchQueue.concurrentPerform(iterations: 6) { _ in
         do throws(StartError) {
           let bound = try SocketFile.listen(path: path, mode: 0o600, group: nil)

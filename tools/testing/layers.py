@@ -186,6 +186,19 @@ def wrong_reach(code: Code) -> Iterator[str]:
                         paths.append([*path, name])
 
 
+def wrong_names(code: Code) -> Iterator[str]:
+    """Names of the toolchain that only one module may use."""
+    for rule in code.declared.get("name", []):
+        names = "|".join(rule["names"])
+        for module, files in code.files.items():
+            if module in rule["only"]:
+                continue
+            for file in files:
+                for match in re.finditer(rf"(?<![\w.])({names})\b", file.code):
+                    place = f"{file.path}:{swift_text.line_at(file.code, match.start())}"
+                    yield f"{place}: {module} must not use {match[1]}: {rule['reason']}"
+
+
 # MARK: Folders
 
 
@@ -348,6 +361,10 @@ def listing(code: Code, former: str) -> Iterator[str]:
         modules = ", ".join(f"`{module}`" for module in rule["modules"])
         kept = ", ".join(f"`{name}`" for name in rule["reach"])
         yield f"- {modules} never reach {kept}: {rule['reason']}."
+    for rule in code.declared.get("name", []):
+        modules = ", ".join(f"`{module}`" for module in rule["only"])
+        kept = ", ".join(f"`{name}`" for name in rule["names"])
+        yield f"- Only {modules} uses {kept}: {rule['reason']}."
     kept_out: defaultdict[str, list[str]] = defaultdict(list)
     for name, places in code.declared["folders"].items():
         for place in places:
@@ -428,7 +445,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if options.write:
         (code.root / DOCUMENT).write_text(document(code)[1])
-    checks = (undeclared, wrong_imports, wrong_reach, wrong_folders, stale)
+    checks = (undeclared, wrong_imports, wrong_reach, wrong_names, wrong_folders, stale)
     found = [text for check in checks for text in check(code)]
     print("\n".join(found), end="\n" if found else "")
     return 1 if found else 0

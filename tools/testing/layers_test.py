@@ -49,6 +49,10 @@ Net = ["Middle"]
 modules = ["High"]
 reach = ["Found*"]
 reason = "it is for the test"
+[[name]]
+names = ["Lock", "Gate"]
+only = ["Low"]
+reason = "one is enough"
 [folders]
 High = [
   { name = "Base", purpose = "base", never = ["Lo*"] },
@@ -228,6 +232,17 @@ def test_a_path_to_a_module_that_a_rule_forbids(tree: Tree) -> None:
     tree.assert_found(
         "Sources/Low/Low.swift:2: High must not reach Foundation: "
         "High → Middle → Low → Foundation: it is for the test"
+    )
+
+
+def test_a_name_that_one_module_has(tree: Tree) -> None:
+    tree.put("Sources/Low/Lock.swift", "let lock = Lock()\n")
+    tree.put(
+        "Tests/HighTests/LockTests.swift",
+        "// Gate\nlet some = (Locked(), low.Lock)\nlet two = [Lock<Int>]()\n",
+    )
+    tree.assert_found(
+        "Tests/HighTests/LockTests.swift:3: HighTests must not use Lock: one is enough"
     )
 
 

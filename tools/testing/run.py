@@ -21,12 +21,16 @@ LOGS = ROOT / ".build/test-logs"
 #: Optimised, with all assertions, with the crash points, and with what `@testable` needs. No debug
 #: information: nobody debugs this build, and it takes time.
 BUILT = ROOT / ".build-test/release"
-BUILD = [
-    *("swift", "build", "--build-tests", "-c", "release", "--scratch-path", ".build-test"),
+BUILD_OPTIMISED = [
+    *("swift", "build", "-c", "release", "--scratch-path", ".build-test"),
     *("--explicit-target-dependency-import-check", "error"),
     *("-Xswiftc", "-enable-testing", "-Xswiftc", "-assert-config", "-Xswiftc", "Debug"),
     *("-Xswiftc", "-DREPRISE_CRASH_POINTS", "-debug-info-format", "none"),
 ]
+BUILD = [*BUILD_OPTIMISED, "--build-tests"]
+#: The library for TLS alone: hundreds of files that wait for nothing, and use all cores. Between
+#: them, Swift's modules would each wait for a free core, and then be built one after the other.
+BUILD_TLS = [*BUILD_OPTIMISED, "--target", "CNIOBoringSSL"]
 #: Under thread sanitizer. Without TLS: its library takes longer to build than all the rest.
 SANITIZED = ROOT / ".build-tsan/debug"
 BUILD_SANITIZED = [
@@ -34,7 +38,8 @@ BUILD_SANITIZED = [
     *("--explicit-target-dependency-import-check", "error"),
 ]
 
-#: Builds what threads share and no more; see Package.swift.
+#: The part of the package that is built; see Package.swift.
+TESTS_TOO = {"REPRISE_PACKAGE": "tests"}
 SHARED_ONLY = {"REPRISE_PACKAGE": "shared"}
 
 #: Modules whose tests compute; the tests of all others wait for sockets and processes as well.
@@ -59,6 +64,8 @@ MEMORY = Path("/dev/shm")
 MEMORY_BYTES_MIN = 4 << 30
 
 TAIL_LINES = 60
+SANITIZER_REPORTS = 3
+SANITIZER_LINES = 40
 PHASES_AT_ONCE = 2
 PROGRESS_SECONDS = 60.0
 
@@ -149,10 +156,23 @@ class Phase:
             elif case.find("skipped") is None:
                 self.passed += 1
 
-    def tail(self, lines: int) -> list[str]:
+    def lines(self) -> list[str]:
         if not self.log.exists():
             return []
-        return self.log.read_text(errors="replace").splitlines()[-lines:]
+        return self.log.read_text(errors="replace").splitlines()
+
+    def tail(self, lines: int) -> list[str]:
+        return self.lines()[-lines:]
+
+    def sanitizer_reports(self) -> list[str]:
+        """The lines of the first reports of a sanitizer, which tests that pass may stand behind."""
+        lines = self.lines()
+        starts = [number for number, line in enumerate(lines) if "WARNING: ThreadSanitizer" in line]
+        return [
+            line
+            for start in starts[:SANITIZER_REPORTS]
+            for line in lines[start : start + SANITIZER_LINES]
+        ]
 
 
 def tests(
@@ -189,7 +209,8 @@ def quick() -> list[Phase]:
     python_reports = (LOGS / "python.xml", LOGS / "python-plain.xml")
     return [
         Phase("format", ["tools/lint"]),
-        Phase("build", BUILD, environment={"REPRISE_PACKAGE": "tests"}, seconds_max=2400),
+        Phase("build-tls", BUILD_TLS, environment=TESTS_TOO, seconds_max=2400),
+        Phase("build", BUILD, ("build-tls",), TESTS_TOO, seconds_max=2400),
         Phase(
             "build-tsan",
             # On time that the other build leaves: it sets its compilers' niceness, not their class.
@@ -317,7 +338,7 @@ def run(phases: list[Phase]) -> None:
                 say(f"{phase.name}: {phase.outcome} after {phase.seconds:.0f} s")
                 if phase.outcome == "failed":
                     print(f"---- the end of {phase.log.relative_to(ROOT)}")
-                    print("\n".join(phase.tail(TAIL_LINES)))
+                    print("\n".join(phase.sanitizer_reports() + phase.tail(TAIL_LINES)))
                     print("----", flush=True)
             if time.monotonic() - told >= PROGRESS_SECONDS:
                 told = time.monotonic()
