@@ -13,11 +13,13 @@ let rules: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
-// Tests that wait for sockets and processes, and the benchmarks where they are only built, are compiled
-// without optimisation: optimising them takes as long as all modules under test. Tests that compute are
-// several times slower without it.
-let waitingRules = rules + [.unsafeFlags(["-Onone"])]
-let benchmarkRules = Context.environment["REPRISE_PACKAGE"] == "tests" ? waitingRules : rules
+// `tools/test` builds for debugging: the packages that we depend on, the TLS library above all, then take
+// a third of the time. Modules that compute, and the tests of what they compute, are optimised all the
+// same; without that those tests take several times as long.
+let isTestBuild = Context.environment["REPRISE_PACKAGE"] == "tests"
+let computingRules =
+  isTestBuild
+  ? rules + [.unsafeFlags(["-O", "-wmo", "-num-threads", "2", "-disable-batch-mode"])] : rules
 
 let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 
@@ -50,31 +52,35 @@ let package = Package(
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     // simdjson is C++ without a C interface; this target gives it a small one.
-    .target(name: "CSIMDJSON", linkerSettings: [.linkedLibrary("simdjson")]),
+    .target(
+      name: "CSIMDJSON", cxxSettings: isTestBuild ? [.unsafeFlags(["-O2"])] : [],
+      linkerSettings: [.linkedLibrary("simdjson")]),
     // Linux's own calls, for which glibc has no function or shows it to C programs only.
     .target(name: "CLinux"),
 
     // The layers, lowest first. Arrows point down only.
     // The values that store, wire, client and command share. It imports nothing.
-    .target(name: "RepriseModel", swiftSettings: rules),
+    .target(name: "RepriseModel", swiftSettings: computingRules),
     // Locks with their order, waiting, worker threads: the one vocabulary of all that is concurrent.
-    .target(name: "Concurrency", dependencies: ["CLinux"], swiftSettings: rules),
+    .target(name: "Concurrency", dependencies: ["CLinux"], swiftSettings: computingRules),
     .target(name: "UnixSocket", swiftSettings: rules),
     .target(name: "Files", dependencies: ["CLinux", systemPackage], swiftSettings: rules),
     .target(
       name: "LMDB", dependencies: ["CLMDB", "Concurrency", "Files", systemPackage],
-      swiftSettings: rules),
-    .target(name: "SuffixIndex", dependencies: ["RepriseModel"], swiftSettings: rules),
-    .target(name: "Drafting", dependencies: ["RepriseModel", "SuffixIndex"], swiftSettings: rules),
+      swiftSettings: computingRules),
+    .target(name: "SuffixIndex", dependencies: ["RepriseModel"], swiftSettings: computingRules),
+    .target(
+      name: "Drafting", dependencies: ["RepriseModel", "SuffixIndex"], swiftSettings: computingRules
+    ),
     // The errors of a store, which its layers share.
     .target(
       name: "StoreErrors", dependencies: ["Concurrency", "Files", "RepriseModel", systemPackage],
-      swiftSettings: rules),
+      swiftSettings: computingRules),
     // What answers drafts: growing parts, segments, sessions. It knows no files.
     .target(
       name: "HistoryEngine",
       dependencies: ["Concurrency", "Drafting", "RepriseModel", "StoreErrors", "SuffixIndex"],
-      swiftSettings: rules),
+      swiftSettings: computingRules),
     // The bytes of a corpus's file and of a snapshot. It knows no threads.
     .target(
       name: "CorpusFormat",
@@ -82,16 +88,17 @@ let package = Package(
         "CLinux", "Concurrency", "CXXHash", "Files", "LMDB", "RepriseModel", "StoreErrors",
         "SuffixIndex", systemPackage,
       ],
-      swiftSettings: rules),
+      swiftSettings: computingRules),
     .target(
       name: "CorpusStore",
       dependencies: [
         "Concurrency", "CorpusFormat", "Files", "HistoryEngine", "LMDB", "RepriseModel",
         "StoreErrors", "SuffixIndex", systemPackage,
       ],
-      swiftSettings: rules),
+      swiftSettings: computingRules),
     .target(
-      name: "WireProtocol", dependencies: ["CSIMDJSON", "RepriseModel"], swiftSettings: rules),
+      name: "WireProtocol", dependencies: ["CSIMDJSON", "RepriseModel"],
+      swiftSettings: computingRules),
     // Access files: which tokens there are, and what their holders may do.
     .target(
       name: "Access", dependencies: ["COpenSSL", "Files", "RepriseModel", systemPackage],
@@ -107,7 +114,7 @@ let package = Package(
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl", condition: .when(traits: ["TLS"])),
       ],
-      swiftSettings: rules),
+      swiftSettings: computingRules),
     .target(
       name: "RepriseClient",
       dependencies: [
@@ -136,7 +143,7 @@ let package = Package(
     .target(
       name: "TestSupport",
       dependencies: ["CLinux", "Concurrency", "RepriseModel", "UnixSocket"],
-      swiftSettings: rules),
+      swiftSettings: computingRules),
     // Clients that are hostile or broken: tests check the answers to them, benchmarks measure their
     // cost for others.
     .target(
@@ -163,7 +170,7 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
       ],
-      swiftSettings: benchmarkRules),
+      swiftSettings: rules),
 
     // Is loaded between the service and its files: records its changes, or makes them fail.
     .target(name: "CFaults"),
@@ -191,32 +198,34 @@ let package = Package(
     .testTarget(
       name: "RepriseModelTests", dependencies: ["RepriseModel"], swiftSettings: rules),
     .testTarget(
-      name: "LMDBTests", dependencies: ["Concurrency", "LMDB", "TestSupport"], swiftSettings: rules),
+      name: "LMDBTests", dependencies: ["Concurrency", "LMDB", "TestSupport"],
+      swiftSettings: computingRules),
     .testTarget(
-      name: "SuffixIndexTests", dependencies: ["SuffixIndex", "TestSupport"], swiftSettings: rules),
+      name: "SuffixIndexTests", dependencies: ["SuffixIndex", "TestSupport"],
+      swiftSettings: computingRules),
     .testTarget(
       name: "DraftingTests",
       dependencies: ["Drafting", "RepriseModel", "SuffixIndex", "TestSupport"],
-      swiftSettings: rules),
+      swiftSettings: computingRules),
     .testTarget(
       name: "HistoryEngineTests",
       dependencies: [
         "HistoryEngine", "RepriseModel", "StoreErrors", "SuffixIndex", "TestSupport",
       ],
-      swiftSettings: rules),
+      swiftSettings: computingRules),
     .testTarget(
       name: "CorpusFormatTests", dependencies: ["CorpusFormat", "RepriseModel"],
-      swiftSettings: rules),
+      swiftSettings: computingRules),
     .testTarget(
       name: "CorpusStoreTests",
       dependencies: [
         "Concurrency", "CorpusFormat", "CorpusStore", "HistoryEngine", "LMDB", "RepriseModel",
         "StoreErrors", "SuffixIndex", "TestSupport",
       ],
-      swiftSettings: rules),
+      swiftSettings: computingRules),
     .testTarget(
       name: "WireProtocolTests", dependencies: ["RepriseModel", "TestSupport", "WireProtocol"],
-      swiftSettings: rules),
+      swiftSettings: computingRules),
     .testTarget(
       name: "RepriseServerTests",
       dependencies: [
@@ -228,13 +237,13 @@ let package = Package(
         .product(name: "NIOEmbedded", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
       ],
-      swiftSettings: waitingRules),
+      swiftSettings: rules),
     .testTarget(
       name: "EndToEndTests",
       dependencies: [
         "RepriseClient", "RepriseModel", "TestSupport", "UnixSocket", "WireProtocol", "reprise",
       ],
-      swiftSettings: waitingRules),
+      swiftSettings: rules),
   ],
   // The standard that simdjson's headers need.
   cxxLanguageStandard: .cxx17

@@ -1,10 +1,15 @@
-import Concurrency
 import Foundation
+import Synchronization
 import Testing
 
 @testable import CorpusStore
 
 @Suite struct MemoryBudgetTests {
+  /// A number that is read and changed under the lock of a budget, which is taken last of all.
+  private final class Figure: Sendable {
+    let value = Atomic(0)
+  }
+
   private static func budget(_ limit: Int, measured: Int = 0) -> MemoryBudget {
     MemoryBudget(limit: limit, measuredBy: { measured })
   }
@@ -29,33 +34,32 @@ import Testing
 
   /// Taken memory is measured, and no longer counted as reserved.
   @Test func nothingIsCountedTwice() throws {
-    // The budget measures under its own lock.
-    let measured = Locked(0, rank: .release)
-    let budget = MemoryBudget(limit: 1600, measuredBy: { measured.withLock { $0 } })
+    let measured = Figure()
+    let budget = MemoryBudget(limit: 1600, measuredBy: { measured.value.load(ordering: .relaxed) })
     var merging = budget.reserve(1000, for: .merging)
     #expect(budget.fits(500, for: .sessions) && !budget.fits(501, for: .sessions))
-    measured.withLock { $0 = 800 }
+    measured.value.store(800, ordering: .relaxed)
     merging?.update(taken: 800)
     #expect(budget.fits(500, for: .sessions) && !budget.fits(501, for: .sessions))
-    measured.withLock { $0 = 1000 }
+    measured.value.store(1000, ordering: .relaxed)
     merging?.update(taken: 1000)
     #expect(budget.fits(500, for: .sessions) && !budget.fits(501, for: .sessions))
     // It is freed, and measured anew although the last reading is recent.
-    measured.withLock { $0 = 0 }
+    measured.value.store(0, ordering: .relaxed)
     merging = nil
     #expect(budget.fits(1500, for: .sessions) && !budget.fits(1501, for: .sessions))
   }
 
   /// Many prompts within one reading of the kernel's figures must not pass together.
   @Test func memoryTakenSinceTheLastReadingCounts() {
-    let readings = Locked(0, rank: .release)
+    let readings = Figure()
     let budget = MemoryBudget(limit: 1600) {
-      readings.withLock { $0 += 1 }
+      readings.value.add(1, ordering: .relaxed)
       return 0
     }
     var passed = 0
     // Each reservation is returned immediately: its memory stays with the session.
-    while readings.withLock({ $0 }) < 2 && passed < 100 {
+    while readings.value.load(ordering: .relaxed) < 2 && passed < 100 {
       if budget.reserve(150, for: .sessions) == nil { break }
       passed += 1
     }
@@ -94,18 +98,18 @@ import Testing
   /// With any number of threads, reservations never exceed the ceiling, and all are returned.
   @Test func threadsNeverGetMoreThanThereIs() {
     let budget = Self.budget(1 << 20)
-    let most = Locked(0, rank: .release)
+    let most = Figure()
     DispatchQueue.concurrentPerform(iterations: 8) { seed in
       var size = seed * 7919 + 1
       for _ in 0..<2000 {
         size = (size * 1103 + 12345) % 300_000
         guard let reservation = budget.reserve(size, for: .merging) else { continue }
         let reserved = budget.usage.reserved[MemoryBudget.Purpose.merging.rawValue]
-        most.withLock { $0 = max($0, reserved) }
+        most.value.max(reserved, ordering: .relaxed)
         withExtendedLifetime(reservation) {}
       }
     }
-    #expect(1...(1 << 20) / 16 * 12 ~= most.withLock { $0 })
+    #expect(1...(1 << 20) / 16 * 12 ~= most.value.load(ordering: .relaxed))
     #expect(budget.usage.reserved.allSatisfy { $0 == 0 } && budget.fits(983_040, for: .sessions))
   }
 

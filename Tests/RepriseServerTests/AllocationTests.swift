@@ -116,7 +116,7 @@ struct AllocationTests {
 }
 
 private let isOptimised: Bool = {
-  #if DEBUG
+  #if DEBUG && !REPRISE_OPTIMISED
     false
   #else
     true

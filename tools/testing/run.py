@@ -18,19 +18,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LOGS = ROOT / ".build/test-logs"
 
-#: Optimised, with all assertions, with the crash points, and with what `@testable` needs. No debug
-#: information: nobody debugs this build, and it takes time.
-BUILT = ROOT / ".build-test/release"
-BUILD_OPTIMISED = [
-    *("swift", "build", "-c", "release", "--scratch-path", ".build-test"),
+#: With all assertions, with the crash points, and with what `@testable` needs; what computes is
+#: optimised (see Package.swift). No debug information: nobody debugs this build, and it takes time.
+BUILT = ROOT / ".build-test/debug"
+BUILD = [
+    *("swift", "build", "--build-tests", "--scratch-path", ".build-test"),
     *("--explicit-target-dependency-import-check", "error"),
-    *("-Xswiftc", "-enable-testing", "-Xswiftc", "-assert-config", "-Xswiftc", "Debug"),
-    *("-Xswiftc", "-DREPRISE_CRASH_POINTS", "-debug-info-format", "none"),
+    *("-Xswiftc", "-assert-config", "-Xswiftc", "Debug"),
+    *("-Xswiftc", "-DREPRISE_CRASH_POINTS", "-Xswiftc", "-DREPRISE_OPTIMISED"),
+    *("-debug-info-format", "none"),
 ]
-BUILD = [*BUILD_OPTIMISED, "--build-tests"]
-#: The library for TLS alone: hundreds of files that wait for nothing, and use all cores. Between
-#: them, Swift's modules would each wait for a free core, and then be built one after the other.
-BUILD_TLS = [*BUILD_OPTIMISED, "--target", "CNIOBoringSSL"]
 #: Under thread sanitizer. Without TLS: its library takes longer to build than all the rest.
 SANITIZED = ROOT / ".build-tsan/debug"
 BUILD_SANITIZED = [
@@ -38,8 +35,7 @@ BUILD_SANITIZED = [
     *("--explicit-target-dependency-import-check", "error"),
 ]
 
-#: The part of the package that is built; see Package.swift.
-TESTS_TOO = {"REPRISE_PACKAGE": "tests"}
+#: Builds what threads share and no more; see Package.swift.
 SHARED_ONLY = {"REPRISE_PACKAGE": "shared"}
 
 #: Modules whose tests compute; the tests of all others wait for sockets and processes as well.
@@ -209,12 +205,10 @@ def quick() -> list[Phase]:
     python_reports = (LOGS / "python.xml", LOGS / "python-plain.xml")
     return [
         Phase("format", ["tools/lint"]),
-        Phase("build-tls", BUILD_TLS, environment=TESTS_TOO, seconds_max=2400),
-        Phase("build", BUILD, ("build-tls",), TESTS_TOO, seconds_max=2400),
+        Phase("build", BUILD, environment={"REPRISE_PACKAGE": "tests"}, seconds_max=2400),
         Phase(
             "build-tsan",
-            # On time that the other build leaves: it sets its compilers' niceness, not their class.
-            ["chrt", "--idle", "0", *BUILD_SANITIZED, "--disable-default-traits"],
+            [*BUILD_SANITIZED, "--disable-default-traits"],
             environment=SHARED_ONLY,
             seconds_max=2400,
         ),
@@ -270,33 +264,14 @@ def full() -> list[Phase]:
     phases["build-tsan"].command = build
     for phase in threads(with_tls, effort="1"):
         phases[phase.name] = phase
-    release = ROOT / ".build/release/reprise"
     return [
         *phases.values(),
-        Phase("build-debug", ["swift", "build", "--build-tests"], seconds_max=2400),
-        tests(
-            "debug",
-            ROOT / ".build/debug",
-            after="build-debug",
-            environment={"REPRISE_TEST_EFFORT": "quick"},
-            seconds_max=3600,
-        ),
         Phase(
             "build-release",
             ["swift", "build", "-c", "release", "--product", "reprise"],
-            # Both builds lock one folder.
-            ("debug",),
             seconds_max=2400,
         ),
         Phase("crash-1000", ["tools/crash"], ("build-release",), seconds_max=3600),
-        Phase(
-            "python-release",
-            ["tools/python-test"],
-            ("build-release", "python"),
-            {"REPRISE_BINARY": str(release), "REPRISE_TEST_REPORTS": str(LOGS / "release")},
-            reports=(LOGS / "release/python.xml", LOGS / "release/python-plain.xml"),
-            seconds_max=4 * 3600,
-        ),
         Phase("load-20", ["tools/load"], ("crash-1000",), seconds_max=3600),
         Phase("prometheus", ["tools/prometheus-check"], ("load-20",)),
         Phase("fuzz", ["tools/fuzz"], ("prometheus",), seconds_max=3600),
@@ -406,7 +381,6 @@ def main() -> int:
         phases = [phase for phase in phases if phase.name in wanted]
 
     LOGS.mkdir(parents=True, exist_ok=True)
-    (LOGS / "release").mkdir(exist_ok=True)
     print(f"REPRISE_TEST_SEED={seed} REPRISE_TEST_EFFORT={effort}, logs in .build/test-logs")
     begin = time.monotonic()
     run(phases)
