@@ -163,7 +163,7 @@ let package = Package(
     .executableTarget(
       name: "reprise-bench",
       dependencies: [
-        "CAllocationCounter", "CLinux", "Concurrency", "CorpusStore", "HistoryEngine",
+        "CAllocationCounter", "CLinux", "Concurrency", "CorpusStore", "Drafting", "HistoryEngine",
         "HostileClients", "RepriseClient", "RepriseModel", "SuffixIndex", "TestSupport",
         "ToolSupport", "WireProtocol",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),

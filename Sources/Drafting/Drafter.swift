@@ -43,11 +43,7 @@ struct Locus: BitwiseCopyable {
 /// A drafter is scratch memory: keep one per thread and draft with it again and again; it then
 /// allocates nothing.
 public struct Drafter: Sendable {
-  /// The pattern that is drafted from, in each index that has it.
-  private var loci: [Locus] = []
-  /// For each of them the next shorter pattern that occurs more often there, if it can still
-  /// matter.
-  private var wider: [MatchCursor?] = []
+  private var classes = MatchClasses()
   /// The loci of a shorter pattern of the same class, and the draft that is being built.
   private var shorter: [Locus] = []
   private var path = PathWalker()
@@ -85,18 +81,14 @@ public struct Drafter: Sendable {
       options.maxTokens >= 0 && options.maxFactor >= 0, "budgets do not fall with the match")
     draft.removeAll()
     guard let depth = indexes.first?.depth else { return }
-    var length = 0
-    for match in matches { length = max(length, Int(match.length)) }
-    if length == 0 || options.maxTokens == 0 { return }
-
-    loci.removeAll(keepingCapacity: true)
-    for index in matches.indices where Int(matches[index].length) == length {
-      loci.append(Locus(cursor: matches[index], index: Int32(index)))
-    }
+    if options.maxTokens == 0 { return }
+    let matches = MatchClasses.Matches(cursors: matches, first: 0, range: indexes.indices)
+    classes.begin(matches)
     let search = Search(depth: depth, options: options, scoreMin: scoreMin)
-    while length > 0 {
-      if search.isOver(draft, below: length) { return }
-      length = consider(length, search, indexes, matches, into: &draft)
+    while classes.length > 0 {
+      if search.isOver(draft, below: classes.length) { return }
+      let next = consider(classes.length, search, indexes, matches, into: &draft)
+      classes.goOn(to: next, indexes, matches)
     }
   }
 
@@ -137,7 +129,7 @@ public struct Drafter: Sendable {
   ///
   /// - Returns: The length to continue with; 0 when no shorter one can be better.
   private mutating func consider(
-    _ top: Int, _ search: Search, _ indexes: [AnyHistoryIndex], _ matches: [MatchCursor],
+    _ top: Int, _ search: Search, _ indexes: [AnyHistoryIndex], _ matches: MatchClasses.Matches,
     into draft: inout Draft
   ) -> Int {
     var peak = top
@@ -145,7 +137,7 @@ public struct Drafter: Sendable {
     if top > 1 && search.bound(top - 1) > search.bound(top) {
       // The search bounds which lengths of the class can matter: shorter ones may draft deeper.
       let lengthMin = search.lengthMin(draft, below: top)
-      let next = nextClass(below: top, lengthMin: lengthMin, indexes, matches)
+      let next = classes.next(lengthMin: lengthMin, indexes, matches)
       // The length that may draft furthest; b rises with m and depth − m falls, so there is one
       // peak.
       while peak > max(next + 1, lengthMin), search.bound(peak - 1) > search.bound(peak) {
@@ -170,63 +162,19 @@ public struct Drafter: Sendable {
         keepBetter(length, search, &draft)
       }
     }
-    let next =
-      below
-      ?? nextClass(
-        below: top, lengthMin: search.lengthMin(draft, below: top), indexes, matches)
-    goOn(to: next, indexes, matches)
-    return next
+    return below
+      ?? classes.next(lengthMin: search.lengthMin(draft, below: top), indexes, matches)
   }
 
   /// Puts the patterns of `length`, of the class of `top`, into `shorter`.
   private mutating func takeSuffixes(of length: Int, _ top: Int, _ indexes: [AnyHistoryIndex]) {
     shorter.removeAll(keepingCapacity: true)
-    for position in loci.indices {
-      var locus = loci[position]
+    for position in classes.loci.indices {
+      var locus = classes.loci[position]
       if length < top {
         locus.cursor = indexes[Int(locus.index)].suffix(of: locus.cursor, length: UInt32(length))
       }
       shorter.append(locus)
-    }
-  }
-
-  /// The longest length below `top` at which the context occurs more often, in any of the indexes;
-  /// 0 when that is shorter than `lengthMin`. Fills `wider`.
-  private mutating func nextClass(
-    below top: Int, lengthMin: Int, _ indexes: [AnyHistoryIndex], _ matches: [MatchCursor]
-  ) -> Int {
-    wider.removeAll(keepingCapacity: true)
-    if lengthMin >= top { return 0 }
-    var length = 0
-    for index in matches.indices {
-      let match = Int(matches[index].length)
-      if match < top && match >= lengthMin { length = max(length, match) }
-    }
-    for position in loci.indices {
-      // A pattern shorter than another index's next pattern cannot matter yet.
-      let next = indexes[Int(loci[position].index)].widened(
-        loci[position].cursor, lengthMin: UInt32(max(lengthMin, length)))
-      wider.append(next)
-      if let next { length = max(length, Int(next.length)) }
-    }
-    return length
-  }
-
-  /// Sets `loci` to those of the next class, as `nextClass` has found it.
-  private mutating func goOn(
-    to length: Int, _ indexes: [AnyHistoryIndex], _ matches: [MatchCursor]
-  ) {
-    if length == 0 { return }
-    for position in loci.indices {
-      if let next = wider[position], Int(next.length) == length {
-        loci[position].cursor = next
-      } else {
-        loci[position].cursor = indexes[Int(loci[position].index)].suffix(
-          of: loci[position].cursor, length: UInt32(length))
-      }
-    }
-    for index in matches.indices where Int(matches[index].length) == length {
-      loci.append(Locus(cursor: matches[index], index: Int32(index)))
     }
   }
 

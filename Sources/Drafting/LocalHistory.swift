@@ -26,13 +26,18 @@ public final class LocalHistory {
     index.extend(&tail, by: tokens)
   }
 
+  /// The index, valid as long as the history lives and nothing is appended, and the match of the
+  /// history's end in it.
+  public var end: (index: AnyHistoryIndex, match: MatchCursor) {
+    (.growing(index.reader), index.match(at: tail))
+  }
+
   /// Drafts the tokens that follow the end of the history.
   public func draft(
     _ options: DraftOptions, using drafter: inout Drafter, into draft: inout Draft
   ) {
-    drafter.draft(
-      from: [.growing(index.reader)], matches: [index.match(at: tail)], options: options,
-      into: &draft)
+    let end = end
+    drafter.draft(from: [end.index], matches: [end.match], options: options, into: &draft)
     draft.source = .local
   }
 }

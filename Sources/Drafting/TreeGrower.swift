@@ -3,12 +3,11 @@ import SuffixIndex
 
 /// Places tokens one by one, always the most probable that is not placed yet.
 ///
-/// Each placed token (and the match itself) has its children listed in order. The fringe, a binary
-/// heap, holds only the first child of each list that is not placed yet: its later siblings are no
+/// Each placed token (and the match itself) has its children listed in order. The fringe holds only the first child of each list that is not placed yet: its later siblings are no
 /// more probable.
 struct TreeGrower {
   /// A list of children, and the next one to use.
-  private struct FringeEntry {
+  private struct ListedChild: FringeEntry {
     var probability: Double
     /// Place of the parent in the draft, or −1.
     var parent: Int32
@@ -28,7 +27,7 @@ struct TreeGrower {
     }
   }
 
-  private var fringe: [FringeEntry] = []
+  private var fringe = Fringe<ListedChild>()
   private var children: [CombinedChildren.Child] = []
   /// Loci of all children, listed with them.
   private var loci: [Locus] = []
@@ -74,7 +73,7 @@ struct TreeGrower {
     outline.unplaced = 0
     outline.lastProbability = 0
     outline.isGivenUp = false
-    fringe.removeAll(keepingCapacity: true)
+    fringe.removeAll()
     children.removeAll(keepingCapacity: true)
     loci.removeAll(keepingCapacity: true)
     levels.removeAll(keepingCapacity: true)
@@ -84,7 +83,7 @@ struct TreeGrower {
     for position in start.indices { parent.append(start[position]) }
     var next = expand(
       -1, probability: 1, tokensLeft: tokensMax, indexes, probabilityMin: probabilityMin)
-    while draft.count < tokensMax, let chosen = next ?? popFringe() {
+    while draft.count < tokensMax, let chosen = next ?? fringe.pop() {
       next = nil
       // Tokens are placed by falling probability.
       if draft.score + chosen.probability * Double(tokensMax - draft.count) < scoreMin {
@@ -95,7 +94,7 @@ struct TreeGrower {
       draft.append(
         token: child.token, parent: chosen.parent, probability: chosen.probability,
         count: child.count)
-      if let sibling = sibling(of: chosen, probabilityMin: probabilityMin) { push(sibling) }
+      if let sibling = sibling(of: chosen, probabilityMin: probabilityMin) { fringe.push(sibling) }
       let level = chosen.parent < 0 ? 1 : levels[Int(chosen.parent)] + 1
       levels.append(level)
       if level > outline.levels.count { outline.levels.append(chosen.probability) }
@@ -111,13 +110,13 @@ struct TreeGrower {
           tokensLeft: tokensMax - draft.count, indexes, probabilityMin: probabilityMin)
         // Along a path the first child is the next token, and need not go through the fringe.
         if let first = next, let other = fringe.first, !first.precedes(other) {
-          push(first)
+          fringe.push(first)
           next = nil
         }
       }
     }
     // The token that would have been next, had there been room.
-    if let next { push(next) }
+    if let next { fringe.push(next) }
     if let next = fringe.first { outline.unplaced = next.probability }
   }
 
@@ -126,7 +125,7 @@ struct TreeGrower {
   private mutating func expand(
     _ place: Int32, probability: Double, tokensLeft: Int, _ indexes: [AnyHistoryIndex],
     probabilityMin: Double
-  ) -> FringeEntry? {
+  ) -> ListedChild? {
     var occurrences = 0
     for position in parent.indices { occurrences += Int(parent[position].cursor.count) }
     let needed = countMin(
@@ -135,14 +134,14 @@ struct TreeGrower {
     combined.append(
       of: parent, indexes, countMin: needed, limit: tokensLeft, to: &children, &loci)
     return sibling(
-      of: FringeEntry(
+      of: ListedChild(
         probability: 0, parent: place, rank: -1, child: first - 1, end: children.count,
         parentProbability: probability, parentOccurrences: occurrences),
       probabilityMin: probabilityMin)
   }
 
   /// The next child of the same list, if it is probable enough.
-  private func sibling(of entry: FringeEntry, probabilityMin: Double) -> FringeEntry? {
+  private func sibling(of entry: ListedChild, probabilityMin: Double) -> ListedChild? {
     var next = entry
     next.child += 1
     next.rank += 1
@@ -151,29 +150,5 @@ struct TreeGrower {
       entry.parentProbability
       * (Double(children[next.child].count) / Double(entry.parentOccurrences))
     return next.probability < probabilityMin ? nil : next
-  }
-
-  private mutating func push(_ entry: FringeEntry) {
-    fringe.append(entry)
-    var place = fringe.count - 1
-    while place > 0, fringe[place].precedes(fringe[(place - 1) / 2]) {
-      fringe.swapAt(place, (place - 1) / 2)
-      place = (place - 1) / 2
-    }
-  }
-
-  private mutating func popFringe() -> FringeEntry? {
-    if fringe.isEmpty { return nil }
-    fringe.swapAt(0, fringe.count - 1)
-    let first = fringe.removeLast()
-    var place = 0
-    while true {
-      var best = place
-      for child in [2 * place + 1, 2 * place + 2]
-      where child < fringe.count && fringe[child].precedes(fringe[best]) { best = child }
-      if best == place { return first }
-      fringe.swapAt(place, best)
-      place = best
-    }
   }
 }

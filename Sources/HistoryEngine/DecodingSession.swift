@@ -130,8 +130,8 @@ public final class DecodingSession: Sendable {
   ///
   /// - Parameters:
   ///   - accepted: Drafted tokens that the model accepted, and the model's own.
-  ///   - draft: Receives the better of the local and the shared draft, the local one at equal
-  ///     score.
+  ///   - draft: Receives the draft; by `suffixDecoding` the better of the local and the shared one,
+  ///     the local one at equal score.
   /// - Returns: The outcome of the draft before this one; nil if that draft was empty, or no token
   ///   joined the output.
   /// - Throws: `closed` after `close`; `corrupt` if the corpus is damaged; `beyondVocabulary` for
@@ -164,7 +164,6 @@ public final class DecodingSession: Sendable {
       let known = state.context.count
       for position in accepted.indices { state.context.append(accepted[position]) }
       local.append(accepted)
-      local.draft(options, using: &scratch.drafter, into: &draft)
       // Also where the corpus could not be read: the local draft is known to the caller then.
       defer {
         state.drafted.removeAll(keepingCapacity: true)
@@ -172,15 +171,41 @@ public final class DecodingSession: Sendable {
         state.draftedParents.removeAll(keepingCapacity: true)
         state.draftedParents.append(contentsOf: draft.parents)
       }
-      let context = state.context
-      try history.draft(
-        for: self, &state.following, context: context.span, known: known, options,
-        betterThan: draft.score, using: &scratch)
-      if scratch.shared.score > draft.score { swap(&draft, &scratch.shared) }
+      try self.draft(
+        &state.following, state.context, known: known, and: local, options, using: &scratch,
+        into: &draft)
       return outcome
     }
     history.steps.note(outputTokens: accepted.count, outcome)
     return outcome
+  }
+
+  /// Drafts from the session's own text and the shared history.
+  ///
+  /// - Parameter draft: Receives the draft; that of the session's own text if an error is thrown.
+  private func draft(
+    _ following: inout FollowedHistory, _ context: [Int32], known: Int, and local: LocalHistory,
+    _ options: DraftOptions, using scratch: inout DraftScratch, into draft: inout Draft
+  ) throws(StoreError) {
+    switch options.policy {
+    case .suffixDecoding:
+      // Outside of the history's lock.
+      local.draft(options, using: &scratch.drafter, into: &draft)
+      try history.draft(
+        for: self, &following, context: context.span, known: known, options,
+        betterThan: draft.score, using: &scratch)
+      if scratch.shared.score > draft.score { swap(&draft, &scratch.shared) }
+    case .estimate:
+      let end = local.end
+      do throws(StoreError) {
+        try history.draft(
+          for: self, &following, context: context.span, known: known, and: end, options,
+          using: &scratch, into: &draft)
+      } catch {
+        scratch.draft(from: end, [], [], options, into: &draft)
+        throw error
+      }
+    }
   }
 
   /// Ends the session.

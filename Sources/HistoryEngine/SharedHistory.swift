@@ -65,6 +65,25 @@ public final class SharedHistory: Sendable {
     }
   }
 
+  /// Brings what a session knows of the history up to date, and drafts by estimate from it and from
+  /// the session's own text.
+  ///
+  /// - Parameters:
+  ///   - context: The session's prompt and output; its last step ended before `known`.
+  ///   - local: Its end as a history of its own, as `LocalHistory.end` has it.
+  func draft(
+    for session: DecodingSession, _ following: inout FollowedHistory, context: Span<Int32>,
+    known: Int, and local: (index: AnyHistoryIndex, match: MatchCursor), _ options: DraftOptions,
+    using scratch: inout DraftScratch, into draft: inout Draft
+  ) throws(StoreError) {
+    try state.withLock { (state) throws(StoreError) in
+      let live = try readable(state)
+      following.follow(live, session, context: context, known: known)
+      scratch.draft(from: local, live.indexes, following.matches, options, into: &draft)
+      try refuseIfDamaged(&state)
+    }
+  }
+
   /// Drafts the continuation of a context, without a session.
   ///
   /// - Parameter draft: Receives the draft.
@@ -76,10 +95,15 @@ public final class SharedHistory: Sendable {
     options.vocabulary = min(options.vocabulary, tokenBound)
     try state.withLock { (state) throws(StoreError) in
       let live = try readable(state)
-      scratch.matches.removeAll(keepingCapacity: true)
-      for index in live.indexes { scratch.matches.append(index.match(context)) }
-      scratch.drafter.draft(
-        from: live.indexes, matches: scratch.matches, options: options, into: &draft)
+      scratch.contextMatches.removeAll(keepingCapacity: true)
+      for index in live.indexes { scratch.contextMatches.append(index.match(context)) }
+      switch options.policy {
+      case .suffixDecoding:
+        scratch.drafter.draft(
+          from: live.indexes, matches: scratch.contextMatches, options: options, into: &draft)
+      case .estimate:
+        scratch.draft(from: nil, live.indexes, scratch.contextMatches, options, into: &draft)
+      }
       try refuseIfDamaged(&state)
     }
   }

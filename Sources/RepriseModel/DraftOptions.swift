@@ -1,24 +1,32 @@
 /// The settings of one draft. The defaults are those of SuffixDecoding (arXiv 2411.04975, section
 /// 4) as its published implementation sets them.
 public struct DraftOptions: Equatable, Sendable {
+  /// The rule by which tokens are drafted.
+  public var policy: DraftPolicy
+
   /// The most tokens that a draft may hold, whatever the match. 0 or more; 0 asks for no draft.
   public var maxTokens: Int
 
   /// Tokens of budget for each token of match: a longer match earns a longer draft. 0 or more.
+  /// Only for `suffixDecoding`.
   public var maxFactor: Double
 
-  /// Tokens of budget added to `maxFactor` × match length; may be negative.
+  /// Tokens of budget added to `maxFactor` × match length; may be negative. Only for
+  /// `suffixDecoding`.
   public var maxOffset: Double
 
-  /// The least probability along its path that a drafted token may have. In 0...1.
+  /// The least probability along its path that a drafted token may have. In 0...1. For `estimate`
+  /// it is the one setting that decides how much is drafted: tokens are drafted that are accepted
+  /// with this probability at least.
   public var minProbability: Double
 
   /// True if the draft may branch. A path follows the most frequent child only.
   public var tree: Bool
 
-  /// The bound of drafted token ids. A token that is not below it is removed from the draft that
-  /// was found, with all that follows it, because an engine that looks up a token its model does
-  /// not have would crash. At least 1; the default excludes nothing.
+  /// The bound of drafted token ids, because an engine that looks up a token its model does not
+  /// have would crash. At least 1; the default excludes nothing. `suffixDecoding` removes a token
+  /// that is not below it from the draft that was found, with all that follows it; for `estimate`
+  /// it is no candidate.
   public var vocabulary: Int32
 
   /// Factors and offsets beyond a million are useless; the bound keeps arithmetic finite.
@@ -27,9 +35,11 @@ public struct DraftOptions: Equatable, Sendable {
   public static let minProbabilityRange: ClosedRange<Double> = 0...1
 
   public init(
-    maxTokens: Int = 32, maxFactor: Double = 1, maxOffset: Double = 0,
-    minProbability: Double = 0.1, tree: Bool = false, vocabulary: Int32 = .max
+    policy: DraftPolicy = .suffixDecoding, maxTokens: Int = 32, maxFactor: Double = 1,
+    maxOffset: Double = 0, minProbability: Double = 0.1, tree: Bool = false,
+    vocabulary: Int32 = .max
   ) {
+    self.policy = policy
     self.maxTokens = maxTokens
     self.maxFactor = maxFactor
     self.maxOffset = maxOffset

@@ -49,6 +49,8 @@ extension GrowingCore {
           precondition(
             rankings[ranking &+ UInt32(place)] == sorted[place], "the best edges are in order")
         }
+        precondition(
+          Int(followed(of: state)) == childOccurrences, "the sum of all edges' counts is known")
       }
     }
     return sorted.count

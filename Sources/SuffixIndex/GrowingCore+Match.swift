@@ -85,6 +85,19 @@ extension GrowingCore {
     return count(ofEdge: best) == 0 ? nil : childCursor(best, of: match)
   }
 
+  func followedCount(of match: MatchCursor) -> Int {
+    assert(match.node != Self.root, "the empty pattern's children are not counted")
+    let state = states[match.node]
+    if state.degree > Self.scanDegreeMax { return Int(followed(of: match.node)) }
+    var sum = 0
+    var edge = state.firstEdge
+    while edge != Self.none {
+      sum += Int(count(ofEdge: edge))
+      edge = edges[edge].next
+    }
+    return sum
+  }
+
   private static func precedes(_ child: ChildCursor, _ other: ChildCursor) -> Bool {
     ChildCursor.precedes(
       count: Int(child.count), token: child.token, Int(other.count), other.token)

@@ -4,7 +4,21 @@
 /// the min(degree, `rankedMax`) best edges in order. A child whose count rises can only move up, or
 /// enter at the end of the block; so both stay exact at every moment at the cost of a few
 /// comparisons. Edges whose count is zero (all their sequences were removed) rank last.
+///
+/// A block ends with the sum of the counts of all edges, which would take long to add up where there
+/// are many.
 extension GrowingCore {
+  /// The sum of the counts of a state's edges, of which there are more than `scanDegreeMax`.
+  @inline(__always)
+  func followed(of state: UInt32) -> UInt32 {
+    rankings[states[state].ranking &+ UInt32(Self.rankedMax)]
+  }
+
+  @inline(__always)
+  private mutating func setFollowed(of state: UInt32, _ count: UInt32) {
+    rankings[states[state].ranking &+ UInt32(Self.rankedMax)] = count
+  }
+
   @inline(__always)
   func edge(_ edge: UInt32, precedes other: UInt32) -> Bool {
     ChildCursor.precedes(
@@ -45,6 +59,7 @@ extension GrowingCore {
       if ranking != edge && self.edge(edge, precedes: ranking) { states[state].ranking = edge }
       return
     }
+    setFollowed(of: state, followed(of: state) &+ 1)
     let ranked = min(degree, Self.rankedMax)
     let last = ranking &+ UInt32(ranked - 1)
     var place = ranking
@@ -69,6 +84,7 @@ extension GrowingCore {
       if ranking == edge { rankAll(of: state) }
       return
     }
+    setFollowed(of: state, followed(of: state) &- 1)
     let last = ranking &+ UInt32(min(degree, Self.rankedMax) - 1)
     var place = ranking
     while place < last && rankings[place] != edge { place &+= 1 }
@@ -87,7 +103,7 @@ extension GrowingCore {
     if state == Self.root { return }
     if states[state].degree > Self.scanDegreeMax {
       states[state].ranking = UInt32(rankings.count)
-      rankings.append(repeating: Self.none, count: Self.rankedMax)
+      rankings.append(repeating: Self.none, count: Self.rankedMax + 1)
     }
     rankAll(of: state)
   }
@@ -107,7 +123,9 @@ extension GrowingCore {
     }
     let block = states[state].ranking
     var ranked: UInt32 = 0
+    var sum: UInt32 = 0
     while edge != Self.none {
+      sum &+= count(ofEdge: edge)
       // Insertion from the end; an edge that falls off the block's end is not among the best.
       var place = ranked
       if ranked < Self.rankedMax {
@@ -125,5 +143,6 @@ extension GrowingCore {
       rankings[block &+ place] = edge
       edge = edges[edge].next
     }
+    setFollowed(of: state, sum)
   }
 }

@@ -8,8 +8,8 @@ struct GrowingCore: ~Copyable {
     var count: UInt32
     /// Head of the list of edges, newest first.
     var firstEdge: UInt32
-    /// Up to `scanDegreeMax` edges: the best edge. Above: first slot of the state's block of
-    /// `rankedMax` best edges in `rankings`. The root keeps no ranking: every token would have to
+    /// Up to `scanDegreeMax` edges: the best edge. Above: first slot of the state's block in
+    /// `rankings`, which holds the `rankedMax` best edges and the sum of all edges' counts. The root keeps no ranking: every token would have to
     /// update it, and nothing drafts from an empty match.
     var ranking: UInt32
     /// Number of edges (upper 24 bits: no vocabulary has more) and tokens in the longest pattern

@@ -53,8 +53,9 @@ public final class GrowingIndex {
   /// An unowned reference to the index, so that the hot path does no reference counting. See
   /// `AnyHistoryIndex`.
   // SAFETY: the core lives as long as the index, which the holder of a reader keeps alive.
+  // Unchecked: it is a mere address. A thread that reads through it holds the index's lock.
   @safe
-  public struct Reader {
+  public struct Reader: @unchecked Sendable {
     let core: UnsafeMutablePointer<GrowingCore>
   }
 
@@ -197,6 +198,10 @@ extension GrowingIndex.Reader: HistoryIndex {
 
   public func firstChild(of cursor: MatchCursor) -> ChildCursor? {
     unsafe core.pointee.firstChild(of: cursor)
+  }
+
+  public func followedCount(of cursor: MatchCursor) -> Int {
+    unsafe core.pointee.followedCount(of: cursor)
   }
 
   /// Updates a cursor that was positioned earlier to the result of a new search, after sequences

@@ -47,6 +47,13 @@ public protocol HistoryIndex {
   /// The first child in the order of `ChildCursor.precedes`, or `nil` when the pattern occurs only
   /// at the ends of sequences.
   func firstChild(of cursor: MatchCursor) -> ChildCursor?
+
+  /// The number of occurrences that a token follows: the sum of all children's counts. The pattern
+  /// must be shorter than `depth`, and not empty.
+  ///
+  /// - Complexity: growing O(1), at most eight edges are read; sealed O(1) as a rule, O(log count)
+  ///   where sequences end with the pattern.
+  func followedCount(of cursor: MatchCursor) -> Int
 }
 
 extension HistoryIndex {
@@ -74,7 +81,7 @@ extension HistoryIndex {
 /// reference counting, which at two atomic operations an access would cost more than the access.
 ///
 /// The holder of a reference must keep the index alive for as long as it uses the reference.
-public enum AnyHistoryIndex: HistoryIndex {
+public enum AnyHistoryIndex: HistoryIndex, Sendable {
   case growing(GrowingIndex.Reader)
   case sealed(SealedIndex.Reader)
 
@@ -142,6 +149,13 @@ public enum AnyHistoryIndex: HistoryIndex {
     switch self {
     case .growing(let index): index.firstChild(of: cursor)
     case .sealed(let index): index.firstChild(of: cursor)
+    }
+  }
+
+  public func followedCount(of cursor: MatchCursor) -> Int {
+    switch self {
+    case .growing(let index): index.followedCount(of: cursor)
+    case .sealed(let index): index.followedCount(of: cursor)
     }
   }
 }

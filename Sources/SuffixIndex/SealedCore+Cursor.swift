@@ -236,6 +236,17 @@ extension SealedCore {
     }
   }
 
+  func followedCount(of cursor: MatchCursor) -> Int {
+    if cursor.edge != MatchCursor.noEdge {
+      return tokenOnEdge(cursor) == SealedLayout.separator ? 0 : Int(cursor.count)
+    }
+    let record = node(cursor.node)
+    // Suffixes that end with the pattern come first.
+    if token(ofRank: record.firstRank, at: record.depth) >= 0 { return Int(cursor.count) }
+    let ending = firstGoingOn(from: record.firstRank, record) &- record.firstRank
+    return Int(cursor.count) - Int(min(ending, cursor.count))
+  }
+
   private func innerChild(_ child: UInt32, of cursor: MatchCursor) -> ChildCursor {
     ChildCursor(
       token: node(child).token,

@@ -227,7 +227,7 @@ struct SealedCore {
   }
 
   /// The first rank of a node's interval whose suffix continues behind the node's pattern.
-  private func firstGoingOn(from rank: UInt32, _ record: Node) -> UInt32 {
+  func firstGoingOn(from rank: UInt32, _ record: Node) -> UInt32 {
     var (low, high) = (rank + 1, record.firstRank &+ record.count)
     while low < high {
       let middle = low + (high - low) / 2

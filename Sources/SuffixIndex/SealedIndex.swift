@@ -70,8 +70,9 @@ public final class SealedIndex {
 
   /// A reference without ownership; see `AnyHistoryIndex`.
   // SAFETY: the core lives as long as the index, which the holder of a reader keeps alive.
+  // Unchecked: the core never changes.
   @safe
-  public struct Reader {
+  public struct Reader: @unchecked Sendable {
     let core: UnsafePointer<SealedCore>
   }
 
@@ -185,5 +186,9 @@ extension SealedIndex.Reader: HistoryIndex {
 
   public func firstChild(of cursor: MatchCursor) -> ChildCursor? {
     unsafe core.pointee.firstChild(of: cursor)
+  }
+
+  public func followedCount(of cursor: MatchCursor) -> Int {
+    unsafe core.pointee.followedCount(of: cursor)
   }
 }

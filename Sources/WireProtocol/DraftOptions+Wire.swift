@@ -8,7 +8,7 @@ struct DraftOptionsReader {
   private var maxOffset: Double?
   private var minProbability: Double?
   private var tree: Bool?
-  private var policy: String?
+  private var policy: DraftPolicy?
   private var vocabulary: Int?
 
   /// Reads a member if it is a draft option; any other is unknown.
@@ -29,8 +29,11 @@ struct DraftOptionsReader {
     case "tree": try member.set(&tree, member.bool())
     case "policy":
       let value = try member.string(.policyBytes, bytesMax: 64)
-      if value != DraftOptions.policyName { throw member.wrong("\"\(DraftOptions.policyName)\"") }
-      try member.set(&policy, value)
+      guard let known = DraftPolicy(rawValue: value) else {
+        let names = DraftPolicy.allCases.map { "\"\($0.rawValue)\"" }
+        throw member.wrong(names.joined(separator: " or "))
+      }
+      try member.set(&policy, known)
     case "vocabulary": try member.set(&vocabulary, member.integer(Vocabulary.range))
     default: throw member.unknown
     }
@@ -38,6 +41,7 @@ struct DraftOptionsReader {
 
   var options: DraftOptions {
     var options = DraftOptions()
+    if let policy { options.policy = policy }
     if let maxTokens { options.maxTokens = maxTokens }
     if let maxFactor { options.maxFactor = maxFactor }
     if let maxOffset { options.maxOffset = maxOffset }
@@ -49,12 +53,13 @@ struct DraftOptionsReader {
 }
 
 extension DraftOptions {
-  /// The name of the only policy.
-  static let policyName = "suffixdecoding"
-
   /// Writes the options that differ from the defaults.
   func write(to writer: inout JSONWriter) {
     let defaults = DraftOptions()
+    if policy != defaults.policy {
+      writer.name("policy")
+      writer.string(policy.rawValue)
+    }
     if maxTokens != defaults.maxTokens {
       writer.name("max_tokens")
       writer.integer(maxTokens)

@@ -7,7 +7,7 @@ struct RepriseBench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "reprise-bench",
     abstract: "Measure all figures of docs/reports/benchmarks.md.",
-    subcommands: [Run.self, Echo.self, Exchange.self], defaultSubcommand: Run.self)
+    subcommands: [Run.self, Echo.self, Exchange.self, Frontier.self], defaultSubcommand: Run.self)
 }
 
 struct Run: AsyncParsableCommand {

@@ -10,13 +10,16 @@ struct DraftFlags: ParsableArguments {
   @Flag(help: "Draft a tree instead of a path.")
   var tree = false
 
+  @Option(help: "The rule by which tokens are drafted: suffixdecoding or estimate.")
+  var policy = Self.defaults.policy
+
   @Option(help: "The most tokens in a draft.")
   var maxTokens = Self.defaults.maxTokens
 
-  @Option(help: "Tokens of draft for each token of match.")
+  @Option(help: "Tokens of draft for each token of match. Only for suffixdecoding.")
   var maxFactor = Self.defaults.maxFactor
 
-  @Option(help: "Tokens of draft in addition; may be negative.")
+  @Option(help: "Tokens of draft in addition; may be negative. Only for suffixdecoding.")
   var maxOffset = Self.defaults.maxOffset
 
   @Option(help: "The lowest probability of a drafted token, 0 to 1.")
@@ -47,10 +50,12 @@ struct DraftFlags: ParsableArguments {
 
   var options: DraftOptions {
     DraftOptions(
-      maxTokens: maxTokens, maxFactor: maxFactor, maxOffset: maxOffset,
+      policy: policy, maxTokens: maxTokens, maxFactor: maxFactor, maxOffset: maxOffset,
       minProbability: minProbability, tree: tree, vocabulary: Int32(vocabulary))
   }
 }
+
+extension DraftPolicy: ExpressibleByArgument {}
 
 struct SpeculateCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

@@ -130,7 +130,7 @@ import Testing
       let context = tokens(1...30)
       let options = DraftOptions.random(using: &generator)
       try corpus.speculate(context.span, options, using: &scratch, into: &draft)
-      return compare(NaiveDrafter(options).draft(from: shared, context: context), context, options)
+      return compare(NaiveDraft(options, shared: shared, context: context), context, options)
     }
 
     /// Sessions live in memory: a restart ends them, and shared output that was not recorded leaves

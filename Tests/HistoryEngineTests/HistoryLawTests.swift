@@ -92,7 +92,7 @@ import Testing
       let context = tokens(1...30)
       let options = DraftOptions.random(using: &generator)
       try memory.history.speculate(context.span, options, using: &scratch, into: &draft)
-      compare(NaiveDrafter(options).draft(from: shared, context: context), context, options)
+      compare(NaiveDraft(options, shared: shared, context: context), context, options)
     }
 
     mutating func remove() {

@@ -42,12 +42,12 @@ struct AllocationTests {
     }
   }
 
-  @Test(arguments: [false, true])
-  func aStepInTheStoreAllocatesNothing(tree: Bool) throws {
+  @Test(arguments: [false, true], DraftPolicy.allCases)
+  func aStepInTheStoreAllocatesNothing(tree: Bool, policy: DraftPolicy) throws {
     let fixture = try Fixture()
     var scratch = DraftScratch()
     var draft = Draft()
-    let options = DraftOptions(tree: tree)
+    let options = DraftOptions(policy: policy, tree: tree)
     var counts: [UInt64] = []
     var drafted = 0
     for output in Self.outputs[30...] {

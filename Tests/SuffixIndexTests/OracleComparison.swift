@@ -48,6 +48,10 @@ private func childDifference(
       return "child \(child) is another when looked up by its token"
     }
   }
+  let followed = expected.reduce(0) { $0 + $1.count }
+  if index.followedCount(of: cursor) != followed {
+    return "followed \(index.followedCount(of: cursor)) times, expected \(followed)"
+  }
   if index.firstChild(of: cursor)?.token != expected.first?.token {
     return "first child \(String(describing: index.firstChild(of: cursor))), expected \(expected)"
   }

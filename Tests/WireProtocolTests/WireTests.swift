@@ -61,7 +61,8 @@ import Testing
         ], tokenizer: "t")),
     .speculate(
       Speculate(
-        corpus: "c", context: [5, 6, 7], options: DraftOptions(maxTokens: 4, vocabulary: 8))),
+        corpus: "c", context: [5, 6, 7],
+        options: DraftOptions(policy: .estimate, maxTokens: 4, vocabulary: 8))),
     .speculate(Speculate(corpus: "c", contexts: [[1], [2, 3]])),
     .sessionOpen(
       SessionOpen(
@@ -396,7 +397,8 @@ import Testing
       ("max_factor", ["0", "0.5", "1000000"], ["-0.1", "1000001", "null"]),
       ("max_offset", ["-3", "2.5"], ["1e300", "true"]),
       ("min_probability", ["0", "1", "0.1"], ["-0.01", "1.01"]),
-      ("tree", ["true", "false"], ["0"]), ("policy", ["\"suffixdecoding\""], ["\"other\"", "1"]),
+      ("tree", ["true", "false"], ["0"]),
+      ("policy", ["\"suffixdecoding\"", "\"estimate\""], ["\"other\"", "1"]),
     ] {
       for value in good { #expect(option(name, value) == nil, "\(name) \(value)") }
       for value in bad {

@@ -85,6 +85,7 @@ def _lines(openrpc: Mapping[str, Any]) -> Iterator[str]:
     yield "# The options of a draft."
     for name in ("max_tokens", "max_factor", "max_offset", "min_probability", "vocabulary"):
         yield f"{name.upper()}: Final = {_range(schemas[name])}"
+    yield f"POLICIES: Final = {_words(schemas['policy']['enum'])}"
     yield ""
     yield "# Settings of corpora and sessions, and token ids."
     for name, path in RANGES.items():

@@ -26,7 +26,22 @@ package struct ExpectedSession {
 
   /// The draft of its next tokens.
   package func draft(_ options: DraftOptions, shared: NGramOracle) -> NaiveDraft {
-    NaiveDrafter(options).draft(local: local, shared: shared, context: context)
+    NaiveDraft(options, local: local, shared: shared, context: context)
+  }
+}
+
+extension NaiveDraft {
+  /// The draft by the options' policy.
+  package init(
+    _ options: DraftOptions, local: NGramOracle? = nil, shared: NGramOracle, context: [Int32]
+  ) {
+    switch options.policy {
+    case .suffixDecoding:
+      self = NaiveDrafter(options).draft(local: local, shared: shared, context: context)
+    case .estimate:
+      let own = local.map { [NaiveEstimate.History.local($0)] } ?? []
+      self = NaiveEstimate(options).draft(from: own + [.shared(shared)], context: context)
+    }
   }
 }
 
@@ -35,8 +50,9 @@ extension DraftOptions {
   package static func random(using generator: inout SeededGenerator) -> DraftOptions {
     let tree = Bool.random(using: &generator)
     return DraftOptions(
+      policy: DraftPolicy.allCases.randomElement(using: &generator)!,
       maxTokens: [1, 4, 16].randomElement(using: &generator)!,
       maxFactor: [0.5, 1, 3].randomElement(using: &generator)!,
-      minProbability: [0, 0.1, 0.4].randomElement(using: &generator)!, tree: tree)
+      minProbability: [0.02, 0.1, 0.4].randomElement(using: &generator)!, tree: tree)
   }
 }

@@ -91,6 +91,21 @@ def test_vocabulary(client: Client) -> None:
         reprise.DraftOptions(vocabulary=0)
 
 
+def test_policies(client: Client) -> None:
+    client.create_corpus("a")
+    client.insert("a", [[1, 2, 3, 4], [9, 2, 5, 6], [8, 2, 5, 7]])
+    paper = client.speculate("a", [[1, 2]], reprise.DraftOptions(max_factor=2))[0]
+    assert (paper.tokens, paper.probs) == ([3, 4], [1.0, 1.0])
+    # All lengths of match count: 2 was followed by 5 twice, and by 3 once.
+    tree = reprise.DraftOptions(policy="estimate", tree=True, min_probability=0.01)
+    draft = client.speculate("a", [[1, 2]], tree)[0]
+    assert set(draft.tokens) == {3, 4, 5, 6, 7}
+    assert 0 < sum(draft.probs[draft.tokens.index(token)] for token in (3, 5)) < 1
+    assert draft.score == pytest.approx(sum(draft.probs))
+    with pytest.raises(ValueError, match="policy is 'newest', expected one of suffixdecoding"):
+        reprise.DraftOptions(policy="newest")  # type: ignore[arg-type]
+
+
 def test_sequences(client: Client) -> None:
     client.create_corpus("a")
     inserted = client.insert("a", [Output([1, 2, 3], id="x"), [4, 5]])

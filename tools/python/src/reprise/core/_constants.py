@@ -100,6 +100,7 @@ MAX_FACTOR: Final = Option(0.0, 1_000_000.0, 1.0)
 MAX_OFFSET: Final = Option(-1_000_000.0, 1_000_000.0, 0.0)
 MIN_PROBABILITY: Final = Option(0.0, 1.0, 0.1)
 VOCABULARY: Final = Option(1, 2_147_483_647, 2_147_483_647)
+POLICIES: Final = ("suffixdecoding", "estimate")
 
 # Settings of corpora and sessions, and token ids.
 TOKEN: Final = Range(0, 2_147_483_646)

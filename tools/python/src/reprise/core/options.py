@@ -6,18 +6,29 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from ._constants import MAX_FACTOR, MAX_OFFSET, MAX_TOKENS, MIN_PROBABILITY, VOCABULARY
+from ._constants import (
+    MAX_FACTOR,
+    MAX_OFFSET,
+    MAX_TOKENS,
+    MIN_PROBABILITY,
+    POLICIES,
+    VOCABULARY,
+)
 
 if TYPE_CHECKING:
     from .tokens import TokenIDs
 
 Share: TypeAlias = Literal["live", "close", "never"]
+Policy: TypeAlias = Literal["suffixdecoding", "estimate"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DraftOptions:
-    """The options of one draft. At a match of length m it has at most
-    min(max_tokens, ⌊m · max_factor + max_offset⌋) tokens.
+    """The options of one draft.
+
+    By the policy "suffixdecoding", a match of length m drafts at most
+    min(max_tokens, ⌊m · max_factor + max_offset⌋) tokens. By "estimate", tokens are drafted that
+    are accepted with a probability of min_probability at least, and at most max_tokens.
 
     Raises:
         ValueError: An option is out of the range that the service takes.
@@ -28,8 +39,10 @@ class DraftOptions:
     max_offset: float = MAX_OFFSET.default
     min_probability: float = MIN_PROBABILITY.default
     tree: bool = False
+    policy: Policy = "suffixdecoding"
     vocabulary: int = VOCABULARY.default
-    """Drafted ids are below it: a token that is not leaves the draft, with all that follows it."""
+    """Drafted ids are below it. By "suffixdecoding", a token that is not leaves the draft, with all
+    that follows it; by "estimate" it is no candidate."""
     params: Mapping[str, Any] = dataclasses.field(init=False, repr=False, compare=False)
     """The options that differ from the defaults, as requests have them."""
 
@@ -40,6 +53,8 @@ class DraftOptions:
         MAX_FACTOR.check("max_factor", self.max_factor)
         MAX_OFFSET.check("max_offset", self.max_offset)
         MIN_PROBABILITY.check("min_probability", self.min_probability)
+        if self.policy not in POLICIES:
+            raise ValueError(f"policy is {self.policy!r}, expected one of {', '.join(POLICIES)}")
         VOCABULARY.check("vocabulary", self.vocabulary)
         params: dict[str, Any] = {}
         if self.max_tokens != MAX_TOKENS.default:
@@ -52,6 +67,8 @@ class DraftOptions:
             params["min_probability"] = self.min_probability
         if self.tree:
             params["tree"] = True
+        if self.policy != "suffixdecoding":
+            params["policy"] = self.policy
         if self.vocabulary != VOCABULARY.default:
             params["vocabulary"] = self.vocabulary
         object.__setattr__(self, "params", params)
