@@ -30,6 +30,10 @@ public struct EstimateDrafter: Sendable {
     }
   }
 
+  /// A token that is less probable is never drafted. It bounds the work for a request with a
+  /// `minProbability` of 0, and keeps probabilities far from the least number.
+  public static let probabilityMin = 0.001
+
   private var estimator = Estimator()
   private var candidates: [Candidate] = []
   private var fringe = Fringe<Possible>()
@@ -41,13 +45,13 @@ public struct EstimateDrafter: Sendable {
   /// Drafts from all histories together.
   ///
   /// - Parameters:
-  ///   - histories: In the order of trust: at equal length of match the first is asked first.
-  ///   - indexes: The indexes of all histories. Those of one history have one depth and hold it
-  ///     between them. Each must be kept alive by the caller.
+  ///   - histories: At equal length of match the observation of the first is used first.
+  ///   - indexes: The indexes of all histories. Those of one history have one depth, and together
+  ///     they hold the history. Each must be kept alive by the caller.
   ///   - matches: For each index, the longest suffix of the context that it holds.
   ///   - draft: Receives the draft; empty where nothing is probable enough. `counts` are those of
-  ///     the longest match that a token was seen to follow; `matchLength` is the longest match of
-  ///     the context that a token ever followed, and `source` the history with that match.
+  ///     the first observation that has the token; `matchLength` is the longest match of the context
+  ///     that a token ever followed, and `source` the history with that match.
   /// - Complexity: O(drafted tokens · indexes) index steps as a rule.
   public mutating func draft(
     from histories: [DraftHistory], _ indexes: [AnyHistoryIndex], matches: [MatchCursor],
@@ -55,6 +59,8 @@ public struct EstimateDrafter: Sendable {
   ) {
     draft.removeAll()
     if options.maxTokens == 0 { return }
+    var options = options
+    options.minProbability = max(options.minProbability, Self.probabilityMin)
     cursors.removeAll(keepingCapacity: true)
     for position in matches.indices { cursors.append(matches[position]) }
     let longest = estimate(-1, histories, indexes)
@@ -73,8 +79,7 @@ public struct EstimateDrafter: Sendable {
     _ place: Int, _ histories: [DraftHistory], _ indexes: [AnyHistoryIndex]
   ) -> Estimator.Longest {
     estimator.estimate(
-      histories, indexes, cursors, first: (place + 1) * indexes.count, lengthMin: 1,
-      into: &candidates)
+      histories, indexes, cursors, first: (place + 1) * indexes.count, into: &candidates)
   }
 
   /// Looks up the context of a token that was placed.

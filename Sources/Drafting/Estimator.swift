@@ -6,7 +6,7 @@ struct Candidate: BitwiseCopyable {
   var token: Int32
   /// The estimated probability that it is next.
   var probability: Double
-  /// How often it followed the longest match that it was seen to follow.
+  /// Its count in the first observation that has it.
   var count: Int
 }
 
@@ -50,15 +50,14 @@ struct Estimator {
     var history = 0
   }
 
-  /// Fills `candidates`, in no order.
+  /// Fills `candidates`, in no order, and returns the longest match.
   ///
   /// - Parameters:
-  ///   - cursors: The longest match in each index of `indexes`, behind `first`.
-  ///   - lengthMin: The least tokens of a match that is observed, at least 1.
+  ///   - cursors: The longest match in each index of `indexes`: in index i at `first` + i.
   /// - Complexity: O(observations · indexes) index steps; usually two observations are enough.
   mutating func estimate(
     _ histories: [DraftHistory], _ indexes: [AnyHistoryIndex], _ cursors: [MatchCursor],
-    first: Int, lengthMin: Int, into candidates: inout [Candidate]
+    first: Int, into candidates: inout [Candidate]
   ) -> Longest {
     candidates.removeAll(keepingCapacity: true)
     while observed.count < histories.count { observed.append(ObservedHistory()) }
@@ -66,19 +65,13 @@ struct Estimator {
       ObservedHistory.Context(
         indexes: indexes,
         matches: MatchClasses.Matches(
-          cursors: cursors, first: first, range: histories[history].indexes),
-        lengthMin: lengthMin)
+          cursors: cursors, first: first, range: histories[history].indexes))
     }
     for history in histories.indices { observed[history].begin(context(history)) }
     var longest = Longest()
     var left = 1.0
     while true {
-      var (length, chosen) = (0, 0)
-      for history in histories.indices {
-        let next = observed[history].nextLength(context(history))
-        if next > length { (length, chosen) = (next, history) }
-      }
-      if length == 0 { return longest }
+      guard let (chosen, length) = nextHistory(histories.count, context) else { return longest }
       if longest.length == 0 { longest = Longest(length: length, history: chosen) }
       observed[chosen].take(context(chosen), into: &observation)
       let odds = observation.odds(sureWeight: histories[chosen].sureWeight)
@@ -89,6 +82,22 @@ struct Estimator {
       }
       left *= 1 - share
       if left < Self.leftMin { return longest }
+    }
+  }
+
+  /// The history with the longest next observation, the first of them at equal length.
+  @inline(__always)
+  private mutating func nextHistory(
+    _ count: Int, _ context: (Int) -> ObservedHistory.Context
+  ) -> (history: Int, length: Int)? {
+    while true {
+      var (bound, chosen) = (0, 0)
+      for history in 0..<count where observed[history].lengthBound > bound {
+        (bound, chosen) = (observed[history].lengthBound, history)
+      }
+      if bound == 0 { return nil }
+      // Only this one is read: no other can have a longer one.
+      if observed[chosen].nextLength(context(chosen)) == bound { return (chosen, bound) }
     }
   }
 

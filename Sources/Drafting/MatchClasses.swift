@@ -15,7 +15,7 @@ struct MatchClasses {
 
   /// The matches of one context in the indexes of one history.
   struct Matches {
-    /// For each index of `range`, the longest suffix of the context that it holds, behind `first`.
+    /// The longest suffix of the context that each index holds: of index i at `first` + i.
     let cursors: [MatchCursor]
     let first: Int
     /// The history's indexes, among those of all histories.
@@ -67,9 +67,6 @@ struct MatchClasses {
     }
     join(matches)
   }
-
-  /// Moves behind the last class.
-  mutating func end() { length = 0 }
 
   /// Adds the indexes whose longest match has the class's length.
   private mutating func join(_ matches: Matches) {

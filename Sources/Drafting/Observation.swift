@@ -12,6 +12,9 @@ struct Observation {
 
   /// The number of children that are looked at.
   static let childrenMax = 8
+  /// A child is looked at if it has one of 32 followed occurrences, or more. Rarer ones add next to
+  /// nothing, and there may be thousands of them.
+  static let rarityMax = 32
 
   /// Tokens of the match; in a sure run those of its longest.
   var length = 0
@@ -19,28 +22,27 @@ struct Observation {
   var longestCount = 0
   /// Followed occurrences of the match; in a sure run those of its shortest, which are the most.
   var count = 0
-  /// The most frequent next tokens, by falling count, then rising token. Where there are fewer than
-  /// `childrenMax`, there are no others.
+  /// The number of different next tokens, counted up to `Followers.kindsMax`.
+  var kinds = 0
+  /// The most frequent next tokens, by falling count, then rising token.
   var children: [Child] = []
-
-  var isSure: Bool { children.count == 1 }
 
   /// The odds that the next token is distributed as this observation says, against all shorter
   /// matches.
   ///
-  /// Closed forms that were fitted to real outputs (docs/internals/drafting.md). A long match is
-  /// rarely wrong where only one token ever followed it. Where several tokens followed, many
-  /// occurrences of each say more, and the length says little.
+  /// Closed forms with constants that were chosen on real outputs (docs/reports/drafting.md). A long
+  /// match is rarely wrong where only one token ever followed it. Where several tokens followed,
+  /// many occurrences of each say more, and the length says little.
   ///
   /// - Parameter sureWeight: A factor for sure runs, by history.
   func odds(sureWeight: Double) -> Double {
     let length = Double(length)
     let count = Double(count)
-    if isSure {
+    if kinds == 1 {
       let grown = 16 + length
       return grown * grown / 1400 * count * (count / Double(longestCount)).squareRoot() * sureWeight
     }
-    let each = count / Double(children.count)
+    let each = count / Double(kinds)
     return (each * each.squareRoot()).squareRoot() / length.squareRoot() * 0.4
   }
 }
@@ -50,88 +52,148 @@ struct ObservedHistory {
   private var classes = MatchClasses()
   private var combined = CombinedChildren()
   private var loci: [Locus] = []
-  /// The children of the current class, and their occurrences together.
   private var children: [CombinedChildren.Child] = []
-  private var count = 0
-  /// False if the current class must be read, or is one that adds no followed occurrence.
-  private var isRead = false
+  /// True if `children` are all children of the current class.
+  private var isListed = false
+  /// The children of the current class in numbers.
+  private var followers = Followers()
+  /// The only next token, where there is one kind.
+  private var onlyToken: Int32 = 0
+  private var stage = Stage.unread
   /// Followed occurrences of the last class that was observed.
   private var observedCount = 0
 
-  /// The place of an observation in its context: the history's indexes, and the longest match there.
+  private enum Stage {
+    /// The current class is to be read, if it adds followed occurrences.
+    case unread
+    /// The current class is the next observation.
+    case read
+    /// The current class was observed.
+    case observed
+  }
+
+  /// The indexes of one history, and the matches of one context in them.
   struct Context {
     let indexes: [AnyHistoryIndex]
     let matches: MatchClasses.Matches
-    /// The least tokens of a match that is observed, at least 1.
-    let lengthMin: Int
   }
 
   mutating func begin(_ context: Context) {
     classes.begin(context.matches)
     observedCount = 0
-    isRead = false
+    stage = .unread
   }
 
+  /// An upper bound of the length of the next observation; 0 if there is certainly none.
+  var lengthBound: Int { classes.length }
+
   /// The length of the next observation; 0 if there is none.
-  @inline(__always)
   mutating func nextLength(_ context: Context) -> Int {
-    if !isRead { read(context) }
+    if stage == .observed { moveOn(context) }
+    while stage == .unread && classes.length > 0 {
+      count(context)
+      if followers.count > observedCount { stage = .read } else { moveOn(context) }
+    }
     return classes.length
   }
 
-  /// Takes the next observation, which must exist.
+  /// Takes the next observation, which must have been looked for and exist.
   mutating func take(_ context: Context, into observation: inout Observation) {
-    assert(isRead && classes.length > 0, "the observation was looked for")
+    assert(stage == .read, "the observation was looked for")
     observation.length = classes.length
-    observation.longestCount = count
+    observation.longestCount = followers.count
+    observation.kinds = followers.kinds
     observation.children.removeAll(keepingCapacity: true)
-    for place in children.indices {
-      observation.children.append(
-        Observation.Child(token: children[place].token, count: children[place].count))
+    if followers.kinds == 1 {
+      // Shorter matches that were followed by one token were followed by the same one.
+      let token = onlyToken
+      repeat { didObserve() } while nextLength(context) > 0 && followers.kinds == 1
+      observation.children.append(Observation.Child(token: token, count: observedCount))
+      observation.count = observedCount
+    } else {
+      listFrequent(context)
+      var sum = 0
+      for place in children.indices.prefix(Observation.childrenMax)
+      where children[place].count * Observation.rarityMax >= followers.count {
+        sum += children[place].count
+        observation.children.append(
+          Observation.Child(token: children[place].token, count: children[place].count))
+      }
+      didObserve()
+      // Damaged indexes may count their children otherwise. No probability exceeds 1 all the same.
+      observation.count = max(observedCount, sum)
     }
-    goOn(context)
-    if observation.isSure {
-      // A child of the shorter match is the same token: it followed the longer one too.
-      while nextLength(context) > 0 && children.count == 1 { goOn(context) }
-      observation.children[0].count = observedCount
-    }
-    observation.count = observedCount
   }
 
-  private mutating func goOn(_ context: Context) {
-    observedCount = count
-    moveOn(context)
+  private mutating func didObserve() {
+    observedCount = followers.count
+    stage = .observed
   }
 
   private mutating func moveOn(_ context: Context) {
-    let next = classes.next(
-      lengthMin: context.lengthMin, context.indexes, context.matches)
+    let next = classes.next(lengthMin: 1, context.indexes, context.matches)
     classes.goOn(to: next, context.indexes, context.matches)
-    isRead = false
+    stage = .unread
   }
 
-  /// Reads the first class, from the current one on, that adds followed occurrences.
-  private mutating func read(_ context: Context) {
-    isRead = true
-    while classes.length > 0 {
-      if classes.length < context.lengthMin { return classes.end() }
-      children.removeAll(keepingCapacity: true)
-      loci.removeAll(keepingCapacity: true)
-      combined.append(
-        of: classes.loci, context.indexes, countMin: 1, limit: Observation.childrenMax,
-        to: &children, &loci)
-      count = 0
-      if children.count < Observation.childrenMax {
-        for place in children.indices { count += children[place].count }
-      } else {
-        for place in classes.loci.indices {
-          let locus = classes.loci[place]
-          count += context.indexes[Int(locus.index)].followedCount(of: locus.cursor)
-        }
-      }
-      if count > observedCount { return }
-      moveOn(context)
-      isRead = true
+  /// Counts the children of the current class.
+  private mutating func count(_ context: Context) {
+    isListed = false
+    followers = Followers()
+    // The number of indexes with children, and the last of them.
+    var (holders, holder) = (0, 0)
+    for place in classes.loci.indices {
+      let locus = classes.loci[place]
+      let own = context.indexes[Int(locus.index)].followers(of: locus.cursor)
+      if own.count == 0 { continue }
+      followers.count += own.count
+      followers.kinds = max(followers.kinds, own.kinds)
+      holders += 1
+      holder = place
     }
+    if followers.count <= observedCount || followers.kinds == Followers.kindsMax { return }
+    if followers.kinds == 1 {
+      if let token = commonToken(context, upTo: holder) {
+        onlyToken = token
+        return
+      }
+    } else if holders == 1 {
+      return
+    }
+    // Each index has few children, so that reading all of them takes little.
+    list(context, countMin: 1, limit: .max)
+    isListed = true
+    followers.kinds = min(children.count, Followers.kindsMax)
+    // Only damaged indexes have none after all, or agree now.
+    if children.isEmpty { followers.count = 0 }
+    if followers.kinds == 1 { onlyToken = children[0].token }
+  }
+
+  /// The token that follows in all indexes in which one follows; nil if they differ.
+  private func commonToken(_ context: Context, upTo holder: Int) -> Int32? {
+    var common: Int32?
+    for place in 0...holder {
+      let locus = classes.loci[place]
+      guard let child = context.indexes[Int(locus.index)].firstChild(of: locus.cursor) else {
+        continue
+      }
+      if let common, common != child.token { return nil }
+      common = child.token
+    }
+    return common
+  }
+
+  /// Lists the children that are frequent enough to be looked at, unless all are listed.
+  private mutating func listFrequent(_ context: Context) {
+    if isListed { return }
+    let countMin = (followers.count + Observation.rarityMax - 1) / Observation.rarityMax
+    list(context, countMin: countMin, limit: Observation.childrenMax)
+  }
+
+  private mutating func list(_ context: Context, countMin: Int, limit: Int) {
+    children.removeAll(keepingCapacity: true)
+    loci.removeAll(keepingCapacity: true)
+    combined.append(
+      of: classes.loci, context.indexes, countMin: countMin, limit: limit, to: &children, &loci)
   }
 }

@@ -3,8 +3,8 @@ import SuffixIndex
 
 /// Places tokens one by one, always the most probable that is not placed yet.
 ///
-/// Each placed token (and the match itself) has its children listed in order. The fringe holds only the first child of each list that is not placed yet: its later siblings are no
-/// more probable.
+/// Each placed token (and the match itself) has its children listed in order. The fringe holds only
+/// the first child of each list that is not placed yet: its later siblings are no more probable.
 struct TreeGrower {
   /// A list of children, and the next one to use.
   private struct ListedChild: FringeEntry {

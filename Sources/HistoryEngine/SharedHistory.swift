@@ -70,7 +70,7 @@ public final class SharedHistory: Sendable {
   ///
   /// - Parameters:
   ///   - context: The session's prompt and output; its last step ended before `known`.
-  ///   - local: Its end as a history of its own, as `LocalHistory.end` has it.
+  ///   - local: The session's own index and the match of its end; see `LocalHistory.end`.
   func draft(
     for session: DecodingSession, _ following: inout FollowedHistory, context: Span<Int32>,
     known: Int, and local: (index: AnyHistoryIndex, match: MatchCursor), _ options: DraftOptions,

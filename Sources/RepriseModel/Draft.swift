@@ -6,7 +6,7 @@
 /// The type is a reusable buffer: `removeAll()` keeps its storage, so that a caller who drafts
 /// into the same value again allocates nothing.
 public struct Draft: Equatable, Sendable {
-  /// The history that the draft was taken from.
+  /// A history that drafts are taken from.
   public enum Source: String, Sendable {
     /// The session's own prompt and output.
     case local
@@ -19,11 +19,13 @@ public struct Draft: Equatable, Sendable {
   /// Index in `tokens` of each token's parent; −1 for a token that follows the context directly.
   public var parents: [Int32] = []
 
-  /// The product of count ratios from the context to each token, in (0, 1].
+  /// The probability of each token along its path, in (0, 1]: by `suffixDecoding` the product of
+  /// count ratios, by `estimate` that of the estimates.
   public var probs: [Float] = []
 
-  /// The number of times that the matched tokens, followed by the path to each token, occur in the
-  /// history.
+  /// By `suffixDecoding` the number of times that the matched tokens, followed by the path to each
+  /// token, occur in the history. By `estimate` the token's count in the first observation that has
+  /// it, which is the one of the longest match.
   public var counts: [Int] = []
 
   /// The expected number of accepted tokens if the probabilities were exact: the sum of `probs`,
@@ -33,7 +35,8 @@ public struct Draft: Equatable, Sendable {
   /// The number of the context's last tokens that were found in the history. 0 in an empty draft.
   public var matchLength: Int = 0
 
-  /// The history that the draft was taken from.
+  /// The history that the draft was taken from; by `estimate`, which reads all of them, the one with
+  /// the longest match.
   public var source: Source = .shared
 
   public init() {}

@@ -17,7 +17,7 @@ public struct DraftOptions: Equatable, Sendable {
 
   /// The least probability along its path that a drafted token may have. In 0...1. For `estimate`
   /// it is the one setting that decides how much is drafted: tokens are drafted that are accepted
-  /// with this probability at least.
+  /// with this probability at least; below 0.001 it counts as 0.001.
   public var minProbability: Double
 
   /// True if the draft may branch. A path follows the most frequent child only.

@@ -85,17 +85,27 @@ extension GrowingCore {
     return count(ofEdge: best) == 0 ? nil : childCursor(best, of: match)
   }
 
-  func followedCount(of match: MatchCursor) -> Int {
+  func followers(of match: MatchCursor) -> Followers {
     assert(match.node != Self.root, "the empty pattern's children are not counted")
     let state = states[match.node]
-    if state.degree > Self.scanDegreeMax { return Int(followed(of: match.node)) }
-    var sum = 0
+    if state.degree > Self.scanDegreeMax {
+      var kinds = 0
+      while kinds < Followers.kindsMax,
+        count(ofEdge: rankings[state.ranking &+ UInt32(kinds)]) > 0
+      {
+        kinds += 1
+      }
+      return Followers(count: Int(followed(of: match.node)), kinds: kinds)
+    }
+    var followers = Followers()
     var edge = state.firstEdge
     while edge != Self.none {
-      sum += Int(count(ofEdge: edge))
+      let count = Int(count(ofEdge: edge))
+      followers.count += count
+      if count > 0 { followers.kinds += 1 }
       edge = edges[edge].next
     }
-    return sum
+    return followers
   }
 
   private static func precedes(_ child: ChildCursor, _ other: ChildCursor) -> Bool {

@@ -9,7 +9,8 @@ struct GrowingCore: ~Copyable {
     /// Head of the list of edges, newest first.
     var firstEdge: UInt32
     /// Up to `scanDegreeMax` edges: the best edge. Above: first slot of the state's block in
-    /// `rankings`, which holds the `rankedMax` best edges and the sum of all edges' counts. The root keeps no ranking: every token would have to
+    /// `rankings`, which holds the `rankedMax` best edges and the sum of all edges' counts. The root
+    /// keeps no ranking: every token would have to
     /// update it, and nothing drafts from an empty match.
     var ranking: UInt32
     /// Number of edges (upper 24 bits: no vocabulary has more) and tokens in the longest pattern
@@ -36,7 +37,8 @@ struct GrowingCore: ~Copyable {
   /// Children of states with up to this many edges are ranked by looking at all of them.
   static let scanDegreeMax = 8
   /// The number of best edges kept in order for states with more. At a minimum probability of 0.1
-  /// no more than ten children can be drafted, so only unusual requests need a full scan.
+  /// the published policy drafts no more than ten children, and an estimate reads eight. Where a
+  /// history has several indexes, it reads more only if children are about equally frequent.
   static let rankedMax = 16
 
   let depth: Int

@@ -53,7 +53,7 @@ public final class GrowingIndex {
   /// An unowned reference to the index, so that the hot path does no reference counting. See
   /// `AnyHistoryIndex`.
   // SAFETY: the core lives as long as the index, which the holder of a reader keeps alive.
-  // Unchecked: it is a mere address. A thread that reads through it holds the index's lock.
+  // Unchecked: it is a mere address. A thread that reads through it holds the lock of the index's owner.
   @safe
   public struct Reader: @unchecked Sendable {
     let core: UnsafeMutablePointer<GrowingCore>
@@ -200,8 +200,8 @@ extension GrowingIndex.Reader: HistoryIndex {
     unsafe core.pointee.firstChild(of: cursor)
   }
 
-  public func followedCount(of cursor: MatchCursor) -> Int {
-    unsafe core.pointee.followedCount(of: cursor)
+  public func followers(of cursor: MatchCursor) -> Followers {
+    unsafe core.pointee.followers(of: cursor)
   }
 
   /// Updates a cursor that was positioned earlier to the result of a new search, after sequences

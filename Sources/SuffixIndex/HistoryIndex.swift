@@ -48,12 +48,26 @@ public protocol HistoryIndex {
   /// at the ends of sequences.
   func firstChild(of cursor: MatchCursor) -> ChildCursor?
 
-  /// The number of occurrences that a token follows: the sum of all children's counts. The pattern
-  /// must be shorter than `depth`, and not empty.
+  /// The children of a pattern in numbers. The pattern must be shorter than `depth`, and not empty.
   ///
-  /// - Complexity: growing O(1), at most eight edges are read; sealed O(1) as a rule, O(log count)
-  ///   where sequences end with the pattern.
-  func followedCount(of cursor: MatchCursor) -> Int
+  /// - Complexity: O(1): at most eight edges are read. In a sealed index O(log count) where sequences
+  ///   end with the pattern.
+  func followers(of cursor: MatchCursor) -> Followers
+}
+
+/// The children of a pattern in numbers.
+public struct Followers: Equatable, Sendable, BitwiseCopyable {
+  /// The number of occurrences that a token follows: the sum of all children's counts.
+  public var count = 0
+  /// The number of different tokens that follow, counted up to `kindsMax`.
+  public var kinds = 0
+
+  public static let kindsMax = 8
+
+  public init(count: Int = 0, kinds: Int = 0) {
+    self.count = count
+    self.kinds = kinds
+  }
 }
 
 extension HistoryIndex {
@@ -152,10 +166,10 @@ public enum AnyHistoryIndex: HistoryIndex, Sendable {
     }
   }
 
-  public func followedCount(of cursor: MatchCursor) -> Int {
+  public func followers(of cursor: MatchCursor) -> Followers {
     switch self {
-    case .growing(let index): index.followedCount(of: cursor)
-    case .sealed(let index): index.followedCount(of: cursor)
+    case .growing(let index): index.followers(of: cursor)
+    case .sealed(let index): index.followers(of: cursor)
     }
   }
 }

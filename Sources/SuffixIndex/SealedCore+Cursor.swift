@@ -236,15 +236,29 @@ extension SealedCore {
     }
   }
 
-  func followedCount(of cursor: MatchCursor) -> Int {
+  func followers(of cursor: MatchCursor) -> Followers {
     if cursor.edge != MatchCursor.noEdge {
-      return tokenOnEdge(cursor) == SealedLayout.separator ? 0 : Int(cursor.count)
+      if tokenOnEdge(cursor) == SealedLayout.separator { return Followers() }
+      return Followers(count: Int(cursor.count), kinds: 1)
     }
     let record = node(cursor.node)
+    var followers = Followers(count: Int(cursor.count))
     // Suffixes that end with the pattern come first.
-    if token(ofRank: record.firstRank, at: record.depth) >= 0 { return Int(cursor.count) }
-    let ending = firstGoingOn(from: record.firstRank, record) &- record.firstRank
-    return Int(cursor.count) - Int(min(ending, cursor.count))
+    if token(ofRank: record.firstRank, at: record.depth) < 0 {
+      let ending = firstGoingOn(from: record.firstRank, record) &- record.firstRank
+      followers.count -= Int(min(ending, cursor.count))
+    }
+    if record.isHashed {
+      followers.kinds = Followers.kindsMax
+      return followers
+    }
+    // Each occurrence that no inner child has is a leaf.
+    let inner = innerChildren(cursor.node, record)
+    var leaves = followers.count
+    for child in inner { leaves -= Int(node(child).count) }
+    if leaves < 0 { mark.set() }
+    followers.kinds = min(inner.count + max(leaves, 0), Followers.kindsMax)
+    return followers
   }
 
   private func innerChild(_ child: UInt32, of cursor: MatchCursor) -> ChildCursor {

@@ -188,7 +188,7 @@ extension SealedIndex.Reader: HistoryIndex {
     unsafe core.pointee.firstChild(of: cursor)
   }
 
-  public func followedCount(of cursor: MatchCursor) -> Int {
-    unsafe core.pointee.followedCount(of: cursor)
+  public func followers(of cursor: MatchCursor) -> Followers {
+    unsafe core.pointee.followers(of: cursor)
   }
 }

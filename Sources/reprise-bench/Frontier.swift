@@ -11,7 +11,7 @@ struct Frontier: ParsableCommand {
     discussion: """
       Decodes the records after the first --warm ones as a model would that writes exactly these. \
       Each line of the output is policy, shape, setting, drafted tokens a step, accepted tokens a \
-      step. tools/frontier runs it over all traces, and draws them.
+      step. tools/frontier runs it over all traces.
       """)
 
   @Option(help: "Records that only become history.") var warm = 0

@@ -42,6 +42,7 @@ import Testing
 
   @Test func draftsFromDamagedIndexesEnd() throws {
     var drafter = Drafter()
+    var estimator = EstimateDrafter()
     var draft = Draft()
     var marked = 0
     let seeds = Effort.seeds(6000)
@@ -75,6 +76,11 @@ import Testing
           let matches = indexes.map { $0.match(part.span) }
           drafter.draft(from: indexes, matches: matches, options: options, into: &draft)
           #expect(draft.count <= 40 && draft.matchLength < depth)
+          for (place, parent) in draft.parents.enumerated() { #expect(parent < place) }
+          estimator.draft(
+            from: [DraftHistory(.shared, indexes: indexes.indices)], indexes, matches: matches,
+            options: options, into: &draft)
+          #expect(draft.count <= 40 && draft.matchLength < depth && draft.score.isFinite)
           for (place, parent) in draft.parents.enumerated() { #expect(parent < place) }
         }
       }

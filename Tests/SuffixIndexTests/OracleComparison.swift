@@ -48,9 +48,10 @@ private func childDifference(
       return "child \(child) is another when looked up by its token"
     }
   }
-  let followed = expected.reduce(0) { $0 + $1.count }
-  if index.followedCount(of: cursor) != followed {
-    return "followed \(index.followedCount(of: cursor)) times, expected \(followed)"
+  let followers = Followers(
+    count: expected.reduce(0) { $0 + $1.count }, kinds: min(expected.count, 8))
+  if index.followers(of: cursor) != followers {
+    return "followed by \(index.followers(of: cursor)), expected \(followers)"
   }
   if index.firstChild(of: cursor)?.token != expected.first?.token {
     return "first child \(String(describing: index.firstChild(of: cursor))), expected \(expected)"

@@ -22,7 +22,7 @@ private indirect enum Shape: Sendable {
 private let tokens = Shape.list(.token)
 private let draftOptions: [(String, Shape)] = [
   ("max_tokens", .number), ("max_factor", .number), ("max_offset", .number),
-  ("min_probability", .number), ("tree", .bool), ("policy", .one(["suffixdecoding", "other"])),
+  ("min_probability", .number), ("tree", .bool), ("policy", .one(["suffixdecoding", "estimate", "other"])),
   ("vocabulary", .number),
 ]
 private let snapshot: [(String, Shape)] = [("snapshot", .name), ("path", .text)]

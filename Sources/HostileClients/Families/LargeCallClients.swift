@@ -22,6 +22,12 @@ enum LargeCallClients {
       let line = request("speculate", "{\(prey),\"context\":[5],\(wholeTree(target))}")
       return try target.ask(list(line, 100, separator: "\n"))
     },
+    HostileClient("the same trees by estimate", .served) { target in
+      let line = request(
+        "speculate",
+        "{\(prey),\"context\":[5],\"policy\":\"estimate\",\(wholeTree(target))}")
+      return try target.ask(list(line, 100, separator: "\n"))
+    },
     HostileClient("4,096 such trees in a request", .exceeds("answer_bytes")) { target in
       let contexts = list("[5]", target.limits.contextsMax)
       return try target.call(

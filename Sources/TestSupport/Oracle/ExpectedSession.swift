@@ -53,6 +53,6 @@ extension DraftOptions {
       policy: DraftPolicy.allCases.randomElement(using: &generator)!,
       maxTokens: [1, 4, 16].randomElement(using: &generator)!,
       maxFactor: [0.5, 1, 3].randomElement(using: &generator)!,
-      minProbability: [0.02, 0.1, 0.4].randomElement(using: &generator)!, tree: tree)
+      minProbability: [0, 0.1, 0.4].randomElement(using: &generator)!, tree: tree)
   }
 }

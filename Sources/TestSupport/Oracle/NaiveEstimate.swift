@@ -63,7 +63,7 @@ package struct NaiveEstimate {
       }
       for var guess in guesses {
         guess.probability = probability * guess.probability
-        if guess.probability >= minProbability {
+        if guess.probability >= max(minProbability, 0.001) {
           possible.append(Possible(guess: guess, parent: parent, context: context + [guess.token]))
         }
       }
@@ -140,7 +140,7 @@ package struct NaiveEstimate {
       }
       let share = odds / (1 + odds)
       let each = left * share / last
-      for child in children.prefix(8) {
+      for child in children.prefix(8) where Double(child.count) >= last / 32 {
         if let known = guesses.firstIndex(where: { $0.token == child.token }) {
           guesses[known].probability += each * Double(child.count)
         } else {

@@ -24,7 +24,7 @@ class Draft:
     """For each token the index of its parent, -1 for the context's end. A parent stands before its
     children."""
     probs: list[float] = dataclasses.field(default_factory=list)
-    """Products of count ratios along the path."""
+    """Probabilities along the path: products of count ratios, or of estimates."""
     counts: list[int] = dataclasses.field(default_factory=list)
     score: float = 0.0
     """The sum of `probs`."""

@@ -39,10 +39,10 @@ class DraftOptions:
     max_offset: float = MAX_OFFSET.default
     min_probability: float = MIN_PROBABILITY.default
     tree: bool = False
-    policy: Policy = "suffixdecoding"
     vocabulary: int = VOCABULARY.default
     """Drafted ids are below it. By "suffixdecoding", a token that is not leaves the draft, with all
     that follows it; by "estimate" it is no candidate."""
+    policy: Policy = "suffixdecoding"
     params: Mapping[str, Any] = dataclasses.field(init=False, repr=False, compare=False)
     """The options that differ from the defaults, as requests have them."""
 
