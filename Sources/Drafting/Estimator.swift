@@ -102,7 +102,7 @@ struct Estimator {
   }
 
   @inline(__always)
-  private func add(_ child: Observation.Child, _ each: Double, to candidates: inout [Candidate]) {
+  private func add(_ child: ChildCount, _ each: Double, to candidates: inout [Candidate]) {
     let probability = each * Double(child.count)
     for place in candidates.indices where candidates[place].token == child.token {
       candidates[place].probability += probability

@@ -5,11 +5,6 @@ import SuffixIndex
 /// Consecutive lengths after which only one token ever came, which is then the same one, are a single
 /// observation: a *sure run*.
 struct Observation {
-  struct Child: BitwiseCopyable {
-    var token: Int32
-    var count: Int
-  }
-
   /// The number of children that are looked at.
   static let childrenMax = 8
   /// A child is looked at if it has one of 32 followed occurrences, or more. Rarer ones add next to
@@ -25,7 +20,7 @@ struct Observation {
   /// The number of different next tokens, counted up to `Followers.kindsMax`.
   var kinds = 0
   /// The most frequent next tokens, by falling count, then rising token.
-  var children: [Child] = []
+  var children: [ChildCount] = []
 
   /// The odds that the next token is distributed as this observation says, against all shorter
   /// matches.
@@ -50,10 +45,8 @@ struct Observation {
 /// The observations of one history about one context, from the longest match down.
 struct ObservedHistory {
   private var classes = MatchClasses()
-  private var combined = CombinedChildren()
-  private var loci: [Locus] = []
-  private var children: [CombinedChildren.Child] = []
-  /// True if `children` are all children of the current class.
+  private var children = CountedChildren()
+  /// True if `children` has all children of the current class.
   private var isListed = false
   /// The children of the current class in numbers.
   private var followers = Followers()
@@ -108,16 +101,17 @@ struct ObservedHistory {
       // Shorter matches that were followed by one token were followed by the same one.
       let token = onlyToken
       repeat { didObserve() } while nextLength(context) > 0 && followers.kinds == 1
-      observation.children.append(Observation.Child(token: token, count: observedCount))
+      observation.children.append(ChildCount(token: token, count: observedCount))
       observation.count = observedCount
     } else {
-      listFrequent(context)
+      let countMin = (followers.count + Observation.rarityMax - 1) / Observation.rarityMax
+      if !isListed { children.read(of: classes.loci, context.indexes, countMin: countMin) }
       var sum = 0
-      for place in children.indices.prefix(Observation.childrenMax)
-      where children[place].count * Observation.rarityMax >= followers.count {
-        sum += children[place].count
-        observation.children.append(
-          Observation.Child(token: children[place].token, count: children[place].count))
+      for place in children.sorted.indices.prefix(Observation.childrenMax) {
+        let child = children.sorted[place]
+        if child.count < countMin { break }
+        sum += child.count
+        observation.children.append(child)
       }
       didObserve()
       // Damaged indexes may count their children otherwise. No probability exceeds 1 all the same.
@@ -161,12 +155,12 @@ struct ObservedHistory {
       return
     }
     // Each index has few children, so that reading all of them takes little.
-    list(context, countMin: 1, limit: .max)
+    children.read(of: classes.loci, context.indexes, countMin: 1)
     isListed = true
-    followers.kinds = min(children.count, Followers.kindsMax)
+    followers.kinds = min(children.sorted.count, Followers.kindsMax)
     // Only damaged indexes have none after all, or agree now.
-    if children.isEmpty { followers.count = 0 }
-    if followers.kinds == 1 { onlyToken = children[0].token }
+    if followers.kinds == 0 { followers.count = 0 }
+    if followers.kinds == 1 { onlyToken = children.sorted[0].token }
   }
 
   /// The token that follows in all indexes in which one follows; nil if they differ.
@@ -181,19 +175,5 @@ struct ObservedHistory {
       common = child.token
     }
     return common
-  }
-
-  /// Lists the children that are frequent enough to be looked at, unless all are listed.
-  private mutating func listFrequent(_ context: Context) {
-    if isListed { return }
-    let countMin = (followers.count + Observation.rarityMax - 1) / Observation.rarityMax
-    list(context, countMin: countMin, limit: Observation.childrenMax)
-  }
-
-  private mutating func list(_ context: Context, countMin: Int, limit: Int) {
-    children.removeAll(keepingCapacity: true)
-    loci.removeAll(keepingCapacity: true)
-    combined.append(
-      of: classes.loci, context.indexes, countMin: countMin, limit: limit, to: &children, &loci)
   }
 }

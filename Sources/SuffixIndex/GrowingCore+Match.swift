@@ -85,6 +85,49 @@ extension GrowingCore {
     return count(ofEdge: best) == 0 ? nil : childCursor(best, of: match)
   }
 
+  func appendCounts(of match: MatchCursor, countMin: Int, to children: inout [ChildCount]) {
+    let state = states[match.node]
+    let first = children.count
+    if match.node != Self.root && state.degree > Self.scanDegreeMax {
+      let ranked = min(state.degree, Self.rankedMax)
+      for place in 0..<ranked {
+        let edge = rankings[state.ranking &+ UInt32(place)]
+        let count = Int(count(ofEdge: edge))
+        if count < countMin { return }
+        children.append(ChildCount(token: edges[edge].token, count: count))
+      }
+      if ranked == state.degree { return }
+      // More children were asked for than are kept in order.
+      children.removeSubrange(first...)
+    }
+    var edge = state.firstEdge
+    while edge != Self.none {
+      let count = Int(count(ofEdge: edge))
+      if count >= countMin {
+        children.append(ChildCount(token: edges[edge].token, count: count))
+      }
+      edge = edges[edge].next
+    }
+    Self.sort(&children, from: first)
+  }
+
+  private static func sort(_ children: inout [ChildCount], from first: Int) {
+    func precedes(_ child: ChildCount, _ other: ChildCount) -> Bool {
+      ChildCursor.precedes(count: child.count, token: child.token, other.count, other.token)
+    }
+    if children.count - first > scanDegreeMax {
+      children[first...].sort(by: precedes)
+      return
+    }
+    for next in children.indices.dropFirst(first + 1) {
+      var place = next
+      while place > first && precedes(children[place], children[place - 1]) {
+        children.swapAt(place, place - 1)
+        place -= 1
+      }
+    }
+  }
+
   func followers(of match: MatchCursor) -> Followers {
     assert(match.node != Self.root, "the empty pattern's children are not counted")
     let state = states[match.node]

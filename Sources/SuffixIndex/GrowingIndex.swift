@@ -200,6 +200,12 @@ extension GrowingIndex.Reader: HistoryIndex {
     unsafe core.pointee.firstChild(of: cursor)
   }
 
+  public func appendCounts(
+    of cursor: MatchCursor, countMin: Int, to children: inout [ChildCount]
+  ) {
+    unsafe core.pointee.appendCounts(of: cursor, countMin: countMin, to: &children)
+  }
+
   public func followers(of cursor: MatchCursor) -> Followers {
     unsafe core.pointee.followers(of: cursor)
   }

@@ -48,11 +48,27 @@ public protocol HistoryIndex {
   /// at the ends of sequences.
   func firstChild(of cursor: MatchCursor) -> ChildCursor?
 
+  /// Appends the children of a pattern as `appendChildren` does, without their cursors: those that
+  /// occur at least `countMin` times.
+  func appendCounts(of cursor: MatchCursor, countMin: Int, to children: inout [ChildCount])
+
   /// The children of a pattern in numbers. The pattern must be shorter than `depth`, and not empty.
   ///
   /// - Complexity: O(1): at most eight edges are read. In a sealed index O(log count) where sequences
   ///   end with the pattern.
   func followers(of cursor: MatchCursor) -> Followers
+}
+
+/// A token that follows a pattern, and how often it does.
+public struct ChildCount: Equatable, Sendable, BitwiseCopyable {
+  public var token: Int32
+  public var count: Int
+
+  @inlinable
+  public init(token: Int32, count: Int) {
+    self.token = token
+    self.count = count
+  }
 }
 
 /// The children of a pattern in numbers.
@@ -163,6 +179,15 @@ public enum AnyHistoryIndex: HistoryIndex, Sendable {
     switch self {
     case .growing(let index): index.firstChild(of: cursor)
     case .sealed(let index): index.firstChild(of: cursor)
+    }
+  }
+
+  public func appendCounts(
+    of cursor: MatchCursor, countMin: Int, to children: inout [ChildCount]
+  ) {
+    switch self {
+    case .growing(let index): index.appendCounts(of: cursor, countMin: countMin, to: &children)
+    case .sealed(let index): index.appendCounts(of: cursor, countMin: countMin, to: &children)
     }
   }
 

@@ -236,6 +236,31 @@ extension SealedCore {
     }
   }
 
+  func appendCounts(of cursor: MatchCursor, countMin: Int, to children: inout [ChildCount]) {
+    if cursor.edge != MatchCursor.noEdge {
+      if cursor.count < countMin { return }
+      let token = tokenOnEdge(cursor)
+      if token != SealedLayout.separator {
+        children.append(ChildCount(token: token, count: Int(cursor.count)))
+      }
+      return
+    }
+    let record = node(cursor.node)
+    // All children together occur no more often than their parent, so a damaged list ends as well.
+    var occurrencesLeft = Int(record.count)
+    for inner in innerChildren(cursor.node, record) {
+      let child = node(inner)
+      let count = Int(child.count)
+      if count < countMin { return }
+      occurrencesLeft -= max(count, 2)
+      if occurrencesLeft < 0 { return mark.set() }
+      children.append(ChildCount(token: child.token, count: count))
+    }
+    if countMin > 1 { return }
+    var leaves = leaves(of: cursor.node, record)
+    while let leaf = next(&leaves) { children.append(ChildCount(token: leaf.token, count: 1)) }
+  }
+
   func followers(of cursor: MatchCursor) -> Followers {
     if cursor.edge != MatchCursor.noEdge {
       if tokenOnEdge(cursor) == SealedLayout.separator { return Followers() }

@@ -48,6 +48,14 @@ private func childDifference(
       return "child \(child) is another when looked up by its token"
     }
   }
+  for countMin in 1...2 {
+    var counts: [ChildCount] = []
+    index.appendCounts(of: cursor, countMin: countMin, to: &counts)
+    let wanted = expected.filter { $0.count >= countMin }
+    if counts != wanted.map({ ChildCount(token: $0.token, count: $0.count) }) {
+      return "counts of at least \(countMin): \(counts), expected \(wanted)"
+    }
+  }
   let followers = Followers(
     count: expected.reduce(0) { $0 + $1.count }, kinds: min(expected.count, 8))
   if index.followers(of: cursor) != followers {
