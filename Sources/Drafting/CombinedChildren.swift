@@ -7,12 +7,14 @@ import SuffixIndex
 /// each token found there in the other indexes, gives the exact first children without reading
 /// the lists to their ends (the idea of Fagin's threshold algorithm).
 struct CombinedChildren {
-  struct Child: BitwiseCopyable {
+  struct Child: CountedChild {
     var token: Int32
     var count: Int
     /// Place of its first locus; it has one for each index that holds it.
     var firstLocus: Int32
     var lociCount: Int32
+
+    var occurrences: Int { count }
   }
 
   private var heads: [ChildCursor?] = []
@@ -176,7 +178,7 @@ struct CombinedChildren {
         to: &children, &childLoci)
       position = end
     }
-    Self.sort(&children, from: first)
+    children.sortChildren(from: first)
     if children.count - first > limit { children.removeSubrange((first + limit)...) }
   }
 
@@ -263,23 +265,6 @@ struct CombinedChildren {
       var place = next
       while place > 0 && found[place].child.token < found[place - 1].child.token {
         found.swapAt(place, place - 1)
-        place -= 1
-      }
-    }
-  }
-
-  private static func sort(_ children: inout [Child], from first: Int) {
-    func precedes(_ child: Child, _ other: Child) -> Bool {
-      ChildCursor.precedes(count: child.count, token: child.token, other.count, other.token)
-    }
-    if children.count - first > insertionMax {
-      children[first...].sort(by: precedes)
-      return
-    }
-    for next in children.indices.dropFirst(first + 1) {
-      var place = next
-      while place > first && precedes(children[place], children[place - 1]) {
-        children.swapAt(place, place - 1)
         place -= 1
       }
     }

@@ -85,16 +85,35 @@ extension GrowingCore {
     return count(ofEdge: best) == 0 ? nil : childCursor(best, of: match)
   }
 
+  func appendChildren(
+    of match: MatchCursor, countMin: Int, limit: Int, to children: inout [ChildCursor]
+  ) {
+    append(of: match, countMin: countMin, limit: limit, to: &children) {
+      childCursor($0, of: match)
+    }
+  }
+
   func appendCounts(of match: MatchCursor, countMin: Int, to children: inout [ChildCount]) {
+    append(of: match, countMin: countMin, limit: .max, to: &children) {
+      ChildCount(token: edges[$0].token, count: Int(count(ofEdge: $0)))
+    }
+  }
+
+  /// Appends the children that occur at least `countMin` times, at most `limit`, each as `child`
+  /// makes it of its edge.
+  @inline(__always)
+  private func append<Child: CountedChild>(
+    of match: MatchCursor, countMin: Int, limit: Int, to children: inout [Child],
+    _ child: (UInt32) -> Child
+  ) {
     let state = states[match.node]
     let first = children.count
     if match.node != Self.root && state.degree > Self.scanDegreeMax {
       let ranked = min(state.degree, Self.rankedMax)
       for place in 0..<ranked {
         let edge = rankings[state.ranking &+ UInt32(place)]
-        let count = Int(count(ofEdge: edge))
-        if count < countMin { return }
-        children.append(ChildCount(token: edges[edge].token, count: count))
+        if children.count - first == limit || count(ofEdge: edge) < countMin { return }
+        children.append(child(edge))
       }
       if ranked == state.degree { return }
       // More children were asked for than are kept in order.
@@ -102,30 +121,11 @@ extension GrowingCore {
     }
     var edge = state.firstEdge
     while edge != Self.none {
-      let count = Int(count(ofEdge: edge))
-      if count >= countMin {
-        children.append(ChildCount(token: edges[edge].token, count: count))
-      }
+      if count(ofEdge: edge) >= countMin { children.append(child(edge)) }
       edge = edges[edge].next
     }
-    Self.sort(&children, from: first)
-  }
-
-  private static func sort(_ children: inout [ChildCount], from first: Int) {
-    func precedes(_ child: ChildCount, _ other: ChildCount) -> Bool {
-      ChildCursor.precedes(count: child.count, token: child.token, other.count, other.token)
-    }
-    if children.count - first > scanDegreeMax {
-      children[first...].sort(by: precedes)
-      return
-    }
-    for next in children.indices.dropFirst(first + 1) {
-      var place = next
-      while place > first && precedes(children[place], children[place - 1]) {
-        children.swapAt(place, place - 1)
-        place -= 1
-      }
-    }
+    children.sortChildren(from: first)
+    if children.count - first > limit { children.removeSubrange((first + limit)...) }
   }
 
   func followers(of match: MatchCursor) -> Followers {
@@ -149,51 +149,6 @@ extension GrowingCore {
       edge = edges[edge].next
     }
     return followers
-  }
-
-  private static func precedes(_ child: ChildCursor, _ other: ChildCursor) -> Bool {
-    ChildCursor.precedes(
-      count: Int(child.count), token: child.token, Int(other.count), other.token)
-  }
-
-  /// Sorts by insertion, which allocates nothing.
-  private static func sortFew(_ children: inout [ChildCursor], from first: Int) {
-    for next in children.indices.dropFirst(first + 1) {
-      var place = next
-      while place > first && precedes(children[place], children[place - 1]) {
-        children.swapAt(place, place - 1)
-        place -= 1
-      }
-    }
-  }
-
-  func appendChildren(
-    of match: MatchCursor, countMin: Int, limit: Int, to children: inout [ChildCursor]
-  ) {
-    let state = states[match.node]
-    let first = children.count
-    if match.node != Self.root && state.degree > Self.scanDegreeMax {
-      let ranked = min(state.degree, Self.rankedMax)
-      for place in 0..<ranked {
-        let edge = rankings[state.ranking &+ UInt32(place)]
-        if children.count - first == limit || count(ofEdge: edge) < countMin { return }
-        children.append(childCursor(edge, of: match))
-      }
-      if ranked == state.degree { return }
-      // More children were asked for than are kept in order.
-      children.removeSubrange(first...)
-    }
-    var edge = state.firstEdge
-    while edge != Self.none {
-      if count(ofEdge: edge) >= countMin { children.append(childCursor(edge, of: match)) }
-      edge = edges[edge].next
-    }
-    if children.count - first <= Self.scanDegreeMax {
-      Self.sortFew(&children, from: first)
-    } else {
-      children[first...].sort(by: Self.precedes)
-    }
-    if children.count - first > limit { children.removeSubrange((first + limit)...) }
   }
 
   /// Returns true if a longer match than the cursor's may have appeared. Otherwise the cursor is

@@ -60,7 +60,7 @@ public protocol HistoryIndex {
 }
 
 /// A token that follows a pattern, and how often it does.
-public struct ChildCount: Equatable, Sendable, BitwiseCopyable {
+public struct ChildCount: CountedChild, Equatable, Sendable {
   public var token: Int32
   public var count: Int
 
@@ -69,6 +69,8 @@ public struct ChildCount: Equatable, Sendable, BitwiseCopyable {
     self.token = token
     self.count = count
   }
+
+  @inlinable public var occurrences: Int { count }
 }
 
 /// The children of a pattern in numbers.

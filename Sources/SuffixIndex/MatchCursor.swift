@@ -43,13 +43,14 @@ public struct MatchCursor: Equatable, Sendable, BitwiseCopyable {
 }
 
 /// A token that follows a pattern, and the pattern extended by it.
-public struct ChildCursor: Equatable, Sendable, BitwiseCopyable {
+public struct ChildCursor: CountedChild, Equatable, Sendable {
   public var token: Int32
 
   /// The extended pattern; `cursor.count` is how often `token` followed.
   public var cursor: MatchCursor
 
   @inlinable public var count: UInt32 { cursor.count }
+  @inlinable public var occurrences: Int { Int(count) }
 
   /// The order of children, in every index and over all indexes together: falling count, then
   /// rising token id.

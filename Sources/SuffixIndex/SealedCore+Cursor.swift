@@ -210,9 +210,45 @@ extension SealedCore {
   func appendChildren(
     of cursor: MatchCursor, countMin: Int, limit: Int, to children: inout [ChildCursor]
   ) {
+    append(of: cursor, countMin: countMin, limit: limit, to: &children) { child in
+      switch child {
+      case .onEdge(let only): only
+      case .inner(let node): innerChild(node, of: cursor)
+      case .leaf(let token, let position): leafChild(token, position, of: cursor)
+      }
+    }
+  }
+
+  func appendCounts(of cursor: MatchCursor, countMin: Int, to children: inout [ChildCount]) {
+    append(of: cursor, countMin: countMin, limit: .max, to: &children) { child in
+      switch child {
+      case .onEdge(let only): return ChildCount(token: only.token, count: Int(only.count))
+      case .inner(let number):
+        let record = node(number)
+        return ChildCount(token: record.token, count: Int(record.count))
+      case .leaf(let token, _): return ChildCount(token: token, count: 1)
+      }
+    }
+  }
+
+  /// A child as it is met in the index.
+  private enum FoundChild {
+    /// The only one, of a pattern that ends inside an edge.
+    case onEdge(ChildCursor)
+    case inner(UInt32)
+    case leaf(token: Int32, position: UInt32)
+  }
+
+  /// Appends the children that occur at least `countMin` times, at most `limit`, each as `form`
+  /// gives it.
+  @inline(__always)
+  private func append<Child>(
+    of cursor: MatchCursor, countMin: Int, limit: Int, to children: inout [Child],
+    _ form: (FoundChild) -> Child
+  ) {
     if cursor.edge != MatchCursor.noEdge {
       if cursor.count >= countMin, limit > 0, let only = firstChild(of: cursor) {
-        children.append(only)
+        children.append(form(.onEdge(only)))
       }
       return
     }
@@ -225,40 +261,15 @@ extension SealedCore {
       if left == 0 || count < countMin { return }
       occurrencesLeft -= max(count, 2)
       if occurrencesLeft < 0 { return mark.set() }
-      children.append(innerChild(inner, of: cursor))
+      children.append(form(.inner(inner)))
       left -= 1
     }
     if countMin > 1 { return }
     var leaves = leaves(of: cursor.node, record)
     while left > 0, let leaf = next(&leaves) {
-      children.append(leafChild(leaf.token, leaf.position, of: cursor))
+      children.append(form(.leaf(token: leaf.token, position: leaf.position)))
       left -= 1
     }
-  }
-
-  func appendCounts(of cursor: MatchCursor, countMin: Int, to children: inout [ChildCount]) {
-    if cursor.edge != MatchCursor.noEdge {
-      if cursor.count < countMin { return }
-      let token = tokenOnEdge(cursor)
-      if token != SealedLayout.separator {
-        children.append(ChildCount(token: token, count: Int(cursor.count)))
-      }
-      return
-    }
-    let record = node(cursor.node)
-    // All children together occur no more often than their parent, so a damaged list ends as well.
-    var occurrencesLeft = Int(record.count)
-    for inner in innerChildren(cursor.node, record) {
-      let child = node(inner)
-      let count = Int(child.count)
-      if count < countMin { return }
-      occurrencesLeft -= max(count, 2)
-      if occurrencesLeft < 0 { return mark.set() }
-      children.append(ChildCount(token: child.token, count: count))
-    }
-    if countMin > 1 { return }
-    var leaves = leaves(of: cursor.node, record)
-    while let leaf = next(&leaves) { children.append(ChildCount(token: leaf.token, count: 1)) }
   }
 
   func followers(of cursor: MatchCursor) -> Followers {

@@ -63,11 +63,7 @@ import Testing
       var drafter = Drafter()
       var draft = Draft()
       for _ in 0..<8 {
-        var context = generator.tokens(count: 12, alphabet: alphabet)
-        if Bool.random(using: &generator), let sequence = sequences.randomElement(using: &generator)
-        {
-          context += sequence.prefix(Int.random(in: 0...sequence.count, using: &generator))
-        }
+        let context = generator.context(following: sequences, alphabet: alphabet)
         let matches = history.indexes.map { $0.match(context.span) }
         drafter.draft(
           from: history.indexes, matches: matches, options: options, into: &draft)
@@ -186,5 +182,16 @@ import Testing
     #expect(draft.counts == [1, 1, 1])
     #expect(draft.matchLength == 3)
     #expect(draft.source == .local)
+  }
+}
+
+extension SeededGenerator {
+  /// Random tokens, which the beginning of one of some sequences may follow.
+  mutating func context(following sequences: [[Int32]], alphabet: Int32) -> [Int32] {
+    let context = tokens(count: 12, alphabet: alphabet)
+    guard Bool.random(using: &self), let sequence = sequences.randomElement(using: &self) else {
+      return context
+    }
+    return context + sequence.prefix(Int.random(in: 0...sequence.count, using: &self))
   }
 }

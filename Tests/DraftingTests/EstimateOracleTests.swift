@@ -17,26 +17,19 @@ import Testing
       let sequences = (0..<Int.random(in: 1...8, using: &generator)).map { _ in
         generator.tokens(count: Int.random(in: 1...60, using: &generator), alphabet: alphabet)
       }
-      var naive = NaiveEstimate()
-      naive.tree = tree
-      naive.maxTokens = [0, 1, 3, 8, 32].randomElement(using: &generator)!
-      naive.minProbability = [0, 0.01, 0.05, 0.1, 0.3, 0.5, 1].randomElement(using: &generator)!
-      if naive.minProbability < 0.05 { naive.maxTokens = min(naive.maxTokens, 8) }
-      naive.vocabulary = [.max, .max, alphabet / 2 + 1].randomElement(using: &generator)!
-      let options = DraftOptions(
-        maxTokens: naive.maxTokens, minProbability: naive.minProbability, tree: tree,
-        vocabulary: naive.vocabulary)
+      var options = DraftOptions(
+        policy: .estimate, maxTokens: [0, 1, 3, 8, 32].randomElement(using: &generator)!,
+        minProbability: [0, 0.01, 0.05, 0.1, 0.3, 0.5, 1].randomElement(using: &generator)!,
+        tree: tree,
+        vocabulary: [.max, .max, alphabet / 2 + 1].randomElement(using: &generator)!)
+      if options.minProbability < 0.05 { options.maxTokens = min(options.maxTokens, 8) }
 
       let shared = NGramOracle(depth: depth, sequences: sequences)
       let history = try DraftOracleTests.CutHistory(sequences, depth: depth, using: &generator)
       var drafter = EstimateDrafter()
       var draft = Draft()
       for _ in 0..<6 {
-        var context = generator.tokens(count: 12, alphabet: alphabet)
-        if Bool.random(using: &generator), let sequence = sequences.randomElement(using: &generator)
-        {
-          context += sequence.prefix(Int.random(in: 0...sequence.count, using: &generator))
-        }
+        let context = generator.context(following: sequences, alphabet: alphabet)
         let local = GrowingIndex(depth: depth)
         var tail = GrowingIndex.Tail()
         local.extend(&tail, by: context.span)
@@ -46,7 +39,7 @@ import Testing
           from: [
             DraftHistory(.local, indexes: 0..<1), DraftHistory(.shared, indexes: 1..<indexes.count),
           ], indexes, matches: matches, options: options, into: &draft)
-        let expected = naive.draft(
+        let expected = NaiveEstimate(options).draft(
           from: [
             .local(NGramOracle(depth: depth, sequences: [context])), .shared(shared),
           ], context: context)

@@ -18,19 +18,9 @@ package struct NaiveEstimate {
     }
   }
 
-  package var minProbability = 0.1
-  package var maxTokens = 32
-  package var tree = false
-  package var vocabulary = Int32.max
+  private let options: DraftOptions
 
-  package init() {}
-
-  package init(_ options: DraftOptions) {
-    minProbability = options.minProbability
-    maxTokens = options.maxTokens
-    tree = options.tree
-    vocabulary = options.vocabulary
-  }
+  package init(_ options: DraftOptions) { self.options = options }
 
   private struct Observation {
     var history: Int
@@ -46,7 +36,7 @@ package struct NaiveEstimate {
 
   package func draft(from histories: [History], context: [Int32]) -> NaiveDraft {
     var draft = NaiveDraft()
-    if maxTokens == 0 { return draft }
+    if options.maxTokens == 0 { return draft }
     struct Possible {
       var guess: Guess
       var parent: Int
@@ -54,8 +44,8 @@ package struct NaiveEstimate {
     }
     var possible: [Possible] = []
     func consider(_ context: [Int32], below parent: Int, _ probability: Double) {
-      var guesses = guesses(histories, context).filter { $0.token < vocabulary }
-      if !tree {
+      var guesses = guesses(histories, context).filter { $0.token < options.vocabulary }
+      if !options.tree {
         let best = guesses.map(\.probability).max()
         guesses = guesses.filter { $0.probability == best }.sorted { $0.token < $1.token }
         guesses = Array(guesses.prefix(1))
@@ -63,13 +53,13 @@ package struct NaiveEstimate {
       }
       for var guess in guesses {
         guess.probability = probability * guess.probability
-        if guess.probability >= max(minProbability, 0.001) {
+        if guess.probability >= max(options.minProbability, 0.001) {
           possible.append(Possible(guess: guess, parent: parent, context: context + [guess.token]))
         }
       }
     }
     consider(context, below: -1, 1)
-    while draft.tokens.count < maxTokens,
+    while draft.tokens.count < options.maxTokens,
       let next = possible.indices.min(by: { a, b in
         let (a, b) = (possible[a], possible[b])
         if a.guess.probability != b.guess.probability {
