@@ -23,40 +23,70 @@ import Testing
         tree: tree,
         vocabulary: [.max, .max, alphabet / 2 + 1].randomElement(using: &generator)!)
       if options.minProbability < 0.05 { options.maxTokens = min(options.maxTokens, 8) }
-
-      let shared = NGramOracle(depth: depth, sequences: sequences)
-      let history = try DraftOracleTests.CutHistory(sequences, depth: depth, using: &generator)
-      var drafter = EstimateDrafter()
-      var draft = Draft()
-      for _ in 0..<6 {
-        let context = generator.context(following: sequences, alphabet: alphabet)
-        let local = GrowingIndex(depth: depth)
-        var tail = GrowingIndex.Tail()
-        local.extend(&tail, by: context.span)
-        let indexes = [.growing(local.reader)] + history.indexes
-        let matches = [local.match(at: tail)] + history.indexes.map { $0.match(context.span) }
-        drafter.draft(
-          from: [
-            DraftHistory(.local, indexes: 0..<1), DraftHistory(.shared, indexes: 1..<indexes.count),
-          ], indexes, matches: matches, options: options, into: &draft)
-        let expected = NaiveEstimate(options).draft(
-          from: [
-            .local(NGramOracle(depth: depth, sequences: [context])), .shared(shared),
-          ], context: context)
-        if !expected.isEqual(to: draft) {
-          Issue.record(
-            """
-            seed \(seed), depth \(depth), \(options), context \(context), sequences \(sequences)
-            \(draft)
-            \(expected)
-            """)
-          return
-        }
-        drafted += draft.count
-        withExtendedLifetime(local) {}
-      }
-      withExtendedLifetime(history) {}
+      drafted += try compare(sequences, alphabet, depth: depth, options, seed, &generator)
     }
     #expect(drafted > 3 * seeds.count, "the cases must draft something to compare")
+  }
+
+  /// Patterns with many children of very different counts: in one index a child is among the
+  /// frequent ones, in another one it is too rare to be listed.
+  @Test(arguments: [false, true]) func childrenThatAreRareInOneIndexAreCounted(tree: Bool) throws {
+    var drafted = 0
+    let seeds = Effort.seeds(300, atLeast: 30)
+    for seed in seeds {
+      var generator = SeededGenerator(seed: seed)
+      let alphabet = Int32.random(in: 9...40, using: &generator)
+      let sequences = (0..<6).map { _ in
+        // Each sequence prefers other tokens.
+        let shift = Int32.random(in: 0..<alphabet, using: &generator)
+        return (0..<300).map { _ in
+          let rank = (0..<3).map { _ in Int32.random(in: 0..<alphabet, using: &generator) }.min()!
+          return (rank + shift / 4) % alphabet
+        }
+      }
+      let options = DraftOptions(
+        policy: .estimate, maxTokens: 8, minProbability: 0.005, tree: tree)
+      let depth = Int.random(in: 2...3, using: &generator)
+      drafted += try compare(sequences, alphabet, depth: depth, options, seed, &generator)
+    }
+    #expect(drafted > 3 * seeds.count, "the cases must draft something to compare")
+  }
+
+  /// Compares the drafts after some contexts. Returns the number of drafted tokens.
+  private func compare(
+    _ sequences: [[Int32]], _ alphabet: Int32, depth: Int, _ options: DraftOptions, _ seed: UInt64,
+    _ generator: inout SeededGenerator
+  ) throws -> Int {
+    let shared = NGramOracle(depth: depth, sequences: sequences)
+    let history = try DraftOracleTests.CutHistory(sequences, depth: depth, using: &generator)
+    var drafter = EstimateDrafter()
+    var draft = Draft()
+    var drafted = 0
+    for _ in 0..<6 {
+      let context = generator.context(following: sequences, alphabet: alphabet)
+      let local = LocalHistory(depth: depth)
+      local.append(context.span)
+      let end = local.end
+      let indexes = [end.index] + history.indexes
+      drafter.draft(
+        from: [
+          DraftHistory(.local, indexes: 0..<1), DraftHistory(.shared, indexes: 1..<indexes.count),
+        ], indexes, matches: [end.match] + history.indexes.map { $0.match(context.span) },
+        options: options, into: &draft)
+      let expected = NaiveEstimate(options).draft(
+        from: [.local(NGramOracle(depth: depth, sequences: [context])), .shared(shared)],
+        context: context)
+      #expect(
+        expected.isEqual(to: draft),
+        """
+        seed \(seed), depth \(depth), \(options), context \(context), sequences \(sequences)
+        \(draft)
+        \(expected)
+        """)
+      drafted += draft.count
+      withExtendedLifetime(local) {}
+    }
+    withExtendedLifetime(history) {}
+    return drafted
   }
 }
