@@ -13,9 +13,9 @@ let rules: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
-// `tools/test` builds for debugging: the packages that we depend on, the TLS library above all, then take
-// a third of the time. Modules that compute, and the tests of what they compute, are optimised all the
-// same; without that those tests take several times as long.
+// `tools/test` builds for debugging, so that the packages that we depend on, the TLS library above all, are
+// built sooner. Modules that compute, and the tests of what they compute, are optimised all the same:
+// those tests would take several times as long.
 let isTestBuild = Context.environment["REPRISE_PACKAGE"] == "tests"
 let computingRules =
   isTestBuild

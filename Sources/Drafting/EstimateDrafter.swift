@@ -30,9 +30,11 @@ public struct EstimateDrafter: Sendable {
     }
   }
 
-  /// A token that is less probable is never drafted. It bounds the work for a request with a
-  /// `minProbability` of 0, and keeps probabilities far from the least number.
+  /// The least probability of a drafted token. It bounds the work for a request whose
+  /// `minProbability` is 0, and keeps products of probabilities far from the smallest number.
   public static let probabilityMin = 0.001
+  /// The most tokens in a draft, because nothing else is answered on its thread meanwhile.
+  public static let tokensMax = 256
 
   private var estimator = Estimator()
   private var candidates: [Candidate] = []
@@ -61,6 +63,7 @@ public struct EstimateDrafter: Sendable {
     if options.maxTokens == 0 { return }
     var options = options
     options.minProbability = max(options.minProbability, Self.probabilityMin)
+    options.maxTokens = min(options.maxTokens, Self.tokensMax)
     cursors.removeAll(keepingCapacity: true)
     for position in matches.indices { cursors.append(matches[position]) }
     let longest = estimate(-1, histories, indexes)

@@ -4,7 +4,8 @@ public struct DraftOptions: Equatable, Sendable {
   /// The rule by which tokens are drafted.
   public var policy: DraftPolicy
 
-  /// The most tokens that a draft may hold, whatever the match. 0 or more; 0 asks for no draft.
+  /// The most tokens that a draft may hold, whatever the match. 0 or more; 0 asks for no draft. By
+  /// `estimate` a draft holds at most 256.
   public var maxTokens: Int
 
   /// Tokens of budget for each token of match: a longer match earns a longer draft. 0 or more.

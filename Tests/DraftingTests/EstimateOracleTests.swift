@@ -52,6 +52,24 @@ import Testing
     #expect(drafted > 3 * seeds.count, "the cases must draft something to compare")
   }
 
+  /// The longest draft bounds the time for which a client makes others wait.
+  @Test func noDraftIsLongerThanItMayBe() {
+    var generator = SeededGenerator(seed: 1)
+    let index = GrowingIndex(depth: 8)
+    for _ in 0..<40 {
+      var tail = GrowingIndex.Tail()
+      index.extend(&tail, by: generator.tokens(count: 60, alphabet: 6).span)
+    }
+    var drafter = EstimateDrafter()
+    var draft = Draft()
+    drafter.draft(
+      from: [DraftHistory(.shared, indexes: 0..<1)], [.growing(index.reader)],
+      matches: [index.reader.match([1, 2].span)],
+      options: DraftOptions(maxTokens: 1024, minProbability: 0, tree: true), into: &draft)
+    #expect(draft.count == 256)
+    withExtendedLifetime(index) {}
+  }
+
   /// Compares the drafts after some contexts. Returns the number of drafted tokens.
   private func compare(
     _ sequences: [[Int32]], _ alphabet: Int32, depth: Int, _ options: DraftOptions, _ seed: UInt64,

@@ -59,7 +59,7 @@ package struct NaiveEstimate {
       }
     }
     consider(context, below: -1, 1)
-    while draft.tokens.count < options.maxTokens,
+    while draft.tokens.count < min(options.maxTokens, 256),
       let next = possible.indices.min(by: { a, b in
         let (a, b) = (possible[a], possible[b])
         if a.guess.probability != b.guess.probability {

@@ -28,7 +28,7 @@ class DraftOptions:
 
     By the policy "suffixdecoding", a match of length m drafts at most
     min(max_tokens, ⌊m · max_factor + max_offset⌋) tokens. By "estimate", tokens are drafted that
-    are accepted with a probability of min_probability at least, and at most max_tokens.
+    are accepted with a probability of min_probability at least, at most max_tokens and 256.
 
     Raises:
         ValueError: An option is out of the range that the service takes.
