@@ -20,6 +20,9 @@ public final class DecodingSession: Sendable {
   private let vocabulary: Int32
   /// The number of tokens in the prompt.
   public let promptTokens: Int
+  /// The number of tokens at the end of the prompt that join the shared history together with the
+  /// output's first token.
+  package let leadInTokens: Int
   /// Tokens of the prompt that were indexed already, by the session that this one continues.
   public let reusedTokens: Int
 
@@ -65,6 +68,8 @@ public final class DecodingSession: Sendable {
     self.share = share
     self.vocabulary = min(vocabulary, history.tokenBound)
     promptTokens = prompt.count
+    leadInTokens = LeadIn.count(
+      atEndOf: prompt.span, max: history.leadIn, below: history.tokenBound)
     let inherited = parent?.history === history ? parent?.handOver(to: prompt.span) : nil
     let local =
       inherited?.local
@@ -116,10 +121,19 @@ public final class DecodingSession: Sendable {
   /// Memory of the local history and the context for each token: an upper bound on real output.
   public static let bytesPerToken = GrowingPart.bytesPerToken + MemoryLayout<Int32>.stride
 
-  /// An upper bound of the output's tokens in the shared history, while the session is open.
+  /// The place in the context where the shared text begins: that of the lead-in.
+  var sharedStart: Int { promptTokens - leadInTokens }
+
+  /// The lead-in and the output, as they are in the shared history; nothing as long as the output is
+  /// empty.
+  private func sharedText(_ state: State) -> ArraySlice<Int32> {
+    state.context.count > promptTokens ? state.context[sharedStart...] : []
+  }
+
+  /// An upper bound of the session's tokens in the shared history, while the session is open.
   public var sharedTokens: Int {
     state.withLock { state in
-      state.phase == .open && share == .live ? state.context.count - promptTokens : 0
+      state.phase == .open && share == .live ? sharedText(state).count : 0
     }
   }
 
@@ -220,21 +234,21 @@ public final class DecodingSession: Sendable {
     record: Bool, removing run: (@escaping @Sendable () -> Void) -> Void = { $0() },
     completion: @escaping @Sendable (Result<RecordReceipt, StoreError>) -> Void
   ) {
-    let output: [Int32]? = state.withLock { state in
+    let text: [Int32]? = state.withLock { state in
       if state.phase != .open { return nil }
       state.phase = .closing
-      return Array(state.context[promptTokens...])
+      return Array(sharedText(state))
     }
-    guard let output else { return completion(.failure(.closed(corpus: history.corpus))) }
-    if record && share != .never && !output.isEmpty && !recorder.isReadOnly {
-      recorder.record(output, of: self, completion: completion)
+    guard let text else { return completion(.failure(.closed(corpus: history.corpus))) }
+    if record && share != .never && !text.isEmpty && !recorder.isReadOnly {
+      recorder.record(text, of: self, completion: completion)
       return
     }
     let reason: RecordReceipt.UnrecordedReason =
-      !record ? .notWanted : share == .never ? .notShared : output.isEmpty ? .empty : .readOnly
+      !record ? .notWanted : share == .never ? .notShared : text.isEmpty ? .empty : .readOnly
     // Without the lock: a step requested in the meantime fails because the session is closed.
     run { [self] in
-      history.finish(self, as: nil, output: output)
+      history.finish(self, as: nil, text)
       didClose(recorded: true)
       completion(.success(RecordReceipt(unrecordedReason: reason)))
     }
@@ -253,11 +267,9 @@ public final class DecodingSession: Sendable {
   /// was moved.
   package func moveToCurrentPart() -> Bool {
     state.withLock { state in
-      guard state.phase == .open, share == .live, state.context.count > promptTokens else {
-        return false
-      }
-      let output = Array(state.context[promptTokens...])
-      return history.moveToCurrentPart(self, output.span)
+      guard state.phase == .open, share == .live else { return false }
+      let text = Array(sharedText(state))
+      return text.isEmpty ? false : history.moveToCurrentPart(self, text.span)
     }
   }
 }

@@ -22,9 +22,10 @@ struct FollowedHistory: Sendable {
     let isShared = session.share == .live
     let standing = isShared ? history.standing(of: session) : nil
     let joined = standing?.tokens ?? 0
-    let isBehind = isShared && joined < known - session.promptTokens
+    let joins = isShared && context.count > session.promptTokens
     // Beyond this, a new search reads fewer tokens than following would. A match must not be
-    // followed either if tokens before its end are added as well.
+    // followed either if tokens before its end are added as well, as a lead-in is.
+    let isBehind = joins && joined < known - session.sharedStart
     let follows = added < session.history.depth && !isBehind
     if follows {
       let before = context.extracting(0..<known)
@@ -34,9 +35,9 @@ struct FollowedHistory: Sendable {
         growing.refresh(&matches[position], context: before)
       }
     }
-    if isShared && session.promptTokens + joined < context.count {
-      let output = context.extracting(session.promptTokens..<context.count)
-      history.extend(session, at: standing, to: output)
+    if joins && session.sharedStart + joined < context.count {
+      let text = context.extracting(session.sharedStart..<context.count)
+      history.extend(session, at: standing, to: text)
     }
     if follows {
       for (position, index) in history.indexes.enumerated() {

@@ -43,7 +43,7 @@ package final class GrowingPart {
   /// Lists a sequence whose tokens are in the index.
   func finish(_ sequence: FinishedSequence) {
     finished.append(sequence)
-    finishedSize += HistorySize(tokens: sequence.tokens, sequences: 1)
+    finishedSize += sequence.size
     extendOrders(by: sequence.order)
   }
 
@@ -55,7 +55,7 @@ package final class GrowingPart {
   func unlist(_ order: UInt64) -> Bool {
     guard let place = finished.firstIndex(where: { $0.order == order }) else { return false }
     let sequence = finished.remove(at: place)
-    finishedSize = finishedSize - HistorySize(tokens: sequence.tokens, sequences: 1)
+    finishedSize = finishedSize - sequence.size
     if order == orders?.lowerBound || order == orders?.upperBound {
       orders = nil
       for sequence in finished { extendOrders(by: sequence.order) }
@@ -64,10 +64,10 @@ package final class GrowingPart {
   }
 }
 
-/// The output of an open session, as far as a growing index holds it.
+/// The lead-in and the output of an open session, as far as a growing index holds them.
 struct OpenOutput {
   let session: DecodingSession
-  /// Tokens of the output in the index, counted from the first: fewer than the output has if the
+  /// Tokens of this text in the index, counted from the first: fewer than the text has if the
   /// history could not be read.
   private(set) var tokens = 0
   private var tail = GrowingIndex.Tail()
@@ -76,8 +76,8 @@ struct OpenOutput {
     self.session = session
   }
 
-  mutating func extend(in index: GrowingIndex, to output: Span<Int32>) {
-    index.extend(&tail, by: output.extracting(tokens..<output.count))
-    tokens = output.count
+  mutating func extend(in index: GrowingIndex, to text: Span<Int32>) {
+    index.extend(&tail, by: text.extracting(tokens..<text.count))
+    tokens = text.count
   }
 }

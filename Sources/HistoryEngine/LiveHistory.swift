@@ -99,7 +99,7 @@ package final class LiveHistory {
   struct Standing {
     fileprivate let part: GrowingPart
     fileprivate let place: Dictionary<ObjectIdentifier, OpenOutput>.Index
-    /// The number of output tokens there, counted from the first.
+    /// The number of the session's tokens there, counted from the lead-in's first.
     let tokens: Int
   }
 
@@ -116,27 +116,27 @@ package final class LiveHistory {
     return nil
   }
 
-  /// Adds the end of a session's output to the part that holds its beginning, or all of it to the
-  /// newest part if there is none.
-  func extend(_ session: DecodingSession, at standing: Standing?, to output: Span<Int32>) {
+  /// Adds the end of a session's lead-in and output to the part that holds their beginning, or all of
+  /// them to the newest part if there is none.
+  func extend(_ session: DecodingSession, at standing: Standing?, to text: Span<Int32>) {
     if let standing {
-      standing.part.open.values[standing.place].extend(in: standing.part.index, to: output)
+      standing.part.open.values[standing.place].extend(in: standing.part.index, to: text)
     } else {
       var new = OpenOutput(session: session)
-      new.extend(in: current.index, to: output)
+      new.extend(in: current.index, to: text)
       current.open[ObjectIdentifier(session)] = new
     }
   }
 
   /// Notes that the output of a session is now a finished sequence, if the history holds it.
-  func finish(_ session: DecodingSession, as sequence: FinishedSequence, _ output: Span<Int32>) {
+  func finish(_ session: DecodingSession, as sequence: FinishedSequence, _ text: Span<Int32>) {
     guard let standing = standing(of: session) else { return }
-    extend(session, at: standing, to: output)
+    extend(session, at: standing, to: text)
     standing.part.open[ObjectIdentifier(session)] = nil
     standing.part.finish(sequence)
   }
 
-  /// Removes the last tokens of a session's output.
+  /// Removes the last tokens of a session's lead-in and output.
   func removeLast(_ count: Int, of tokens: Span<Int32>, from session: DecodingSession) {
     guard let part = standing(of: session)?.part else { return }
     removeLast(count, of: tokens, from: part)
@@ -147,13 +147,13 @@ package final class LiveHistory {
   /// holds it, because this history has replaced another one.
   ///
   /// - Returns: False if the newest part holds it already.
-  func moveToCurrentPart(_ session: DecodingSession, _ output: Span<Int32>) -> Bool {
+  func moveToCurrentPart(_ session: DecodingSession, _ text: Span<Int32>) -> Bool {
     if let old = standing(of: session) {
       if old.part === current { return false }
-      removeLast(old.tokens, of: output.extracting(0..<old.tokens), from: old.part)
+      removeLast(old.tokens, of: text.extracting(0..<old.tokens), from: old.part)
       old.part.open[ObjectIdentifier(session)] = nil
     }
-    extend(session, at: nil, to: output)
+    extend(session, at: nil, to: text)
     return true
   }
 

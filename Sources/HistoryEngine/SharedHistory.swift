@@ -17,6 +17,8 @@ public final class SharedHistory: Sendable {
   package let depth: Int
   /// All token ids are below it.
   package let tokenBound: Int32
+  /// The most prompt tokens before each output.
+  package let leadIn: Int
   package let steps = StepCounts()
   private let keeper: any HistoryKeeper
   private let state: Locked<State>
@@ -33,12 +35,13 @@ public final class SharedHistory: Sendable {
   private static let tokensPerHold = 256
 
   package init(
-    of corpus: CorpusName, depth: Int, tokenBound: Int32, _ live: consuming sending LiveHistory,
+    of corpus: CorpusName, _ settings: CorpusSettings, _ live: consuming sending LiveHistory,
     keeper: any HistoryKeeper
   ) {
     self.corpus = corpus
-    self.depth = depth
-    self.tokenBound = tokenBound
+    depth = settings.depth
+    tokenBound = settings.tokenBound
+    leadIn = settings.leadIn
     self.keeper = keeper
     state = Locked(State(live: live), rank: .corpus)
   }
@@ -152,17 +155,19 @@ public final class SharedHistory: Sendable {
 
   /// Turns the output of a session into a finished sequence, or removes it if it is not kept.
   ///
-  /// - Parameter sequence: nil for an output that is not kept; then the call may come from any thread.
+  /// - Parameters:
+  ///   - sequence: nil for an output that is not kept; then the call may come from any thread.
+  ///   - text: The session's lead-in and output.
   package func finish(
-    _ session: DecodingSession, as sequence: FinishedSequence?, output: [Int32]
+    _ session: DecodingSession, as sequence: FinishedSequence?, _ text: [Int32]
   ) {
     let standing = state.withLock { $0.live?.standing(of: session)?.tokens }
     switch (sequence, standing) {
     case (let sequence?, .some):
-      state.withLock { $0.live?.finish(session, as: sequence, output.span) }
-    case (let sequence?, nil): add(output, as: sequence)
+      state.withLock { $0.live?.finish(session, as: sequence, text.span) }
+    case (let sequence?, nil): add(text, as: sequence)
     case (nil, let count?):
-      removeInPieces(output.span.extracting(0..<count)) { (count, tokens) in
+      removeInPieces(text.span.extracting(0..<count)) { (count, tokens) in
         state.withLock { $0.live?.removeLast(count, of: tokens, from: session) }
       }
     case (nil, nil): break
@@ -189,10 +194,10 @@ public final class SharedHistory: Sendable {
   }
 
   /// Moves the output of a session to the newest part. Returns true if it was moved.
-  func moveToCurrentPart(_ session: DecodingSession, _ output: Span<Int32>) -> Bool {
+  func moveToCurrentPart(_ session: DecodingSession, _ text: Span<Int32>) -> Bool {
     state.withLock { state in
       guard state.failure == nil, let live = state.live else { return false }
-      return live.moveToCurrentPart(session, output)
+      return live.moveToCurrentPart(session, text)
     }
   }
 
@@ -323,6 +328,7 @@ public final class SharedHistory: Sendable {
       guard let live = state.live else { return false }
       statistics.sequences = live.size.sequences
       statistics.tokens = live.size.tokens
+      statistics.leadInTokens = live.size.leadInTokens
       for segment in live.segments { statistics.extendOrders(by: segment.orders) }
       for part in live.parts {
         if let orders = part.orders { statistics.extendOrders(by: orders) }

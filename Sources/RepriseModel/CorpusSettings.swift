@@ -11,16 +11,19 @@ public struct CorpusSettings: Equatable, Sendable {
   /// The bound of token ids, in `Vocabulary.range`: sequences and outputs with other tokens are refused,
   /// and drafts have none. There is no bound where it is nil.
   public var vocabulary: Int?
+  /// The number of prompt tokens that are kept before each output, in `LeadIn.range`.
+  public var leadIn: Int
 
   public init(
     depth: Int = Depth.standard, tokenizer: String? = nil, retention: Retention = Retention(),
-    durability: Durability = .commit, vocabulary: Int? = nil
+    durability: Durability = .commit, vocabulary: Int? = nil, leadIn: Int = LeadIn.standard
   ) {
     self.depth = depth
     self.tokenizer = tokenizer
     self.retention = retention
     self.durability = durability
     self.vocabulary = vocabulary
+    self.leadIn = leadIn
   }
 
   /// The most bytes of UTF-8 that a tokenizer's name may have.
@@ -50,6 +53,10 @@ public struct CorpusSettings: Equatable, Sendable {
     if let vocabulary, !Vocabulary.range.contains(vocabulary) {
       return "vocabulary is \(vocabulary), expected \(Vocabulary.range.lowerBound) to "
         + "\(Vocabulary.range.upperBound)"
+    }
+    if !LeadIn.range.contains(leadIn) {
+      return "lead_in is \(leadIn), expected \(LeadIn.range.lowerBound) to "
+        + "\(LeadIn.range.upperBound)"
     }
     if case .interval(let millis) = durability, !Durability.millisRange.contains(millis) {
       return "the durability's window is \(millis) ms, expected "

@@ -5,8 +5,10 @@ public struct CorpusStatistics: Equatable, Sendable {
   public var settings: CorpusSettings
   /// Finished sequences that are on disk.
   public var sequences = 0
-  /// Tokens in them.
+  /// Tokens in them, lead-ins included.
   public var tokens = 0
+  /// Tokens of their lead-ins.
+  public var leadInTokens = 0
   /// Tokens of open sessions that drafts may use and that are not on disk yet.
   public var openTokens = 0
   /// Bytes of the corpus's file.

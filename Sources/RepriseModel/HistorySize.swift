@@ -1,19 +1,27 @@
 /// An amount of history.
 package struct HistorySize: Equatable, Sendable {
+  /// All tokens, lead-ins included.
   package var tokens: Int
+  /// Tokens of lead-ins.
+  package var leadInTokens: Int
   package var sequences: Int
 
-  package init(tokens: Int = 0, sequences: Int = 0) {
+  package init(tokens: Int = 0, leadInTokens: Int = 0, sequences: Int = 0) {
     self.tokens = tokens
+    self.leadInTokens = leadInTokens
     self.sequences = sequences
   }
 
   package static func + (one: HistorySize, other: HistorySize) -> HistorySize {
-    HistorySize(tokens: one.tokens + other.tokens, sequences: one.sequences + other.sequences)
+    HistorySize(
+      tokens: one.tokens + other.tokens, leadInTokens: one.leadInTokens + other.leadInTokens,
+      sequences: one.sequences + other.sequences)
   }
 
   package static func - (one: HistorySize, other: HistorySize) -> HistorySize {
-    HistorySize(tokens: one.tokens - other.tokens, sequences: one.sequences - other.sequences)
+    HistorySize(
+      tokens: one.tokens - other.tokens, leadInTokens: one.leadInTokens - other.leadInTokens,
+      sequences: one.sequences - other.sequences)
   }
 
   package static func += (one: inout HistorySize, other: HistorySize) { one = one + other }

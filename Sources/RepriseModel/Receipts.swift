@@ -4,7 +4,7 @@ public struct InsertReceipt: Equatable, Sendable {
   public var inserted: Int
   /// Sequences that were there already, with the same id and the same tokens.
   public var duplicates: Int
-  /// Tokens in the new sequences.
+  /// Tokens in the new sequences, without their lead-ins.
   public var tokens: Int
   /// The order number of the last new sequence; nil if none is new.
   public var lastOrder: UInt64?
@@ -23,7 +23,7 @@ public struct InsertReceipt: Equatable, Sendable {
 public struct ForgetReceipt: Equatable, Sendable {
   /// Sequences that were there and are gone.
   public var forgotten: Int
-  /// Tokens in them.
+  /// Tokens in them, lead-ins included.
   public var tokens: Int
   /// Ids that no sequence has.
   public var missing: Int
@@ -44,7 +44,7 @@ public struct ForgetReceipt: Equatable, Sendable {
 public struct MergeReceipt: Equatable, Sendable {
   /// Sequences that are new in the corpus.
   public var sequences: Int
-  /// Tokens in them.
+  /// Tokens in them, lead-ins included.
   public var tokens: Int
   /// Sequences that were there already, with the same id and the same tokens.
   public var duplicates: Int
@@ -61,6 +61,7 @@ public struct MergeReceipt: Equatable, Sendable {
 
 /// The result of closing a session.
 public struct RecordReceipt: Equatable, Sendable {
+  /// Tokens of the recorded output, without its lead-in.
   public var recordedTokens: Int
   /// The order number of the recorded sequence; nil if nothing was recorded.
   public var order: UInt64?

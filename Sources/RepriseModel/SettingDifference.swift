@@ -7,6 +7,7 @@ public enum SettingDifference: Equatable, Sendable {
   case vocabulary(has: Int?, asked: Int?)
   case retention(has: Retention, asked: Retention)
   case durability(has: Durability, asked: Durability)
+  case leadIn(has: Int, asked: Int)
 
   /// True if sequences of a corpus with the other setting cannot be added: tokens of different
   /// tokenizers must not meet, and no token id may be beyond the vocabulary.
@@ -15,7 +16,7 @@ public enum SettingDifference: Equatable, Sendable {
     case .tokenizer: true
     case .vocabulary(let has, let asked):
       (has ?? Vocabulary.range.upperBound) < (asked ?? Vocabulary.range.upperBound)
-    case .depth, .retention, .durability: false
+    case .depth, .retention, .durability, .leadIn: false
     }
   }
 
@@ -38,6 +39,7 @@ extension SettingDifference: CustomStringConvertible {
         + "\(asked.map(String.init) ?? "none")"
     case .retention(let has, let asked): "retention is \(has), asked for \(asked)"
     case .durability(let has, let asked): "durability is \(has), asked for \(asked)"
+    case .leadIn(let has, let asked): "lead_in is \(has), asked for \(asked)"
     }
   }
 }
@@ -58,6 +60,9 @@ extension CorpusSettings {
     }
     if durability != asked.durability {
       differences.append(.durability(has: durability, asked: asked.durability))
+    }
+    if leadIn != asked.leadIn {
+      differences.append(.leadIn(has: leadIn, asked: asked.leadIn))
     }
     return differences
   }

@@ -4,14 +4,8 @@ import RepriseModel
 
 /// The content of a store's directory, as the product's own calls read it.
 package struct Inspection {
-  package struct Entry {
-    package var order: UInt64
-    package var id: String?
-    package var tokens: [Int32]
-  }
-
-  package var corpora: [String: [Entry]] = [:]
-  package var snapshots: [String: [Entry]] = [:]
+  package var corpora: [String: [KeptSequence]] = [:]
+  package var snapshots: [String: [KeptSequence]] = [:]
   /// Sentences on the damage that was found.
   package var damage: [String] = []
 
@@ -34,7 +28,7 @@ package struct Inspection {
     let store = try Store(path: path, options: Self.options)
     defer { store.close() }
     for corpus in store.corpora() {
-      corpora[corpus.name.text] = try Self.entries(of: corpus)
+      corpora[corpus.name.text] = try Self.sequences(of: corpus)
       for sentence in corpus.stats().damage { damage.append("corpus \(corpus.name): \(sentence)") }
     }
     for snapshot in try store.snapshots() {
@@ -42,18 +36,18 @@ package struct Inspection {
       let read = try Store(
         snapshot: "\(path)/snapshots/\(snapshot.name).snapshot", options: Self.options)
       defer { read.close() }
-      for corpus in read.corpora() { snapshots[snapshot.name] = try Self.entries(of: corpus) }
+      for corpus in read.corpora() { snapshots[snapshot.name] = try Self.sequences(of: corpus) }
     }
     try body(store, self)
   }
 
-  private static func entries(of corpus: Corpus) throws -> [Entry] {
-    var entries: [Entry] = []
-    try corpus.forEachSequence { order, id, tokens in
-      entries.append(Entry(order: order, id: id, tokens: tokens))
+  private static func sequences(of corpus: Corpus) throws -> [KeptSequence] {
+    var sequences: [KeptSequence] = []
+    try corpus.forEachSequence { sequence in
+      sequences.append(sequence)
       return true
     }
-    return entries
+    return sequences
   }
 
   /// Nothing else may change the store while it is inspected.

@@ -16,7 +16,7 @@ public struct CorpusDescription: WireResult, Equatable {
     settings.writeTokenizer(to: &writer)
     writer.name("depth")
     writer.integer(settings.depth)
-    settings.writeBounds(to: &writer)
+    settings.writeOthers(to: &writer)
   }
 
   public init?(result: ResultObject) {
@@ -34,6 +34,7 @@ extension CorpusStatistics: WireResult {
     settings.writeTokenizer(to: &writer)
     for (name, value) in [
       ("depth", settings.depth), ("sequences", sequences), ("tokens", tokens),
+      ("lead_in_tokens", leadInTokens),
       ("open_tokens", openTokens), ("bytes_on_disk", bytesOnDisk),
       ("bytes_in_memory", bytesInMemory), ("segments", segments),
       ("segments_waiting", segmentsWaiting), ("sessions", sessions),
@@ -47,7 +48,7 @@ extension CorpusStatistics: WireResult {
       writer.name(of: name)
       if let order { writer.integer(order) } else { writer.null() }
     }
-    settings.writeBounds(to: &writer)
+    settings.writeOthers(to: &writer)
     writer.name("unsaved_sequences")
     writer.integer(unsavedSequences)
     writer.name("damage")
@@ -65,6 +66,7 @@ extension CorpusStatistics: WireResult {
     self.init(corpus: corpus, settings: settings)
     self.sequences = sequences
     self.tokens = tokens
+    leadInTokens = result.integer("lead_in_tokens") ?? 0
     self.openTokens = openTokens
     self.bytesOnDisk = bytesOnDisk
     self.bytesInMemory = bytesInMemory

@@ -8,6 +8,7 @@ extension CorpusSettings {
     private var retention: Retention?
     private var durability = Durability.Reader()
     private var vocabulary: Int?
+    private var leadIn: Int?
 
     /// Reads a member if it is a setting; any other is unknown.
     mutating func read(
@@ -22,6 +23,7 @@ extension CorpusSettings {
       case "durability": try durability.readMode(member)
       case "durability_ms": try durability.readMillis(member)
       case "vocabulary": try member.set(&vocabulary, member.integer(Vocabulary.range))
+      case "lead_in": try member.set(&leadIn, member.integer(LeadIn.range))
       default: throw member.unknown
       }
     }
@@ -30,7 +32,7 @@ extension CorpusSettings {
       CorpusSettings(
         depth: depth ?? Depth.standard, tokenizer: tokenizer,
         retention: retention ?? Retention(), durability: try durability.durability(),
-        vocabulary: vocabulary)
+        vocabulary: vocabulary, leadIn: leadIn ?? LeadIn.standard)
     }
   }
 
@@ -40,7 +42,8 @@ extension CorpusSettings {
     self.init(
       depth: depth, tokenizer: result.string("tokenizer"),
       retention: Retention(result: result), durability: Durability(result: result),
-      vocabulary: result.integer("vocabulary"))
+      vocabulary: result.integer("vocabulary"),
+      leadIn: result.integer("lead_in") ?? LeadIn.standard)
   }
 
   /// Writes the depth and the settings that differ from the defaults, in the form of a request.
@@ -60,6 +63,10 @@ extension CorpusSettings {
       writer.name("vocabulary")
       writer.integer(vocabulary)
     }
+    if leadIn != LeadIn.standard {
+      writer.name("lead_in")
+      writer.integer(leadIn)
+    }
   }
 
   /// Writes the tokenizer, null for none, in the form of a result.
@@ -68,13 +75,15 @@ extension CorpusSettings {
     if let tokenizer { writer.string(tokenizer) } else { writer.null() }
   }
 
-  /// Writes retention, durability and vocabulary, null for no bound, in the form of a result.
-  func writeBounds(to writer: inout JSONWriter) {
+  /// Writes retention, durability, vocabulary and lead-in, null for no bound, in the form of a result.
+  func writeOthers(to writer: inout JSONWriter) {
     writer.name("retention")
     retention.writeAll(to: &writer)
     durability.writeAll(to: &writer)
     writer.name("vocabulary")
     if let vocabulary { writer.integer(vocabulary) } else { writer.null() }
+    writer.name("lead_in")
+    writer.integer(leadIn)
   }
 }
 

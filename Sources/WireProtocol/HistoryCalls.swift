@@ -43,17 +43,22 @@ public struct SequenceInsert: Equatable, Sendable {
     try member.value.forEachElement { (position, value) throws(WireError) in
       guard value.kind == .object else {
         throw WireError(
-          .invalidParams, "params.sequences[\(position)] is not an object of \"id\" and \"tokens\"",
+          .invalidParams,
+          "params.sequences[\(position)] is not an object of \"id\", \"prompt\" and \"tokens\"",
           ["member": .text("params.sequences[\(position)]")])
       }
       var id: String?
-      var tokens: [Int32]?
+      var (prompt, tokens): ([Int32]?, [Int32]?)
       try value.forEachMember(of: "params.sequences", position: position) {
         (name, member) throws(WireError) in
         switch name {
         case "id":
           try member.set(
             &id, member.name(.sequenceIDBytes, bytesMax: limits.sequenceIDBytesMax))
+        case "prompt":
+          var read: [Int32] = []
+          _ = try member.tokens(.promptTokens, max: limits.promptTokensMax, to: &read)
+          try member.set(&prompt, read)
         case "tokens":
           var read: [Int32] = []
           _ = try member.tokens(.sequenceTokens, max: limits.sequenceTokensMax, to: &read)
@@ -64,7 +69,8 @@ public struct SequenceInsert: Equatable, Sendable {
       }
       sequences.append(
         NewSequence(
-          id: id, tokens: try required(tokens, "tokens", in: "params.sequences[\(position)]")))
+          id: id, prompt: prompt ?? [],
+          tokens: try required(tokens, "tokens", in: "params.sequences[\(position)]")))
     }
     return sequences
   }
@@ -83,6 +89,11 @@ public struct SequenceInsert: Equatable, Sendable {
       if let id = sequence.id {
         writer.name("id")
         writer.string(id)
+      }
+      if !sequence.prompt.isEmpty {
+        writer.name("prompt")
+        // No corpus keeps more of it.
+        writer.integers(sequence.prompt.suffix(LeadIn.range.upperBound))
       }
       writer.name("tokens")
       writer.integers(sequence.tokens)

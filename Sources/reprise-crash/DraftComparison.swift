@@ -24,8 +24,8 @@ struct DraftComparison {
   }
 
   /// Returns a sentence for each draft that differs from the oracle's.
-  mutating func differences(_ corpus: Corpus, _ entries: [Inspection.Entry]) throws -> [String] {
-    let sequences = entries.map(\.tokens)
+  mutating func differences(_ corpus: Corpus, _ entries: [KeptSequence]) throws -> [String] {
+    let sequences = entries.map(\.text)
     let oracle = oracle(of: corpus.name.text, holding: sequences)
     var differences: [String] = []
     var draft = Draft()

@@ -138,7 +138,7 @@ struct Expectation: Codable {
     guard let (corpus, tags) = call.touched, let rule = setting.corpora[corpus]?.retention,
       let before = kept[corpus]
     else { return }
-    func size(_ tag: Int32) -> Int { sequences[tag]?.tokens.count ?? 0 }
+    func size(_ tag: Int32) -> Int { sequences[tag]?.text.count ?? 0 }
     var after: [[Int32]] = []
     var between: [[Int32]] = []
     for history in before {

@@ -103,7 +103,7 @@ struct FaultTrial {
     guard let drafting else { return }
     for corpus in expected.corpora.keys.sorted() + expected.kept.keys.sorted() {
       guard let tags = expected.certain(corpus) else { continue }
-      let sequences = tags.compactMap { record.sequences[$0]?.tokens }
+      let sequences = tags.compactMap { record.sequences[$0]?.text }
       let oracle = NGramOracle(depth: site.setting.depth, sequences: sequences)
       for _ in 0..<5 {
         let text = sequences.randomElement(using: &generator) ?? [1]

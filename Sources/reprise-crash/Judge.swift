@@ -1,3 +1,4 @@
+import RepriseModel
 import ToolSupport
 
 /// Compares the content of a store with the expectation.
@@ -37,7 +38,7 @@ struct Judge {
     var base = Expectation()
     for (name, entries) in found.corpora {
       if setting.corpora[name]?.retention != nil {
-        base.kept[name] = [entries.map { $0.tokens[0] }]
+        base.kept[name] = [entries.map { $0.output[0] }]
       } else {
         base.corpora[name] = Self.counts(entries).mapValues { $0...$0 }
       }
@@ -56,8 +57,8 @@ struct Judge {
       + expected.kept.values.reduce(0) { $0 + ($1.map(\.count).min() ?? 0) }
   }
 
-  private static func counts(_ entries: [Inspection.Entry]) -> [Int32: Int] {
-    entries.reduce(into: [:]) { $0[$1.tokens.first ?? 0, default: 0] += 1 }
+  private static func counts(_ entries: [KeptSequence]) -> [Int32: Int] {
+    entries.reduce(into: [:]) { $0[$1.output.first ?? 0, default: 0] += 1 }
   }
 
   private func differences(
@@ -96,17 +97,17 @@ struct Judge {
   }
 
   /// Checks that every sequence was sent, with its tokens and its id.
-  private func texts(_ entries: [Inspection.Entry], _ place: String) -> [String] {
+  private func texts(_ entries: [KeptSequence], _ place: String) -> [String] {
     var failures: [String] = []
     for entry in entries {
-      guard let tag = entry.tokens.first, let sent = record.sequences[tag] else {
-        failures.append("\(place): sequence \(entry.order) was never sent: \(entry.tokens)")
+      guard let tag = entry.output.first, let sent = record.sequences[tag] else {
+        failures.append("\(place): sequence \(entry.order) was never sent: \(entry.text)")
         continue
       }
-      if sent.tokens != entry.tokens || sent.id != entry.id {
+      if sent.output != entry.output || sent.leadIn != entry.leadIn || sent.id != entry.id {
         failures.append(
-          "\(place): sequence \(tag) is \(entry.id ?? "without id") \(entry.tokens), sent was "
-            + "\(sent.id ?? "without id") \(sent.tokens)")
+          "\(place): sequence \(tag) is \(entry.id ?? "without id") \(entry.leadIn) \(entry.output), "
+            + "sent was \(sent.id ?? "without id") \(sent.leadIn) \(sent.output)")
       }
     }
     for (one, next) in zip(entries, entries.dropFirst()) where one.order >= next.order {
@@ -131,7 +132,7 @@ struct Judge {
 
   /// Expects everything acknowledged, and calls without an answer completely or not at all.
   private func plain(
-    _ entries: [Inspection.Entry], _ contents: Expectation.Contents, _ open: [Call], _ name: String
+    _ entries: [KeptSequence], _ contents: Expectation.Contents, _ open: [Call], _ name: String
   ) -> [String] {
     let counts = Self.counts(entries)
     var failures: [String] = []
@@ -167,9 +168,9 @@ struct Judge {
 
   /// Expects exactly the history that the rule keeps, in its order.
   private func bounded(
-    _ entries: [Inspection.Entry], _ kept: [[Int32]], _ name: String
+    _ entries: [KeptSequence], _ kept: [[Int32]], _ name: String
   ) -> [String] {
-    let tags = entries.map { $0.tokens[0] }
+    let tags = entries.map { $0.output[0] }
     if kept.contains(tags) { return [] }
     let expected = kept.map { "\($0)" }.joined(separator: " or ")
     return ["corpus \(name) holds \(tags), expected \(expected)"]
@@ -177,7 +178,7 @@ struct Judge {
 
   /// Expects all but the last calls, none of which is older than the interval.
   private func delayed(
-    _ entries: [Inspection.Entry], _ expected: Expectation, _ name: String, crashed: UInt64
+    _ entries: [KeptSequence], _ expected: Expectation, _ name: String, crashed: UInt64
   ) -> [String] {
     let counts = Self.counts(entries)
     let before = base.corpora[name] ?? [:]
@@ -214,7 +215,7 @@ struct Judge {
             + "\((crashed - answered) / 1_000_000) ms before the end")
       }
     }
-    for entry in entries where before[entry.tokens[0]] == nil && entry.order > firstMissing {
+    for entry in entries where before[entry.output[0]] == nil && entry.order > firstMissing {
       failures.append(
         "corpus \(name): sequence \(entry.order) is there, and \(firstMissing) is missing")
     }

@@ -1,13 +1,20 @@
 import Concurrency
+import RepriseModel
 import TestSupport
 
-/// A sequence of the load. Its first token is its tag: no other sequence has it, and no later token
+/// A sequence of the load. The first token of its output is its tag: no other sequence has it, and no later token
 /// is a tag. Sequences found in a store can therefore be identified without an id.
 struct Sequence: Codable, Equatable {
   var id: String?
-  var tokens: [Int32]
+  /// The tokens of its prompt. They are no tags.
+  var prompt: [Int32] = []
+  var output: [Int32]
 
-  var tag: Int32 { tokens[0] }
+  var tag: Int32 { output[0] }
+  /// The end of the prompt that is kept.
+  var leadIn: [Int32] { prompt.suffix(LeadIn.standard) }
+  /// All tokens that are kept.
+  var text: [Int32] { leadIn + output }
 
   /// The first tag; all other tokens are smaller.
   static let firstTag: Int32 = 1000

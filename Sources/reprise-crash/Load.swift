@@ -226,7 +226,8 @@ final class LoadClient {
     let length = random(0..<20) == 0 ? random(500..<900) : random(0..<40)
     return Sequence(
       id: withID ? "\(number)-\(tag)" : nil,
-      tokens: [tag] + generator.tokens(count: length, alphabet: LoadSetting.alphabet))
+      prompt: generator.tokens(count: random(0..<20), alphabet: LoadSetting.alphabet),
+      output: [tag] + generator.tokens(count: length, alphabet: LoadSetting.alphabet))
   }
 
   private func insert() {
@@ -247,7 +248,7 @@ final class LoadClient {
     }
     if sequences.isEmpty { sequences = [newSequence(withID: true)] }
     if random(0..<30) == 0 { return conflict(corpus, sequences) }
-    let size = sequences.reduce(0) { $0 + $1.tokens.count }
+    let size = sequences.reduce(0) { $0 + $1.text.count }
     if let tokens = setting.corpora[corpus]?.retention?.tokens, size > tokens { return }
     let result = call(
       "sequence.insert", Self.params(corpus, sequences),
@@ -282,7 +283,7 @@ final class LoadClient {
   private static func params(_ corpus: String, _ sequences: [Sequence]) -> String {
     let texts = sequences.map { sequence in
       let id = sequence.id.map { #""id":"\#($0)","# } ?? ""
-      return "{\(id)\"tokens\":\(json(sequence.tokens))}"
+      return "{\(id)\"prompt\":\(json(sequence.prompt)),\"tokens\":\(json(sequence.output))}"
     }
     return #""corpus":"\#(corpus)","sequences":[\#(texts.joined(separator: ","))]"#
   }
@@ -295,26 +296,27 @@ final class LoadClient {
   private func decode() {
     let corpus = corpora.randomElement(using: &generator)!
     let share = ["live", "live", "close", "never"].randomElement(using: &generator)!
-    let prompt = generator.tokens(count: random(0..<20), alphabet: LoadSetting.alphabet)
+    let sequence = newSequence(withID: false)
     guard
       let session = call(
         "session.open",
-        #""corpus":"\#(corpus)","prompt":\#(Self.json(prompt)),"share":"\#(share)""#)?["session"]
+        #""corpus":"\#(corpus)","prompt":\#(Self.json(sequence.prompt)),"share":"\#(share)""#)?[
+          "session"]
         as? String
     else { return }
-    let output = newSequence(withID: false)
+    let output = sequence.output
     var start = 0
-    while start < output.tokens.count {
-      let end = min(output.tokens.count, start + 1 + random(0..<40))
-      let accepted = Self.json(Array(output.tokens[start..<end]))
+    while start < output.count {
+      let end = min(output.count, start + 1 + random(0..<40))
+      let accepted = Self.json(Array(output[start..<end]))
       call("session.step", #""steps":[{"session":"\#(session)","accept":\#(accepted)}]"#)
       start = end
     }
     let records = random(0..<4) > 0
     let effect: Call.Effect? =
-      records && share != "never" ? .add(corpus: corpus, tags: [output.tag]) : nil
+      records && share != "never" ? .add(corpus: corpus, tags: [sequence.tag]) : nil
     let closed = call(
-      "session.close", #""session":"\#(session)","record":\#(records)"#, effect, new: [output])
+      "session.close", #""session":"\#(session)","record":\#(records)"#, effect, new: [sequence])
     // An output that could not be recorded leaves the history when the session ends without
     // recording.
     if closed == nil { call("session.close", #""session":"\#(session)","record":false"#) }

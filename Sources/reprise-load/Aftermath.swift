@@ -121,10 +121,8 @@ struct Aftermath {
 
   // MARK: In the store
 
-  private typealias Entry = Inspection.Entry
-
   /// Expects all acknowledged sequences, in the order of the answers, and no others.
-  private func compareWhole(_ ledger: SharedLedger, _ found: [Entry]) {
+  private func compareWhole(_ ledger: SharedLedger, _ found: [KeptSequence]) {
     let known = ledger.acknowledged
     if known.count != found.count {
       site.journal.fail(
@@ -133,7 +131,7 @@ struct Aftermath {
     let byOrder = Dictionary(found.map { ($0.order, $0) }) { one, _ in one }
     for sequence in known {
       let entry = byOrder[sequence.order]
-      if entry?.tokens != sequence.tokens || entry?.id != sequence.id {
+      if entry?.text != sequence.tokens || entry?.id != sequence.id {
         site.journal.fail("\(ledger.name): sequence \(sequence.order) is lost or another")
       }
     }
@@ -141,7 +139,7 @@ struct Aftermath {
 
   /// The kept history is the newest: from the oldest kept sequence on, all acknowledged ones must
   /// be there, and none that no client sent.
-  private func compare(_ ledger: SharedLedger, _ found: [Entry]) {
+  private func compare(_ ledger: SharedLedger, _ found: [KeptSequence]) {
     let known = ledger.acknowledged
     let possible = ledger.possible
     let byOrder = Dictionary(uniqueKeysWithValues: known.map { ($0.order, $0) })
@@ -157,16 +155,16 @@ struct Aftermath {
     for entry in found {
       if let sequence = byOrder[entry.order] {
         matched += 1
-        if sequence.tokens != entry.tokens {
+        if sequence.tokens != entry.text {
           site.journal.fail("\(ledger.name): sequence \(entry.order) has other tokens than sent")
         }
-      } else if !possible.contains(entry.tokens) {
+      } else if !possible.contains(entry.text) {
         site.journal.fail("\(ledger.name): no client sent sequence \(entry.order)")
       }
     }
     tally.note { $0.sequencesFoundAgain += matched }
     // Everything is there while the bound was never passed; after that, most of the bound.
-    let tokens = found.reduce(0) { $0 + $1.tokens.count }
+    let tokens = found.reduce(0) { $0 + $1.text.count }
     guard let bound = ledger.plan.rule.tokens else { return }
     if tokens > bound + bound / 8 {
       site.journal.fail("\(ledger.name) holds \(tokens) tokens, bound are \(bound)")
@@ -183,7 +181,7 @@ struct Aftermath {
     let entries = found.corpora[name.text] ?? []
     let isEqual =
       entries.count == expected.count
-      && zip(entries, expected).allSatisfy { $0.tokens == $1.tokens && $0.id == $1.id }
+      && zip(entries, expected).allSatisfy { $0.text == $1.tokens && $0.id == $1.id }
     if !isEqual {
       site.journal.fail(
         "\(name) holds \(entries.count) sequences, expected were \(expected.count), or others")
@@ -192,12 +190,12 @@ struct Aftermath {
   }
 
   private func compareDrafts(
-    _ asked: [Asked], _ found: [Entry], _ ledger: SharedLedger
+    _ asked: [Asked], _ found: [KeptSequence], _ ledger: SharedLedger
   ) throws {
-    var history = ScannedHistory(depth: ledger.plan.depth, sequences: found.map(\.tokens))
+    var history = ScannedHistory(depth: ledger.plan.depth, sequences: found.map(\.text))
     for (place, question) in asked.enumerated() {
       if place % 20 == 0 {
-        history = ScannedHistory(depth: ledger.plan.depth, sequences: found.map(\.tokens))
+        history = ScannedHistory(depth: ledger.plan.depth, sequences: found.map(\.text))
       }
       let expected = NaiveDrafter(question.options).draft(
         from: history, context: question.context)

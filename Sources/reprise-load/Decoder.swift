@@ -27,6 +27,11 @@ final class Decoder: Behaviour {
     var drafted = Draft()
 
     var output: ArraySlice<Int32> { context[promptTokens...] }
+
+    /// The text that the shared history holds of it, or will hold.
+    var sharedText: [Int32] {
+      output.isEmpty ? [] : context[..<promptTokens].suffix(LeadIn.standard) + output
+    }
   }
 
   private var truth: Truth
@@ -82,7 +87,7 @@ final class Decoder: Behaviour {
   /// service.
   func finish() throws {
     while sessions.count > (isOwn ? 1 : 0) { try close(0) }
-    if let left = sessions.first { record(left.share == .never ? [] : [Array(left.output)]) }
+    if let left = sessions.first { record(left.share == .never ? [] : left.sharedText) }
     connection = nil
   }
 
@@ -176,7 +181,7 @@ final class Decoder: Behaviour {
       draft.isLocal = true
       return draft
     }
-    let open = sessions.filter { $0.share == .live }.map { Array($0.output) }
+    let open = sessions.filter { $0.share == .live }.map(\.sharedText)
     let shared = ScannedHistory(
       depth: plan.depth, sequences: history.sequences.map(\.tokens) + open)
     return naive.draft(local: local, shared: shared, context: session.context)
@@ -200,29 +205,28 @@ final class Decoder: Behaviour {
     let records = chance(850)
     let answer: RecordReceipt = try connection.call(
       .sessionClose(SessionClose(session: session.name, record: records)))
-    let output = Array(session.output)
-    let isRecorded = records && session.share != .never && !output.isEmpty
-    guard answer.recordedTokens == (isRecorded ? output.count : 0),
+    let outputTokens = session.output.count
+    let isRecorded = records && session.share != .never && outputTokens > 0
+    guard answer.recordedTokens == (isRecorded ? outputTokens : 0),
       (answer.order != nil) == isRecorded
-    else { throw ToolError("closing \(session.name) with \(output.count) tokens: \(answer)") }
+    else { throw ToolError("closing \(session.name) with \(outputTokens) tokens: \(answer)") }
     last = (session.name, session.context)
     if let order = answer.order {
       tally.note { $0.sequencesAcknowledged += 1 }
-      record([output], order: order)
+      record(session.sharedText, order: order)
     }
   }
 
-  private func record(_ outputs: [[Int32]], order: UInt64? = nil) {
-    for output in outputs where !output.isEmpty {
-      switch truth {
-      case .own(var history):
-        let number = history.number(OwnHistory.Sequence(id: nil, tokens: output))
-        history.insert([number])
-        history.prune(keeping: [])
-        truth = .own(history)
-      case .shared(let ledger):
-        if let order { ledger.acknowledge(.init(order: order, tokens: output)) }
-      }
+  private func record(_ text: [Int32], order: UInt64? = nil) {
+    if text.isEmpty { return }
+    switch truth {
+    case .own(var history):
+      let number = history.number(OwnHistory.Sequence(id: nil, tokens: text))
+      history.insert([number])
+      history.prune(keeping: [])
+      truth = .own(history)
+    case .shared(let ledger):
+      if let order { ledger.acknowledge(.init(order: order, tokens: text)) }
     }
   }
 }

@@ -33,6 +33,8 @@ extension CorpusCommand {
     @Option(help: "Milliseconds until they are on disk, with interval only. (default: 100)")
     var durabilityMs: Int?
     @Option(help: "Bound of token ids: others are refused, and never drafted.") var vocabulary: Int?
+    @Option(help: "Prompt tokens that are kept before each output, 0 to 64; 0 keeps none.")
+    var leadIn = LeadIn.standard
     @Flag(help: "Print the result as JSON.") var json = false
 
     func validate() throws {
@@ -55,6 +57,7 @@ extension CorpusCommand {
           "--durability-ms is allowed only with --durability interval; give both, or neither")
       }
       try Self.check("--vocabulary", vocabulary, Vocabulary.range)
+      try Self.check("--lead-in", leadIn, LeadIn.range)
       try Self.check("--durability-ms", durabilityMs, Durability.millisRange)
     }
 
@@ -72,7 +75,7 @@ extension CorpusCommand {
           tokens: keepTokens, sequences: keepSequences, ageSeconds: keepAge.flatMap(Age.seconds)),
         durability: durability == "interval"
           ? .interval(millis: durabilityMs ?? Durability.millisDefault) : .commit,
-        vocabulary: vocabulary)
+        vocabulary: vocabulary, leadIn: leadIn)
       let call = CorpusCreate(corpus: name, settings: settings)
       let corpus = try await withHistory(history) { try await $0.createCorpus(call) }
       if json {

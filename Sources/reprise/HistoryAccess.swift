@@ -38,10 +38,12 @@ protocol HistoryAccess: Sendable {
 }
 
 extension HistoryAccess {
-  /// Creates a corpus with the default settings if none of that name exists, with any settings.
-  func makeCorpusIfMissing(_ name: CorpusName) async throws {
+  /// Creates a corpus if none of that name exists, with any settings.
+  func makeCorpusIfMissing(
+    _ name: CorpusName, _ settings: CorpusSettings = CorpusSettings()
+  ) async throws {
     if try await corpora().contains(where: { $0.corpus == name }) { return }
-    _ = try await createCorpus(CorpusCreate(corpus: name))
+    _ = try await createCorpus(CorpusCreate(corpus: name, settings: settings))
   }
 }
 

@@ -8,6 +8,7 @@ struct Insert: AsyncParsableCommand {
     abstract: "Add finished sequences from a JSONL file.",
     discussion: """
       Each line is an object with "tokens" (or "response"), an array of token ids, and optionally \
+      the "prompt", of which the corpus keeps the last tokens (see corpus create --lead-in), and \
       an "id": a line whose id the corpus already holds is skipped, so that an insert that was \
       interrupted can be repeated. What is reported as inserted is on disk.
 
@@ -52,7 +53,8 @@ struct Insert: AsyncParsableCommand {
     let reader = TraceLineReader(lineBytesMax: LineInput.lineBytesMax)
     while let line = try input.next(reader) {
       if line.output.isEmpty { continue }
-      try await batches.add(NewSequence(id: line.id, tokens: line.output))
+      try await batches.add(
+        NewSequence(id: line.id, prompt: line.prompt, tokens: line.output))
       bar.show(
         input.byteCount.map { Double(input.bytesRead) / Double(max($0, 1)) },
         "\(readable(batches.total.tokens)) tokens")

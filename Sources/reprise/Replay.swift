@@ -29,6 +29,11 @@ struct Replay: AsyncParsableCommand {
     help: "Corpus to use; created if it does not exist. (default: replay, or the snapshot's)",
     transform: corpusName)
   var corpus: CorpusName?
+  @Option(
+    help:
+      "Prompt tokens that are kept before each output, where this command creates the corpus, 0 to 64."
+  )
+  var leadIn = LeadIn.standard
   @Option(help: "Records that only become history.") var warm = 0
   @Option(help: "Records that are replayed; all the rest if not given.") var eval: Int?
   @OptionGroup var draft: DraftFlags
@@ -41,6 +46,10 @@ struct Replay: AsyncParsableCommand {
 
   func validate() throws {
     if warm < 0 { throw ValidationError("--warm is \(warm), expected 0 or more") }
+    if !LeadIn.range.contains(leadIn) {
+      throw ValidationError(
+        "--lead-in is \(leadIn), expected \(LeadIn.range.lowerBound) to \(LeadIn.range.upperBound)")
+    }
     if let eval, eval < 0 { throw ValidationError("--eval is \(eval), expected 0 or more") }
     if snapshot == nil { return }
     if history.namesService || history.store != nil {
@@ -102,7 +111,7 @@ struct Replay: AsyncParsableCommand {
   private func chosenCorpus(in access: any HistoryAccess) async throws -> CorpusName {
     if snapshot != nil, let only = try await access.corpora().first { return only.corpus }
     let name = corpus ?? "replay"
-    try await access.makeCorpusIfMissing(name)
+    try await access.makeCorpusIfMissing(name, CorpusSettings(leadIn: leadIn))
     return name
   }
 
@@ -122,7 +131,7 @@ struct Replay: AsyncParsableCommand {
       if line.output.isEmpty { continue }
       let start = ContinuousClock.now
       // Without the id: the same trace may be replayed into one corpus again.
-      try await batches.add(NewSequence(tokens: line.output))
+      try await batches.add(NewSequence(prompt: line.prompt, tokens: line.output))
       inserting += micros(since: start)
       bar.show(Double(record) / Double(warm), "\(readable(batches.total.tokens)) tokens")
     }

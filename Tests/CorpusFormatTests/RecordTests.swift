@@ -6,10 +6,11 @@ import Testing
 /// Records are found damaged wherever a byte of them changes, and under any key but their own.
 @Suite struct RecordTests {
   @Test func recordsRoundTripAndRefuseEveryFlippedByte() throws {
-    let record = SequenceRecord(committedSeconds: 7, id: "id", tokens: [1, 2, 3])
+    let record = SequenceRecord(
+      committedSeconds: 7, id: "id", tokens: [1, 2, 3], leadInTokens: 2)
     let segment = SegmentRecord(
-      tokens: 5, sequences: 1, imageBytes: 100, tableBytes: 16, orders: 0...3, seconds: 5...6,
-      tokenBits: 7, checksums: [1, 2])
+      size: HistorySize(tokens: 5, leadInTokens: 4, sequences: 1), imageBytes: 100, tableBytes: 16,
+      orders: 0...3, seconds: 5...6, tokenBits: 7, checksums: [1, 2])
     let id = IDRecord(order: 3, digest: 9)
     let key = [UInt8]("id".utf8)
     #expect(SequenceRecord(record.encoded(order: 4).rawSpan, order: 4) == record)
@@ -45,10 +46,12 @@ import Testing
     var table = SequenceTable()
     let entries = [
       SequenceTable.Entry(order: 5, committedSeconds: 9, digest: 1, tokens: 3, id: "a"),
-      SequenceTable.Entry(order: 2, committedSeconds: 7, digest: 2, tokens: 4, id: nil),
+      SequenceTable.Entry(
+        order: 2, committedSeconds: 7, digest: 2, tokens: 4, leadInTokens: 3, id: nil),
     ]
     for entry in entries { table.append(entry) }
-    #expect(table.orders == 2...5 && table.seconds == 7...9 && table.tokens == 7)
+    #expect(table.orders == 2...5 && table.seconds == 7...9)
+    #expect(table.size == HistorySize(tokens: 7, leadInTokens: 3, sequences: 2))
     #expect(SequenceTable.entries(table.bytes, count: 2) == entries)
     #expect(SequenceTable.entries(table.bytes, count: 1) == nil)
     for count in 0..<table.bytes.count {
@@ -61,7 +64,7 @@ import Testing
       CorpusSettings(),
       CorpusSettings(
         depth: 8, tokenizer: "t", retention: Retention(tokens: 64, sequences: 8, ageSeconds: 60),
-        durability: .interval(millis: 200), vocabulary: 50_000),
+        durability: .interval(millis: 200), vocabulary: 50_000, leadIn: 64),
       CorpusSettings(retention: Retention(sequences: 9)),
     ]
     for settings in all {

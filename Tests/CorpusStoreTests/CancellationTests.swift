@@ -52,7 +52,7 @@ import Testing
     Work(testDescription: "merging corpora") { _ = try $0.mergeCorpus(from: "c", into: "other") },
     Work(testDescription: "repairing") { try $0.corpus(named: "c")!.compaction.repair() },
     Work(testDescription: "reading all sequences") { store in
-      try store.corpus(named: "c")!.forEachSequence { _, _, _ in true }
+      try store.corpus(named: "c")!.forEachSequence { _ in true }
     },
   ]
 
@@ -87,8 +87,8 @@ import Testing
     let store = try Store(path: directory.path, options: .tiny())
     defer { store.close() }
     var ids: Set<String> = []
-    try store.corpus(named: "c")!.forEachSequence { _, id, _ in
-      ids.insert(id ?? "")
+    try store.corpus(named: "c")!.forEachSequence { sequence in
+      ids.insert(sequence.id ?? "")
       return true
     }
     return ids

@@ -46,6 +46,7 @@ final class DamagedStore {
     for number in 0..<(isMinimal ? 6 : 24) {
       let sequence = NewSequence(
         id: number % 3 == 0 ? nil : "\(number)",
+        prompt: generator.tokens(count: number % 7, alphabet: 9),
         tokens: generator.tokens(count: 3 + number, alphabet: 9))
       let order = try #require(try corpus.insert([sequence]).lastOrder)
       contents[order] = sequence
@@ -149,10 +150,13 @@ final class DamagedStore {
   ) throws -> Outcome {
     let damage = corpus.stats().damage
     var whole: [UInt64: [Int32]] = [:]
-    try corpus.forEachSequence { order, id, tokens in
-      let known = contents[order]
-      #expect(known?.id == id && known?.tokens == tokens, "\(label): sequence \(order)")
-      #expect(whole.updateValue(tokens, forKey: order) == nil, "\(label): twice sequence \(order)")
+    try corpus.forEachSequence { sequence in
+      let (order, known) = (sequence.order, contents[sequence.order])
+      #expect(
+        known?.id == sequence.id && known?.tokens == sequence.output
+          && known?.prompt == sequence.leadIn, "\(label): sequence \(order)")
+      #expect(
+        whole.updateValue(sequence.text, forKey: order) == nil, "\(label): twice sequence \(order)")
       return true
     }
     if damage.isEmpty {

@@ -47,7 +47,7 @@ import Testing
           for id in ids { kept[id] = nil }
         }
         if !background && number % 13 == 0 { try corpus.compact() }
-        let oracle = NGramOracle(depth: 5, sequences: Array(kept.values) + [output])
+        let oracle = NGramOracle(depth: 5, sequences: Array(kept.values) + [[1] + output])
         let context = generator.tokens(count: 4, alphabet: 9)
         try corpus.speculate(context.span, DraftOptions(), using: &scratch, into: &draft)
         let naive = NaiveDrafter().draft(from: oracle, context: context)

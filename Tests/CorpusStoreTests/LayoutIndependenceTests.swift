@@ -22,12 +22,13 @@ import Testing
     let options: StoreOptions
     let depth: Int
     let alphabet: Int32
+    let leadIn: Int
     var generator: SeededGenerator
     var store: Store
     var corpus: Corpus
     var shared: NGramOracle
     var sessions: [ModelSession] = []
-    var finishedTokens = 0
+    var finished = HistorySize()
     var scratch = DraftScratch()
     var draft = Draft()
     var compared = 0
@@ -37,6 +38,7 @@ import Testing
       generator = SeededGenerator(seed: seed)
       depth = Int.random(in: 3...12, using: &generator)
       alphabet = Int32([2, 3, 5, 40].randomElement(using: &generator)!)
+      leadIn = [0, 1, 8, 64].randomElement(using: &generator)!
       var options = StoreOptions.tiny(
         sealTokens: Int.random(in: 16...80, using: &generator), background: background)
       // Merges take some 2 MB here: they always fit, now and then, or never.
@@ -44,7 +46,7 @@ import Testing
       options.memory = MemoryBudget(limit: limit) { Int.random(in: 0..<(limit / 2)) }
       self.options = options
       store = try Store(path: directory.path, options: options)
-      corpus = try store.createCorpus(named: "c", CorpusSettings(depth: depth))
+      corpus = try store.createCorpus(named: "c", CorpusSettings(depth: depth, leadIn: leadIn))
       shared = NGramOracle(depth: depth)
     }
 
@@ -71,14 +73,21 @@ import Testing
 
     mutating func insert() throws {
       let sequences = (0..<Int.random(in: 1...4, using: &generator)).map { _ in
-        NewSequence(tokens: tokens(1...40))
+        NewSequence(prompt: tokens(0...80), tokens: tokens(1...40))
       }
       let receipt = try corpus.insert(sequences)
       #expect(receipt.inserted == sequences.count)
+      #expect(receipt.tokens == sequences.reduce(0) { $0 + $1.tokens.count })
       for sequence in sequences {
-        shared.add(sequence.tokens)
-        finishedTokens += sequence.tokens.count
+        add(sequence.prompt.suffix(leadIn) + sequence.tokens, output: sequence.tokens)
       }
+    }
+
+    /// Counts a finished sequence.
+    mutating func add(_ text: [Int32], output: [Int32], isShared: Bool = false) {
+      if !isShared { shared.add(text) }
+      finished += HistorySize(
+        tokens: text.count, leadInTokens: text.count - output.count, sequences: 1)
     }
 
     mutating func open() {
@@ -87,7 +96,7 @@ import Testing
       sessions.append(
         ModelSession(
           session: corpus.openSession(prompt: prompt, share: share),
-          expected: ExpectedSession(prompt: prompt, share: share, depth: depth)))
+          expected: ExpectedSession(prompt: prompt, share: share, depth: depth, leadIn: leadIn)))
     }
 
     mutating func step() throws -> Bool {
@@ -108,10 +117,12 @@ import Testing
       let receipt = try close(closed.session, record: record)
       if record && closed.expected.share != .never {
         #expect(receipt.recordedTokens == closed.expected.output.count)
-        finishedTokens += closed.expected.output.count
-        if closed.expected.share == .close { shared.add(closed.expected.output) }
+        if closed.expected.output.isEmpty { return }
+        add(
+          closed.expected.sharedText, output: closed.expected.output,
+          isShared: closed.expected.share == .live)
       } else if closed.expected.share == .live {
-        shared.remove(closed.expected.output)
+        shared.remove(closed.expected.sharedText)
       }
     }
 
@@ -137,13 +148,16 @@ import Testing
     /// the history.
     mutating func reopen() throws {
       for session in sessions where session.expected.share == .live {
-        shared.remove(session.expected.output)
+        shared.remove(session.expected.sharedText)
       }
       sessions = []
       store.close()
       store = try Store(path: directory.path, options: options)
       corpus = try #require(try store.corpus(named: "c"))
-      #expect(corpus.stats().tokens == finishedTokens)
+      let stats = corpus.stats()
+      #expect(
+        stats.tokens == finished.tokens && stats.leadInTokens == finished.leadInTokens
+          && stats.sequences == finished.sequences)
     }
 
     mutating func run(operations: Int) throws -> Bool {

@@ -11,7 +11,7 @@ import Testing
 
   private static func segment(_ number: UInt64, tokens: Int) -> MergePolicy.Candidate {
     let record = SegmentRecord(
-      tokens: tokens, sequences: tokens / 100 + 1, imageBytes: tokens * 13,
+      size: HistorySize(tokens: tokens, sequences: tokens / 100 + 1), imageBytes: tokens * 13,
       tableBytes: tokens / 100 * 40, orders: number...number, seconds: 0...1, tokenBits: 17,
       checksums: [])
     return MergePolicy.Candidate(number: number, record: record, nodes: tokens / 2)
@@ -39,7 +39,7 @@ import Testing
         largest = max(largest, run.bytes)
         let merged = segments.filter { run.numbers.contains($0.number) }
         segments.removeAll { run.numbers.contains($0.number) }
-        let tokens = merged.reduce(0) { $0 + $1.record.tokens }
+        let tokens = merged.reduce(0) { $0 + $1.size.tokens }
         rewritten += tokens
         var new = segment(next, tokens: tokens)
         new.record.orders =
@@ -59,7 +59,7 @@ import Testing
     let seals = 400
     let (segments, rewritten, largest) = Self.grow(seals: seals, limit: limit)
     #expect(largest <= limit / 2 && largest > 0)
-    let tokens = segments.reduce(0) { $0 + $1.record.tokens }
+    let tokens = segments.reduce(0) { $0 + $1.size.tokens }
     // Some 32 bytes a token: a merge makes segments of more than a quarter of the memory.
     let few = tokens / (limit / 4 / 40)
     #expect(segments.count <= few + 16, "\(segments.count) segments, \(few) expected")

@@ -35,8 +35,8 @@ import Testing
 
   private static func contents(_ corpus: Corpus) throws -> [Int: [Int32]] {
     var contents: [Int: [Int32]] = [:]
-    try corpus.forEachSequence { order, _, tokens in
-      contents[Int(order)] = tokens
+    try corpus.forEachSequence { sequence in
+      contents[Int(sequence.order)] = sequence.text
       return true
     }
     return contents
@@ -53,18 +53,24 @@ import Testing
       // 512 and 64, so that an eighth is whole.
       if seed % 3 != 1 { retention.tokens = 512 }
       if seed % 3 != 0 { retention.sequences = 64 }
-      let settings = CorpusSettings(depth: 6, retention: retention)
+      let leadIn = Int.random(in: 0...8, using: &generator)
+      let settings = CorpusSettings(depth: 6, retention: retention, leadIn: leadIn)
       var store = try Store(path: directory.path, options: options)
       var corpus = try store.createCorpus(named: "c", settings)
       var model = Model(retention: retention)
       var inserted = 0
       while inserted < 10 * 512 {
         let sequences = (0..<Int.random(in: 1...3, using: &generator)).map { _ in
-          generator.tokens(count: Int.random(in: 1...30, using: &generator), alphabet: 12)
+          NewSequence(
+            prompt: generator.tokens(
+              count: Int.random(in: 0...12, using: &generator), alphabet: 12),
+            tokens: generator.tokens(count: Int.random(in: 1...30, using: &generator), alphabet: 12)
+          )
         }
-        try corpus.insert(sequences.map { NewSequence(tokens: $0) })
-        model.insert(sequences)
-        inserted += sequences.reduce(0) { $0 + $1.count }
+        try corpus.insert(sequences)
+        let texts = sequences.map { Array($0.prompt.suffix(leadIn)) + $0.tokens }
+        model.insert(texts)
+        inserted += texts.reduce(0) { $0 + $1.count }
         let stats = corpus.stats()
         #expect(stats.tokens == model.kept.reduce(0) { $0 + $1.tokens.count }, "seed \(seed)")
         #expect(stats.sequences == model.kept.count, "seed \(seed)")

@@ -281,7 +281,7 @@ import Testing
     #expect(try files.contentsOfDirectory(atPath: path) == ["file"])
 
     try Data("reprise store, format 2\n".utf8).write(to: URL(fileURLWithPath: "\(path)/format"))
-    #expect(throws: StoreError.formatVersion(path: path, found: 2, expected: 3)) {
+    #expect(throws: StoreError.formatVersion(path: path, found: 2, expected: 4)) {
       try Store(path: path)
     }
     #expect(throws: StoreError.self) { try Store(path: "\(path)/missing/deeper") }
@@ -325,7 +325,8 @@ import Testing
     try corpus.insert([NewSequence(tokens: other)])
     var scratch = DraftScratch()
     var draft = Draft()
-    let session = corpus.openSession(prompt: [1], share: share)
+    let prompt: [Int32] = [1]
+    let session = corpus.openSession(prompt: prompt, share: share)
     try session.step(accepting: output.span, DraftOptions(), using: &scratch, into: &draft)
 
     let isDone = Locked(false)
@@ -347,14 +348,14 @@ import Testing
     done.wait()
     #expect(isDone.withLock { $0 })
 
-    let oracle = NGramOracle(depth: 6, sequences: record ? [other, output] : [other])
+    let oracle = NGramOracle(depth: 6, sequences: record ? [other, prompt + output] : [other])
     for start in stride(from: 0, to: 1900, by: 37) {
       let context = Array(output[start..<(start + 8)])
       try corpus.speculate(context.span, DraftOptions(), using: &scratch, into: &draft)
       let naive = NaiveDrafter().draft(from: oracle, context: context)
       #expect(draft.tokens == naive.tokens && draft.counts == naive.counts)
     }
-    #expect(corpus.stats().tokens == other.count + (record ? output.count : 0))
+    #expect(corpus.stats().tokens == other.count + (record ? prompt.count + output.count : 0))
   }
 
   /// Tokens accepted while the corpus cannot be read join its history later, or never: no tokens

@@ -140,7 +140,7 @@ import Testing
     let directory = TemporaryDirectory()
     let store = try Store(path: directory.path, options: .tiny())
     let corpus = try store.createCorpus(
-      named: "c", CorpusSettings(depth: 8, retention: Retention(tokens: 64)))
+      named: "c", CorpusSettings(depth: 8, retention: Retention(tokens: 65)))
     func close(
       _ tokens: Int, share: SharePolicy = .live, record: Bool = true
     ) throws -> RecordReceipt {

@@ -62,7 +62,7 @@ import WireProtocol
       ["insert", "--corpus", "demo", "--json", "-"] + target, input: Self.trace)
     #expect(try json(again.output)["duplicates"] as? Int == 60)
     let stats = try json(try run(["corpus", "stats", "demo", "--json"] + target).output)
-    #expect(stats["sequences"] as? Int == 60 && stats["tokens"] as? Int == 2400)
+    #expect(stats["sequences"] as? Int == 60 && stats["tokens"] as? Int == 2580)
     let draft = try json(
       try run(
         ["speculate", "--corpus", "demo", "--json", "--max-tokens", "3"] + target + [
@@ -78,7 +78,7 @@ import WireProtocol
     // Without a service, the command opens the directory itself.
     let atRest = try json(
       try run(["corpus", "stats", "demo", "--json", "--store", service.store]).output)
-    #expect(atRest["tokens"] as? Int == 2400)
+    #expect(atRest["tokens"] as? Int == 2580)
     let dropped = try run(["corpus", "drop", "demo", "--confirm", "demo", "--store", service.store])
     #expect(dropped.status == 0)
     #expect(

@@ -18,6 +18,7 @@ import Testing
     let seed: UInt64
     let depth: Int
     let alphabet: Int32
+    let leadIn: Int
     let memory: MemoryHistory
     var generator: SeededGenerator
     var shared: NGramOracle
@@ -31,8 +32,9 @@ import Testing
       generator = SeededGenerator(seed: seed)
       depth = Int.random(in: 3...12, using: &generator)
       alphabet = Int32([2, 3, 5, 40].randomElement(using: &generator)!)
+      leadIn = [0, 1, 8, 64].randomElement(using: &generator)!
       memory = MemoryHistory(
-        depth: depth, sealTokens: Int.random(in: 16...80, using: &generator))
+        depth: depth, leadIn: leadIn, sealTokens: Int.random(in: 16...80, using: &generator))
       shared = NGramOracle(depth: depth)
     }
 
@@ -60,7 +62,7 @@ import Testing
       sessions.append(
         ModelSession(
           session: memory.open(prompt, share: share),
-          expected: ExpectedSession(prompt: prompt, share: share, depth: depth)))
+          expected: ExpectedSession(prompt: prompt, share: share, depth: depth, leadIn: leadIn)))
     }
 
     mutating func step() throws {
@@ -80,11 +82,9 @@ import Testing
       let record = Int.random(in: 0..<3, using: &generator) > 0
       closed.session.close(record: record) { _ in }
       if record && closed.expected.share != .never {
-        if closed.expected.share == .close && !closed.expected.output.isEmpty {
-          shared.add(closed.expected.output)
-        }
+        if closed.expected.share == .close { shared.add(closed.expected.sharedText) }
       } else if closed.expected.share == .live {
-        shared.remove(closed.expected.output)
+        shared.remove(closed.expected.sharedText)
       }
     }
 
@@ -118,6 +118,7 @@ import Testing
         case 22: remove()
         default: memory.replace()
         }
+        #expect(memory.history.size == memory.size)
       }
     }
   }
@@ -139,7 +140,8 @@ import Testing
     for seed in Effort.seeds(300) {
       var generator = SeededGenerator(seed: seed)
       let memory = MemoryHistory(
-        depth: Int.random(in: 3...12, using: &generator), sealTokens: 64)
+        depth: Int.random(in: 3...12, using: &generator),
+        leadIn: Int.random(in: 0...9, using: &generator), sealTokens: 64)
       var contexts = (0..<3).map { _ in generator.tokens(count: 8, alphabet: 3) }
       let sessions = contexts.map { memory.open($0) }
       var scratch = DraftScratch()

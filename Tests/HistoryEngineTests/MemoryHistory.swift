@@ -12,20 +12,22 @@ final class MemoryHistory: OutputRecorder, @unchecked Sendable {
   var isReadOnly = false
   private let depth: Int
   private let sealTokens: Int
-  /// All finished sequences, by their order numbers.
+  /// The texts of all finished sequences, by their order numbers.
   private(set) var sequences: [UInt64: [Int32]] = [:]
+  /// Tokens of their lead-ins.
+  private var leadIns: [UInt64: Int] = [:]
   /// The order numbers in each segment, by its number.
   private var segments: [UInt64: [UInt64]] = [:]
   private var nextOrder: UInt64 = 0
   private var nextSegment: UInt64 = 1
 
-  init(depth: Int, vocabulary: Int32 = .max, sealTokens: Int = 1 << 20) {
+  init(depth: Int, vocabulary: Int? = nil, leadIn: Int = 0, sealTokens: Int = 1 << 20) {
     self.depth = depth
     self.sealTokens = sealTokens
     let keeper = RequestLog()
     self.keeper = keeper
     history = SharedHistory(
-      of: "memory", depth: depth, tokenBound: vocabulary,
+      of: "memory", CorpusSettings(depth: depth, vocabulary: vocabulary, leadIn: leadIn),
       LiveHistory(
         parts: [GrowingPart(depth: depth, tokensExpected: sealTokens)],
         source: MemorySegments([], depth: depth, mark: DamageMark()), mark: DamageMark()),
@@ -34,10 +36,22 @@ final class MemoryHistory: OutputRecorder, @unchecked Sendable {
 
   var segmentCount: Int { segments.count }
 
-  private func takeOrder(of tokens: [Int32]) -> FinishedSequence {
+  private func takeOrder(of tokens: [Int32], leadInTokens: Int = 0) -> FinishedSequence {
     defer { nextOrder += 1 }
     sequences[nextOrder] = tokens
-    return FinishedSequence(order: nextOrder, tokens: tokens.count, committedSeconds: nextOrder)
+    leadIns[nextOrder] = leadInTokens
+    return finished(nextOrder)
+  }
+
+  private func finished(_ order: UInt64) -> FinishedSequence {
+    FinishedSequence(
+      order: order, tokens: sequences[order]!.count, leadInTokens: leadIns[order]!,
+      committedSeconds: order)
+  }
+
+  /// The size of all finished sequences.
+  var size: HistorySize {
+    sequences.keys.reduce(into: HistorySize()) { $0 += finished($1).size }
   }
 
   /// Adds a finished sequence. Returns its order number.
@@ -59,15 +73,15 @@ final class MemoryHistory: OutputRecorder, @unchecked Sendable {
   }
 
   func record(
-    _ output: [Int32], of session: DecodingSession,
+    _ text: [Int32], of session: DecodingSession,
     completion: @escaping @Sendable (Result<RecordReceipt, StoreError>) -> Void
   ) {
-    let sequence = takeOrder(of: output)
-    history.finish(session, as: sequence, output: output)
+    let sequence = takeOrder(of: text, leadInTokens: session.leadInTokens)
+    history.finish(session, as: sequence, text)
     beginPartIfFull()
     session.didClose(recorded: true)
-    completion(
-      .success(RecordReceipt(recordedTokens: output.count, order: sequence.order)))
+    let outputTokens = text.count - session.leadInTokens
+    completion(.success(RecordReceipt(recordedTokens: outputTokens, order: sequence.order)))
   }
 
   // MARK: Layout
@@ -129,9 +143,7 @@ final class MemoryHistory: OutputRecorder, @unchecked Sendable {
     let part = GrowingPart(depth: depth, tokensExpected: sealTokens)
     let sealed = Set(segments.values.flatMap { $0 })
     for (order, tokens) in sequences.sorted(by: { $0.key < $1.key }) where !sealed.contains(order) {
-      part.add(
-        tokens.span,
-        as: FinishedSequence(order: order, tokens: tokens.count, committedSeconds: order))
+      part.add(tokens.span, as: finished(order))
     }
     let mark = DamageMark()
     let new = LiveHistory(parts: [part], source: source(mark), mark: mark)
@@ -141,7 +153,7 @@ final class MemoryHistory: OutputRecorder, @unchecked Sendable {
   private func source(_ mark: DamageMark) -> MemorySegments {
     MemorySegments(
       segments.sorted { $0.key < $1.key }.map { number, orders in
-        (number, orders.map { ($0, sequences[$0] ?? []) })
+        (number, orders.map { (finished($0), sequences[$0] ?? []) })
       }, depth: depth, mark: mark)
   }
 }
@@ -155,8 +167,8 @@ final class MemorySegments: SegmentSource, @unchecked Sendable {
   private let images: [SealedImageBuffer]
 
   init(
-    _ segments: [(number: UInt64, sequences: [(order: UInt64, tokens: [Int32])])], depth: Int,
-    mark: DamageMark
+    _ segments: [(number: UInt64, sequences: [(of: FinishedSequence, tokens: [Int32])])],
+    depth: Int, mark: DamageMark
   ) {
     var (listed, images): ([HistorySegment], [SealedImageBuffer]) = ([], [])
     for (number, sequences) in segments {
@@ -166,12 +178,10 @@ final class MemorySegments: SegmentSource, @unchecked Sendable {
       guard let index = try? SealedIndex(image.image, mark: mark) else {
         preconditionFailure("a built image can be opened")
       }
-      let orders = sequences.map(\.order)
+      let orders = sequences.map(\.of.order)
       listed.append(
         HistorySegment(
-          number: number,
-          size: HistorySize(
-            tokens: sequences.reduce(0) { $0 + $1.tokens.count }, sequences: sequences.count),
+          number: number, size: sequences.reduce(into: HistorySize()) { $0 += $1.of.size },
           orders: orders.min()!...orders.max()!, index: index))
       images.append(image)
     }

@@ -125,8 +125,8 @@ import WireProtocol
     for id in 0..<3 { #expect(connection.line()?.contains("\"id\":\(id),") == true) }
     let corpus = try #require(try fixture.store.corpus(named: "c"))
     var recorded: [Int32] = []
-    try corpus.forEachSequence { _, _, tokens in
-      recorded = tokens
+    try corpus.forEachSequence { sequence in
+      recorded = sequence.output
       return true
     }
     #expect(recorded == output)

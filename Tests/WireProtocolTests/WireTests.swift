@@ -51,13 +51,14 @@ import Testing
     .corpusCreate(
       CorpusCreate(
         corpus: "c",
-        settings: CorpusSettings(depth: 32, tokenizer: "t", vocabulary: 151_936))),
+        settings: CorpusSettings(
+          depth: 32, tokenizer: "t", vocabulary: 151_936, leadIn: 0))),
     .corpusDrop(CorpusDrop(corpus: "c")),
     .sequenceInsert(
       SequenceInsert(
         corpus: "c",
         sequences: [
-          NewSequence(id: "a", tokens: [1, 0]), NewSequence(tokens: [3]),
+          NewSequence(id: "a", prompt: [7, 8], tokens: [1, 0]), NewSequence(tokens: [3]),
         ], tokenizer: "t")),
     .speculate(
       Speculate(

@@ -22,7 +22,8 @@ private indirect enum Shape: Sendable {
 private let tokens = Shape.list(.token)
 private let draftOptions: [(String, Shape)] = [
   ("max_tokens", .number), ("max_factor", .number), ("max_offset", .number),
-  ("min_probability", .number), ("tree", .bool), ("policy", .one(["suffixdecoding", "estimate", "other"])),
+  ("min_probability", .number), ("tree", .bool),
+  ("policy", .one(["suffixdecoding", "estimate", "other"])),
   ("vocabulary", .number),
 ]
 private let snapshot: [(String, Shape)] = [("snapshot", .name), ("path", .text)]
@@ -37,7 +38,7 @@ private func members(of method: Method) -> [(String, Shape)] {
       ("corpus", .name), ("tokenizer", .text), ("depth", .number),
       ("retention", .object([("tokens", .number), ("sequences", .number), ("age_s", .number)])),
       ("durability", .one(["commit", "interval", "never"])), ("durability_ms", .number),
-      ("vocabulary", .number),
+      ("vocabulary", .number), ("lead_in", .number),
     ]
   case .corpusStats: [("corpus", .name)]
   case .corpusDrop: [("corpus", .name), ("confirm", .name)]
@@ -45,7 +46,7 @@ private func members(of method: Method) -> [(String, Shape)] {
   case .sequenceInsert:
     [
       ("corpus", .name), ("tokenizer", .text),
-      ("sequences", .list(.object([("id", .name), ("tokens", tokens)]))),
+      ("sequences", .list(.object([("id", .name), ("prompt", tokens), ("tokens", tokens)]))),
     ]
   case .sequenceForget: [("corpus", .name), ("ids", .list(.name))]
   case .speculate:

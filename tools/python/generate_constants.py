@@ -40,6 +40,7 @@ RANGES = {
     "DEPTH": "corpus.create.depth",
     "DURABILITY_MS": "corpus.create.durability_ms",
     "CORPUS_VOCABULARY": "corpus.create.vocabulary",
+    "LEAD_IN": "corpus.create.lead_in",
     "TTL_S": "session.open.ttl_s",
 }
 #: Words among which a caller chooses.

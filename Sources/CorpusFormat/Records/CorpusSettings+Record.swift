@@ -4,7 +4,7 @@ extension CorpusSettings {
   private static let seed = checksumSeed("settings")
 
   /// The record `settings`: u32 depth; u32 vocabulary, 0 for none; u32 durability window in
-  /// milliseconds, 0 for "commit"; u64 tokens, u64 sequences, u64 seconds that are kept, 0 for no
+  /// milliseconds, 0 for "commit"; u32 lead-in; u64 tokens, u64 sequences, u64 seconds that are kept, 0 for no
   /// bound; u32 length of the tokenizer's name in bytes, all ones for none; name; XXH3.
   func encoded() -> [UInt8] {
     var bytes: [UInt8] = []
@@ -14,6 +14,7 @@ extension CorpusSettings {
     case .commit: bytes.append(UInt32(0))
     case .interval(let millis): bytes.append(UInt32(millis))
     }
+    bytes.append(UInt32(leadIn))
     for bound in [retention.tokens, retention.sequences, retention.ageSeconds] {
       bytes.append(UInt64(bound ?? 0))
     }
@@ -26,11 +27,12 @@ extension CorpusSettings {
   init?(encoded bytes: RawSpan) {
     guard var reader = RecordReader(checked: bytes, seed: Self.seed),
       let depth = reader.read(UInt32.self), let vocabulary = reader.read(UInt32.self),
-      let millis = reader.read(UInt32.self),
+      let millis = reader.read(UInt32.self), let leadIn = reader.read(UInt32.self),
       let tokens = reader.read(UInt64.self), let sequences = reader.read(UInt64.self),
       let ageSeconds = reader.read(UInt64.self), let nameBytes = reader.read(UInt32.self)
     else { return nil }
-    self.init(depth: Int(depth), vocabulary: vocabulary == 0 ? nil : Int(vocabulary))
+    self.init(
+      depth: Int(depth), vocabulary: vocabulary == 0 ? nil : Int(vocabulary), leadIn: Int(leadIn))
     if nameBytes != UInt32.max {
       guard let name = reader.readString(bytes: Int(nameBytes)) else { return nil }
       tokenizer = name

@@ -4,19 +4,19 @@ import SuffixIndex
 /// The description of a segment, beside its bytes in the file.
 ///
 ///     0   u64  tokens
-///     8   u64  sequences
-///     16  u64  bytes of the index image
-///     24  u64  bytes of the sequence table
-///     32  u64  smallest order number
-///     40  u64  largest order number
-///     48  u64  earliest commit of a sequence, seconds since 1970
-///     56  u64  latest commit
-///     64  u64  bits of a token in the image, by which its text can be read without its header
-///     72  u64  XXH3 of each chunk of the image, then of each chunk of the table
+///     8   u64  tokens of lead-ins
+///     16  u64  sequences
+///     24  u64  bytes of the index image
+///     32  u64  bytes of the sequence table
+///     40  u64  smallest order number
+///     48  u64  largest order number
+///     56  u64  earliest commit of a sequence, seconds since 1970
+///     64  u64  latest commit
+///     72  u64  bits of a token in the image, by which its text can be read without its header
+///     80  u64  XXH3 of each chunk of the image, then of each chunk of the table
 ///     …   u64  XXH3 of all before, with the segment's number as seed
 package struct SegmentRecord: Equatable {
-  package var tokens: Int
-  package var sequences: Int
+  package var size: HistorySize
   package var imageBytes: Int
   package var tableBytes: Int
   package var orders: ClosedRange<UInt64>
@@ -38,14 +38,14 @@ package struct SegmentRecord: Equatable {
       : min(Self.tableChunkBytes, tableBytes - (chunk - imageChunks) * Self.tableChunkBytes)
   }
 
-  package var size: HistorySize { HistorySize(tokens: tokens, sequences: sequences) }
-
   /// The number of tokens and separators in the image's text.
-  package var textTokens: Int { tokens + sequences }
+  package var textTokens: Int { size.tokens + size.sequences }
 
   package func encoded(segment: UInt64) -> [UInt8] {
     var bytes: [UInt8] = []
-    for value in [tokens, sequences, imageBytes, tableBytes] { bytes.append(UInt64(value)) }
+    for value in [size.tokens, size.leadInTokens, size.sequences, imageBytes, tableBytes] {
+      bytes.append(UInt64(value))
+    }
     bytes.append(orders.lowerBound)
     bytes.append(orders.upperBound)
     bytes.append(seconds.lowerBound)
@@ -57,11 +57,10 @@ package struct SegmentRecord: Equatable {
   }
 
   package init(
-    tokens: Int, sequences: Int, imageBytes: Int, tableBytes: Int, orders: ClosedRange<UInt64>,
+    size: HistorySize, imageBytes: Int, tableBytes: Int, orders: ClosedRange<UInt64>,
     seconds: ClosedRange<UInt64>, tokenBits: Int, checksums: [UInt64]
   ) {
-    self.tokens = tokens
-    self.sequences = sequences
+    self.size = size
     self.imageBytes = imageBytes
     self.tableBytes = tableBytes
     self.orders = orders
@@ -73,19 +72,21 @@ package struct SegmentRecord: Equatable {
   /// Returns nil if the bytes are damaged, or belong to another segment.
   package init?(_ bytes: RawSpan, segment: UInt64) {
     guard var reader = RecordReader(checked: bytes, seed: segment),
-      let tokens = reader.read(UInt64.self), let sequences = reader.read(UInt64.self),
+      let tokens = reader.read(UInt64.self), let leadIns = reader.read(UInt64.self),
+      let sequences = reader.read(UInt64.self),
       let imageBytes = reader.read(UInt64.self), let tableBytes = reader.read(UInt64.self),
       let first = reader.read(UInt64.self), let last = reader.read(UInt64.self), first <= last,
       let oldest = reader.read(UInt64.self), let newest = reader.read(UInt64.self),
       oldest <= newest, let tokenBits = reader.read(UInt64.self), (1...32).contains(tokenBits),
-      // A sequence has at least a token, a segment at least a sequence.
-      sequences > 0, sequences <= tokens,
+      // A sequence has at least a token besides its lead-in, a segment at least a sequence.
+      sequences > 0, leadIns <= tokens, sequences <= tokens - leadIns,
       [tokens, sequences, imageBytes, tableBytes].allSatisfy({ $0 < 1 << 48 })
     else { return nil }
     self.init(
-      tokens: Int(tokens), sequences: Int(sequences), imageBytes: Int(imageBytes),
-      tableBytes: Int(tableBytes), orders: first...last, seconds: oldest...newest,
-      tokenBits: Int(tokenBits), checksums: [])
+      size: HistorySize(
+        tokens: Int(tokens), leadInTokens: Int(leadIns), sequences: Int(sequences)),
+      imageBytes: Int(imageBytes), tableBytes: Int(tableBytes), orders: first...last,
+      seconds: oldest...newest, tokenBits: Int(tokenBits), checksums: [])
     while let checksum = reader.read(UInt64.self) { checksums.append(checksum) }
     guard checksums.count == imageChunks + tableChunks else { return nil }
   }

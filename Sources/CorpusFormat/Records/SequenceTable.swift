@@ -1,3 +1,5 @@
+import RepriseModel
+
 /// The description of a segment's sequences, without their tokens, in the order of the index's
 /// text. Each entry:
 ///
@@ -5,7 +7,8 @@
 ///     8   u64  when it was committed, seconds since 1970
 ///     16  u64  XXH3 of its tokens
 ///     24  u32  tokens
-///     28  u32  bytes of the id; 0 for none
+///     28  u16  bytes of the id; 0 for none
+///     30  u16  tokens of the lead-in, with which the tokens begin
 ///     32  id, UTF-8
 ///
 /// With it a segment can be taken apart again: to remove some of its sequences, to rebuild a
@@ -15,15 +18,24 @@ package struct SequenceTable {
     package var order: UInt64
     package var committedSeconds: UInt64
     package var digest: UInt64
+    /// All tokens, the lead-in included.
     package var tokens: Int
+    package var leadInTokens: Int
     package var id: String?
 
-    package init(order: UInt64, committedSeconds: UInt64, digest: UInt64, tokens: Int, id: String?)
-    {
+    package var size: HistorySize {
+      HistorySize(tokens: tokens, leadInTokens: leadInTokens, sequences: 1)
+    }
+
+    package init(
+      order: UInt64, committedSeconds: UInt64, digest: UInt64, tokens: Int, leadInTokens: Int = 0,
+      id: String?
+    ) {
       self.order = order
       self.committedSeconds = committedSeconds
       self.digest = digest
       self.tokens = tokens
+      self.leadInTokens = leadInTokens
       self.id = id
     }
   }
@@ -31,8 +43,7 @@ package struct SequenceTable {
   package init() {}
 
   package private(set) var bytes: [UInt8] = []
-  package private(set) var count = 0
-  package private(set) var tokens = 0
+  package private(set) var size = HistorySize()
   private var firstOrder = UInt64.max
   private var lastOrder: UInt64 = 0
   private var oldest = UInt64.max
@@ -49,10 +60,10 @@ package struct SequenceTable {
     bytes.append(entry.committedSeconds)
     bytes.append(entry.digest)
     bytes.append(UInt32(entry.tokens))
-    bytes.append(UInt32(id.utf8.count))
+    bytes.append(UInt16(id.utf8.count))
+    bytes.append(UInt16(entry.leadInTokens))
     bytes.append(contentsOf: id.utf8)
-    count += 1
-    tokens += entry.tokens
+    size += entry.size
     firstOrder = min(firstOrder, entry.order)
     lastOrder = max(lastOrder, entry.order)
     oldest = min(oldest, entry.committedSeconds)
@@ -76,12 +87,13 @@ package struct SequenceTable {
     while reader.bytesLeft > 0 {
       guard let order = reader.read(UInt64.self), let seconds = reader.read(UInt64.self),
         let digest = reader.read(UInt64.self), let tokens = reader.read(UInt32.self),
-        let idBytes = reader.read(UInt32.self), let id = reader.readString(bytes: Int(idBytes))
+        let idBytes = reader.read(UInt16.self), let leadIn = reader.read(UInt16.self),
+        leadIn < tokens, let id = reader.readString(bytes: Int(idBytes))
       else { return nil }
       entries.append(
         Entry(
           order: order, committedSeconds: seconds, digest: digest, tokens: Int(tokens),
-          id: idBytes == 0 ? nil : id))
+          leadInTokens: Int(leadIn), id: idBytes == 0 ? nil : id))
     }
     return entries.count == count ? entries : nil
   }

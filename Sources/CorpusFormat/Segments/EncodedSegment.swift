@@ -12,7 +12,7 @@ package struct EncodedSegment: @unchecked Sendable {
     self.image = image
     self.table = table.bytes
     var record = SegmentRecord(
-      tokens: table.tokens, sequences: table.count, imageBytes: image.byteCount,
+      size: table.size, imageBytes: image.byteCount,
       tableBytes: table.bytes.count, orders: table.orders, seconds: table.seconds,
       tokenBits: image.tokenBits, checksums: [])
     for chunk in 0..<record.imageChunks {

@@ -28,7 +28,7 @@ package final class Segment {
     } catch {
       throw .corrupt(what: error.description, where: chunks.place)
     }
-    guard index.tokenCount == record.tokens, index.sequenceCount == record.sequences,
+    guard index.tokenCount == record.size.tokens, index.sequenceCount == record.size.sequences,
       index.tokenBits == record.tokenBits, index.depth == file.settings.depth
     else { throw .corrupt(what: "the header of the index", where: chunks.place) }
     self.addresses = addresses

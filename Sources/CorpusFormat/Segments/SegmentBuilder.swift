@@ -16,10 +16,10 @@ package struct SegmentBuilder: ~Copyable {
     table.reserveCapacity(tableBytes)
   }
 
-  package var isEmpty: Bool { table.count == 0 }
-  package var size: HistorySize { HistorySize(tokens: table.tokens, sequences: table.count) }
+  package var isEmpty: Bool { table.size.sequences == 0 }
+  package var size: HistorySize { table.size }
   /// The size of the appended sequences in bytes.
-  package var bytes: Int { 4 * (table.tokens + table.count) + table.bytes.count }
+  package var bytes: Int { 4 * (size.tokens + size.sequences) + table.bytes.count }
 
   package mutating func append(_ tokens: Span<Int32>, _ entry: SequenceTable.Entry) {
     index.append(tokens)

@@ -1,5 +1,6 @@
 import Concurrency
 import LMDB
+import RepriseModel
 import StoreErrors
 
 /// The chunks of a segment in the file, intact or damaged.
@@ -67,7 +68,7 @@ package struct SegmentChunks {
         throw file.error(error)
       }
     }
-    guard let entries = SequenceTable.entries(bytes, count: record.sequences) else {
+    guard let entries = SequenceTable.entries(bytes, count: record.size.sequences) else {
       throw .corrupt(what: "the sequence table", where: place)
     }
     return entries

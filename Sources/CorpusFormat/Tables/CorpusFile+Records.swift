@@ -124,7 +124,7 @@ extension CorpusFile {
           damaged = Key.number(key) ?? 0
           return false
         }
-        size += HistorySize(tokens: record.tokens.count, sequences: 1)
+        size += record.size
         return !cancellation.isCancelled
       }
     } catch {

@@ -42,8 +42,7 @@ struct HistoryRemoval: Sendable {
       try change.carryOut(removed: {
         for sequence in logged { history.remove(sequence.order, sequence.tokens) }
       })
-      return HistorySize(
-        tokens: forgotten.reduce(0) { $0 + $1.tokens }, sequences: forgotten.count)
+      return forgotten.reduce(into: HistorySize()) { $0 += $1.size }
     }
   }
 

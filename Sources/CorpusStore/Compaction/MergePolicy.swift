@@ -59,7 +59,7 @@ struct MergePolicy {
     /// The number of branching patterns in its index.
     var nodes: Int
 
-    var size: HistorySize { HistorySize(tokens: record.tokens, sequences: record.sequences) }
+    var size: HistorySize { record.size }
   }
 
   /// Segments that should be merged into one.
@@ -83,7 +83,7 @@ struct MergePolicy {
   /// - Parameter fits: Returns true if this amount of memory is available now.
   func choose(_ segments: [Candidate], fits: (_ bytes: Int) -> Bool) -> Choice {
     let oldestFirst = segments.sorted { $0.record.orders.lowerBound < $1.record.orders.lowerBound }
-    let classes = Dictionary(grouping: oldestFirst) { sizeClass(tokens: $0.record.tokens) }
+    let classes = Dictionary(grouping: oldestFirst) { sizeClass(tokens: $0.size.tokens) }
     for sizeClass in classes.keys.sorted() {
       guard var members = classes[sizeClass]?[...] else { continue }
       while members.count >= 2 {
@@ -166,7 +166,7 @@ struct MergePolicy {
       entriesBytes = max(
         entriesBytes,
         SequenceTable.bytesToRead(
-          sequences: member.record.sequences, tableBytes: member.record.tableBytes))
+          sequences: member.size.sequences, tableBytes: member.record.tableBytes))
     }
 
     var bytes: Int {

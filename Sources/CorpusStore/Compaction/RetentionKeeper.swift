@@ -41,7 +41,7 @@ struct RetentionKeeper: Sendable {
       var size = editor.history.size
       var leaving = 0
       while leaving < sequences.count && !(size + added).fits(bounds, slack: false) {
-        size = size - HistorySize(tokens: sequences[leaving].tokens, sequences: 1)
+        size = size - sequences[leaving].size
         leaving += 1
       }
       guard leaving > 0 else { return }
@@ -60,7 +60,8 @@ struct RetentionKeeper: Sendable {
       for entry in try view.sequenceTable(of: segment) {
         sequences.append(
           FinishedSequence(
-            order: entry.order, tokens: entry.tokens, committedSeconds: entry.committedSeconds))
+            order: entry.order, tokens: entry.tokens, leadInTokens: entry.leadInTokens,
+            committedSeconds: entry.committedSeconds))
       }
     }
     return sequences

@@ -166,11 +166,11 @@ public final class Corpus: Sendable {
   ///
   /// - Complexity: Holds all tokens in memory for the duration of the call.
   public func forEachSequence(
-    _ body: (_ order: UInt64, _ id: String?, _ tokens: [Int32]) throws -> Bool
+    _ body: (KeptSequence) throws -> Bool
   ) throws {
     let sequences = try SequenceReading(editor: editor).all()
-    for sequence in sequences.sorted(by: { $0.entry.order < $1.entry.order }) {
-      if try !body(sequence.entry.order, sequence.entry.id, sequence.tokens) { return }
+    for sequence in sequences.sorted(by: { $0.order < $1.order }) {
+      if try !body(sequence) { return }
     }
   }
 

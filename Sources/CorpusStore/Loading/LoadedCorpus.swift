@@ -82,7 +82,8 @@ struct LoadedCorpus {
         parts[parts.count - 1].add(
           record.tokens.span,
           as: FinishedSequence(
-            order: order, tokens: record.tokens.count, committedSeconds: record.committedSeconds))
+            order: order, tokens: record.tokens.count, leadInTokens: record.leadInTokens,
+            committedSeconds: record.committedSeconds))
         return true
       }
     } catch {

@@ -94,7 +94,7 @@ struct Repair {
       _ = consume transaction
       try move(Key(segment.number), from: file.segments)
       outcome.append(
-        "segment \(segment.number) was set aside with its \(segment.record.sequences) sequences: "
+        "segment \(segment.number) was set aside with its \(segment.record.size.sequences) sequences: "
           + "the table of their order is damaged")
       return false
     }
@@ -135,7 +135,7 @@ struct Repair {
     var wanted = Dictionary(grouping: entries, by: \.digest).mapValues { $0.reversed() as [_] }
     var pieces = SegmentPieces(
       depth: file.settings.depth, memory,
-      expected: HistorySize(tokens: segment.record.tokens, sequences: segment.record.sequences),
+      expected: segment.record.size,
       isCancelled: { [cancellation = file.cancellation] in cancellation.isCancelled })
     var failure: StoreError?
     // As far as the chunks of the text exist.

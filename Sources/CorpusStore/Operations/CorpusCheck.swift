@@ -139,9 +139,9 @@ struct CorpusCheck {
     let record = segment.record
     var table = SequenceTable()
     for entry in entries { table.append(entry) }
-    if table.count > 0,
+    if !entries.isEmpty,
       table.orders != record.orders || table.seconds != record.seconds
-        || table.tokens != record.tokens
+        || table.size != record.size
     {
       report(what, "its record and its table do not agree", Self.restoreRemedy)
     }

@@ -59,9 +59,9 @@ struct CorpusMerge {
     defer { withExtendedLifetime(listing) {} }
     let entries = try chooseEntries(view, &receipt)
     if entries.isEmpty { return receipt }
-    receipt.sequences = entries.count
-    receipt.tokens = entries.reduce(0) { $0 + $1.tokens }
-    let size = HistorySize(tokens: receipt.tokens, sequences: receipt.sequences)
+    let size = entries.reduce(into: HistorySize()) { $0 += $1.size }
+    receipt.sequences = size.sequences
+    receipt.tokens = size.tokens
     listing.update(taken: entries.count * MemoryLayout<SequenceTable.Entry>.stride)
     let firstOrder = try takeOrders(entries.count, size)
 
@@ -155,7 +155,7 @@ struct CorpusMerge {
       tokensMax: Self.tokensPerSegment, isCancelled: isCancelled)
     var done = 0
     func write(_ segment: BuiltSegment) throws(StoreError) {
-      done += segment.content.record.tokens
+      done += segment.content.record.size.tokens
       try change.add(segment, isCancelled: isCancelled)
       progress(done, size.tokens)
     }

@@ -94,7 +94,7 @@ struct Snapshots {
     let file = try CorpusFile(path: path, origin: .snapshot, options: options.file)
     try DamageSearch.checkIndexes(of: file)
     let size = try file.size()
-    guard size == HistorySize(tokens: manifest.tokens, sequences: manifest.sequences) else {
+    guard size.tokens == manifest.tokens, size.sequences == manifest.sequences else {
       throw .snapshotDamaged(
         snapshot: path,
         reason: "it holds \(size.sequences) sequences with \(size.tokens) tokens, "

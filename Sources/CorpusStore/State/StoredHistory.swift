@@ -44,8 +44,7 @@ final class StoredHistory: Sendable {
     self.clock = clock
     state = Locked(State(file, loaded, clock))
     history = SharedHistory(
-      of: corpus, depth: file.settings.depth, tokenBound: file.settings.tokenBound, loaded.live,
-      keeper: keeper)
+      of: corpus, file.settings, loaded.live, keeper: keeper)
   }
 
   /// The file. It is replaced only while the writer is paused, by a thread that holds all exclusive

@@ -4,30 +4,59 @@ import LMDB
 import RepriseModel
 import StoreErrors
 
+/// The tokens of a sequence: its lead-in, then its output.
+struct SequenceText: Sendable {
+  let tokens: [Int32]
+  let leadInTokens: Int
+
+  init(_ tokens: [Int32], leadInTokens: Int) {
+    self.tokens = tokens
+    self.leadInTokens = leadInTokens
+  }
+
+  /// - Parameters:
+  ///   - leadIn: The most tokens of the prompt that stand before the output.
+  ///   - bound: All of them are below it.
+  init(_ sequence: NewSequence, leadIn: Int, below bound: Int32) {
+    leadInTokens = LeadIn.count(atEndOf: sequence.prompt.span, max: leadIn, below: bound)
+    tokens =
+      leadInTokens == 0
+      ? sequence.tokens : sequence.prompt.suffix(leadInTokens) + sequence.tokens
+  }
+
+  var size: HistorySize {
+    HistorySize(tokens: tokens.count, leadInTokens: leadInTokens, sequences: 1)
+  }
+}
+
 /// A sequence with its order number.
 struct PlannedSequence: Sendable {
   let order: UInt64
   let committedSeconds: UInt64
   let id: String?
+  let text: SequenceText
   let digest: UInt64
-  let tokens: [Int32]
 
-  init(_ tokens: [Int32], id: String?, digest: UInt64, _ planning: inout WritePlanning) {
+  init(_ text: SequenceText, id: String?, digest: UInt64, _ planning: inout WritePlanning) {
     order = planning.takeOrder(id: id, digest: digest)
     committedSeconds = planning.seconds
     self.id = id
+    self.text = text
     self.digest = digest
-    self.tokens = tokens
   }
 
   /// Its description in memory.
   var finished: FinishedSequence {
-    FinishedSequence(order: order, tokens: tokens.count, committedSeconds: committedSeconds)
+    FinishedSequence(
+      order: order, tokens: text.tokens.count, leadInTokens: text.leadInTokens,
+      committedSeconds: committedSeconds)
   }
 
   /// Adds it to the log.
   func write(_ transaction: borrowing WriteTransaction, _ file: CorpusFile) throws(LMDBError) {
-    let record = SequenceRecord(committedSeconds: committedSeconds, id: id, tokens: tokens)
+    let record = SequenceRecord(
+      committedSeconds: committedSeconds, id: id, tokens: text.tokens,
+      leadInTokens: text.leadInTokens)
     try transaction.put(Key(order), record.encoded(order: order).rawSpan, in: file.log)
     if let id {
       let entry = IDRecord(order: order, digest: digest).encoded(id: id)
@@ -49,7 +78,9 @@ struct LogAddition {
 
 extension NewSequence {
   /// The memory that it takes while it waits to be written.
-  var bytes: Int { 128 + tokens.count * MemoryLayout<Int32>.stride + (id?.utf8.count ?? 0) }
+  var bytes: Int {
+    128 + (prompt.count + tokens.count) * MemoryLayout<Int32>.stride + (id?.utf8.count ?? 0)
+  }
 }
 
 /// An insert of complete sequences.
@@ -73,7 +104,8 @@ struct InsertJob: WriteJob {
   func prepare(_ planning: inout WritePlanning) throws(WriteRefusal) -> any PreparedJob {
     var receipt = InsertReceipt()
     // All ids are looked up before anything is changed, so that a conflict leaves no trace.
-    var new: [(position: Int, digest: UInt64)] = []
+    var new: [(id: String?, text: SequenceText, digest: UInt64)] = []
+    var size = HistorySize()
     var digests: [String: UInt64] = [:]
     for (position, sequence) in sequences.enumerated() {
       if let bad = sequence.tokens.firstIndex(where: { $0 >= planning.tokenBound }) {
@@ -82,7 +114,8 @@ struct InsertJob: WriteJob {
             token: sequence.tokens[bad], vocabulary: Int(planning.tokenBound), sequence: position,
             position: bad))
       }
-      let digest = digest(sequence.tokens)
+      let text = SequenceText(sequence, leadIn: planning.leadIn, below: planning.tokenBound)
+      let digest = digest(text.tokens)
       if let id = sequence.id {
         var known = digests[id]
         if known == nil { known = try planning.digest(ofID: id) }
@@ -93,15 +126,13 @@ struct InsertJob: WriteJob {
         }
         digests[id] = digest
       }
-      new.append((position, digest))
-      receipt.tokens += sequence.tokens.count
+      new.append((sequence.id, text, digest))
+      size += text.size
     }
-    receipt.inserted = new.count
-    try planning.takeRoom(HistorySize(tokens: receipt.tokens, sequences: new.count))
-    let planned = new.map { new in
-      let sequence = sequences[new.position]
-      return PlannedSequence(sequence.tokens, id: sequence.id, digest: new.digest, &planning)
-    }
+    receipt.inserted = size.sequences
+    receipt.tokens = size.tokens - size.leadInTokens
+    try planning.takeRoom(size)
+    let planned = new.map { PlannedSequence($0.text, id: $0.id, digest: $0.digest, &planning) }
     receipt.lastOrder = planned.last?.order
     return PreparedInsert(
       insert: self, addition: LogAddition(sequences: planned, reservation: reservation),
@@ -120,7 +151,7 @@ private struct PreparedInsert: PreparedJob {
 
   func didAccept(_ context: WriterContext) {
     for sequence in addition.sequences {
-      context.stored.history.add(sequence.tokens, as: sequence.finished)
+      context.stored.history.add(sequence.text.tokens, as: sequence.finished)
     }
     insert.completion(.success(receipt))
   }
@@ -129,22 +160,23 @@ private struct PreparedInsert: PreparedJob {
 /// The output of a session that closes.
 struct RecordJob: WriteJob {
   fileprivate let session: DecodingSession
-  fileprivate let output: [Int32]
+  /// The session's lead-in and output.
+  fileprivate let text: SequenceText
   private let completion: @Sendable (Result<RecordReceipt, StoreError>) -> Void
   let admission = Admission.record
 
   init(
-    _ session: DecodingSession, _ output: [Int32],
+    _ session: DecodingSession, _ text: [Int32],
     _ completion: @escaping @Sendable (Result<RecordReceipt, StoreError>) -> Void
   ) {
     self.session = session
-    self.output = output
+    self.text = SequenceText(text, leadInTokens: session.leadInTokens)
     self.completion = completion
   }
 
   func prepare(_ planning: inout WritePlanning) throws(WriteRefusal) -> any PreparedJob {
     do throws(WriteRefusal) {
-      try planning.takeRoom(HistorySize(tokens: output.count, sequences: 1))
+      try planning.takeRoom(text.size)
     } catch {
       // An output that is longer than all that the corpus keeps is removed at once.
       if case .refused(.exceedsRetention) = error {
@@ -152,7 +184,7 @@ struct RecordJob: WriteJob {
       }
       throw error
     }
-    let planned = PlannedSequence(output, id: nil, digest: digest(output), &planning)
+    let planned = PlannedSequence(text, id: nil, digest: digest(text.tokens), &planning)
     return PreparedRecord(record: self, planned: planned)
   }
 
@@ -181,9 +213,10 @@ private struct PreparedRecord: PreparedJob {
 
   func didAccept(_ context: WriterContext) {
     record.session.history.finish(
-      record.session, as: planned?.finished, output: record.output)
+      record.session, as: planned?.finished, record.text.tokens)
+    let outputTokens = record.text.tokens.count - record.text.leadInTokens
     let receipt = RecordReceipt(
-      recordedTokens: planned?.tokens.count ?? 0, order: planned?.order,
+      recordedTokens: planned == nil ? 0 : outputTokens, order: planned?.order,
       unrecordedReason: planned == nil ? .retention : nil)
     if planned == nil { context.activity.note { $0.outputsBeyondRetention += 1 } }
     record.answer(.success(receipt), ended: true)

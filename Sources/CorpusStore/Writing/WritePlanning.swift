@@ -12,6 +12,8 @@ struct WritePlanning: ~Copyable {
   let seconds: UInt64
   /// All token ids are below it.
   let tokenBound: Int32
+  /// The most tokens of a prompt that stand before an output.
+  let leadIn: Int
   /// The size of the history including what was planned so far.
   private(set) var size: HistorySize
   private(set) var nextOrder: UInt64
@@ -26,6 +28,7 @@ struct WritePlanning: ~Copyable {
     reading = try file.beginReading()
     retention = file.settings.retention
     tokenBound = file.settings.tokenBound
+    leadIn = file.settings.leadIn
     self.size = size
     self.seconds = seconds
     self.nextOrder = nextOrder

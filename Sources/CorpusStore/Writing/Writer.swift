@@ -102,9 +102,9 @@ final class Writer: Sendable {
 
 extension Writer: OutputRecorder {
   func record(
-    _ output: [Int32], of session: DecodingSession,
+    _ text: [Int32], of session: DecodingSession,
     completion: @escaping @Sendable (Result<RecordReceipt, StoreError>) -> Void
   ) {
-    write(RecordJob(session, output, completion))
+    write(RecordJob(session, text, completion))
   }
 }

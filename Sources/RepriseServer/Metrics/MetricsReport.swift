@@ -217,6 +217,9 @@ struct MetricsReport: Sendable {
     }
     statistics("reprise_corpus_sequences", "Finished sequences.") { $0.sequences }
     statistics("reprise_corpus_tokens", "Tokens in finished sequences.") { $0.tokens }
+    statistics("reprise_corpus_lead_in_tokens", "Of them, tokens of prompts before outputs.") {
+      $0.leadInTokens
+    }
     statistics("reprise_corpus_open_tokens", "Tokens of open sessions in the history.") {
       $0.openTokens
     }

@@ -4,24 +4,30 @@ import RepriseModel
 package struct ExpectedSession {
   package let share: SharePolicy
   package let prompt: [Int32]
+  private let leadIn: Int
   package private(set) var output: [Int32] = []
   private var local: NGramOracle
 
-  package init(prompt: [Int32], share: SharePolicy, depth: Int) {
+  /// - Parameter leadIn: The most tokens of a prompt that stand before its output in the shared history.
+  package init(prompt: [Int32], share: SharePolicy, depth: Int, leadIn: Int) {
     self.prompt = prompt
+    self.leadIn = leadIn
     self.share = share
     local = NGramOracle(depth: depth, sequences: [prompt])
   }
 
   package var context: [Int32] { prompt + output }
 
+  /// The text that the shared history holds of it, or will hold.
+  package var sharedText: [Int32] { output.isEmpty ? [] : prompt.suffix(leadIn) + output }
+
   /// Adds tokens to the output, and to the shared history if the session shares live.
   package mutating func accept(_ tokens: [Int32], sharing shared: inout NGramOracle) {
     local.remove(context)
-    if share == .live { shared.remove(output) }
+    if share == .live { shared.remove(sharedText) }
     output += tokens
     local.add(context)
-    if share == .live { shared.add(output) }
+    if share == .live { shared.add(sharedText) }
   }
 
   /// The draft of its next tokens.

@@ -200,8 +200,8 @@ import WireProtocol
         }
       }
     }
-    // Seven draft options twice, six counts of a report, and seven others.
-    #expect(compared == 27)
+    // Seven draft options twice, six counts of a report, and eight others.
+    #expect(compared == 28)
   }
 
   // MARK: A live service

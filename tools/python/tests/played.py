@@ -40,6 +40,7 @@ class PlayedService:
         self.open: dict[str, dict[str, Any]] = {}
         self.history: list[list[int]] = []
         self.ids: dict[str, list[int]] = {}
+        self.prompts: dict[str, list[int]] = {}
         self.answers: list[dict[str, Any]] = []
         self.refuse: dict[str, dict[str, Any]] = {}
         self.methods: list[str] = []
@@ -121,6 +122,7 @@ class PlayedService:
             return {"result": {"recorded_tokens": recorded, "order": 0}}
         if method == "sequence.insert":
             (sequence,) = params["sequences"]
+            self.prompts[sequence["id"]] = sequence.get("prompt", [])
             if sequence["id"] not in self.ids:
                 self.ids[sequence["id"]] = sequence["tokens"]
                 self.history.append(sequence["tokens"])

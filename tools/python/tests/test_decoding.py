@@ -152,6 +152,8 @@ def test_a_sequence_id_makes_it_exactly_once_over_a_restart(
     played.connect()
     assert played.history == [[3, 4]]
     assert played.ids == {"one": [3, 4]}
+    # The lead-in of what a session would have recorded.
+    assert played.prompts == {"one": [1, 2]}
 
 
 def test_an_id_is_in_the_history_before_its_live_session_leaves_it(

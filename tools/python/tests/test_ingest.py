@@ -281,8 +281,12 @@ def test_prompts_are_inserted_when_asked_for(
     encode = load_tokenizer(tokenizer).encode
     outputs = sum(map(len, encode(["the answer", "answer is"])))
     prompts = sum(map(len, encode(["what is it?", "the "])))
-    assert client.corpus_stats("without").tokens == outputs
+    stats = client.corpus_stats("without")
+    # The end of the one prompt that is a text stands before what completes it.
+    assert stats.lead_in_tokens == len(encode(["the "])[0])
+    assert stats.tokens == outputs + stats.lead_in_tokens
     assert client.corpus_stats("with").tokens == outputs + prompts
+    assert client.corpus_stats("with").lead_in_tokens == 0
     assert client.corpus_stats("with").sequences == 3
 
 
@@ -470,12 +474,14 @@ class FakeClient:
     def __init__(self, *answers: Exception | None) -> None:
         self.answers = list(answers)
         self.sent: list[list[str | None]] = []
+        self.prompts: list[list[int]] = []
 
     def insert(self, corpus: str, batch: Any, tokenizer: str | None) -> Any:
         answer = self.answers.pop(0) if self.answers else None
         if answer is not None:
             raise answer
         self.sent.append([one.id for one in batch])
+        self.prompts += [list(one.prompt) for one in batch]
         return types.SimpleNamespace(inserted=len(batch), duplicates=0)
 
 
@@ -517,6 +523,7 @@ def test_a_long_text_is_cut_where_the_service_takes_no_more(tmp_path: Path) -> N
     log = lines(tmp_path / "log.jsonl", json.dumps({"id": "x", "tokens": list(range(25))}))
     loader(client, [], sequence_tokens_max=10).load(Source(log))
     assert client.sent == [["x/part-0", "x/part-1", "x/part-2"]]
+    assert client.prompts == [[], list(range(10)), list(range(20))]
 
 
 def test_batches_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -575,5 +582,8 @@ def test_a_chat_template_writes_what_the_model_wrote(tokenizer: str) -> None:
 
     loaded = HuggingFaceTokenizer(tokenizer)
     loaded.__dict__["_rich"] = FakeTemplates()
-    tokens = loaded.template(json.loads(chat("what?", "the answer"))["messages"])
+    rendered = loaded.template(json.loads(chat("what?", "the answer"))["messages"])
+    assert rendered is not None
+    prompt, tokens = rendered
+    assert prompt == loaded.encode(["<user>what?<|end|><assistant>"])[0]
     assert tokens == [*loaded.encode(["the answer"])[0], loaded.token("<|end|>")]

@@ -91,6 +91,23 @@ def test_vocabulary(client: Client) -> None:
         reprise.DraftOptions(vocabulary=0)
 
 
+def test_lead_in(client: Client) -> None:
+    made = client.create_corpus("a", lead_in=3)
+    assert made.lead_in == client.corpus_stats("a").lead_in == 3
+    inserted = client.insert("a", [Output([5, 6], prompt=[1, 2, 3, 4]), [7]])
+    assert (inserted.inserted, inserted.tokens) == (2, 3)
+    # However long the prompt is, its end alone is sent.
+    assert len(Output([1], prompt=range(100_000)).to_wire()["prompt"]) == 64
+    with client.open_session("a", [11, 12, 13, 14]) as session:
+        session.step([15])
+    stats = client.corpus_stats("a")
+    assert (stats.tokens, stats.lead_in_tokens) == (10, 6)
+    assert client.speculate("a", [[3, 4], [13, 14], [1, 2]])[0].tokens == [5, 6]
+    assert client.create_corpus("none", lead_in=0).lead_in == 0
+    client.insert("none", [Output([5, 6], prompt=[1, 2, 3, 4])])
+    assert client.corpus_stats("none").lead_in_tokens == 0
+
+
 def test_policies(client: Client) -> None:
     client.create_corpus("a")
     client.insert("a", [[1, 2, 3, 4], [9, 2, 5, 6], [8, 2, 5, 7]])

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-from ._constants import DEPTH, MISSED, Method
+from ._constants import DEPTH, LEAD_IN, MISSED, Method
 from .errors import MalformedAnswer
 from .results import (
     Corpus,
@@ -52,10 +52,17 @@ class Output:
 
     tokens: TokenIDs
     id: str | None = None
+    prompt: TokenIDs = ()
+    """What it answers, or the end of that: the corpus keeps the last `lead_in` tokens of it."""
 
     def to_wire(self) -> Json:
-        tokens = jsonable(token_array(self.tokens))
-        return {"tokens": tokens} if self.id is None else {"id": self.id, "tokens": tokens}
+        # No corpus keeps more of the prompt.
+        lead_in = token_array(self.prompt[-LEAD_IN.maximum :])
+        return _given(
+            id=self.id,
+            prompt=jsonable(lead_in) if lead_in else None,
+            tokens=jsonable(token_array(self.tokens)),
+        )
 
 
 def _given(**params: Any) -> Json:
@@ -144,6 +151,7 @@ def create_corpus(
     retention: Retention | None = None,
     durability_ms: int | None = None,
     vocabulary: int | None = None,
+    lead_in: int = LEAD_IN.default,
     timeout: float | None = None,
 ) -> Call[Corpus]:
     """Creates a corpus, or finds the one that exists with the same settings.
@@ -155,6 +163,7 @@ def create_corpus(
         durability_ms: Milliseconds after which acknowledged changes are on disk (durability
             "interval"); None has them on disk before they are acknowledged (durability "commit").
         vocabulary: Token ids are below it, others are refused and never drafted.
+        lead_in: How many of a prompt's last tokens are kept before its output; 0 keeps none.
 
     Raises:
         CorpusExists: It exists with other settings.
@@ -167,6 +176,7 @@ def create_corpus(
         durability=None if durability_ms is None else "interval",
         durability_ms=durability_ms,
         vocabulary=vocabulary,
+        lead_in=lead_in,
     )
     return Call(Method.CORPUS_CREATE, params, Corpus.from_wire, timeout)
 
@@ -200,7 +210,7 @@ def insert(
     tokenizer: str | None = None,
     timeout: float | None = None,
 ) -> Call[Inserted]:
-    """Adds finished sequences: token ids, or `Output`s with an id."""
+    """Adds finished sequences: token ids, or `Output`s with an id or a prompt."""
     wired = [
         (sequence if isinstance(sequence, Output) else Output(sequence)).to_wire()
         for sequence in sequences

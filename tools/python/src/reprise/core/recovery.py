@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from ._constants import Method
+from .calls import Output
 from .draft_call import DraftCall
 from .errors import Busy, Conflict, InvalidParams, RepriseError, SessionNotFound
 from .exchange import PENDING_MAX, Phase
@@ -185,8 +186,8 @@ class SessionRecovery(SessionStepper):
             # An id makes the insert repeatable.
             record.sequence_id = f"reprise-client-{uuid.uuid4().hex}"
         record.apply(Event.INSERT_SENT)
-        sequence = {"id": record.sequence_id, "tokens": jsonable(record.output)}
-        params = {"corpus": record.corpus, "sequences": [sequence]}
+        sequence = Output(record.output, record.sequence_id, record.prompt)
+        params = {"corpus": record.corpus, "sequences": [sequence.to_wire()]}
         return self._ask(record, Method.SEQUENCE_INSERT, params, self._on_inserted)
 
     # The answers.

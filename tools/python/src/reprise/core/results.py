@@ -60,6 +60,8 @@ class Corpus(Result):
     durability_ms: int | None
     vocabulary: int | None
     """Token ids of the corpus are below it; None has no bound."""
+    lead_in: int
+    """Tokens of a prompt that are kept before its output."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class CorpusStats(Result):
     depth: int
     sequences: int
     tokens: int
+    lead_in_tokens: int
+    """Those of `tokens` that were ends of prompts."""
     open_tokens: int
     """Tokens of open sessions that are drafted from and not on disk yet."""
     bytes_on_disk: int
@@ -86,6 +90,8 @@ class CorpusStats(Result):
     durability_ms: int | None
     vocabulary: int | None
     """Token ids of the corpus are below it; None has no bound."""
+    lead_in: int
+    """Tokens of a prompt that are kept before its output."""
     unsaved_sequences: int
     damage: tuple[str, ...]
 

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ..core._constants import LIMITS
+from ..core._constants import LEAD_IN, LIMITS
 from ..core.calls import Output as Sequenced
 from ..core.errors import (
     Busy,
@@ -20,7 +20,7 @@ from ..transports.backoff import Backoff
 from ..transports.client import Client
 from .formats import BadLine, Output, Reader
 from .sources import Checkpoint, Source
-from .tokenizers import Tokenizer
+from .tokenizers import LEAD_IN_CHARACTERS, Tokenizer
 
 #: The most that one call inserts, so that a call takes milliseconds and losing one costs little.
 BATCH_TOKENS = 1 << 16
@@ -147,7 +147,7 @@ class Loader:
     # Tokens.
 
     def _add(self, outputs: Sequence[Output]) -> None:
-        for output, tokens in zip(outputs, self._tokenise(outputs), strict=True):
+        for output, (prompt, tokens) in zip(outputs, self._tokenise(outputs), strict=True):
             if not tokens:
                 continue
             self.counts.outputs += not output.is_prompt
@@ -155,14 +155,20 @@ class Loader:
             most = self._plan.sequence_tokens_max
             for begin in range(0, len(tokens), most):
                 name = output.id if len(tokens) <= most else f"{output.id}/part-{begin // most}"
-                self._batch.append(Sequenced(tokens[begin : begin + most], name))
+                before = tokens[:begin] or prompt
+                self._batch.append(
+                    Sequenced(tokens[begin : begin + most], name, before[-LEAD_IN.maximum :])
+                )
                 self._batch_tokens += min(most, len(tokens) - begin)
 
-    def _tokenise(self, outputs: Sequence[Output]) -> Iterator[list[int]]:
-        """The tokens of each, none for what can't be made tokens."""
+    def _tokenise(self, outputs: Sequence[Output]) -> Iterator[tuple[list[int], list[int]]]:
+        """The tokens before each, and its own, none for what can't be made tokens."""
         parts: list[str | Sequence[int] | None] = []
         for output in outputs:
-            parts.append(output.prompt if self._plan.include_prompt else None)
+            prompt = output.prompt
+            if isinstance(prompt, str) and not self._plan.include_prompt:
+                prompt = prompt[-LEAD_IN_CHARACTERS:]
+            parts.append(prompt)
             parts.append(output.text if output.tokens is None else output.tokens)
         texts = [part for part in parts if isinstance(part, str)]
         if texts and self._tokenizer is None:
@@ -171,25 +177,26 @@ class Loader:
         ids = [next(encoded) if isinstance(part, str) else list(part or ()) for part in parts]
         for output, prompt, tokens in zip(outputs, ids[::2], ids[1::2], strict=True):
             if self._plan.chat_template and output.messages is not None:
-                tokens = self._rendered(output)
-            elif self._plan.end_token is not None and not output.is_prompt and tokens:
+                yield self._rendered(output)
+                continue
+            if self._plan.end_token is not None and not output.is_prompt and tokens:
                 tokens = [*tokens, self._plan.end_token]
-            yield [*prompt, *tokens]
+            yield ([], [*prompt, *tokens]) if self._plan.include_prompt else (prompt, tokens)
 
-    def _rendered(self, output: Output) -> list[int]:
+    def _rendered(self, output: Output) -> tuple[list[int], list[int]]:
         assert self._tokenizer is not None
         assert output.messages is not None
         try:
-            tokens = self._tokenizer.template(output.messages)
+            rendered = self._tokenizer.template(output.messages)
         except Exception as error:
             # Templates are programs, with errors of their own for chats that they don't take.
             if self.counts.unrenderable == 0:
                 self._say(f"{output.id}: the chat template fails: {error}")
-            tokens = None
-        if tokens is None:
+            rendered = None
+        if rendered is None:
             self.counts.unrenderable += 1
-            return []
-        return tokens
+            return [], []
+        return rendered
 
     # The service.
 

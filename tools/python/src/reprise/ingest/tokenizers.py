@@ -16,8 +16,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..core._constants import LEAD_IN
 from .formats import Messages
 
+#: Characters at the end of a prompt that are made tokens, for its last ones.
+LEAD_IN_CHARACTERS = 64 * LEAD_IN.maximum
 #: A text that tokenizers of one vocabulary cut differently if they cut anything differently.
 PROBE = (
     "The  quick\tbrown fox's 12345.678e-9 jumped!?\r\n\n"
@@ -46,9 +49,9 @@ class Tokenizer(Protocol):
             ValueError: There is no such token.
         """
 
-    def template(self, messages: Messages) -> list[int] | None:
-        """The tokens that the last message adds to a chat in the chat template: its text, its tool
-        calls, its end. None if the template rewrites earlier messages.
+    def template(self, messages: Messages) -> tuple[list[int], list[int]] | None:
+        """The last tokens before the last message of a chat in the chat template, and those that it
+        adds: its text, its tool calls, its end. None if the template rewrites earlier messages.
 
         Raises:
             ValueError: There is no template.
@@ -146,7 +149,7 @@ class HuggingFaceTokenizer:
             raise ValueError(f"the tokenizer has no token {text!r}")
         return int(number)
 
-    def template(self, messages: Messages) -> list[int] | None:
+    def template(self, messages: Messages) -> tuple[list[int], list[int]] | None:
         if not getattr(self._rich, "chat_template", None):
             raise ValueError(f"tokenizer {self._name!r} has no chat template")
         before = self._render(messages[:-1], is_answered=True)
@@ -155,7 +158,8 @@ class HuggingFaceTokenizer:
             return None
         # What the model writes is cut as a whole, as it was when it was written token by token
         # after the prompt.
-        return self.encode([whole[len(before) :]])[0]
+        prompt, output = self.encode([before[-LEAD_IN_CHARACTERS:], whole[len(before) :]])
+        return prompt, output
 
     def _render(self, messages: Messages, *, is_answered: bool) -> str:
         text = self._rich.apply_chat_template(
@@ -198,7 +202,7 @@ class TiktokenTokenizer:
         except KeyError:
             raise ValueError(f"the tokenizer has no token {text!r}") from None
 
-    def template(self, messages: Messages) -> list[int] | None:
+    def template(self, messages: Messages) -> tuple[list[int], list[int]] | None:
         raise ValueError("tiktoken has no chat templates")
 
 
@@ -229,5 +233,5 @@ class MistralTokenizer:
         except (AttributeError, ValueError, KeyError):
             raise ValueError(f"the tokenizer has no token {text!r}") from None
 
-    def template(self, messages: Messages) -> list[int] | None:
+    def template(self, messages: Messages) -> tuple[list[int], list[int]] | None:
         raise ValueError("chat templates are for Hugging Face tokenizers")
