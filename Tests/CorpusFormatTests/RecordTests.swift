@@ -45,9 +45,11 @@ import Testing
   @Test func aSequenceTableIsReadWholeOrNotAtAll() {
     var table = SequenceTable()
     let entries = [
-      SequenceTable.Entry(order: 5, committedSeconds: 9, digest: 1, tokens: 3, id: "a"),
       SequenceTable.Entry(
-        order: 2, committedSeconds: 7, digest: 2, tokens: 4, leadInTokens: 3, id: nil),
+        order: 5, committedSeconds: 9, digest: 1, outputDigest: 1, tokens: 3, id: "a"),
+      SequenceTable.Entry(
+        order: 2, committedSeconds: 7, digest: 2, outputDigest: 3, tokens: 4, leadInTokens: 3,
+        id: nil),
     ]
     for entry in entries { table.append(entry) }
     #expect(table.orders == 2...5 && table.seconds == 7...9)

@@ -139,10 +139,16 @@ import Testing
     store = try Store(path: directory.path, options: .tiny())
     corpus = try #require(try store.corpus(named: "c"))
     try check(corpus)
-    // The same prompt and output under one id are the same sequence.
-    let known = expected[4]
-    let again = NewSequence(id: known.id, prompt: [77] + known.leadIn, tokens: known.output)
-    #expect(try corpus.insert([again]).duplicates == 1)
+    // An id names an output: the same one is a duplicate, whatever stood before it.
+    for number in stride(from: 0, to: 30, by: 2) {
+      for prompt: [Int32] in [[], [77]] {
+        var again = NewSequence(
+          id: expected[number].id, prompt: prompt, tokens: expected[number].output)
+        #expect(try corpus.insert([again]).duplicates == 1)
+        again.tokens.append(1)
+        #expect(throws: StoreError.conflict(id: again.id!)) { try corpus.insert([again]) }
+      }
+    }
     _ = try store.createSnapshot(ofCorpus: "c", named: "s")
     _ = try store.verifySnapshot(.named("s"))
     try check(try store.restore(.named("s"), into: "r"))

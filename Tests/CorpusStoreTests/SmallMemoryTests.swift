@@ -152,7 +152,8 @@ import Testing
       var builder = SegmentBuilder(depth: Self.depth, expected: HistorySize())
       builder.append(
         [1, 2, 3].span,
-        SequenceTable.Entry(order: 0, committedSeconds: 0, digest: 0, tokens: 3, id: nil))
+        SequenceTable.Entry(
+          order: 0, committedSeconds: 0, digest: 0, outputDigest: 0, tokens: 3, id: nil))
       let reservation = try #require(memory.reserve(1, for: .merging))
       return try builder.build(reservation, isCancelled: { false })
     }
@@ -169,7 +170,8 @@ import Testing
       var builder = SegmentBuilder(depth: Self.depth, expected: HistorySize())
       builder.append(
         [1, 2, 3].span,
-        SequenceTable.Entry(order: 0, committedSeconds: 0, digest: 0, tokens: 3, id: nil))
+        SequenceTable.Entry(
+          order: 0, committedSeconds: 0, digest: 0, outputDigest: 0, tokens: 3, id: nil))
       _ = try builder.build(reservation, isCancelled: { false })
     } catch let failure {
       error = failure

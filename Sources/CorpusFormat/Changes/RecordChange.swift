@@ -49,7 +49,7 @@ package struct RecordChange: Sendable {
     }
     for entry in identified {
       guard let id = entry.id else { continue }
-      let record = IDRecord(order: entry.order, digest: entry.digest).encoded(id: id)
+      let record = IDRecord(order: entry.order, digest: entry.outputDigest).encoded(id: id)
       try transaction.put(Key(id), record.rawSpan, in: file.ids)
     }
   }

@@ -38,16 +38,18 @@ package func checksumSeed(_ key: String) -> UInt64 {
   checksum([UInt8](key.utf8).rawSpan)
 }
 
-/// The XXH3 of a sequence's tokens. It distinguishes a repeated insert of an id from a conflict.
-package func digest(_ tokens: [Int32]) -> UInt64 {
-  checksum(tokens.rawSpan)
-}
-
 extension Span<Int32> {
-  /// The bytes from which `digest` is computed.
+  /// The bytes of the tokens.
   // SAFETY: integers have no padding.
   package var tokenBytes: RawSpan {
     @_lifetime(copy self) get { unsafe bytes }
+  }
+
+  /// The XXH3 of the tokens of an output, whose lead-in has so many tokens before it. It distinguishes
+  /// a repeated insert of an id from a conflict: an id names an output, whatever prompt was given
+  /// with it.
+  package func outputDigest(after leadInTokens: Int) -> UInt64 {
+    checksum(extracting(leadInTokens..<count).tokenBytes)
   }
 }
 

@@ -1,7 +1,7 @@
 /// The record in `ids` under a caller's id.
 ///
 ///     0   u64  order number of the sequence
-///     8   u64  XXH3 of its tokens
+///     8   u64  XXH3 of the tokens of its output
 ///     16  u64  XXH3 of all before, with the id's own XXH3 as seed
 package struct IDRecord: Equatable {
   package var order: UInt64

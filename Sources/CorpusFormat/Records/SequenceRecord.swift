@@ -67,7 +67,8 @@ extension SequenceRecord {
   /// The entry of the sequence in a segment's table.
   package func entry(order: UInt64) -> SequenceTable.Entry {
     SequenceTable.Entry(
-      order: order, committedSeconds: committedSeconds, digest: digest(tokens),
+      order: order, committedSeconds: committedSeconds, digest: checksum(tokens.rawSpan),
+      outputDigest: tokens.span.outputDigest(after: leadInTokens),
       tokens: tokens.count, leadInTokens: leadInTokens, id: id)
   }
 }

@@ -6,10 +6,11 @@ import RepriseModel
 ///     0   u64  order number
 ///     8   u64  when it was committed, seconds since 1970
 ///     16  u64  XXH3 of its tokens
-///     24  u32  tokens
-///     28  u16  bytes of the id; 0 for none
-///     30  u16  tokens of the lead-in, with which the tokens begin
-///     32  id, UTF-8
+///     24  u64  XXH3 of the tokens of its output
+///     32  u32  tokens
+///     36  u16  bytes of the id; 0 for none
+///     38  u16  tokens of the lead-in, with which the tokens begin
+///     40  id, UTF-8
 ///
 /// With it a segment can be taken apart again: to remove some of its sequences, to rebuild a
 /// damaged index, to find the sequences that damage has hit.
@@ -17,7 +18,9 @@ package struct SequenceTable {
   package struct Entry: Equatable, Sendable {
     package var order: UInt64
     package var committedSeconds: UInt64
+    /// Of all tokens.
     package var digest: UInt64
+    package var outputDigest: UInt64
     /// All tokens, the lead-in included.
     package var tokens: Int
     package var leadInTokens: Int
@@ -28,12 +31,13 @@ package struct SequenceTable {
     }
 
     package init(
-      order: UInt64, committedSeconds: UInt64, digest: UInt64, tokens: Int, leadInTokens: Int = 0,
-      id: String?
+      order: UInt64, committedSeconds: UInt64, digest: UInt64, outputDigest: UInt64, tokens: Int,
+      leadInTokens: Int = 0, id: String?
     ) {
       self.order = order
       self.committedSeconds = committedSeconds
       self.digest = digest
+      self.outputDigest = outputDigest
       self.tokens = tokens
       self.leadInTokens = leadInTokens
       self.id = id
@@ -59,6 +63,7 @@ package struct SequenceTable {
     bytes.append(entry.order)
     bytes.append(entry.committedSeconds)
     bytes.append(entry.digest)
+    bytes.append(entry.outputDigest)
     bytes.append(UInt32(entry.tokens))
     bytes.append(UInt16(id.utf8.count))
     bytes.append(UInt16(entry.leadInTokens))
@@ -82,17 +87,19 @@ package struct SequenceTable {
   package static func entries(_ bytes: [UInt8], count: Int) -> [Entry]? {
     var entries: [Entry] = []
     // The count comes from outside: memory is reserved for no more than the bytes can hold.
-    entries.reserveCapacity(min(count, bytes.count / 32))
+    entries.reserveCapacity(min(count, bytes.count / 40))
     var reader = RecordReader(bytes.rawSpan)
     while reader.bytesLeft > 0 {
       guard let order = reader.read(UInt64.self), let seconds = reader.read(UInt64.self),
-        let digest = reader.read(UInt64.self), let tokens = reader.read(UInt32.self),
+        let digest = reader.read(UInt64.self), let outputDigest = reader.read(UInt64.self),
+        let tokens = reader.read(UInt32.self),
         let idBytes = reader.read(UInt16.self), let leadIn = reader.read(UInt16.self),
         leadIn < tokens, let id = reader.readString(bytes: Int(idBytes))
       else { return nil }
       entries.append(
         Entry(
-          order: order, committedSeconds: seconds, digest: digest, tokens: Int(tokens),
+          order: order, committedSeconds: seconds, digest: digest, outputDigest: outputDigest,
+          tokens: Int(tokens),
           leadInTokens: Int(leadIn), id: idBytes == 0 ? nil : id))
     }
     return entries.count == count ? entries : nil

@@ -199,7 +199,7 @@ struct Repair {
       for key in oldKeys { try transaction.delete(Key(bytes: key), in: file.ids) }
       for entry in entries {
         guard let id = entry.id else { continue }
-        let record = IDRecord(order: entry.order, digest: entry.digest).encoded(id: id)
+        let record = IDRecord(order: entry.order, digest: entry.outputDigest).encoded(id: id)
         try transaction.put(Key(id), record.rawSpan, in: file.ids)
       }
     }

@@ -188,7 +188,7 @@ struct CorpusCheck {
       guard let id = entry.id else { continue }
       known += 1
       let record = try file.idRecord(id, transaction)
-      if record != IDRecord(order: entry.order, digest: entry.digest) {
+      if record != IDRecord(order: entry.order, digest: entry.outputDigest) {
         report(
           "id \"\(id)\"",
           record == nil ? "it is missing" : "it does not refer to sequence \(entry.order)",

@@ -8,20 +8,22 @@ import StoreErrors
 struct SequenceText: Sendable {
   let tokens: [Int32]
   let leadInTokens: Int
+  let outputDigest: UInt64
 
   init(_ tokens: [Int32], leadInTokens: Int) {
     self.tokens = tokens
     self.leadInTokens = leadInTokens
+    outputDigest = tokens.span.outputDigest(after: leadInTokens)
   }
 
   /// - Parameters:
   ///   - leadIn: The most tokens of the prompt that stand before the output.
   ///   - bound: All of them are below it.
   init(_ sequence: NewSequence, leadIn: Int, below bound: Int32) {
-    leadInTokens = LeadIn.count(atEndOf: sequence.prompt.span, max: leadIn, below: bound)
-    tokens =
-      leadInTokens == 0
-      ? sequence.tokens : sequence.prompt.suffix(leadInTokens) + sequence.tokens
+    let count = LeadIn.count(atEndOf: sequence.prompt.span, max: leadIn, below: bound)
+    self.init(
+      count == 0 ? sequence.tokens : sequence.prompt.suffix(count) + sequence.tokens,
+      leadInTokens: count)
   }
 
   var size: HistorySize {
@@ -35,14 +37,12 @@ struct PlannedSequence: Sendable {
   let committedSeconds: UInt64
   let id: String?
   let text: SequenceText
-  let digest: UInt64
 
-  init(_ text: SequenceText, id: String?, digest: UInt64, _ planning: inout WritePlanning) {
-    order = planning.takeOrder(id: id, digest: digest)
+  init(_ text: SequenceText, id: String?, _ planning: inout WritePlanning) {
+    order = planning.takeOrder(id: id, digest: text.outputDigest)
     committedSeconds = planning.seconds
     self.id = id
     self.text = text
-    self.digest = digest
   }
 
   /// Its description in memory.
@@ -59,7 +59,7 @@ struct PlannedSequence: Sendable {
       leadInTokens: text.leadInTokens)
     try transaction.put(Key(order), record.encoded(order: order).rawSpan, in: file.log)
     if let id {
-      let entry = IDRecord(order: order, digest: digest).encoded(id: id)
+      let entry = IDRecord(order: order, digest: text.outputDigest).encoded(id: id)
       try transaction.put(Key(id), entry.rawSpan, in: file.ids)
     }
   }
@@ -104,7 +104,7 @@ struct InsertJob: WriteJob {
   func prepare(_ planning: inout WritePlanning) throws(WriteRefusal) -> any PreparedJob {
     var receipt = InsertReceipt()
     // All ids are looked up before anything is changed, so that a conflict leaves no trace.
-    var new: [(id: String?, text: SequenceText, digest: UInt64)] = []
+    var new: [(id: String?, text: SequenceText)] = []
     var size = HistorySize()
     var digests: [String: UInt64] = [:]
     for (position, sequence) in sequences.enumerated() {
@@ -115,24 +115,23 @@ struct InsertJob: WriteJob {
             position: bad))
       }
       let text = SequenceText(sequence, leadIn: planning.leadIn, below: planning.tokenBound)
-      let digest = digest(text.tokens)
       if let id = sequence.id {
         var known = digests[id]
         if known == nil { known = try planning.digest(ofID: id) }
         if let known {
-          if known != digest { throw .refused(.conflict(id: id)) }
+          if known != text.outputDigest { throw .refused(.conflict(id: id)) }
           receipt.duplicates += 1
           continue
         }
-        digests[id] = digest
+        digests[id] = text.outputDigest
       }
-      new.append((sequence.id, text, digest))
+      new.append((sequence.id, text))
       size += text.size
     }
     receipt.inserted = size.sequences
     receipt.tokens = size.tokens - size.leadInTokens
     try planning.takeRoom(size)
-    let planned = new.map { PlannedSequence($0.text, id: $0.id, digest: $0.digest, &planning) }
+    let planned = new.map { PlannedSequence($0.text, id: $0.id, &planning) }
     receipt.lastOrder = planned.last?.order
     return PreparedInsert(
       insert: self, addition: LogAddition(sequences: planned, reservation: reservation),
@@ -184,7 +183,7 @@ struct RecordJob: WriteJob {
       }
       throw error
     }
-    let planned = PlannedSequence(text, id: nil, digest: digest(text.tokens), &planning)
+    let planned = PlannedSequence(text, id: nil, &planning)
     return PreparedRecord(record: self, planned: planned)
   }
 

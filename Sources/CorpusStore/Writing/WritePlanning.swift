@@ -17,7 +17,7 @@ struct WritePlanning: ~Copyable {
   /// The size of the history including what was planned so far.
   private(set) var size: HistorySize
   private(set) var nextOrder: UInt64
-  /// Digests of the tokens of ids that are not in the file yet.
+  /// Digests of the outputs of ids that are not in the file yet.
   private(set) var unsavedIDs: [String: UInt64]
 
   init(
@@ -35,7 +35,7 @@ struct WritePlanning: ~Copyable {
     self.unsavedIDs = unsavedIDs
   }
 
-  /// The digest of the tokens that an id belongs to, or nil.
+  /// The digest of the output that an id belongs to, or nil.
   func digest(ofID id: String) throws(WriteRefusal) -> UInt64? {
     if let digest = unsavedIDs[id] { return digest }
     do throws(StoreError) {
