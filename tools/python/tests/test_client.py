@@ -208,7 +208,7 @@ def test_a_service_that_is_not_there_costs_nothing() -> None:
 def outputs_of(service: Service, corpus: str) -> int:
     with Client(service.socket) as client:
         stats = client.corpus_stats(corpus)
-        return stats.tokens + stats.open_tokens
+        return stats.output_tokens + stats.open_tokens
 
 
 @pytest.mark.parametrize("end", ["kill", "stop"])
@@ -247,10 +247,11 @@ def test_a_live_session_is_recorded_once_when_its_connection_is_cut(service: Ser
             link._lose(ConnectionResetError("cut by the test"))
         session.step([5])
         assert client.flush()
-        assert outputs_of(service, "a") == 4
+        # While it is open, its prompt's end is counted with it.
+        assert outputs_of(service, "a") == 1 + 4
         session.close([6], wait=10)
         stats = client.corpus_stats("a")
-        assert (stats.sequences, stats.tokens, stats.open_tokens) == (1, 5, 0)
+        assert (stats.sequences, stats.output_tokens, stats.open_tokens) == (1, 5, 0)
 
 
 def test_a_paused_service_applies_each_token_once(service: Service) -> None:
@@ -268,7 +269,7 @@ def test_a_paused_service_applies_each_token_once(service: Service) -> None:
         assert client.counters.late_answers == 1
         assert client.counters.reconnects == 0
         stats = client.corpus_stats("a")
-        assert (stats.sequences, stats.tokens) == (1, 19)
+        assert (stats.sequences, stats.output_tokens) == (1, 19)
 
 
 def test_a_session_closed_while_the_service_is_down_is_recorded_when_it_is_back(
@@ -283,7 +284,7 @@ def test_a_session_closed_while_the_service_is_down_is_recorded_when_it_is_back(
         service.start()
         assert client.flush()
         assert session.is_done
-        assert client.corpus_stats("a").tokens == 2
+        assert client.corpus_stats("a").output_tokens == 2
 
 
 def test_a_lease_that_ends_is_no_loss(service: Service) -> None:
@@ -296,7 +297,7 @@ def test_a_lease_that_ends_is_no_loss(service: Service) -> None:
         assert client.flush()
         session.close([5], wait=10)
         stats = client.corpus_stats("a")
-        assert (stats.sequences, stats.tokens) == (2, 3)
+        assert (stats.sequences, stats.output_tokens) == (2, 3)
 
 
 def test_threads_share_a_client(service: Service) -> None:
@@ -317,7 +318,7 @@ def test_threads_share_a_client(service: Service) -> None:
             thread.join()
         assert len(found) == 400
         assert client.flush()
-        assert client.corpus_stats("a").tokens == 4 + 8 * 100
+        assert client.corpus_stats("a").output_tokens == 4 + 8 * 100
         assert client.counters.timeouts == 0
 
 
@@ -343,7 +344,7 @@ def test_a_child_has_a_connection_of_its_own(service: Service) -> None:
         assert client.counters.reconnects == 0
         session.close(wait=10)
         stats = client.corpus_stats("a")
-        assert (stats.sequences, stats.tokens) == (2, 4)
+        assert (stats.sequences, stats.output_tokens) == (2, 4)
 
 
 def test_closing_a_client_records_its_sessions(service: Service) -> None:
@@ -386,7 +387,7 @@ def test_asyncio_with_a_paused_service(service: Service) -> None:
             for session in sessions:
                 await session.close()
             assert await client.flush()
-            assert (await client.corpus_stats("a")).tokens == 40
+            assert (await client.corpus_stats("a")).output_tokens == 40
             assert client.counters.timeouts == 8
 
     asyncio.run(run())
@@ -420,7 +421,7 @@ def test_prefetch(service: Service) -> None:
             assert client.counters.prefetch_hits == 1
             # The session has seen everything, whether it was guessed or not.
             await session.close(wait=10)
-            assert (await client.corpus_stats("a")).tokens == 50 + 5 + 8
+            assert (await client.corpus_stats("a")).output_tokens == 50 + 5 + 8
 
     asyncio.run(run())
 
@@ -537,7 +538,7 @@ def test_a_child_makes_the_corpora_that_its_parent_wanted(service: Service) -> N
             os._exit(2)
     assert os.waitpid(child, 0)[1] == 0
     assert client.flush()
-    assert client.corpus_stats("wanted").tokens == 1
+    assert client.corpus_stats("wanted").output_tokens == 1
     client.close()
 
 
@@ -555,7 +556,7 @@ def test_a_session_is_truncated(service: Service) -> None:
         session.close(wait=10)
         assert session.is_closed
         stats = client.corpus_stats("a")
-        assert (stats.sequences, stats.tokens, stats.open_tokens) == (1, 4, 0)
+        assert (stats.sequences, stats.output_tokens, stats.open_tokens) == (1, 4, 0)
 
     async def run() -> None:
         async with AsyncClient(service.socket, deadline=2.0, open_deadline=10.0) as client:
@@ -564,7 +565,7 @@ def test_a_session_is_truncated(service: Service) -> None:
             session.truncate(4)
             assert await client.flush()
             await session.close(wait=10)
-            assert (await client.corpus_stats("a")).tokens == 5
+            assert (await client.corpus_stats("a")).output_tokens == 5
 
     asyncio.run(run())
 

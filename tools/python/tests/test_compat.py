@@ -122,7 +122,7 @@ def test_without_a_cache_only_the_prompt_counts(client: Client) -> None:
     cache.start_request("c", [5, 6, 5])
     assert cache.speculate("c", [5, 6, 5]).token_ids == [6]
     assert cache.flush()
-    assert client.corpus_stats("a").tokens == 0
+    assert client.corpus_stats("a").output_tokens == 0
 
 
 def test_the_oldest_leave(client: Client) -> None:
@@ -149,7 +149,7 @@ def test_what_is_evicted_is_in_no_draft(cache: SuffixDecodingCache, is_active: b
         assert cache.speculate("a", [9, 1, 2, 3, 4, 1, 2]).token_ids == [3, 4]
         cache.stop_request("a")
         assert cache.flush()
-    assert cache.client.corpus_stats("a").tokens == 0
+    assert cache.client.corpus_stats("a").output_tokens == 0
 
 
 def test_a_cached_name_may_be_used_again(cache: SuffixDecodingCache) -> None:
@@ -231,5 +231,5 @@ def test_an_id_that_is_none_costs_its_own_request_its_drafts(
     for request in list(cache.active_requests):
         cache.stop_request(request)
     assert cache.flush()
-    assert cache.client.corpus_stats("a").tokens == 1
+    assert cache.client.corpus_stats("a").output_tokens == 1
     assert cache.client.counters.unrecorded_rows == 4

@@ -309,7 +309,7 @@ def test_a_second_worker_drafts_from_what_the_first_wrote(
     assert passes_second < passes_first / 2
     eventually(lambda: stats(service).sequences == 8)
     # The last tokens, which no step told, are there too.
-    assert stats(service).tokens == 8 * 40
+    assert stats(service).output_tokens == 8 * 40
 
 
 def test_a_step_of_the_whole_batch_is_one_line(
@@ -349,7 +349,7 @@ def test_what_the_last_pass_accepted_is_spliced_in_where_results_come_late(
     request.output_ids.extend(behind)
     worker.forward_batch_generation(FakeBatch([], is_decode=False))
     eventually(lambda: stats(service).sequences == 1)
-    assert stats(service).tokens == 40
+    assert stats(service).output_tokens == 40
 
 
 def test_an_output_is_recorded_up_to_sglangs_own_end(engine: Any, service: Service) -> None:
@@ -365,7 +365,7 @@ def test_an_output_is_recorded_up_to_sglangs_own_end(engine: Any, service: Servi
     run(engine(), live)
     assert any(len(request.output_ids) > 40 for request in live)
     eventually(lambda: stats(service).sequences == 8)
-    assert stats(service).tokens == 4 * 18 + 4 * 40
+    assert stats(service).output_tokens == 4 * 18 + 4 * 40
 
 
 def test_what_a_late_pass_told_past_the_end_is_taken_back(engine: Any, service: Service) -> None:
@@ -386,7 +386,7 @@ def test_what_a_late_pass_told_past_the_end_is_taken_back(engine: Any, service: 
     request.output_ids.extend(behind)
     worker.forward_batch_generation(FakeBatch([], is_decode=False))
     eventually(lambda: stats(service).sequences == 1)
-    assert stats(service).tokens == 10
+    assert stats(service).output_tokens == 10
 
 
 def test_a_rid_that_a_client_uses_again_is_another_request(engine: Any, service: Service) -> None:
@@ -399,11 +399,11 @@ def test_a_rid_that_a_client_uses_again_is_another_request(engine: Any, service:
     second.output_ids.append(73)
     worker.drafts.of([second], [[]])
     assert worker.drafts.drafter.client.flush()
-    assert (stats(service).sequences, stats(service).tokens) == (1, 2)
+    assert (stats(service).sequences, stats(service).output_tokens) == (1, 2)
     second.output_ids.extend([74, 75])
     worker.drafts.look_for_ends([])
     assert worker.drafts.drafter.client.flush()
-    assert (stats(service).sequences, stats(service).tokens) == (2, 5)
+    assert (stats(service).sequences, stats(service).output_tokens) == (2, 5)
 
 
 def test_a_row_with_an_id_that_is_none_costs_no_other_row_anything(

@@ -96,7 +96,7 @@ def test_greedy_output_is_the_same_and_takes_fewer_passes(
     assert passes[1] < passes[0] <= 100
     assert passes[1] < 100 / 4
     # Every token is recorded, also those after the last draft, and each once.
-    assert history.client.corpus_stats(history.corpus).tokens == 200
+    assert history.client.corpus_stats(history.corpus).output_tokens == 200
 
 
 @needs_transformers
@@ -113,7 +113,7 @@ def test_an_answer_of_any_form_is_recorded_up_to_its_end(
     assert len(output.scores) == len(expected.scores)
     assert history.client.flush()
     written = output.sequences.shape[1] - 9
-    assert history.client.corpus_stats(history.corpus).tokens == written
+    assert history.client.corpus_stats(history.corpus).output_tokens == written
 
 
 @needs_transformers
@@ -236,7 +236,7 @@ def test_stop_strings_end_the_output(
     assert output.shape[1] < plain.shape[1]
     assert given
     assert history.client.flush()
-    assert history.client.corpus_stats(history.corpus).tokens == output.shape[1] - 9
+    assert history.client.corpus_stats(history.corpus).output_tokens == output.shape[1] - 9
     with pytest.raises(ValueError, match="needs the model's tokenizer"):
         history.generate(model, **prompt(9), **options)
 
@@ -383,7 +383,7 @@ def test_an_error_while_generating_leaves_nothing_in_the_history(
     with pytest.raises(RuntimeError, match="out of memory"):
         history(FakeModel(), FakeTensor(1, 2), generation_config=config)
     eventually(history.client.flush)
-    assert history.client.corpus_stats(history.corpus).tokens == 0
+    assert history.client.corpus_stats(history.corpus).output_tokens == 0
 
 
 def test_a_draft_leaves_room_for_the_models_own_token(history: AssistedGeneration) -> None:

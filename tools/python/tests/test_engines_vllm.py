@@ -172,7 +172,7 @@ def test_a_second_worker_drafts_from_what_the_first_wrote(workers: Any, service:
     assert passes_first > 1.2 * passes_second
     assert passes_second < 60 / 3
     eventually(lambda: stats(service).sequences == 24)
-    assert stats(service).tokens == 24 * 60
+    assert stats(service).output_tokens == 24 * 60
 
 
 def test_a_step_of_the_whole_batch_is_one_line(
@@ -194,7 +194,7 @@ def test_a_finished_request_is_recorded_at_once(workers: Any, service: Service) 
     assert stats(service).sequences == 0
     worker.execute_model({}, ["a"])
     eventually(lambda: stats(service).sequences == 1)
-    assert stats(service).tokens == 30
+    assert stats(service).output_tokens == 30
 
 
 def test_being_absent_is_no_end(workers: Any, service: Service) -> None:
@@ -212,7 +212,7 @@ def test_being_absent_is_no_end(workers: Any, service: Service) -> None:
     assert drafter.client.counters.opened_sessions == 2
     worker.execute_model({}, ["a", "b"])
     eventually(lambda: stats(service).sequences == 2)
-    assert stats(service).tokens == 120
+    assert stats(service).output_tokens == 120
 
 
 def test_nothing_past_the_end_of_an_output_is_recorded(workers: Any, service: Service) -> None:
@@ -234,7 +234,7 @@ def test_nothing_past_the_end_of_an_output_is_recorded(workers: Any, service: Se
     # Passes did go past the ends.
     assert any(len(request.output) > 60 for request in requests.values())
     eventually(lambda: stats(service).sequences == 6)
-    assert stats(service).tokens == 3 * 100 + 3 * 60
+    assert stats(service).output_tokens == 3 * 100 + 3 * 60
 
 
 class FakeTokenizer:
@@ -307,13 +307,13 @@ def test_an_idle_request_is_recorded_and_goes_on_without_being_counted_twice(
     worker.execute_model({"b": b}, [])
     eventually(lambda: stats(service).sequences == 1)
     # The newest pass, here of one token, is not confirmed: it is told when the request comes back.
-    assert stats(service).tokens == len(a.output) - 1
+    assert stats(service).output_tokens == len(a.output) - 1
     while not a.is_finished:
         worker.execute_model({"a": a}, [])
     worker.execute_model({}, ["a", "b"])
     eventually(lambda: stats(service).sequences == 2)
     # Nothing confirmed the one pass of the other, which ended while it waited.
-    assert stats(service).tokens == len(a.script)
+    assert stats(service).output_tokens == len(a.script)
 
 
 def test_a_name_that_is_given_to_another_request_is_another_request(
@@ -329,7 +329,7 @@ def test_a_name_that_is_given_to_another_request_is_another_request(
         worker.input_batch.remove_request("same")
     worker.execute_model({}, ["same"])
     eventually(lambda: stats(service).sequences == 2)
-    assert stats(service).tokens == 20 + 30
+    assert stats(service).output_tokens == 20 + 30
 
 
 def test_a_prompt_without_tokens_takes_none_from_the_row_before(workers: Any) -> None:
@@ -563,7 +563,7 @@ def test_rows_that_move_are_still_themselves(service: Service) -> None:
     assert worker.drafter.drafter.client.counters.opened_sessions == 16
     worker.drafter.drafter.close()
     eventually(lambda: stats(service).sequences == 16)
-    assert stats(service).tokens == sum(len(request.script) for request in requests.values())
+    assert stats(service).output_tokens == sum(len(request.script) for request in requests.values())
 
 
 def test_samples_of_one_prompt_stay_apart(service: Service) -> None:
@@ -582,7 +582,7 @@ def test_samples_of_one_prompt_stay_apart(service: Service) -> None:
     worker.drafter.drafter.close()
     eventually(lambda: stats(service).sequences == 8)
     # Nothing tells that they ended, so their newest pass, of one token each, is not recorded.
-    assert stats(service).tokens == 8 * 49
+    assert stats(service).output_tokens == 8 * 49
 
 
 def test_a_custom_proposer_finds_preempted_requests_again(service: Service) -> None:

@@ -100,6 +100,7 @@ def test_lead_in(client: Client) -> None:
     assert len(Output([1], prompt=range(100_000)).to_wire()["prompt"]) == 64
     with client.open_session("a", [11, 12, 13, 14]) as session:
         session.step([15])
+    assert client.flush()
     stats = client.corpus_stats("a")
     assert (stats.tokens, stats.lead_in_tokens) == (10, 6)
     assert client.speculate("a", [[3, 4], [13, 14], [1, 2]])[0].tokens == [5, 6]
@@ -162,7 +163,7 @@ def test_sessions_and_drafts(client: Client) -> None:
         assert session.step([7]).tokens == [8]
         assert len(session.step([], reprise.DraftOptions(max_tokens=0))) == 0
     assert client.flush()
-    assert client.corpus_stats("a").tokens == 8 + 1
+    assert client.corpus_stats("a").output_tokens == 8 + 1
     tree = client.speculate("a", [[5, 6], [99]], reprise.DraftOptions(tree=True))
     assert [len(draft) for draft in tree] == [2, 0]
     going_on = client.open_session("a", [5, 6, 7, 9], parent=session)
@@ -175,7 +176,8 @@ def test_sessions_and_drafts(client: Client) -> None:
 def test_a_batch_of_steps(client: Client) -> None:
     client.create_corpus("a")
     client.insert("a", [[5, 6, 7, 8]])
-    opened = client.open_sessions(NewSession("a", [5]) for _ in range(64))
+    # Live ones would add the end of their prompt and 6, which nothing follows yet.
+    opened = client.open_sessions(NewSession("a", [5], share="close") for _ in range(64))
     assert all(session.is_open for session in opened)
     names = [session.name for session in opened]
     drafts = client.step({name: [6] for name in names})

@@ -95,6 +95,11 @@ class CorpusStats(Result):
     unsaved_sequences: int
     damage: tuple[str, ...]
 
+    @property
+    def output_tokens(self) -> int:
+        """Tokens of outputs, without the ends of prompts before them."""
+        return self.tokens - self.lead_in_tokens
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Merged(Result):
