@@ -45,9 +45,8 @@ extension Span<Int32> {
     @_lifetime(copy self) get { unsafe bytes }
   }
 
-  /// The XXH3 of the tokens of an output, whose lead-in has so many tokens before it. It distinguishes
-  /// a repeated insert of an id from a conflict: an id names an output, whatever prompt was given
-  /// with it.
+  /// The XXH3 of the tokens that follow the lead-in. It distinguishes a repeated insert of an id from a
+  /// conflict: an id names an output, whatever prompt was given with it.
   package func outputDigest(after leadInTokens: Int) -> UInt64 {
     checksum(extracting(leadInTokens..<count).tokenBytes)
   }

@@ -105,7 +105,11 @@ struct CorpusMerge {
     for entry in entries {
       try into.cancellation.check()
       if let id = entry.id, let known = try into.file.idRecord(id, reading) {
-        if known.digest == entry.outputDigest { receipt.duplicates += 1 } else { receipt.conflicts += 1 }
+        if known.digest == entry.outputDigest {
+          receipt.duplicates += 1
+        } else {
+          receipt.conflicts += 1
+        }
       } else {
         chosen.append(entry)
       }
