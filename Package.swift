@@ -196,7 +196,8 @@ let package = Package(
 
     .testTarget(name: "ConcurrencyTests", dependencies: ["Concurrency"], swiftSettings: rules),
     .testTarget(
-      name: "RepriseModelTests", dependencies: ["RepriseModel"], swiftSettings: rules),
+      name: "RepriseModelTests", dependencies: ["RepriseModel", "TestSupport"],
+      swiftSettings: rules),
     .testTarget(
       name: "LMDBTests", dependencies: ["Concurrency", "LMDB", "TestSupport"],
       swiftSettings: computingRules),

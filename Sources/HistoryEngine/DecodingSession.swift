@@ -194,6 +194,16 @@ public final class DecodingSession: Sendable {
     return outcome
   }
 
+  /// Notes that the model verifies the first `count` tokens of the last draft alone, so that the others do
+  /// not count as drafted.
+  public func keepDrafted(_ count: Int) {
+    state.withLock { state in
+      let removed = max(0, state.drafted.count - count)
+      state.drafted.removeLast(removed)
+      state.draftedParents.removeLast(removed)
+    }
+  }
+
   /// Drafts from the session's own text and the shared history.
   ///
   /// - Parameter draft: Receives the draft; that of the session's own text if an error is thrown.

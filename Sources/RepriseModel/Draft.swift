@@ -56,6 +56,19 @@ public struct Draft: Equatable, Sendable {
     source = .shared
   }
 
+  /// Removes all but the first `count` tokens. The score is the sum of what is left, and a draft of which
+  /// nothing is left matches nothing.
+  package mutating func keepFirst(_ count: Int) {
+    if count >= self.count { return }
+    let removed = self.count - count
+    tokens.removeLast(removed)
+    parents.removeLast(removed)
+    probs.removeLast(removed)
+    counts.removeLast(removed)
+    score = probs.reduce(0) { $0 + Double($1) }
+    if count == 0 { matchLength = 0 }
+  }
+
   /// Removes each token that is not below `vocabulary`, and all that follow it. The probabilities of
   /// the others stay; the score is their sum, and a draft of which nothing is left matches nothing.
   ///

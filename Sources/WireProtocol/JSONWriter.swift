@@ -56,6 +56,16 @@ public struct JSONWriter: ~Copyable {
     lastFloat = .nan
   }
 
+  /// Moves the bytes that were written since the mark to a writer of their own, which goes on where this
+  /// one stood.
+  public mutating func split(since mark: Mark) -> JSONWriter {
+    var other = JSONWriter()
+    unsafe withBytes(since: mark) { unsafe other.json(Array($0)) }
+    other.isFirst = isFirst
+    rollBack(to: mark)
+    return other
+  }
+
   /// Runs `body` with the bytes that were written since the mark.
   public func withBytes<Result>(
     since mark: Mark, _ body: (UnsafeRawBufferPointer) -> Result

@@ -103,6 +103,9 @@ public struct SessionStep: Equatable, Sendable {
   }
 
   public private(set) var steps: [Step] = []
+  /// The most tokens of all drafts together, in `DraftBudget.range`: those with the highest probabilities
+  /// are drafted. There is no such bound where it is nil.
+  public var budget: Int?
   /// The accepted tokens of all steps.
   public private(set) var tokens: [Int32] = []
   /// The steps that are refused, by their places in the request, with the reason. The others are
@@ -124,8 +127,11 @@ public struct SessionStep: Equatable, Sendable {
   init(_ params: JSONValue?, _ limits: Limits) throws(WireError) {
     var list: Member?
     try params?.forEachMember(of: "params") { (name, member) throws(WireError) in
-      guard name == "steps" else { throw member.unknown }
-      try member.set(&list, member)
+      switch name {
+      case "steps": try member.set(&list, member)
+      case "budget": try member.set(&budget, member.integer(DraftBudget.range))
+      default: throw member.unknown
+      }
     }
     let member = try required(list, "steps")
     guard member.value.kind == .array else { throw member.wrong("an array of steps") }
@@ -189,6 +195,10 @@ public struct SessionStep: Equatable, Sendable {
     writer.beginArray()
     for step in steps { write(step, to: &writer) }
     writer.endArray()
+    if let budget {
+      writer.name("budget")
+      writer.integer(budget)
+    }
   }
 
   private func write(_ step: Step, to writer: inout JSONWriter) {
@@ -207,7 +217,8 @@ public struct SessionStep: Equatable, Sendable {
   private static let stepBytesMax = 256
 
   /// The steps divided into several calls, in their order, whose lines have at most `lineBytesMax`
-  /// bytes each. A step whose line is longer has a call of its own.
+  /// bytes each. A step whose line is longer has a call of its own. Each call has the part of the budget
+  /// that its number of steps is of all.
   ///
   /// - Complexity: O(steps) if one call holds them all, which is usual; O(bytes) otherwise.
   public func split(lineBytesMax: Int) -> [SessionStep] {
@@ -229,6 +240,14 @@ public struct SessionStep: Equatable, Sendable {
       bytes += writer.count + 1
       parts[parts.count - 1].append(
         session: step.session, accept: Array(tokens[step.accept]), options: step.options)
+    }
+    if let budget {
+      var before = 0
+      for place in parts.indices {
+        let end = before + parts[place].steps.count
+        parts[place].budget = budget * end / steps.count - budget * before / steps.count
+        before = end
+      }
     }
     return parts
   }

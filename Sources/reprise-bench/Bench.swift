@@ -7,7 +7,8 @@ struct RepriseBench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "reprise-bench",
     abstract: "Measure all figures of docs/reports/benchmarks.md.",
-    subcommands: [Run.self, Echo.self, Exchange.self, Frontier.self], defaultSubcommand: Run.self)
+    subcommands: [Run.self, Echo.self, Exchange.self, Frontier.self, BatchFrontier.self],
+    defaultSubcommand: Run.self)
 }
 
 struct Run: AsyncParsableCommand {

@@ -47,6 +47,50 @@ import WireProtocol
     }
   }
 
+  /// A line's budget gives the drafts that one least probability for the whole line would have given.
+  @Test(arguments: DraftPolicy.allCases) func aBudgetIsSpentWhereItPays(policy: DraftPolicy)
+    async throws
+  {
+    try await withService { fixture in
+      var generator = SeededGenerator(seed: 3)
+      let texts = (0..<200).map { _ in generator.tokens(count: 30, alphabet: 12) }
+      _ = try await fixture.client.insert(texts.map { sequence($0) }, into: "c")
+      var names: [String] = []
+      for text in texts.prefix(12) {
+        let session = try await fixture.client.openSession(
+          corpus: "c", prompt: Array(text.prefix(9)), share: .never)
+        names.append(session.name)
+      }
+      func drafts(_ least: Double, budget: Int? = nil) async throws -> [Draft] {
+        var line = SessionStep()
+        for name in names {
+          line.append(
+            session: name, accept: [],
+            options: DraftOptions(policy: policy, maxFactor: 4, minProbability: least, tree: true))
+        }
+        line.budget = budget
+        return try await fixture.client.step(line).map { try $0.get() }
+      }
+      let whole = try await drafts(0.01)
+      let sorted = whole.flatMap(\.probs).sorted(by: >)
+      #expect(sorted.count > 40)
+      for budget in [0, 1, 7, sorted.count / 2, sorted.count - 1, sorted.count + 9] {
+        let given = try await drafts(0.01, budget: budget)
+        #expect(given.reduce(0) { $0 + $1.count } == min(budget, sorted.count))
+        for (draft, full) in zip(given, whole) {
+          #expect(draft.tokens == Array(full.tokens.prefix(draft.count)))
+          #expect(draft.probs == Array(full.probs.prefix(draft.count)))
+        }
+        // Between two probabilities, one least probability for all draws the same line.
+        guard policy == .estimate, (1..<sorted.count).contains(budget),
+          sorted[budget - 1] > sorted[budget]
+        else { continue }
+        let least = (Double(sorted[budget - 1]) + Double(sorted[budget])) / 2
+        #expect(try await drafts(least).map(\.tokens) == given.map(\.tokens))
+      }
+    }
+  }
+
   /// It leaves off the event loop; when the answer comes it is gone, and the name is free.
   @Test func aLongOutputThatIsNotKeptLeaves() async throws {
     try await withService { fixture in

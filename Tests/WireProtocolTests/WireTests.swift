@@ -40,6 +40,12 @@ import Testing
     return steps
   }()
 
+  static let budgeted: SessionStep = {
+    var budgeted = steps
+    budgeted.budget = 64
+    return budgeted
+  }()
+
   /// Every method, with every member that it may carry.
   static let calls: [Call] = operationCalls + ownCalls
 
@@ -70,7 +76,8 @@ import Testing
         corpus: "c", session: "s", prompt: [9, 9], parent: "p", share: .close, ttlSeconds: 60,
         vocabulary: 7)),
     .sessionOpen(SessionOpen(corpus: "c", prompt: [])),
-    .sessionStep(steps), .sessionClose(SessionClose(session: "s", record: false)),
+    .sessionStep(steps), .sessionStep(budgeted),
+    .sessionClose(SessionClose(session: "s", record: false)),
   ]
 
   @Test(arguments: calls) func requestsRoundTrip(call: Call) throws {
@@ -134,6 +141,27 @@ import Testing
     #expect(error(line("\"\(digits)7\""))?.kind == .invalidRequest)
   }
 
+  /// A writer that is split goes on as if it had not been, before the first element and after it.
+  @Test func aSplitWriterGoesOnWhereItStood() {
+    for elements in 0...2 {
+      var writer = JSONWriter()
+      writer.beginObject()
+      let mark = writer.mark
+      writer.name("list")
+      writer.beginArray()
+      for number in 0..<elements { writer.integer(number) }
+      var rest = writer.split(since: mark)
+      #expect(String(decoding: writer.bytes, as: UTF8.self) == "{")
+      rest.integer(7)
+      rest.endArray()
+      let expected = "[" + ((0..<elements).map(String.init) + ["7"]).joined(separator: ",") + "]"
+      #expect(String(decoding: rest.bytes, as: UTF8.self) == "\"list\":" + expected)
+      writer.name("next")
+      writer.integer(1)
+      #expect(String(decoding: writer.bytes, as: UTF8.self) == "{\"next\":1")
+    }
+  }
+
   /// The parts of a large step are lines that an event loop reads itself, and hold all steps in
   /// their order.
   @Test func stepsAreSplitByTheirLines() {
@@ -161,6 +189,14 @@ import Testing
       steps.split(lineBytesMax: .max) == [steps] && SessionStep().split(lineBytesMax: 1).count == 1)
     // Each step that is longer has a line of its own.
     #expect(steps.split(lineBytesMax: 64).count == 300)
+    // Each part has its share of the budget, and all of it is given.
+    var budgeted = steps
+    budgeted.budget = 1000
+    for max in [64, 1000, 4000] {
+      let parts = budgeted.split(lineBytesMax: max)
+      #expect(parts.reduce(0) { $0 + $1.budget! } == 1000)
+      for part in parts { #expect(abs(part.budget! - 1000 * part.steps.count / 300) <= 1) }
+    }
   }
 
   /// A mistake in one step or context does not affect the others.

@@ -58,7 +58,10 @@ private func members(of method: Method) -> [(String, Shape)] {
       ("vocabulary", .number),
     ]
   case .sessionStep:
-    [("steps", .list(.object([("session", .name), ("accept", tokens)] + draftOptions)))]
+    [
+      ("steps", .list(.object([("session", .name), ("accept", tokens)] + draftOptions))),
+      ("budget", .number),
+    ]
   case .sessionClose: [("session", .name), ("record", .bool)]
   case .snapshotCreate: [("corpus", .name), ("name", .name)]
   case .snapshotList: [("corpus", .name)]

@@ -41,6 +41,7 @@ RANGES = {
     "DURABILITY_MS": "corpus.create.durability_ms",
     "CORPUS_VOCABULARY": "corpus.create.vocabulary",
     "LEAD_IN": "corpus.create.lead_in",
+    "BUDGET": "session.step.budget",
     "TTL_S": "session.open.ttl_s",
 }
 #: Words among which a caller chooses.

@@ -19,6 +19,10 @@ package struct DraftRun {
   private let isList: Bool
   private var position = 0
   private var bytes = 0
+  private var hasBegun = false
+  /// The drafts of a call with a budget.
+  private var held: LineDrafts?
+  private var isDivided = false
 
   /// The drafts of a `speculate`.
   init(_ call: Speculate, of corpus: Corpus) {
@@ -32,6 +36,7 @@ package struct DraftRun {
     source = .steps(call, in: table)
     count = call.steps.count
     isList = true
+    held = call.budget.map(LineDrafts.init(budget:))
   }
 
   /// Computes and writes drafts, at least one, until all are done or the quantum is over.
@@ -42,15 +47,26 @@ package struct DraftRun {
   ) throws(WireError) -> Bool {
     if !isList {
       try draft(&caller)
+      caller.tally.note(caller.draft)
       caller.draft.write(to: &writer)
       return true
     }
-    if position == 0 { DraftList.begin(&writer) }
+    if !hasBegun { DraftList.begin(&writer) }
+    hasBegun = true
+    if held != nil && !isDivided {
+      if !hold(for: &caller, until: quantumEnds) { return false }
+      divide()
+    }
     while position < count {
       let start = writer.count
       do throws(WireError) {
         try caller.refuseBeyondLimit(answerBytes: bytes)
-        try draft(&caller)
+        if let held {
+          caller.draft = try held.drafts[position].get()
+        } else {
+          try draft(&caller)
+        }
+        caller.tally.note(caller.draft)
         DraftList.write(caller.draft, to: &writer)
       } catch {
         DraftList.write(error, to: &writer)
@@ -73,6 +89,35 @@ package struct DraftRun {
       if let refusal = call.refusals[position] { throw refusal }
       try Sessions.step(call, position, in: table, &caller)
     }
-    caller.tally.note(caller.draft)
+  }
+
+  // MARK: Budgets
+
+  /// Computes drafts of a call with a budget, at least one, until all are done or the quantum is over.
+  ///
+  /// - Returns: True if all are done.
+  private mutating func hold(for caller: inout Caller, until quantumEnds: NIODeadline) -> Bool {
+    while position < count {
+      do throws(WireError) {
+        try draft(&caller)
+        held?.append(caller.draft)
+      } catch {
+        held?.append(error)
+      }
+      position += 1
+      if position < count && NIODeadline.now() >= quantumEnds { return false }
+    }
+    return true
+  }
+
+  /// Spends the budget, and begins anew with the first draft.
+  private mutating func divide() {
+    held?.divide()
+    isDivided = true
+    position = 0
+    guard case .steps(let call, let table) = source, let held else { return }
+    for (step, draft) in zip(call.steps, held.drafts) {
+      if let draft = try? draft.get() { table.session(step.session)?.keepDrafted(draft.count) }
+    }
   }
 }

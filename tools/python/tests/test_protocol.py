@@ -173,6 +173,29 @@ def test_sessions_and_drafts(client: Client) -> None:
     assert client.counters.timeouts == 0
 
 
+def test_a_budget_is_spent_where_it_pays(client: Client) -> None:
+    client.create_corpus("a")
+    client.insert("a", [[5, 6, 7, 8]] * 3 + [[9, 6, 7, 1], [9, 2, 3]])
+    opened = client.open_sessions(NewSession("a", [], share="never") for _ in range(8))
+    tokens = [[5, 6], [9], [6], [99]] * 2
+    steps = [Step(session.name, accept) for session, accept in zip(opened, tokens, strict=True)]
+    options = reprise.DraftOptions(min_probability=0.01, max_factor=2, tree=True)
+    whole = client.step(steps, options)
+    total = sum(map(len, whole))
+    again = [Step(session.name) for session in opened]
+    for budget in (0, 1, 5, total - 1, total, 10_000):
+        drafts = client.step(again, options, budget=budget)
+        assert sum(map(len, drafts)) == min(budget, total)
+        for draft, full in zip(drafts, whole, strict=True):
+            assert draft.tokens == full.tokens[: len(draft)]
+        # No token that was left out is more probable than one that was kept.
+        kept = [prob for draft in drafts for prob in draft.probs]
+        left = [p for d, full in zip(drafts, whole, strict=True) for p in full.probs[len(d) :]]
+        assert min(kept, default=1) >= max(left, default=0)
+    with pytest.raises(ValueError, match="budget is -1"):
+        client.step(again, options, budget=-1)
+
+
 def test_a_batch_of_steps(client: Client) -> None:
     client.create_corpus("a")
     client.insert("a", [[5, 6, 7, 8]])

@@ -117,12 +117,12 @@ final class RequestRunner {
     let ticket: Ticket
     /// The answer so far, except for the bytes in the writer.
     var pieces: [ByteBuffer] = []
-    var writer = JSONWriter()
+    var writer: JSONWriter
 
-    init(_ answer: Answer, _ ticket: Ticket, written: ByteBuffer) {
+    init(_ answer: Answer, _ ticket: Ticket, _ writer: consuming JSONWriter) {
       self.answer = answer
       self.ticket = ticket
-      writer.json(Array(written.readableBytesView))
+      self.writer = writer
     }
   }
 
@@ -138,7 +138,7 @@ final class RequestRunner {
         outbox.writer.endResult()
         deliver(ticket, since: mark)
       case .interrupted:
-        unfinished = Unfinished(answer, ticket, written: outbox.writer.take(since: mark))
+        unfinished = Unfinished(answer, ticket, outbox.writer.split(since: mark))
       case .awaited(let result):
         outbox.writer.rollBack(to: mark)
         awaited += 1

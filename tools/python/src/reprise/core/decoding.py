@@ -32,7 +32,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._constants import Method
+from ._constants import BUDGET, Method
 from .draft_call import DraftCall, Entry
 from .errors import Busy, MalformedAnswer, RepriseError
 from .exchange import PENDING_MAX
@@ -72,16 +72,22 @@ class DecodingCore(SessionRecovery):
         self._late_speculations = 0
         super().disconnected()
 
-    def begin_step(self, steps: Sequence[Step], can_send: bool = True) -> DraftCall:
+    def begin_step(
+        self, steps: Sequence[Step], can_send: bool = True, budget: int | None = None
+    ) -> DraftCall:
         """Takes the accepted tokens, and asks for drafts where that can be done now.
 
         Args:
             steps: One for each session.
             can_send: True if a line can be sent now. Otherwise the tokens wait.
+            budget: The most tokens of all drafts together.
 
         Raises:
-            ValueError, TypeError: Something is no list of token ids; nothing was accepted then.
+            ValueError, TypeError: Something is no list of token ids, or the budget is out of its
+                range; nothing was accepted then.
         """
+        if budget is not None:
+            BUDGET.check("budget", budget)
         accepted = [token_array(step.accept) for step in steps]
         call = DraftCall(len(steps))
         counters = self.counters
@@ -112,7 +118,7 @@ class DecodingCore(SessionRecovery):
             else:
                 counters.empty_because_down += 1
                 self._busy[record] = None
-        call.lines = self._step_lines(call, entries)
+        call.lines = self._step_lines(call, entries, budget)
         if can_send and (report := self._reporter.due(self._now)) is not None:
             call.lines += self._request(Method.CLIENT_REPORT, report, self._on_reported)
         return call
@@ -120,31 +126,41 @@ class DecodingCore(SessionRecovery):
     def _on_reported(self, result: Any, error: RepriseError | None) -> None:
         self._reporter.is_taken = error is None or isinstance(error, Busy)
 
-    def _step_lines(self, call: DraftCall, entries: list[Entry]) -> bytes:
-        """Lines of steps, in order. The service reads each at once."""
+    def _step_lines(self, call: DraftCall, entries: list[Entry], budget: int | None) -> bytes:
+        """Lines of steps, in order, each read by the service at once. They divide a budget like
+        the steps."""
         if not entries:
             return b""
-        line = self._step_line(call, entries)
+        line = self._step_line(call, entries, budget)
         if len(line) <= self._line_bytes or len(entries) == 1:
             return line
         self._take_line_back(call, entries)
         lines: list[bytes] = []
         begin, size = 0, STEP_BYTES_MAX
+
+        def add_line(end: int) -> None:
+            share = None
+            if budget is not None:
+                share = budget * end // len(entries) - budget * begin // len(entries)
+            lines.append(self._step_line(call, entries[begin:end], share))
+
         for place, entry in enumerate(entries):
             added = len(encode(entry.params)) + 1
             if place > begin and size + added > self._line_bytes:
-                lines.append(self._step_line(call, entries[begin:place]))
+                add_line(place)
                 begin, size = place, STEP_BYTES_MAX
             size += added
-        lines.append(self._step_line(call, entries[begin:]))
+        add_line(len(entries))
         return b"".join(lines)
 
-    def _step_line(self, call: DraftCall, entries: list[Entry]) -> bytes:
+    def _step_line(self, call: DraftCall, entries: list[Entry], budget: int | None) -> bytes:
         def on_answer(result: Any, error: RepriseError | None) -> None:
             self._on_step(call, entries, result, error)
 
-        steps = [entry.params for entry in entries]
-        line = self._request(Method.SESSION_STEP, {"steps": steps}, on_answer)
+        params: dict[str, Any] = {"steps": [entry.params for entry in entries]}
+        if budget is not None:
+            params["budget"] = budget
+        line = self._request(Method.SESSION_STEP, params, on_answer)
         self._calls[self._last_id] = call, len(entries)
         call.sent(len(entries))
         return line

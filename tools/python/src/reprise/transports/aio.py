@@ -136,11 +136,12 @@ class AsyncClient(ClientBase):
         steps: Mapping[str, TokenIDs] | Iterable[Step],
         options: DraftOptions | None = None,
         *,
+        budget: int | None = None,
         deadline: float | None = None,
     ) -> list[Draft]:
         """One decoding step of any number of sessions; see `Client.step`."""
         wait = self.deadline if deadline is None else deadline
-        return await self._decoding.step(steps_of(steps, options), wait)
+        return await self._decoding.step(steps_of(steps, options), wait, budget)
 
     async def close_session(
         self,

@@ -59,14 +59,14 @@ class AsyncDecodingLink(LinkBase):
         await self._until(is_over, until)
         return records
 
-    async def step(self, steps: list[Step], wait: float) -> list[Draft]:
-        call = self.tell(steps)
+    async def step(self, steps: list[Step], wait: float, budget: int | None = None) -> list[Draft]:
+        call = self.tell(steps, budget)
         await self.wait_for(call, wait)
         return call.drafts
 
-    def tell(self, steps: list[Step]) -> DraftCall:
+    def tell(self, steps: list[Step], budget: int | None = None) -> DraftCall:
         """Sends steps without waiting for their answer."""
-        call = self.core.begin_step(steps, self._can_send())
+        call = self.core.begin_step(steps, self._can_send(), budget)
         self._send(call.lines)
         if self.core.has_work:
             self._look_later()

@@ -174,6 +174,7 @@ class Client(ClientBase):
         steps: Mapping[str, TokenIDs] | Iterable[Step],
         options: DraftOptions | None = None,
         *,
+        budget: int | None = None,
         deadline: float | None = None,
     ) -> list[Draft]:
         """One decoding step of any number of sessions, in one exchange.
@@ -181,6 +182,8 @@ class Client(ClientBase):
         Args:
             steps: The tokens that joined each session's output, by its name; or a list of `Step`s.
             options: The drafts that are wanted, where a step does not say.
+            budget: The most tokens of all drafts together: those with the highest probabilities are
+                drafted, so that a batch verifies what is most worth it.
             deadline: Seconds to wait for them.
 
         Returns:
@@ -190,7 +193,7 @@ class Client(ClientBase):
             ValueError, TypeError: Something is no list of token ids. Nothing was accepted then.
         """
         wait = self.deadline if deadline is None else deadline
-        return self._decoding.step(steps_of(steps, options), wait)
+        return self._decoding.step(steps_of(steps, options), wait, budget)
 
     def close_session(
         self,

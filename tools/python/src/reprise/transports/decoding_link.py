@@ -69,12 +69,12 @@ class DecodingLink(LinkBase):
         self._wait(until, is_over)
         return records
 
-    def step(self, steps: list[Step], wait: float) -> list[Draft]:
+    def step(self, steps: list[Step], wait: float, budget: int | None = None) -> list[Draft]:
         until = time.monotonic() + wait
         with self._lock:
             if self.core.awaits_answers:
                 self._receive()
-            call = self.core.begin_step(steps, self._can_send())
+            call = self.core.begin_step(steps, self._can_send(), budget)
             self._send(call.lines)
             if self.core.has_work or self._socket is None:
                 self._wake.set()
