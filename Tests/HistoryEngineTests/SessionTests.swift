@@ -21,6 +21,26 @@ import Testing
     }
   }
 
+  /// Tokens that a batch's budget leaves out were never verified.
+  @Test func theOutcomeIsThatOfTheTokensThatWereKept() throws {
+    let memory = MemoryHistory(depth: 64)
+    memory.insert([1, 2, 3, 4, 5, 6])
+    var drafting = Drafting()
+    for (kept, accepted, outcome) in [
+      (9, [4, 5, 9], [3, 2]),
+      (1, [4, 5, 9], [1, 1]), (0, [4], nil),
+    ] as [(Int, [Int32], [Int]?)] {
+      let session = memory.open([1, 2, 3], share: .never)
+      try drafting.step(session)
+      #expect(drafting.draft.tokens == [4, 5, 6])
+      session.keepDrafted(kept)
+      let found = try session.step(
+        accepting: accepted.span, DraftOptions(maxTokens: 0), using: &drafting.scratch,
+        into: &drafting.draft)
+      #expect(found.map { [$0.drafted, $0.accepted] } == outcome, "\(kept)")
+    }
+  }
+
   /// One session's text is removed and another's added between two steps of a third, so that the
   /// count that the third one watches stays the same.
   @Test func aRemovalIsSeenAlthoughTheCountIsAsBefore() throws {
