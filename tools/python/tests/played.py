@@ -176,8 +176,8 @@ class PlayedLink:
         self._settle()
         return records
 
-    def step(self, steps: list[Step], wait: float) -> list[Draft]:
-        call = self.core.begin_step(steps, self.is_connected)
+    def step(self, steps: list[Step], wait: float, budget: int | None = None) -> list[Draft]:
+        call = self.core.begin_step(steps, self.is_connected, budget)
         self.service.take(call.lines)
         self.service.deliver()
         self._settle()

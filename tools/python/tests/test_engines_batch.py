@@ -266,9 +266,9 @@ def test_a_draft_leaves_what_the_output_may_still_have(engine: Engine) -> None:
     wanted: list[Any] = []
     original = engine.link.step
 
-    def step(steps: Any, wait: float) -> list[Draft]:
+    def step(steps: Any, wait: float, budget: int | None = None) -> list[Draft]:
         wanted.extend(step.options.max_tokens for step in steps)
-        return original(steps, wait)
+        return original(steps, wait, budget)
 
     engine.link.step = step  # type: ignore[method-assign]
     for length in range(2, 7):
