@@ -22,7 +22,7 @@ LOGS = ROOT / ".build/test-logs"
 #: optimised (see Package.swift). No debug information: nobody debugs this build, and it takes time.
 BUILT = ROOT / ".build-test/debug"
 BUILD = [
-    *("swift", "build", "--scratch-path", ".build-test"),
+    *("swift", "build", "--build-tests", "--scratch-path", ".build-test"),
     *("--explicit-target-dependency-import-check", "error"),
     *("-Xswiftc", "-assert-config", "-Xswiftc", "Debug"),
     *("-Xswiftc", "-DREPRISE_CRASH_POINTS", "-Xswiftc", "-DREPRISE_OPTIMISED"),
@@ -35,8 +35,6 @@ BUILD_SANITIZED = [
     *("--explicit-target-dependency-import-check", "error"),
 ]
 
-#: Optimises what computes; see Package.swift.
-FOR_TESTS = {"REPRISE_PACKAGE": "tests"}
 #: Builds what threads share and no more; see Package.swift.
 SHARED_ONLY = {"REPRISE_PACKAGE": "shared"}
 
@@ -207,24 +205,15 @@ def quick() -> list[Phase]:
     python_reports = (LOGS / "python.xml", LOGS / "python-plain.xml")
     return [
         Phase("format", ["tools/lint"]),
-        # The programs come first. Phases that need no more fill the core that the build of the
-        # tests leaves idle.
-        Phase("build", BUILD, environment=FOR_TESTS, seconds_max=2400),
-        Phase(
-            "build-tests",
-            [*BUILD, "--build-tests"],
-            after=("build",),
-            environment=FOR_TESTS,
-            seconds_max=2400,
-        ),
+        Phase("build", BUILD, environment={"REPRISE_PACKAGE": "tests"}, seconds_max=2400),
         Phase(
             "build-tsan",
             [*BUILD_SANITIZED, "--disable-default-traits"],
             environment=SHARED_ONLY,
             seconds_max=2400,
         ),
-        tests("service", BUILT, "--skip", COMPUTING, after="build-tests"),
-        tests("laws", BUILT, "--no-parallel", "--filter", COMPUTING, after="build-tests"),
+        tests("service", BUILT, "--skip", COMPUTING, after="build"),
+        tests("laws", BUILT, "--no-parallel", "--filter", COMPUTING, after="build"),
         *threads(SANITIZED, effort="0.02"),
         Phase("crash", ["tools/crash", "--points", "80"], ("build",), built),
         Phase("load", ["tools/load", "--minutes", "0.25", "--workers", "40"], ("build",), built),
