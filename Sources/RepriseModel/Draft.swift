@@ -91,13 +91,7 @@ public struct Draft: Equatable, Sendable {
       places[place] = Int32(kept)
       kept += 1
     }
-    let removed = count - kept
-    tokens.removeLast(removed)
-    parents.removeLast(removed)
-    probs.removeLast(removed)
-    counts.removeLast(removed)
-    score = probs.reduce(0) { $0 + Double($1) }
-    if kept == 0 { matchLength = 0 }
+    keepFirst(kept)
   }
 
   /// Counts the tokens that a model accepts if it continues with `output`: the length of the path

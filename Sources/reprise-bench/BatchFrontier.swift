@@ -4,16 +4,16 @@ import Foundation
 import RepriseModel
 import SuffixIndex
 
-/// Accepted tokens of a batch whose drafts share a budget, beside the same number of tokens divided evenly and
-/// beside one least probability for all.
+/// Accepted tokens of a batch whose drafts share a budget, beside the same number of tokens divided evenly
+/// and beside one least probability for all.
 struct BatchFrontier: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Print accepted tokens a step of a batch, by the way in which its tokens are chosen.",
     discussion: """
       Decodes the records after the first --warm ones, --batch at a time, as a server would whose models \
       write exactly these. Each line of the output is the way, its setting, drafted and accepted tokens a \
-      step of one session, in steps of a full batch. The ways: budget, tokens for all drafts of a step; even, the same \
-      number divided evenly; single, one least probability.
+      step of one session, in steps of a full batch. The ways: budget, tokens for all drafts of a step; \
+      even, the same number divided evenly; single, one least probability.
       """)
 
   @Option(help: "Records that only become history.") var warm = 0

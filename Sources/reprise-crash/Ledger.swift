@@ -2,8 +2,8 @@ import Concurrency
 import RepriseModel
 import TestSupport
 
-/// A sequence of the load. The first token of its output is its tag: no other sequence has it, and no later token
-/// is a tag. Sequences found in a store can therefore be identified without an id.
+/// A sequence of the load. The first token of its output is its tag: no other sequence has it, and no
+/// later token is a tag. Sequences found in a store can therefore be identified without an id.
 struct Sequence: Codable, Equatable {
   var id: String?
   /// The tokens of its prompt. They are no tags.

@@ -4,8 +4,8 @@ extension CorpusSettings {
   private static let seed = checksumSeed("settings")
 
   /// The record `settings`: u32 depth; u32 vocabulary, 0 for none; u32 durability window in
-  /// milliseconds, 0 for "commit"; u32 lead-in; u64 tokens, u64 sequences, u64 seconds that are kept, 0 for no
-  /// bound; u32 length of the tokenizer's name in bytes, all ones for none; name; XXH3.
+  /// milliseconds, 0 for "commit"; u32 lead-in; u64 tokens, u64 sequences, u64 seconds that are kept,
+  /// 0 for no bound; u32 length of the tokenizer's name in bytes, all ones for none; name; XXH3.
   func encoded() -> [UInt8] {
     var bytes: [UInt8] = []
     bytes.append(UInt32(depth))

@@ -19,10 +19,11 @@ package struct DraftRun {
   private let isList: Bool
   private var position = 0
   private var bytes = 0
-  private var hasBegun = false
-  /// The drafts of a call with a budget.
+  /// The drafts of a call with a budget, as long as some of them are missing.
   private var held: LineDrafts?
-  private var isDivided = false
+  /// The drafts of such a call once its budget is spent; nil where drafts are computed as they are
+  /// written.
+  private var divided: [Result<Draft, WireError>]?
 
   /// The drafts of a `speculate`.
   init(_ call: Speculate, of corpus: Corpus) {
@@ -51,18 +52,17 @@ package struct DraftRun {
       caller.draft.write(to: &writer)
       return true
     }
-    if !hasBegun { DraftList.begin(&writer) }
-    hasBegun = true
-    if held != nil && !isDivided {
+    if held != nil {
       if !hold(for: &caller, until: quantumEnds) { return false }
       divide()
     }
+    if position == 0 { DraftList.begin(&writer) }
     while position < count {
       let start = writer.count
       do throws(WireError) {
         try caller.refuseBeyondLimit(answerBytes: bytes)
-        if let held {
-          caller.draft = try held.drafts[position].get()
+        if let divided {
+          caller.draft = try divided[position].get()
         } else {
           try draft(&caller)
         }
@@ -112,11 +112,11 @@ package struct DraftRun {
 
   /// Spends the budget, and begins anew with the first draft.
   private mutating func divide() {
-    held?.divide()
-    isDivided = true
+    guard var line = held.take(), case .steps(let call, let table) = source else { return }
+    line.divide()
+    divided = line.drafts
     position = 0
-    guard case .steps(let call, let table) = source, let held else { return }
-    for (step, draft) in zip(call.steps, held.drafts) {
+    for (step, draft) in zip(call.steps, line.drafts) {
       if let draft = try? draft.get() { table.session(step.session)?.keepDrafted(draft.count) }
     }
   }

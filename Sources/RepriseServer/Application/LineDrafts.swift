@@ -18,8 +18,11 @@ struct LineDrafts {
     tokens += draft.count
     // The memory of a line is bounded by its budget: tokens that are not among the most probable of some
     // drafts are not among those of more.
-    if tokens > 2 * budget + DraftBudget.tokensHeld { divide() }
+    if tokens > 2 * budget + Self.tokensHeld { divide() }
   }
+
+  /// Tokens that are held beside twice those of the budget, so that few drafts are not divided often.
+  private static let tokensHeld = 4096
 
   /// Keeps the most probable tokens of all drafts.
   mutating func divide() {
@@ -31,9 +34,4 @@ struct LineDrafts {
     }
     tokens = min(tokens, budget)
   }
-}
-
-extension DraftBudget {
-  /// Tokens that are held beside those of the budget.
-  fileprivate static let tokensHeld = 4096
 }
