@@ -4,7 +4,8 @@ import Foundation
 /// it:
 ///
 /// - `REPRISE_TEST_EFFORT`: `quick` (the default) runs a tenth of each series, `full` all of it; a
-///   number, such as `0.5` or `20`, multiplies the full length.
+///   number, such as `0.5` or `20`, multiplies the full length. Below a tenth, as under thread
+///   sanitizer, two cases of a series are enough.
 /// - `REPRISE_TEST_SEED`: a number from 0 to 999,999,999,999. The default is the day in UTC, such as
 ///   20261130, so that each day draws new cases and ten quick days cover what one full run does.
 ///
@@ -44,9 +45,10 @@ package enum Effort {
   ///
   /// - Parameters:
   ///   - full: The number of a full run.
-  ///   - least: The smallest number with which the test is useful; `full` if that is lower.
+  ///   - least: The smallest number with which the test is useful in a quick run; `full` if that is
+  ///     lower.
   package static func count(_ full: Int, atLeast least: Int = 8) -> Int {
-    max(min(full, least), Int(Double(full) * factor))
+    max(min(full, factor < 0.1 ? 2 : least), Int(Double(full) * factor))
   }
 
   /// The seeds of the cases of a series, `count(full, atLeast: least)` of them.
