@@ -9,15 +9,20 @@ import ToolSupport
 struct Decoding {
   var steps = Latencies()
   var tokens = 0
+  var drafted = 0
+  var accepted = 0
+
+  /// The mean number of drafted tokens in a step.
+  var draftedPerStep: Double { Double(drafted) / Double(max(1, steps.count)) }
+  var acceptedPerStep: Double { Double(accepted) / Double(max(1, steps.count)) }
 
   /// Replays outputs through sessions in this process. One call for each step accepts and drafts.
   static func run(
-    _ records: ArraySlice<Record>, over corpus: Corpus, tree: Bool
+    _ records: ArraySlice<Record>, over corpus: Corpus, _ options: DraftOptions
   ) throws -> Decoding {
     var decoding = Decoding()
     var scratch = DraftScratch()
     var draft = Draft()
-    let options = DraftOptions(tree: tree)
     for record in records {
       let session = corpus.openSession(prompt: record.prompt, share: .close)
       var position = 0
@@ -27,8 +32,11 @@ struct Decoding {
         try session.step(accepting: joined.span, options, using: &scratch, into: &draft)
         decoding.steps.add(nanoseconds() - start)
         let rest = record.output[position...]
-        joined = rest.prefix(draft.acceptedTokens(by: rest) + 1)
+        let accepted = draft.acceptedTokens(by: rest)
+        joined = rest.prefix(accepted + 1)
         position += joined.count
+        decoding.drafted += draft.count
+        decoding.accepted += accepted
       }
       decoding.tokens += record.output.count
       // Not recorded, so that every round has the same history.

@@ -28,10 +28,12 @@ struct DraftBenchmark {
       let evaluated = records[used...].prefix(Self.evaluated)
       let (targetP50, targetP99) = Self.targets(size)
       for tree in [false, true] {
-        let (p50, p99) = try measure(evaluated, corpus, tree: tree)
+        let measured = try measure(evaluated, corpus, tree: tree)
+        let (p50, p99) = measured.paper
         let what = "\(millions(size)) M tokens, \(tree ? "tree" : "path")"
         report.add("\(what): p50", p50, "µs", .atMost(targetP50))
         report.add("\(what): p99", p99, "µs", .atMost(targetP99))
+        measured.addEstimate(what, to: &report)
         plot.addLatency(tokens: size, p50: p50, p99: p99, tree: tree)
         if size == 1_000_000 && !tree { pathAtOneMillion = p50 }
       }
@@ -57,7 +59,8 @@ struct DraftBenchmark {
     let stats = corpus.stats()
     let evaluated = try readTrace(heldBack)[...].prefix(Self.evaluated)
     for tree in [false, true] {
-      let (p50, p99) = try measure(evaluated, corpus, tree: tree)
+      let measured = try measure(evaluated, corpus, tree: tree)
+      let (p50, p99) = measured.paper
       let what = "\(millions(stats.tokens)) M tokens, \(tree ? "tree" : "path")"
       if tree || atOneMillion == 0 {
         report.add("\(what): p50", p50, "µs")
@@ -65,6 +68,7 @@ struct DraftBenchmark {
         report.add("\(what): p50", p50, "µs", .atMost(2 * atOneMillion))
       }
       report.add("\(what): p99", p99, "µs")
+      measured.addEstimate(what, to: &report)
       plot.addLatency(tokens: stats.tokens, p50: p50, p99: p99, tree: tree)
     }
     plot.addBytes(tokens: stats.tokens, bytes: stats.bytesPerToken)
@@ -80,14 +84,61 @@ struct DraftBenchmark {
     return options
   }
 
+  /// The steps of both policies at an equal number of drafted tokens.
+  private struct Measured {
+    var paper = (p50: 0.0, p99: 0.0)
+    var estimate = (p50: 0.0, p99: 0.0)
+    var drafted = (paper: 0.0, estimate: 0.0)
+    var accepted = (paper: 0.0, estimate: 0.0)
+
+    func addEstimate(_ what: String, to report: inout Report) {
+      report.add(
+        "\(what), by estimate: p50", estimate.p50, "µs", .atMost(1.5 * paper.p50))
+      report.add(
+        "\(what), by estimate: p99", estimate.p99, "µs", .atMost(1.3 * paper.p99))
+      report.add(
+        "\(what): accepted of \(significant(drafted.paper)) drafted tokens a step",
+        accepted.paper, "")
+      report.add(
+        "\(what): accepted of \(significant(drafted.estimate)), by estimate", accepted.estimate, "")
+    }
+  }
+
   private func measure(
     _ records: ArraySlice<Record>, _ corpus: Corpus, tree: Bool
-  ) throws -> (p50: Double, p99: Double) {
-    var rounds: [Latencies] = []
+  ) throws -> Measured {
+    let paper = DraftOptions(tree: tree)
+    let wanted = try Decoding.run(records, over: corpus, paper).draftedPerStep
+    let estimate = try equallyDrafted(wanted, records, corpus, tree: tree)
+    var (papers, estimates): ([Latencies], [Latencies]) = ([], [])
+    var measured = Measured()
     for _ in 0..<Self.rounds {
-      rounds.append(try Decoding.run(records, over: corpus, tree: tree).steps)
+      let one = try Decoding.run(records, over: corpus, paper)
+      let other = try Decoding.run(records, over: corpus, estimate)
+      papers.append(one.steps)
+      estimates.append(other.steps)
+      measured.drafted = (one.draftedPerStep, other.draftedPerStep)
+      measured.accepted = (one.acceptedPerStep, other.acceptedPerStep)
     }
-    return (median(rounds.map { $0.quantile(0.5) }), median(rounds.map { $0.quantile(0.99) }))
+    func medians(_ rounds: [Latencies]) -> (p50: Double, p99: Double) {
+      (median(rounds.map { $0.quantile(0.5) }), median(rounds.map { $0.quantile(0.99) }))
+    }
+    (measured.paper, measured.estimate) = (medians(papers), medians(estimates))
+    return measured
+  }
+
+  /// The options of the policy `estimate` with which about as many tokens are drafted.
+  private func equallyDrafted(
+    _ wanted: Double, _ records: ArraySlice<Record>, _ corpus: Corpus, tree: Bool
+  ) throws -> DraftOptions {
+    var options = DraftOptions(policy: .estimate, tree: tree)
+    var (low, high) = (0.001, 1.0)
+    for _ in 0..<7 {
+      options.minProbability = (low * high).squareRoot()
+      let drafted = try Decoding.run(records, over: corpus, options).draftedPerStep
+      if drafted > wanted { low = options.minProbability } else { high = options.minProbability }
+    }
+    return options
   }
 
   /// Creates a store of the first records, fully compacted. Returns the number of records used.

@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from frontier_plot import draw
+
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"
 PEER = SHARED / "yardstick/drafting/peer_frontier.tsv"
@@ -120,6 +122,23 @@ def table(found: list[tuple[Trace, dict[str, list[Point]]]]) -> list[str]:
     return lines
 
 
+def plot(found: list[tuple[Trace, dict[str, list[Point]]]]) -> str:
+    """The figure of all traces."""
+    return draw(
+        [
+            (
+                trace.name,
+                {shape: hull(points[shape]) for shape in SHAPES},
+                {
+                    shape: list(zip(map(float, BUDGETS), trace.peer[shape], strict=True))
+                    for shape in SHAPES
+                },
+            )
+            for trace, points in found
+        ]
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tools/frontier", description=__doc__)
     parser.add_argument("--bench", required=True, help=argparse.SUPPRESS)
@@ -129,14 +148,18 @@ def main() -> int:
         "--policy", choices=("suffixdecoding", "estimate"), default="estimate", help="the policy"
     )
     parser.add_argument("--markdown", type=Path, help="write the table to this file")
+    parser.add_argument("--plot", type=Path, help="draw the curves to this file, as SVG")
     options = parser.parse_args()
     chosen = traces(options.kind)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(lambda trace: sweep(options.bench, trace, options), chosen))
-    lines = table(list(zip(chosen, results, strict=True)))
+    found = list(zip(chosen, results, strict=True))
+    lines = table(found)
     print("\n".join(lines))
     if options.markdown:
         options.markdown.write_text("\n".join(lines) + "\n")
+    if options.plot:
+        options.plot.write_text(plot(found))
     return 0
 
 
