@@ -36,7 +36,8 @@ struct Locus: BitwiseCopyable {
 ///   may still follow, cannot make it the best.
 ///
 /// The result equals that of trying all lengths, which the tests do. Tokens beyond the options'
-/// `vocabulary` are removed afterwards; no other match is tried in their place.
+/// `vocabulary`, and those after an end id, are removed afterwards; no other match is tried in their
+/// place.
 ///
 /// ## Use
 ///
@@ -70,7 +71,7 @@ public struct Drafter: Sendable {
     betterThan scoreMin: Double = 0, into draft: inout Draft
   ) {
     search(indexes, matches, options, betterThan: scoreMin, into: &draft)
-    draft.keepTokens(below: options.vocabulary)
+    draft.keepTokens(below: options.vocabulary, notAfter: options.endIDs)
   }
 
   private mutating func search(
@@ -85,7 +86,7 @@ public struct Drafter: Sendable {
     let matches = MatchClasses.Matches(cursors: matches, first: 0, range: indexes.indices)
     classes.begin(matches)
     let search = Search(depth: depth, options: options, scoreMin: scoreMin)
-    while classes.length > 0 {
+    while classes.length >= options.minMatch {
       if search.isOver(draft, below: classes.length) { return }
       let next = consider(classes.length, search, indexes, matches, into: &draft)
       classes.goOn(to: next, indexes, matches)
@@ -115,7 +116,7 @@ public struct Drafter: Sendable {
     /// The shortest length below `top` that could do better; `top` when there is none.
     func lengthMin(_ draft: Draft, below top: Int) -> Int {
       // Budgets do not fall with the length.
-      var (low, high) = (1, top)
+      var (low, high) = (options.minMatch, top)
       while low < high {
         let middle = (low + high) / 2
         if isOver(draft, below: middle) { low = middle + 1 } else { high = middle }

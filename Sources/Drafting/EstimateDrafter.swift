@@ -41,6 +41,8 @@ public struct EstimateDrafter: Sendable {
   private var fringe = Fringe<Possible>()
   /// The matches of the context, then of each placed token: one for each index.
   private var cursors: [MatchCursor] = []
+  /// The least length of a match that the draft is made from.
+  private var lengthMin = 1
 
   public init() {}
 
@@ -64,6 +66,7 @@ public struct EstimateDrafter: Sendable {
     var options = options
     options.minProbability = max(options.minProbability, Self.probabilityMin)
     options.maxTokens = min(options.maxTokens, Self.tokensMax)
+    lengthMin = options.minMatch
     cursors.removeAll(keepingCapacity: true)
     for position in matches.indices { cursors.append(matches[position]) }
     let longest = estimate(-1, histories, indexes)
@@ -82,7 +85,22 @@ public struct EstimateDrafter: Sendable {
     _ place: Int, _ histories: [DraftHistory], _ indexes: [AnyHistoryIndex]
   ) -> Estimator.Longest {
     estimator.estimate(
-      histories, indexes, cursors, first: (place + 1) * indexes.count, into: &candidates)
+      histories, indexes, cursors, first: (place + 1) * indexes.count, lengthMin: lengthMin,
+      into: &candidates)
+  }
+
+  /// Estimates what follows the draft's last token: nothing, if that is an end id.
+  private mutating func estimateNext(
+    _ histories: [DraftHistory], _ indexes: [AnyHistoryIndex], _ options: DraftOptions,
+    after draft: Draft
+  ) {
+    let last = draft.count - 1
+    follow(draft.tokens[last], after: Int(draft.parents[last]), indexes)
+    if options.endIDs.contains(draft.tokens[last]) {
+      candidates.removeAll(keepingCapacity: true)
+    } else {
+      _ = estimate(last, histories, indexes)
+    }
   }
 
   /// Looks up the context of a token that was placed.
@@ -115,12 +133,11 @@ public struct EstimateDrafter: Sendable {
       guard let best else { return }
       probability *= best.probability
       if probability < options.minProbability { return }
-      let parent = draft.count - 1
       draft.append(
-        token: best.token, parent: Int32(parent), probability: probability, count: best.count)
+        token: best.token, parent: Int32(draft.count - 1), probability: probability,
+        count: best.count)
       if draft.count == options.maxTokens { return }
-      follow(best.token, after: parent, indexes)
-      _ = estimate(parent + 1, histories, indexes)
+      estimateNext(histories, indexes, options, after: draft)
     }
   }
 
@@ -145,8 +162,7 @@ public struct EstimateDrafter: Sendable {
         token: next.token, parent: next.parent, probability: next.probability, count: next.count)
       if draft.count == options.maxTokens { return }
       (parent, probability) = (draft.count - 1, next.probability)
-      follow(next.token, after: Int(next.parent), indexes)
-      _ = estimate(parent, histories, indexes)
+      estimateNext(histories, indexes, options, after: draft)
     }
   }
 }

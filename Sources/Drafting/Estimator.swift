@@ -54,10 +54,11 @@ struct Estimator {
   ///
   /// - Parameters:
   ///   - cursors: The longest match in each index of `indexes`: in index i at `first` + i.
+  ///   - lengthMin: The least length of a match that is observed, 1 or more.
   /// - Complexity: O(observations · indexes) index steps; usually two observations are enough.
   mutating func estimate(
     _ histories: [DraftHistory], _ indexes: [AnyHistoryIndex], _ cursors: [MatchCursor],
-    first: Int, into candidates: inout [Candidate]
+    first: Int, lengthMin: Int, into candidates: inout [Candidate]
   ) -> Longest {
     candidates.removeAll(keepingCapacity: true)
     while observed.count < histories.count { observed.append(ObservedHistory()) }
@@ -67,7 +68,9 @@ struct Estimator {
         matches: MatchClasses.Matches(
           cursors: cursors, first: first, range: histories[history].indexes))
     }
-    for history in histories.indices { observed[history].begin(context(history)) }
+    for history in histories.indices {
+      observed[history].begin(context(history), lengthMin: lengthMin)
+    }
     var longest = Longest()
     var left = 1.0
     while true {

@@ -53,6 +53,8 @@ struct ObservedHistory {
   /// The only next token, where there is one kind.
   private var onlyToken: Int32 = 0
   private var stage = Stage.unread
+  /// The least length of a match that is observed.
+  private var lengthMin = 1
   /// Followed occurrences of the last class that was observed.
   private var observedCount = 0
 
@@ -71,23 +73,25 @@ struct ObservedHistory {
     let matches: MatchClasses.Matches
   }
 
-  mutating func begin(_ context: Context) {
+  /// - Parameter lengthMin: The least length of a match that is observed, 1 or more.
+  mutating func begin(_ context: Context, lengthMin: Int) {
+    self.lengthMin = lengthMin
     classes.begin(context.matches)
     observedCount = 0
     stage = .unread
   }
 
   /// An upper bound of the length of the next observation; 0 if there is certainly none.
-  var lengthBound: Int { classes.length }
+  var lengthBound: Int { classes.length < lengthMin ? 0 : classes.length }
 
   /// The length of the next observation; 0 if there is none.
   mutating func nextLength(_ context: Context) -> Int {
     if stage == .observed { moveOn(context) }
-    while stage == .unread && classes.length > 0 {
+    while stage == .unread && lengthBound > 0 {
       count(context)
       if followers.count > observedCount { stage = .read } else { moveOn(context) }
     }
-    return classes.length
+    return lengthBound
   }
 
   /// Takes the next observation, which must have been looked for and exist.
@@ -125,7 +129,7 @@ struct ObservedHistory {
   }
 
   private mutating func moveOn(_ context: Context) {
-    let next = classes.next(lengthMin: 1, context.indexes, context.matches)
+    let next = classes.next(lengthMin: lengthMin, context.indexes, context.matches)
     classes.goOn(to: next, context.indexes, context.matches)
     stage = .unread
   }

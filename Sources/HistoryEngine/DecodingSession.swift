@@ -33,12 +33,15 @@ public final class DecodingSession: Sendable {
     var phase = Phase.open
     /// Prompt and output.
     var context: [Int32]
+    /// The end of the first end id in the output, as a place in the context; nil as long as there is none.
+    var ended: Int?
     /// nil once it was handed over.
     var local: LocalHistory?
     var following = FollowedHistory()
     /// The last draft, kept until the number of its accepted tokens is known.
     var drafted: [Int32] = []
     var draftedParents: [Int32] = []
+    var draftedProbabilities: [Float] = []
 
     mutating func end() {
       phase = .closed
@@ -124,10 +127,14 @@ public final class DecodingSession: Sendable {
   /// The place in the context where the shared text begins: that of the lead-in.
   var sharedStart: Int { promptTokens - leadInTokens }
 
+  /// The place in the context where the shared text ends: with the first end id of the output.
+  private func sharedEnd(_ state: State) -> Int { state.ended ?? state.context.count }
+
   /// The lead-in and the output, as they are in the shared history; nothing as long as the output is
   /// empty.
   private func sharedText(_ state: State) -> ArraySlice<Int32> {
-    state.context.count > promptTokens ? state.context[sharedStart...] : []
+    let end = sharedEnd(state)
+    return end > promptTokens ? state.context[sharedStart..<end] : []
   }
 
   /// An upper bound of the session's tokens in the shared history, while the session is open.
@@ -164,18 +171,16 @@ public final class DecodingSession: Sendable {
     }
     var options = options
     options.vocabulary = min(options.vocabulary, vocabulary)
+    options.endIDs = history.endIDs
     let outcome = try state.withLock { (state) throws(StoreError) -> DraftOutcome? in
       guard state.phase == .open, let local = state.local else {
         throw .closed(corpus: history.corpus)
       }
-      let outcome =
-        state.drafted.isEmpty || accepted.isEmpty
-        ? nil
-        : DraftOutcome(
-          drafted: state.drafted.count,
-          accepted: Draft.acceptedTokens(
-            state.drafted.span, state.draftedParents.span, by: accepted))
+      let outcome = Self.outcome(of: state, accepted)
       let known = state.context.count
+      if state.ended == nil, let end = history.endIDs.end(of: accepted) {
+        state.ended = known + end
+      }
       for position in accepted.indices { state.context.append(accepted[position]) }
       local.append(accepted)
       // Also where the corpus could not be read: the local draft is known to the caller then.
@@ -184,14 +189,24 @@ public final class DecodingSession: Sendable {
         state.drafted.append(contentsOf: draft.tokens)
         state.draftedParents.removeAll(keepingCapacity: true)
         state.draftedParents.append(contentsOf: draft.parents)
+        state.draftedProbabilities.removeAll(keepingCapacity: true)
+        state.draftedProbabilities.append(contentsOf: draft.probs)
       }
       try self.draft(
-        &state.following, state.context, known: known, and: local, options, using: &scratch,
-        into: &draft)
+        &state.following, state.context, known: known, sharedEnd: sharedEnd(state), and: local,
+        options, using: &scratch, into: &draft)
       return outcome
     }
     history.steps.note(outputTokens: accepted.count, outcome)
     return outcome
+  }
+
+  private static func outcome(of state: State, _ accepted: Span<Int32>) -> DraftOutcome? {
+    if state.drafted.isEmpty || accepted.isEmpty { return nil }
+    var calibration = Calibration()
+    let count = calibration.note(
+      state.drafted.span, state.draftedParents.span, state.draftedProbabilities.span, by: accepted)
+    return DraftOutcome(drafted: state.drafted.count, accepted: count, calibration: calibration)
   }
 
   /// Notes that the model verifies the first `count` tokens of the last draft alone, so that the others do
@@ -201,6 +216,7 @@ public final class DecodingSession: Sendable {
       let removed = max(0, state.drafted.count - count)
       state.drafted.removeLast(removed)
       state.draftedParents.removeLast(removed)
+      state.draftedProbabilities.removeLast(removed)
     }
   }
 
@@ -208,23 +224,24 @@ public final class DecodingSession: Sendable {
   ///
   /// - Parameter draft: Receives the draft; that of the session's own text if an error is thrown.
   private func draft(
-    _ following: inout FollowedHistory, _ context: [Int32], known: Int, and local: LocalHistory,
-    _ options: DraftOptions, using scratch: inout DraftScratch, into draft: inout Draft
+    _ following: inout FollowedHistory, _ context: [Int32], known: Int, sharedEnd: Int,
+    and local: LocalHistory, _ options: DraftOptions, using scratch: inout DraftScratch,
+    into draft: inout Draft
   ) throws(StoreError) {
     switch options.policy {
     case .suffixDecoding:
       // Outside of the history's lock.
       local.draft(options, using: &scratch.drafter, into: &draft)
       try history.draft(
-        for: self, &following, context: context.span, known: known, options,
+        for: self, &following, context: context.span, known: known, sharedEnd: sharedEnd, options,
         betterThan: draft.score, using: &scratch)
       if scratch.shared.score > draft.score { swap(&draft, &scratch.shared) }
     case .estimate:
       let end = local.end
       do throws(StoreError) {
         try history.draft(
-          for: self, &following, context: context.span, known: known, and: end, options,
-          using: &scratch, into: &draft)
+          for: self, &following, context: context.span, known: known, sharedEnd: sharedEnd,
+          and: end, options, using: &scratch, into: &draft)
       } catch {
         scratch.draft(from: end, [], [], options, into: &draft)
         throw error

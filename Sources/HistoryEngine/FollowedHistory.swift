@@ -15,17 +15,21 @@ struct FollowedHistory: Sendable {
   ///
   /// Matches are refreshed before anything is added: a match that is the longest now stays the
   /// longest when its own continuation is added, because every new pattern ends in the new tokens.
+  ///
+  /// - Parameter sharedEnd: The end of the session's text that is shared: of its output, or of the end id
+  ///   in it.
   mutating func follow(
-    _ history: LiveHistory, _ session: DecodingSession, context: Span<Int32>, known: Int
+    _ history: LiveHistory, _ session: DecodingSession, context: Span<Int32>, known: Int,
+    sharedEnd: Int
   ) {
     let added = context.count - known
     let isShared = session.share == .live
     let standing = isShared ? history.standing(of: session) : nil
     let joined = standing?.tokens ?? 0
-    let joins = isShared && context.count > session.promptTokens
+    let joins = isShared && sharedEnd > session.promptTokens
     // Beyond this, a new search reads fewer tokens than following would. A match must not be
     // followed either if tokens before its end are added as well, as a lead-in is.
-    let isBehind = joins && joined < known - session.sharedStart
+    let isBehind = joins && joined < min(known, sharedEnd) - session.sharedStart
     let follows = added < session.history.depth && !isBehind
     if follows {
       let before = context.extracting(0..<known)
@@ -35,8 +39,8 @@ struct FollowedHistory: Sendable {
         growing.refresh(&matches[position], context: before)
       }
     }
-    if joins && session.sharedStart + joined < context.count {
-      let text = context.extracting(session.sharedStart..<context.count)
+    if joins && session.sharedStart + joined < sharedEnd {
+      let text = context.extracting(session.sharedStart..<sharedEnd)
       history.extend(session, at: standing, to: text)
     }
     if follows {

@@ -19,6 +19,8 @@ public final class SharedHistory: Sendable {
   package let tokenBound: Int32
   /// The most prompt tokens before each output.
   package let leadIn: Int
+  /// Outputs and drafts end with the first of them.
+  package let endIDs: EndIDs
   package let steps = StepCounts()
   private let keeper: any HistoryKeeper
   private let state: Locked<State>
@@ -42,6 +44,7 @@ public final class SharedHistory: Sendable {
     depth = settings.depth
     tokenBound = settings.tokenBound
     leadIn = settings.leadIn
+    endIDs = settings.endIDs
     self.keeper = keeper
     state = Locked(State(live: live), rank: .corpus)
   }
@@ -51,16 +54,18 @@ public final class SharedHistory: Sendable {
   /// Brings what a session knows of the history up to date, and drafts from it.
   ///
   /// - Parameters:
-  ///   - context: The session's prompt and output; its last step ended before `known`.
+  ///   - context: The session's prompt and output; its last step ended before `known`, and its text in
+  ///     the shared history ends before `sharedEnd`.
   ///   - scratch: Receives the draft, as `shared`; no better one than `scoreMin` leaves it empty.
   func draft(
     for session: DecodingSession, _ following: inout FollowedHistory, context: Span<Int32>,
-    known: Int, _ options: DraftOptions, betterThan scoreMin: Double,
+    known: Int, sharedEnd: Int, _ options: DraftOptions, betterThan scoreMin: Double,
     using scratch: inout DraftScratch
   ) throws(StoreError) {
     try state.withLock { (state) throws(StoreError) in
       let live = try readable(state)
-      following.follow(live, session, context: context, known: known)
+      following.follow(
+        live, session, context: context, known: known, sharedEnd: sharedEnd)
       scratch.drafter.draft(
         from: live.indexes, matches: following.matches, options: options,
         betterThan: scoreMin, into: &scratch.shared)
@@ -72,16 +77,17 @@ public final class SharedHistory: Sendable {
   /// the session's own text.
   ///
   /// - Parameters:
-  ///   - context: The session's prompt and output; its last step ended before `known`.
+  ///   - context: As above.
   ///   - local: The session's own index and the match of its end; see `LocalHistory.end`.
   func draft(
     for session: DecodingSession, _ following: inout FollowedHistory, context: Span<Int32>,
-    known: Int, and local: (index: AnyHistoryIndex, match: MatchCursor), _ options: DraftOptions,
-    using scratch: inout DraftScratch, into draft: inout Draft
+    known: Int, sharedEnd: Int, and local: (index: AnyHistoryIndex, match: MatchCursor),
+    _ options: DraftOptions, using scratch: inout DraftScratch, into draft: inout Draft
   ) throws(StoreError) {
     try state.withLock { (state) throws(StoreError) in
       let live = try readable(state)
-      following.follow(live, session, context: context, known: known)
+      following.follow(
+        live, session, context: context, known: known, sharedEnd: sharedEnd)
       scratch.draft(from: local, live.indexes, following.matches, options, into: &draft)
       try refuseIfDamaged(&state)
     }
@@ -96,6 +102,7 @@ public final class SharedHistory: Sendable {
   ) throws(StoreError) {
     var options = options
     options.vocabulary = min(options.vocabulary, tokenBound)
+    options.endIDs = endIDs
     try state.withLock { (state) throws(StoreError) in
       let live = try readable(state)
       scratch.contextMatches.removeAll(keepingCapacity: true)

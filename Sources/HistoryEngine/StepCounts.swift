@@ -1,3 +1,4 @@
+import RepriseModel
 import Synchronization
 
 /// The outcome of a draft.
@@ -5,6 +6,8 @@ public struct DraftOutcome: Equatable, Sendable {
   /// The tokens of the draft, and the number of them that joined the output.
   public var drafted: Int
   public var accepted: Int
+  /// The same by the tokens' probabilities.
+  public var calibration: Calibration
 }
 
 /// Counts the steps of all sessions over one history.

@@ -13,10 +13,14 @@ public struct CorpusSettings: Equatable, Sendable {
   public var vocabulary: Int?
   /// The number of prompt tokens that are kept before each output, in `LeadIn.range`.
   public var leadIn: Int
+  /// The token ids with which outputs end: nothing after the first of them is kept of an output, or
+  /// drafted.
+  public var endIDs: EndIDs
 
   public init(
     depth: Int = Depth.standard, tokenizer: String? = nil, retention: Retention = Retention(),
-    durability: Durability = .commit, vocabulary: Int? = nil, leadIn: Int = LeadIn.standard
+    durability: Durability = .commit, vocabulary: Int? = nil, leadIn: Int = LeadIn.standard,
+    endIDs: EndIDs = EndIDs()
   ) {
     self.depth = depth
     self.tokenizer = tokenizer
@@ -24,6 +28,7 @@ public struct CorpusSettings: Equatable, Sendable {
     self.durability = durability
     self.vocabulary = vocabulary
     self.leadIn = leadIn
+    self.endIDs = endIDs
   }
 
   /// The most bytes of UTF-8 that a tokenizer's name may have.
@@ -53,6 +58,9 @@ public struct CorpusSettings: Equatable, Sendable {
     if let vocabulary, !Vocabulary.range.contains(vocabulary) {
       return "vocabulary is \(vocabulary), expected \(Vocabulary.range.lowerBound) to "
         + "\(Vocabulary.range.upperBound)"
+    }
+    if let last = endIDs.list.last, last >= tokenBound {
+      return "end_ids has \(last), expected ids below the vocabulary, which is \(tokenBound)"
     }
     if !LeadIn.range.contains(leadIn) {
       return "lead_in is \(leadIn), expected \(LeadIn.range.lowerBound) to "

@@ -69,20 +69,28 @@ public struct Draft: Equatable, Sendable {
     if count == 0 { matchLength = 0 }
   }
 
-  /// Removes each token that is not below `vocabulary`, and all that follow it. The probabilities of
-  /// the others stay; the score is their sum, and a draft of which nothing is left matches nothing.
+  /// Removes each token that is not below `vocabulary`, and all that follow it, and all that follow an
+  /// end id. The probabilities of the others stay; the score is their sum, and a draft of which nothing is
+  /// left matches nothing.
   ///
   /// - Complexity: O(tokens); allocates only where something is removed.
-  package mutating func keepTokens(below vocabulary: Int32) {
-    guard let first = tokens.firstIndex(where: { $0 >= vocabulary }) else { return }
+  package mutating func keepTokens(below vocabulary: Int32, notAfter endIDs: EndIDs) {
+    func leaves(_ place: Int) -> Bool {
+      if tokens[place] >= vocabulary { return true }
+      if endIDs.isEmpty || parents[place] < 0 { return false }
+      return endIDs.contains(tokens[Int(parents[place])])
+    }
+    guard let first = tokens.indices.first(where: leaves) else { return }
     // New place of each token; −1 for a token that is removed.
     var places = [Int32](repeating: -1, count: count)
     var kept = 0
     for place in 0..<count {
       let parent = Int(parents[place])
       let newParent = parent < 0 ? -1 : places[parent]
-      if place >= first && (tokens[place] >= vocabulary || (parent >= 0 && newParent < 0)) {
-        continue
+      if parent >= 0 && newParent < 0 { continue }
+      if place >= first {
+        if tokens[place] >= vocabulary { continue }
+        if newParent >= 0 && endIDs.contains(tokens[Int(newParent)]) { continue }
       }
       tokens[kept] = tokens[place]
       parents[kept] = newParent

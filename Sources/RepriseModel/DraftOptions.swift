@@ -21,6 +21,10 @@ public struct DraftOptions: Equatable, Sendable {
   /// with this probability at least; below 0.001 it counts as 0.001.
   public var minProbability: Double
 
+  /// The least length of a match that is drafted from, in tokens; in `minMatchRange`. 1 uses every
+  /// match.
+  public var minMatch: Int
+
   /// True if the draft may branch. A path follows the most frequent child only.
   public var tree: Bool
 
@@ -30,14 +34,19 @@ public struct DraftOptions: Equatable, Sendable {
   /// it is no candidate.
   public var vocabulary: Int32
 
+  /// Nothing is drafted after one of them. They are a setting of the corpus, which requests do not
+  /// give.
+  public var endIDs = EndIDs()
+
   /// Factors and offsets beyond a million are useless; the bound keeps arithmetic finite.
   public static let maxFactorRange = 0...1e6
   public static let maxOffsetRange = -1e6...1e6
   public static let minProbabilityRange: ClosedRange<Double> = 0...1
+  public static let minMatchRange = 1...Depth.range.upperBound
 
   public init(
     policy: DraftPolicy = .suffixDecoding, maxTokens: Int = 32, maxFactor: Double = 1,
-    maxOffset: Double = 0, minProbability: Double = 0.1, tree: Bool = false,
+    maxOffset: Double = 0, minProbability: Double = 0.1, minMatch: Int = 1, tree: Bool = false,
     vocabulary: Int32 = .max
   ) {
     self.policy = policy
@@ -45,6 +54,7 @@ public struct DraftOptions: Equatable, Sendable {
     self.maxFactor = maxFactor
     self.maxOffset = maxOffset
     self.minProbability = minProbability
+    self.minMatch = minMatch
     self.tree = tree
     self.vocabulary = vocabulary
   }

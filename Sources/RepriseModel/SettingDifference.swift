@@ -8,6 +8,7 @@ public enum SettingDifference: Equatable, Sendable {
   case retention(has: Retention, asked: Retention)
   case durability(has: Durability, asked: Durability)
   case leadIn(has: Int, asked: Int)
+  case endIDs(has: EndIDs, asked: EndIDs)
 
   /// True if sequences of a corpus with the other setting cannot be added: tokens of different
   /// tokenizers must not meet, and no token id may be beyond the vocabulary.
@@ -16,7 +17,7 @@ public enum SettingDifference: Equatable, Sendable {
     case .tokenizer: true
     case .vocabulary(let has, let asked):
       (has ?? Vocabulary.range.upperBound) < (asked ?? Vocabulary.range.upperBound)
-    case .depth, .retention, .durability, .leadIn: false
+    case .depth, .retention, .durability, .leadIn, .endIDs: false
     }
   }
 
@@ -40,6 +41,7 @@ extension SettingDifference: CustomStringConvertible {
     case .retention(let has, let asked): "retention is \(has), asked for \(asked)"
     case .durability(let has, let asked): "durability is \(has), asked for \(asked)"
     case .leadIn(let has, let asked): "lead_in is \(has), asked for \(asked)"
+    case .endIDs(let has, let asked): "end_ids is \(has.list), asked for \(asked.list)"
     }
   }
 }
@@ -63,6 +65,9 @@ extension CorpusSettings {
     }
     if leadIn != asked.leadIn {
       differences.append(.leadIn(has: leadIn, asked: asked.leadIn))
+    }
+    if endIDs != asked.endIDs {
+      differences.append(.endIDs(has: endIDs, asked: asked.endIDs))
     }
     return differences
   }

@@ -9,6 +9,7 @@ extension CorpusSettings {
     private var durability = Durability.Reader()
     private var vocabulary: Int?
     private var leadIn: Int?
+    private var endIDs: EndIDs?
 
     /// Reads a member if it is a setting; any other is unknown.
     mutating func read(
@@ -24,6 +25,7 @@ extension CorpusSettings {
       case "durability_ms": try durability.readMillis(member)
       case "vocabulary": try member.set(&vocabulary, member.integer(Vocabulary.range))
       case "lead_in": try member.set(&leadIn, member.integer(LeadIn.range))
+      case "end_ids": try member.set(&endIDs, EndIDs(member))
       default: throw member.unknown
       }
     }
@@ -32,7 +34,7 @@ extension CorpusSettings {
       CorpusSettings(
         depth: depth ?? Depth.standard, tokenizer: tokenizer,
         retention: retention ?? Retention(), durability: try durability.durability(),
-        vocabulary: vocabulary, leadIn: leadIn ?? LeadIn.standard)
+        vocabulary: vocabulary, leadIn: leadIn ?? LeadIn.standard, endIDs: endIDs ?? EndIDs())
     }
   }
 
@@ -43,7 +45,8 @@ extension CorpusSettings {
       depth: depth, tokenizer: result.string("tokenizer"),
       retention: Retention(result: result), durability: Durability(result: result),
       vocabulary: result.integer("vocabulary"),
-      leadIn: result.integer("lead_in") ?? LeadIn.standard)
+      leadIn: result.integer("lead_in") ?? LeadIn.standard,
+      endIDs: result.tokens("end_ids").flatMap { EndIDs($0) } ?? EndIDs())
   }
 
   /// Writes the depth and the settings that differ from the defaults, in the form of a request.
@@ -67,6 +70,10 @@ extension CorpusSettings {
       writer.name("lead_in")
       writer.integer(leadIn)
     }
+    if !endIDs.isEmpty {
+      writer.name("end_ids")
+      writer.integers(endIDs.list)
+    }
   }
 
   /// Writes the tokenizer, null for none, in the form of a result.
@@ -75,7 +82,7 @@ extension CorpusSettings {
     if let tokenizer { writer.string(tokenizer) } else { writer.null() }
   }
 
-  /// Writes retention, durability, vocabulary and lead-in, null for no bound, in the form of a result.
+  /// Writes all settings but depth and tokenizer, null for no bound, in the form of a result.
   func writeOthers(to writer: inout JSONWriter) {
     writer.name("retention")
     retention.writeAll(to: &writer)
@@ -84,6 +91,19 @@ extension CorpusSettings {
     if let vocabulary { writer.integer(vocabulary) } else { writer.null() }
     writer.name("lead_in")
     writer.integer(leadIn)
+    writer.name("end_ids")
+    writer.integers(endIDs.list)
+  }
+}
+
+extension EndIDs {
+  init(_ member: Member) throws(WireError) {
+    var ids: [Int32] = []
+    guard member.value.kind == .array, member.value.count <= Self.countMax else {
+      throw member.wrong("an array of at most \(Self.countMax) token ids")
+    }
+    try member.tokens(to: &ids)
+    self = EndIDs(ids) ?? EndIDs()
   }
 }
 

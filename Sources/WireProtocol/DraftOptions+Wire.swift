@@ -7,6 +7,7 @@ struct DraftOptionsReader {
   private var maxFactor: Double?
   private var maxOffset: Double?
   private var minProbability: Double?
+  private var minMatch: Int?
   private var tree: Bool?
   private var policy: DraftPolicy?
   private var vocabulary: Int?
@@ -26,6 +27,8 @@ struct DraftOptionsReader {
       try member.set(&maxOffset, member.number(DraftOptions.maxOffsetRange))
     case "min_probability":
       try member.set(&minProbability, member.number(DraftOptions.minProbabilityRange))
+    case "min_match":
+      try member.set(&minMatch, member.integer(DraftOptions.minMatchRange))
     case "tree": try member.set(&tree, member.bool())
     case "policy":
       let value = try member.string(.policyBytes, bytesMax: 64)
@@ -46,6 +49,7 @@ struct DraftOptionsReader {
     if let maxFactor { options.maxFactor = maxFactor }
     if let maxOffset { options.maxOffset = maxOffset }
     if let minProbability { options.minProbability = minProbability }
+    if let minMatch { options.minMatch = minMatch }
     if let tree { options.tree = tree }
     if let vocabulary { options.vocabulary = Int32(vocabulary) }
     return options
@@ -75,6 +79,10 @@ extension DraftOptions {
     if minProbability != defaults.minProbability {
       writer.name("min_probability")
       writer.number(minProbability)
+    }
+    if minMatch != defaults.minMatch {
+      writer.name("min_match")
+      writer.integer(minMatch)
     }
     if tree != defaults.tree {
       writer.name("tree")

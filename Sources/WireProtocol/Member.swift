@@ -131,11 +131,16 @@ struct Member {
     _ limit: LimitName, max: Int, to tokens: inout [Int32]
   ) throws(WireError) -> Range<Int> {
     guard value.kind == .array else { throw wrong("an array of token ids") }
-    let count = value.count
-    if count > max { throw .limit(limit, max: max, got: count, "\(place)") }
+    if value.count > max { throw .limit(limit, max: max, got: value.count, "\(place)") }
     let start = tokens.count
+    try self.tokens(to: &tokens)
+    return start..<tokens.count
+  }
+
+  /// Appends an array of token ids that is not too long.
+  func tokens(to tokens: inout [Int32]) throws(WireError) {
     let copied = value.appendTokens(to: &tokens)
-    if copied < count {
+    if copied < value.count {
       var bad = self
       value.forEachElement { (position, element) in
         if position == copied {
@@ -147,7 +152,6 @@ struct Member {
       }
       throw bad.wrong("a token id, an integer from 0 to \(Int32.max - 1)")
     }
-    return start..<tokens.count
   }
 }
 

@@ -31,6 +31,13 @@ public struct ResultObject {
   func corpusName(_ name: String) -> CorpusName? { string(name).flatMap(CorpusName.init) }
   func bool(_ name: String) -> Bool? { member(name).map(\.bool) }
 
+  /// The token ids of an array; nil if the member is missing or holds something else.
+  func tokens(_ name: String) -> [Int32]? {
+    guard let list = member(name), list.kind == .array else { return nil }
+    var tokens: [Int32] = []
+    return list.appendTokens(to: &tokens) == list.count ? tokens : nil
+  }
+
   /// The strings of an array; nil if the member is missing or holds something else.
   func strings(_ name: String) -> [String]? {
     guard let list = member(name), list.kind == .array else { return nil }

@@ -106,6 +106,11 @@ public struct SessionStep: Equatable, Sendable {
   /// The most tokens of all drafts together, in `DraftBudget.range`: those with the highest probabilities
   /// are drafted. There is no such bound where it is nil.
   public var budget: Int?
+  /// The cost of verifying drafted tokens: as many are drafted as are worth it, and the options'
+  /// `minProbability` does not apply. The options decide where it is nil.
+  public var verifyCost: VerifyCost?
+  /// The sequences of the whole batch, if other calls have some of them. Only with `verifyCost`.
+  public var batch: Int?
   /// The accepted tokens of all steps.
   public private(set) var tokens: [Int32] = []
   /// The steps that are refused, by their places in the request, with the reason. The others are
@@ -130,6 +135,8 @@ public struct SessionStep: Equatable, Sendable {
       switch name {
       case "steps": try member.set(&list, member)
       case "budget": try member.set(&budget, member.integer(DraftBudget.range))
+      case "verify_cost": try member.set(&verifyCost, VerifyCost(member))
+      case "batch": try member.set(&batch, member.integer(VerifyCost.batchRange))
       default: throw member.unknown
       }
     }
@@ -199,6 +206,19 @@ public struct SessionStep: Equatable, Sendable {
       writer.name("budget")
       writer.integer(budget)
     }
+    if let verifyCost {
+      writer.name("verify_cost")
+      verifyCost.write(to: &writer)
+    }
+    if let batch {
+      writer.name("batch")
+      writer.integer(batch)
+    }
+  }
+
+  /// Drafts each step down to a probability, whatever its options say.
+  package mutating func setMinProbability(_ probability: Double) {
+    for place in steps.indices { steps[place].options.minProbability = probability }
   }
 
   private func write(_ step: Step, to writer: inout JSONWriter) {
@@ -211,19 +231,20 @@ public struct SessionStep: Equatable, Sendable {
     writer.endObject()
   }
 
-  /// The most bytes of a request's line beside its steps.
-  private static let envelopeBytesMax = 128
+  /// The most bytes of a request's line beside its steps. A point has a number of seven digits, one of at
+  /// most 24 bytes, and four signs.
+  private var envelopeBytesMax: Int { 192 + 35 * (verifyCost?.points.count ?? 0) }
   /// The most bytes of a step beside its tokens and its session's name.
   private static let stepBytesMax = 256
 
   /// The steps divided into several calls, in their order, whose lines have at most `lineBytesMax`
   /// bytes each. A step whose line is longer has a call of its own. Each call has the part of the budget
-  /// that its number of steps is of all.
+  /// that its number of steps is of all, and the size of the whole batch.
   ///
   /// - Complexity: O(steps) if one call holds them all, which is usual; O(bytes) otherwise.
   public func split(lineBytesMax: Int) -> [SessionStep] {
     // A token has ten digits and a comma at most, an escaped byte of a name six.
-    let most = steps.reduce(Self.envelopeBytesMax + 11 * tokens.count) {
+    let most = steps.reduce(envelopeBytesMax + 11 * tokens.count) {
       $0 + Self.stepBytesMax + 6 * $1.session.utf8.count
     }
     if most <= lineBytesMax || steps.count < 2 { return [self] }
@@ -233,13 +254,19 @@ public struct SessionStep: Equatable, Sendable {
     for step in steps {
       writer.removeAll()
       write(step, to: &writer)
-      if parts.isEmpty || Self.envelopeBytesMax + bytes + writer.count > lineBytesMax {
+      if parts.isEmpty || envelopeBytesMax + bytes + writer.count > lineBytesMax {
         parts.append(SessionStep())
         bytes = 0
       }
       bytes += writer.count + 1
       parts[parts.count - 1].append(
         session: step.session, accept: Array(tokens[step.accept]), options: step.options)
+    }
+    if let verifyCost {
+      for place in parts.indices {
+        parts[place].verifyCost = verifyCost
+        parts[place].batch = batch ?? steps.count
+      }
     }
     if let budget {
       var before = 0

@@ -8,6 +8,7 @@ extension DraftOptions {
       maxTokens: [8, 32, 32, 64].randomElement(using: &random)!,
       maxFactor: [1, 1, 2, 4].randomElement(using: &random)!,
       minProbability: [0.05, 0.1, 0.1, 0.3].randomElement(using: &random)!,
+      minMatch: [1, 1, 2].randomElement(using: &random)!,
       tree: Bool.random(using: &random))
   }
 }
@@ -28,6 +29,7 @@ enum DraftJudge {
     guard draft.matchLength >= 1, draft.matchLength <= min(context.count, depth - 1),
       let last = context.last
     else { return "the match is longer than the context" }
+    if draft.matchLength < options.minMatch { return "a match shorter than the least" }
     if draft.count > options.budget(matchLength: draft.matchLength) {
       return "more tokens than the match earns"
     }

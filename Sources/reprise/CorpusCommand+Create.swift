@@ -35,6 +35,10 @@ extension CorpusCommand {
     @Option(help: "Bound of token ids: others are refused, and never drafted.") var vocabulary: Int?
     @Option(help: "Prompt tokens that are kept before each output, 0 to 64; 0 keeps none.")
     var leadIn = LeadIn.standard
+    @Option(
+      name: .customLong("end-id"),
+      help: "A token id with which outputs end: nothing after it is kept, or drafted. At most 8.")
+    var endIDs: [Int32] = []
     @Flag(help: "Print the result as JSON.") var json = false
 
     func validate() throws {
@@ -58,6 +62,10 @@ extension CorpusCommand {
       }
       try Self.check("--vocabulary", vocabulary, Vocabulary.range)
       try Self.check("--lead-in", leadIn, LeadIn.range)
+      if EndIDs(endIDs) == nil {
+        throw ValidationError(
+          "--end-id is \(endIDs), expected at most \(EndIDs.countMax) ids of 0 or more")
+      }
       try Self.check("--durability-ms", durabilityMs, Durability.millisRange)
     }
 
@@ -75,7 +83,7 @@ extension CorpusCommand {
           tokens: keepTokens, sequences: keepSequences, ageSeconds: keepAge.flatMap(Age.seconds)),
         durability: durability == "interval"
           ? .interval(millis: durabilityMs ?? Durability.millisDefault) : .commit,
-        vocabulary: vocabulary, leadIn: leadIn)
+        vocabulary: vocabulary, leadIn: leadIn, endIDs: EndIDs(endIDs) ?? EndIDs())
       let call = CorpusCreate(corpus: name, settings: settings)
       let corpus = try await withHistory(history) { try await $0.createCorpus(call) }
       if json {

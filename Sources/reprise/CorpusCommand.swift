@@ -60,6 +60,12 @@ struct CorpusCommand: AsyncParsableCommand {
           ["depth", "\(stats.settings.depth)"],
           ["vocabulary", stats.settings.vocabulary.map { "ids below \($0)" } ?? "not set"],
           ["keeps", stats.settings.retention.text], ["durability", stats.settings.durability.text],
+          [
+            "outputs end with",
+            stats.settings.endIDs.isEmpty
+              ? "any token"
+              : stats.settings.endIDs.list.map(String.init).joined(separator: ", "),
+          ],
           ["prompt tokens kept before an output", "\(stats.settings.leadIn)"],
           ["sequences", "\(stats.sequences)"], ["tokens", "\(stats.tokens)"],
           ["of them prompt tokens", "\(stats.leadInTokens)"],

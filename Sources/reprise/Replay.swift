@@ -160,11 +160,9 @@ struct Replay: AsyncParsableCommand {
     while position < record.output.count {
       let times = try await session.step(accepting: joined, self.draft.options, into: &draft)
       let rest = record.output[position...]
-      let accepted = draft.acceptedTokens(by: rest)
-      // The model adds one token of its own to those that it accepted.
+      let accepted = report.add(times, draft, by: rest)
       joined = Array(rest.prefix(accepted + 1))
       position += joined.count
-      report.add(times, outputTokens: joined.count, accepted: accepted, drafted: draft.count)
     }
     // The last tokens join the output as well.
     _ = try await session.step(

@@ -1,3 +1,4 @@
+import RepriseModel
 import WireProtocol
 
 /// The results of a replay.
@@ -15,14 +16,25 @@ struct ReplayReport {
   var historyTokens = 0
   var historyBytes = 0
   var insertMicrosPerToken = 0.0
+  var calibration = Calibration()
 
-  mutating func add(_ times: StepTimes, outputTokens: Int, accepted: Int, drafted: Int) {
+  /// Adds a step.
+  ///
+  /// - Parameters:
+  ///   - draft: The draft of the step.
+  ///   - output: All that the model will write, from the draft's first token on.
+  /// - Returns: The number of accepted tokens.
+  mutating func add(_ times: StepTimes, _ draft: Draft, by output: ArraySlice<Int32>) -> Int {
+    let accepted = calibration.note(
+      draft.tokens.span, draft.parents.span, draft.probs.span, by: output.span)
     steps += 1
-    self.outputTokens += outputTokens
+    // The model adds one token of its own to those that it accepted.
+    outputTokens += min(accepted + 1, output.count)
     acceptedTokens += accepted
-    draftedTokens += drafted
+    draftedTokens += draft.count
     draftMicros.append(times.draftMicros)
     if let accept = times.acceptMicros { acceptMicros.append(accept) }
+    return accepted
   }
 
   private func perStep(_ count: Int) -> Double { steps == 0 ? 0 : Double(count) / Double(steps) }
@@ -52,6 +64,19 @@ struct ReplayReport {
       writer.name(of: name)
       writer.number(value)
     }
+    writer.name("calibration")
+    writer.beginArray()
+    for (bucket, bound) in Calibration.upperBounds.enumerated() {
+      writer.beginObject()
+      writer.name("probability")
+      writer.number(bound)
+      writer.name("drafted")
+      writer.integer(Int(calibration.drafted[bucket]))
+      writer.name("accepted")
+      writer.integer(Int(calibration.accepted[bucket]))
+      writer.endObject()
+    }
+    writer.endArray()
     writer.name("draft_us")
     Self.write(Times(draftMicros), [.mean, .p50, .p99], to: &writer)
     writer.name("accept_us_per_step")

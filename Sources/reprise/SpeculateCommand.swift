@@ -25,6 +25,9 @@ struct DraftFlags: ParsableArguments {
   @Option(help: "The lowest probability of a drafted token, 0 to 1.")
   var minProbability = Self.defaults.minProbability
 
+  @Option(help: "The least length of a match that is drafted from, in tokens.")
+  var minMatch = Self.defaults.minMatch
+
   @Option(help: "Bound of drafted token ids.")
   var vocabulary = Int(Self.defaults.vocabulary)
 
@@ -46,12 +49,16 @@ struct DraftFlags: ParsableArguments {
     if !DraftOptions.minProbabilityRange.contains(minProbability) {
       throw ValidationError("--min-probability is \(minProbability), expected 0 to 1")
     }
+    if !DraftOptions.minMatchRange.contains(minMatch) {
+      throw ValidationError(
+        "--min-match is \(minMatch), expected 1 to \(DraftOptions.minMatchRange.upperBound)")
+    }
   }
 
   var options: DraftOptions {
     DraftOptions(
       policy: policy, maxTokens: maxTokens, maxFactor: maxFactor, maxOffset: maxOffset,
-      minProbability: minProbability, tree: tree, vocabulary: Int32(vocabulary))
+      minProbability: minProbability, minMatch: minMatch, tree: tree, vocabulary: Int32(vocabulary))
   }
 }
 

@@ -66,7 +66,8 @@ import Testing
       CorpusSettings(),
       CorpusSettings(
         depth: 8, tokenizer: "t", retention: Retention(tokens: 64, sequences: 8, ageSeconds: 60),
-        durability: .interval(millis: 200), vocabulary: 50_000, leadIn: 64),
+        durability: .interval(millis: 200), vocabulary: 50_000, leadIn: 64,
+        endIDs: EndIDs([0, 7, 49_999])!),
       CorpusSettings(retention: Retention(sequences: 9)),
     ]
     for settings in all {

@@ -23,6 +23,7 @@ import Testing
     let depth: Int
     let alphabet: Int32
     let leadIn: Int
+    let endIDs: EndIDs
     var generator: SeededGenerator
     var store: Store
     var corpus: Corpus
@@ -39,6 +40,7 @@ import Testing
       depth = Int.random(in: 3...12, using: &generator)
       alphabet = Int32([2, 3, 5, 40].randomElement(using: &generator)!)
       leadIn = [0, 1, 8, 64].randomElement(using: &generator)!
+      endIDs = .random(below: alphabet, using: &generator)
       var options = StoreOptions.tiny(
         sealTokens: Int.random(in: 16...80, using: &generator), background: background)
       // Merges take some 2 MB here: they always fit, now and then, or never.
@@ -46,7 +48,8 @@ import Testing
       options.memory = MemoryBudget(limit: limit) { Int.random(in: 0..<(limit / 2)) }
       self.options = options
       store = try Store(path: directory.path, options: options)
-      corpus = try store.createCorpus(named: "c", CorpusSettings(depth: depth, leadIn: leadIn))
+      corpus = try store.createCorpus(
+        named: "c", CorpusSettings(depth: depth, leadIn: leadIn, endIDs: endIDs))
       shared = NGramOracle(depth: depth)
     }
 
@@ -77,9 +80,10 @@ import Testing
       }
       let receipt = try corpus.insert(sequences)
       #expect(receipt.inserted == sequences.count)
-      #expect(receipt.tokens == sequences.reduce(0) { $0 + $1.tokens.count })
-      for sequence in sequences {
-        add(sequence.prompt.suffix(leadIn) + sequence.tokens, output: sequence.tokens)
+      let outputs = sequences.map { endIDs.cut($0.tokens) }
+      #expect(receipt.tokens == outputs.reduce(0) { $0 + $1.count })
+      for (sequence, output) in zip(sequences, outputs) {
+        add(sequence.prompt.suffix(leadIn) + output, output: output)
       }
     }
 
@@ -96,7 +100,8 @@ import Testing
       sessions.append(
         ModelSession(
           session: corpus.openSession(prompt: prompt, share: share),
-          expected: ExpectedSession(prompt: prompt, share: share, depth: depth, leadIn: leadIn)))
+          expected: ExpectedSession(
+            prompt: prompt, share: share, depth: depth, leadIn: leadIn, endIDs: endIDs)))
     }
 
     mutating func step() throws -> Bool {
@@ -116,10 +121,10 @@ import Testing
       let record = Int.random(in: 0..<3, using: &generator) > 0
       let receipt = try close(closed.session, record: record)
       if record && closed.expected.share != .never {
-        #expect(receipt.recordedTokens == closed.expected.output.count)
+        #expect(receipt.recordedTokens == closed.expected.keptOutput.count)
         if closed.expected.output.isEmpty { return }
         add(
-          closed.expected.sharedText, output: closed.expected.output,
+          closed.expected.sharedText, output: closed.expected.keptOutput,
           isShared: closed.expected.share == .live)
       } else if closed.expected.share == .live {
         shared.remove(closed.expected.sharedText)
@@ -139,8 +144,9 @@ import Testing
 
     mutating func speculate() throws -> Bool {
       let context = tokens(1...30)
-      let options = DraftOptions.random(using: &generator)
+      var options = DraftOptions.random(using: &generator)
       try corpus.speculate(context.span, options, using: &scratch, into: &draft)
+      options.endIDs = endIDs
       return compare(NaiveDraft(options, shared: shared, context: context), context, options)
     }
 

@@ -281,7 +281,7 @@ import Testing
     #expect(try files.contentsOfDirectory(atPath: path) == ["file"])
 
     try Data("reprise store, format 2\n".utf8).write(to: URL(fileURLWithPath: "\(path)/format"))
-    #expect(throws: StoreError.formatVersion(path: path, found: 2, expected: 4)) {
+    #expect(throws: StoreError.formatVersion(path: path, found: 2, expected: 5)) {
       try Store(path: path)
     }
     #expect(throws: StoreError.self) { try Store(path: "\(path)/missing/deeper") }

@@ -54,9 +54,10 @@ import Testing
       naive.maxFactor = [0, 0.1, 0.5, 0.75, 1, 1.5, 4].randomElement(using: &generator)!
       naive.maxOffset = [-2, 0, 0, 0.5, 3].randomElement(using: &generator)!
       naive.minProbability = [0, 0.05, 0.1, 0.3, 0.5, 1].randomElement(using: &generator)!
+      naive.minMatch = [1, 1, 1, 2, 3, 5].randomElement(using: &generator)!
       let options = DraftOptions(
         maxTokens: naive.maxTokens, maxFactor: naive.maxFactor, maxOffset: naive.maxOffset,
-        minProbability: naive.minProbability, tree: tree)
+        minProbability: naive.minProbability, minMatch: naive.minMatch, tree: tree)
 
       let oracle = NGramOracle(depth: depth, sequences: sequences)
       let history = try CutHistory(sequences, depth: depth, using: &generator)

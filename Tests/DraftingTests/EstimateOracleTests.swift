@@ -20,7 +20,7 @@ import Testing
       var options = DraftOptions(
         policy: .estimate, maxTokens: [0, 1, 3, 8, 32].randomElement(using: &generator)!,
         minProbability: [0, 0.01, 0.05, 0.1, 0.3, 0.5, 1].randomElement(using: &generator)!,
-        tree: tree,
+        minMatch: [1, 1, 1, 2, 3, 5].randomElement(using: &generator)!, tree: tree,
         vocabulary: [.max, .max, alphabet / 2 + 1].randomElement(using: &generator)!)
       if options.minProbability < 0.05 { options.maxTokens = min(options.maxTokens, 8) }
       drafted += try compare(sequences, alphabet, depth: depth, options, seed, &generator)

@@ -19,6 +19,7 @@ import Testing
     let depth: Int
     let alphabet: Int32
     let leadIn: Int
+    let endIDs: EndIDs
     let memory: MemoryHistory
     var generator: SeededGenerator
     var shared: NGramOracle
@@ -33,8 +34,10 @@ import Testing
       depth = Int.random(in: 3...12, using: &generator)
       alphabet = Int32([2, 3, 5, 40].randomElement(using: &generator)!)
       leadIn = [0, 1, 8, 64].randomElement(using: &generator)!
+      endIDs = .random(below: alphabet, using: &generator)
       memory = MemoryHistory(
-        depth: depth, leadIn: leadIn, sealTokens: Int.random(in: 16...80, using: &generator))
+        depth: depth, leadIn: leadIn, endIDs: endIDs,
+        sealTokens: Int.random(in: 16...80, using: &generator))
       shared = NGramOracle(depth: depth)
     }
 
@@ -62,7 +65,8 @@ import Testing
       sessions.append(
         ModelSession(
           session: memory.open(prompt, share: share),
-          expected: ExpectedSession(prompt: prompt, share: share, depth: depth, leadIn: leadIn)))
+          expected: ExpectedSession(
+            prompt: prompt, share: share, depth: depth, leadIn: leadIn, endIDs: endIDs)))
     }
 
     mutating func step() throws {
@@ -90,8 +94,9 @@ import Testing
 
     mutating func speculate() throws {
       let context = tokens(1...30)
-      let options = DraftOptions.random(using: &generator)
+      var options = DraftOptions.random(using: &generator)
       try memory.history.speculate(context.span, options, using: &scratch, into: &draft)
+      options.endIDs = endIDs
       compare(NaiveDraft(options, shared: shared, context: context), context, options)
     }
 

@@ -21,13 +21,17 @@ final class MemoryHistory: OutputRecorder, @unchecked Sendable {
   private var nextOrder: UInt64 = 0
   private var nextSegment: UInt64 = 1
 
-  init(depth: Int, vocabulary: Int? = nil, leadIn: Int = 0, sealTokens: Int = 1 << 20) {
+  init(
+    depth: Int, vocabulary: Int? = nil, leadIn: Int = 0, endIDs: EndIDs = EndIDs(),
+    sealTokens: Int = 1 << 20
+  ) {
     self.depth = depth
     self.sealTokens = sealTokens
     let keeper = RequestLog()
     self.keeper = keeper
     history = SharedHistory(
-      of: "memory", CorpusSettings(depth: depth, vocabulary: vocabulary, leadIn: leadIn),
+      of: "memory",
+      CorpusSettings(depth: depth, vocabulary: vocabulary, leadIn: leadIn, endIDs: endIDs),
       LiveHistory(
         parts: [GrowingPart(depth: depth, tokensExpected: sealTokens)],
         source: MemorySegments([], depth: depth, mark: DamageMark()), mark: DamageMark()),

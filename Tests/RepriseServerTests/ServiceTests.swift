@@ -47,7 +47,8 @@ import WireProtocol
     }
   }
 
-  /// A line's budget gives the drafts that one least probability for the whole line would have given.
+  /// A line's budget gives the drafts that one least probability for the whole line would have given; the
+  /// cost of verification gives as many tokens as are worth it.
   @Test(arguments: DraftPolicy.allCases) func aBudgetIsSpentWhereItPays(policy: DraftPolicy)
     async throws
   {
@@ -61,14 +62,16 @@ import WireProtocol
           corpus: "c", prompt: Array(text.prefix(9)), share: .never)
         names.append(session.name)
       }
-      func drafts(_ least: Double, budget: Int? = nil) async throws -> [Draft] {
+      func drafts(
+        _ least: Double, budget: Int? = nil, _ cost: VerifyCost? = nil, batch: Int? = nil
+      ) async throws -> [Draft] {
         var line = SessionStep()
         for name in names {
           line.append(
             session: name, accept: [],
             options: DraftOptions(policy: policy, maxFactor: 4, minProbability: least, tree: true))
         }
-        line.budget = budget
+        (line.budget, line.verifyCost, line.batch) = (budget, cost, batch)
         return try await fixture.client.step(line).map { try $0.get() }
       }
       let whole = try await drafts(0.01)
@@ -87,6 +90,22 @@ import WireProtocol
         else { continue }
         let least = (Double(sorted[budget - 1]) + Double(sorted[budget])) / 2
         #expect(try await drafts(least).map(\.tokens) == given.map(\.tokens))
+      }
+      for (perToken, batch) in [(0, 12), (0.001, 12), (0.004, 12), (0.004, 100), (1, 12)] {
+        let cost = VerifyCost(perToken: perToken)!
+        let candidates = try await drafts(cost.leastProbability(batch: batch))
+        let count = cost.count(
+          of: candidates.flatMap(\.probs).sorted(by: >),
+          VerifyCost.Batch(sequences: 12, of: batch))
+        #expect((count > 0) == (perToken < 1))
+        // Whatever least probability the options have.
+        let given = try await drafts(0.9, cost, batch: batch)
+        #expect(given.reduce(0) { $0 + $1.count } == count)
+        for (draft, full) in zip(given, candidates) {
+          #expect(draft.tokens == Array(full.tokens.prefix(draft.count)))
+        }
+        let both = try await drafts(0.9, budget: 3, cost, batch: batch)
+        #expect(both.reduce(0) { $0 + $1.count } == min(3, count))
       }
     }
   }

@@ -36,7 +36,7 @@ import Testing
     steps.append(
       session: "zwei \"\\\n\u{1}é😀", accept: [],
       options: DraftOptions(
-        maxTokens: 7, maxFactor: 1.25, maxOffset: -2, minProbability: 0.5, tree: true))
+        maxTokens: 7, maxFactor: 1.25, maxOffset: -2, minProbability: 0.5, minMatch: 3, tree: true))
     return steps
   }()
 
@@ -44,6 +44,22 @@ import Testing
     var budgeted = steps
     budgeted.budget = 64
     return budgeted
+  }()
+
+  /// A call with the cost of its verification.
+  static let costed: SessionStep = {
+    var costed = steps
+    costed.verifyCost = VerifyCost(points: [
+      VerifyCost.Point(tokens: 1, time: 20.125), VerifyCost.Point(tokens: 64, time: 21),
+    ])
+    costed.batch = 3
+    return costed
+  }()
+
+  static let evenlyCosted: SessionStep = {
+    var costed = steps
+    costed.verifyCost = VerifyCost(perToken: 0.015)
+    return costed
   }()
 
   /// Every method, with every member that it may carry.
@@ -58,7 +74,8 @@ import Testing
       CorpusCreate(
         corpus: "c",
         settings: CorpusSettings(
-          depth: 32, tokenizer: "t", vocabulary: 151_936, leadIn: 0))),
+          depth: 32, tokenizer: "t", vocabulary: 151_936, leadIn: 0,
+          endIDs: EndIDs([151_643, 151_645])!))),
     .corpusDrop(CorpusDrop(corpus: "c")),
     .sequenceInsert(
       SequenceInsert(
@@ -76,7 +93,8 @@ import Testing
         corpus: "c", session: "s", prompt: [9, 9], parent: "p", share: .close, ttlSeconds: 60,
         vocabulary: 7)),
     .sessionOpen(SessionOpen(corpus: "c", prompt: [])),
-    .sessionStep(steps), .sessionStep(budgeted),
+    .sessionStep(steps), .sessionStep(budgeted), .sessionStep(costed),
+    .sessionStep(evenlyCosted),
     .sessionClose(SessionClose(session: "s", record: false)),
   ]
 
@@ -196,6 +214,32 @@ import Testing
       let parts = budgeted.split(lineBytesMax: max)
       #expect(parts.reduce(0) { $0 + $1.budget! } == 1000)
       for part in parts { #expect(abs(part.budget! - 1000 * part.steps.count / 300) <= 1) }
+    }
+    // Each part knows the cost, and the size of the whole batch.
+    var costed = steps
+    costed.verifyCost = Self.costed.verifyCost
+    for max in [64, 1000, 4000] {
+      for part in costed.split(lineBytesMax: max) {
+        #expect(part.verifyCost == costed.verifyCost && part.batch == 300)
+      }
+    }
+  }
+
+  @Test func costsHaveTheirRange() {
+    func kind(_ members: String) -> ErrorKind? {
+      error(Self.params("session.step", "\"steps\":[],\(members)"))?.kind
+    }
+    for cost in ["0", "1", "0.25", "[[1,1],[2,1]]", "[[1,0.5],[1048576,1e9]]"] {
+      #expect(kind("\"verify_cost\":\(cost)") == nil, "\(cost)")
+    }
+    for cost in [
+      "-0.1", "1.1", "true", "\"1\"", "{}", "[]", "[[1,1]]", "[1,2]", "[[1,1],[2]]",
+      "[[1,1],[2,1,1]]", "[[2,1],[1,1]]", "[[1,2],[2,1]]", "[[0,1],[2,1]]", "[[1,0],[2,1]]",
+      "[[1,1],[2.5,2]]", "[[1,1],[2,\"2\"]]", "[[1,1],[1048577,2]]", "[[1,1],[2,1e10]]",
+      "[\((1...65).map { "[\($0),1]" }.joined(separator: ","))]",
+    ] { #expect(kind("\"verify_cost\":\(cost)") == .invalidParams, "\(cost)") }
+    for batch in ["0", "65537", "1.5"] {
+      #expect(kind("\"batch\":\(batch)") == .invalidParams, "\(batch)")
     }
   }
 
@@ -402,6 +446,10 @@ import Testing
     }
     #expect(created("") == CorpusSettings())
     #expect(created(",\"retention\":{}") == CorpusSettings())
+    #expect(created(",\"end_ids\":[7,2,7]")?.endIDs == EndIDs([2, 7]))
+    for bad in ["7", "[-1]", "[1.5]", "[0,1,2,3,4,5,6,7,8]"] {
+      #expect(created(",\"end_ids\":\(bad)") == nil, "\(bad)")
+    }
     #expect(created(",\"durability\":\"commit\"")?.durability == .commit)
     #expect(created(",\"durability\":\"interval\"")?.durability == .interval(millis: 100))
     for millis in [1, 2, 59_999, 60_000] {
@@ -434,6 +482,7 @@ import Testing
       ("max_factor", ["0", "0.5", "1000000"], ["-0.1", "1000001", "null"]),
       ("max_offset", ["-3", "2.5"], ["1e300", "true"]),
       ("min_probability", ["0", "1", "0.1"], ["-0.01", "1.01"]),
+      ("min_match", ["1", "127"], ["0", "128", "1.5"]),
       ("tree", ["true", "false"], ["0"]),
       ("policy", ["\"suffixdecoding\"", "\"estimate\""], ["\"other\"", "1"]),
     ] {
@@ -615,7 +664,7 @@ import Testing
     ] {
       let settings = CorpusSettings(
         depth: 3, tokenizer: "t", retention: retention, durability: durability,
-        vocabulary: 151_936)
+        vocabulary: 151_936, endIDs: EndIDs([2, 7])!)
       #expect(try roundTrips(CorpusDescription(corpus: "c", settings: settings)))
       var bounded = statistics
       bounded.settings = settings

@@ -22,7 +22,7 @@ private indirect enum Shape: Sendable {
 private let tokens = Shape.list(.token)
 private let draftOptions: [(String, Shape)] = [
   ("max_tokens", .number), ("max_factor", .number), ("max_offset", .number),
-  ("min_probability", .number), ("tree", .bool),
+  ("min_probability", .number), ("min_match", .number), ("tree", .bool),
   ("policy", .one(["suffixdecoding", "estimate", "other"])),
   ("vocabulary", .number),
 ]
@@ -38,7 +38,7 @@ private func members(of method: Method) -> [(String, Shape)] {
       ("corpus", .name), ("tokenizer", .text), ("depth", .number),
       ("retention", .object([("tokens", .number), ("sequences", .number), ("age_s", .number)])),
       ("durability", .one(["commit", "interval", "never"])), ("durability_ms", .number),
-      ("vocabulary", .number), ("lead_in", .number),
+      ("vocabulary", .number), ("lead_in", .number), ("end_ids", tokens),
     ]
   case .corpusStats: [("corpus", .name)]
   case .corpusDrop: [("corpus", .name), ("confirm", .name)]
@@ -60,7 +60,7 @@ private func members(of method: Method) -> [(String, Shape)] {
   case .sessionStep:
     [
       ("steps", .list(.object([("session", .name), ("accept", tokens)] + draftOptions))),
-      ("budget", .number),
+      ("budget", .number), ("verify_cost", .anything), ("batch", .number),
     ]
   case .sessionClose: [("session", .name), ("record", .bool)]
   case .snapshotCreate: [("corpus", .name), ("name", .name)]

@@ -42,6 +42,8 @@ RANGES = {
     "CORPUS_VOCABULARY": "corpus.create.vocabulary",
     "LEAD_IN": "corpus.create.lead_in",
     "BUDGET": "session.step.budget",
+    "VERIFY_COST": "schemas.TimePerToken",
+    "BATCH": "session.step.batch",
     "TTL_S": "session.open.ttl_s",
 }
 #: Words among which a caller chooses.
@@ -85,7 +87,14 @@ def _lines(openrpc: Mapping[str, Any]) -> Iterator[str]:
     yield "}"
     yield ""
     yield "# The options of a draft."
-    for name in ("max_tokens", "max_factor", "max_offset", "min_probability", "vocabulary"):
+    for name in (
+        "max_tokens",
+        "max_factor",
+        "max_offset",
+        "min_probability",
+        "min_match",
+        "vocabulary",
+    ):
         yield f"{name.upper()}: Final = {_range(schemas[name])}"
     yield f"POLICIES: Final = {_words(schemas['policy']['enum'])}"
     yield ""

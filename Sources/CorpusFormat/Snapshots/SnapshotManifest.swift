@@ -24,7 +24,7 @@ package struct SnapshotManifest: Equatable {
   package var settings: CorpusSettings
 
   package static let byteCount = 4096
-  package static let version: UInt32 = 3
+  package static let version: UInt32 = 4
   /// "RPRSNAP\n", read as a little-endian integer.
   package static let magic: UInt64 = 0x0A_50_41_4E_53_52_50_52
 

@@ -6,7 +6,7 @@ import StoreErrors
 /// One corpus's LMDB environment: the names of its tables, the encoding of keys and values, and the
 /// translation of LMDB's errors. The format is drawn in docs/internals/storage.md.
 package final class CorpusFile: Sendable {
-  package static let formatVersion: UInt32 = 4
+  package static let formatVersion: UInt32 = 5
 
   /// A key of 8 + 4 bytes.
   package static func chunkKey(segment: UInt64, chunk: Int) -> Key { Key(segment, UInt32(chunk)) }

@@ -19,11 +19,14 @@ struct SequenceText: Sendable {
   /// - Parameters:
   ///   - leadIn: The most tokens of the prompt that stand before the output.
   ///   - bound: All of them are below it.
-  init(_ sequence: NewSequence, leadIn: Int, below bound: Int32) {
+  ///   - endIDs: The output ends with the first of them.
+  init(_ sequence: NewSequence, leadIn: Int, below bound: Int32, endIDs: EndIDs) {
     let count = LeadIn.count(atEndOf: sequence.prompt.span, max: leadIn, below: bound)
-    self.init(
-      count == 0 ? sequence.tokens : sequence.prompt.suffix(count) + sequence.tokens,
-      leadInTokens: count)
+    var text = count == 0 ? sequence.tokens : sequence.prompt.suffix(count) + sequence.tokens
+    if let end = endIDs.end(of: sequence.tokens.span) {
+      text.removeLast(sequence.tokens.count - end)
+    }
+    self.init(text, leadInTokens: count)
   }
 
   var size: HistorySize {
@@ -114,7 +117,8 @@ struct InsertJob: WriteJob {
             token: sequence.tokens[bad], vocabulary: Int(planning.tokenBound), sequence: position,
             position: bad))
       }
-      let text = SequenceText(sequence, leadIn: planning.leadIn, below: planning.tokenBound)
+      let text = SequenceText(
+        sequence, leadIn: planning.leadIn, below: planning.tokenBound, endIDs: planning.endIDs)
       if let id = sequence.id {
         var known = digests[id]
         if known == nil { known = try planning.digest(ofID: id) }

@@ -14,6 +14,7 @@ struct WritePlanning: ~Copyable {
   let tokenBound: Int32
   /// The most tokens of a prompt that stand before an output.
   let leadIn: Int
+  let endIDs: EndIDs
   /// The size of the history including what was planned so far.
   private(set) var size: HistorySize
   private(set) var nextOrder: UInt64
@@ -29,6 +30,7 @@ struct WritePlanning: ~Copyable {
     retention = file.settings.retention
     tokenBound = file.settings.tokenBound
     leadIn = file.settings.leadIn
+    endIDs = file.settings.endIDs
     self.size = size
     self.seconds = seconds
     self.nextOrder = nextOrder

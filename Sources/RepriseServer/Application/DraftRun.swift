@@ -19,10 +19,9 @@ package struct DraftRun {
   private let isList: Bool
   private var position = 0
   private var bytes = 0
-  /// The drafts of a call with a budget, as long as some of them are missing.
+  /// The drafts of a call with a budget or a cost, as long as some of them are missing.
   private var held: LineDrafts?
-  /// The drafts of such a call once its budget is spent; nil where drafts are computed as they are
-  /// written.
+  /// The drafts of such a call once they are divided; nil where drafts are computed as they are written.
   private var divided: [Result<Draft, WireError>]?
 
   /// The drafts of a `speculate`.
@@ -34,10 +33,15 @@ package struct DraftRun {
 
   /// The drafts of a `session.step`.
   init(_ call: SessionStep, in table: SessionTable) {
+    var call = call
+    if let cost = call.verifyCost {
+      let batch = max(call.steps.count, call.batch ?? 0)
+      call.setMinProbability(cost.leastProbability(batch: batch))
+    }
     source = .steps(call, in: table)
     count = call.steps.count
     isList = true
-    held = call.budget.map(LineDrafts.init(budget:))
+    held = LineDrafts(call)
   }
 
   /// Computes and writes drafts, at least one, until all are done or the quantum is over.
@@ -91,9 +95,9 @@ package struct DraftRun {
     }
   }
 
-  // MARK: Budgets
+  // MARK: Budgets and costs
 
-  /// Computes drafts of a call with a budget, at least one, until all are done or the quantum is over.
+  /// Computes drafts of a call with a budget or a cost, at least one, until all are done or the quantum is over.
   ///
   /// - Returns: True if all are done.
   private mutating func hold(for caller: inout Caller, until quantumEnds: NIODeadline) -> Bool {
@@ -110,7 +114,7 @@ package struct DraftRun {
     return true
   }
 
-  /// Spends the budget, and begins anew with the first draft.
+  /// Keeps the tokens that are to be verified, and begins anew with the first draft.
   private mutating func divide() {
     guard var line = held.take(), case .steps(let call, let table) = source else { return }
     line.divide()

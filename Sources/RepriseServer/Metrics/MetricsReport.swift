@@ -71,6 +71,7 @@ struct MetricsReport: Sendable {
       "reprise_draft_accepted_tokens", .histogram,
       "Tokens of each verified draft that joined the output.")
     text.samples("reprise_draft_accepted_tokens", [], tally.acceptanceLength)
+    calibration(tally.calibration, &text)
     let histories = [("local", tally.local), ("shared", tally.shared)]
     text.begin(
       "reprise_drafts_total", .counter,
@@ -89,6 +90,25 @@ struct MetricsReport: Sendable {
       "Tokens of the context that were found, of each draft that is not empty.")
     for (source, found) in histories {
       text.samples("reprise_draft_match_tokens", [("source", source)], found.matchLength)
+    }
+  }
+
+  private func calibration(_ calibration: Calibration, _ text: inout PrometheusText) {
+    for (name, help, counts) in [
+      (
+        "reprise_draft_tokens_by_probability_total",
+        "Tokens in verified drafts, by the probability that the draft gave them, up to the label.",
+        calibration.drafted
+      ),
+      (
+        "reprise_accepted_tokens_by_probability_total",
+        "Tokens of verified drafts that joined the output, by the same.", calibration.accepted
+      ),
+    ] {
+      text.begin(name, .counter, help)
+      for (bucket, bound) in Calibration.upperBounds.enumerated() {
+        text.sample(name, [("probability", "\(bound)")], Double(counts[bucket]))
+      }
     }
   }
 

@@ -21,6 +21,8 @@ struct Tally {
   var acceptedTokens: UInt64 = 0
   var acceptedAtPosition = [UInt64](repeating: 0, count: Tally.positions)
   var acceptanceLength = Histogram.tokens
+  /// Tokens of these drafts, and the accepted ones, by their probabilities.
+  var calibration = Calibration()
   /// Requests by method, and the seconds from a line's reading to its answer.
   var durations = [Histogram](repeating: .seconds, count: Method.allCases.count)
   var errors = [UInt64](repeating: 0, count: ErrorKind.allCases.count)
@@ -70,6 +72,7 @@ struct Tally {
     verifiedTokens += UInt64(outcome.drafted)
     acceptedTokens += UInt64(outcome.accepted)
     acceptanceLength.add(Double(outcome.accepted))
+    calibration += outcome.calibration
     for position in 0..<min(outcome.accepted, Self.positions) { acceptedAtPosition[position] += 1 }
   }
 
@@ -100,6 +103,8 @@ struct Tally {
       other.acceptedAtPosition[position] = 0
     }
     acceptanceLength.add(other.acceptanceLength)
+    calibration += other.calibration
+    other.calibration = Calibration()
     for method in durations.indices where other.durations[method].count > 0 {
       durations[method].add(other.durations[method])
       other.durations[method].removeAll()

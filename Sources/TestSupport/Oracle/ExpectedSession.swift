@@ -5,13 +5,19 @@ package struct ExpectedSession {
   package let share: SharePolicy
   package let prompt: [Int32]
   private let leadIn: Int
+  private let endIDs: EndIDs
   package private(set) var output: [Int32] = []
   private var local: NGramOracle
 
-  /// - Parameter leadIn: The most tokens of a prompt that stand before its output in the shared history.
-  package init(prompt: [Int32], share: SharePolicy, depth: Int, leadIn: Int) {
+  /// - Parameters:
+  ///   - leadIn: The most tokens of a prompt that stand before its output in the shared history.
+  ///   - endIDs: The output ends there with the first of them.
+  package init(
+    prompt: [Int32], share: SharePolicy, depth: Int, leadIn: Int, endIDs: EndIDs = EndIDs()
+  ) {
     self.prompt = prompt
     self.leadIn = leadIn
+    self.endIDs = endIDs
     self.share = share
     local = NGramOracle(depth: depth, sequences: [prompt])
   }
@@ -19,7 +25,12 @@ package struct ExpectedSession {
   package var context: [Int32] { prompt + output }
 
   /// The text that the shared history holds of it, or will hold.
-  package var sharedText: [Int32] { output.isEmpty ? [] : prompt.suffix(leadIn) + output }
+  package var sharedText: [Int32] {
+    output.isEmpty ? [] : prompt.suffix(leadIn) + keptOutput
+  }
+
+  /// The output as a sequence has it.
+  package var keptOutput: [Int32] { endIDs.cut(output) }
 
   /// Adds tokens to the output, and to the shared history if the session shares live.
   package mutating func accept(_ tokens: [Int32], sharing shared: inout NGramOracle) {
@@ -32,7 +43,25 @@ package struct ExpectedSession {
 
   /// The draft of its next tokens.
   package func draft(_ options: DraftOptions, shared: NGramOracle) -> NaiveDraft {
-    NaiveDraft(options, local: local, shared: shared, context: context)
+    var options = options
+    options.endIDs = endIDs
+    return NaiveDraft(options, local: local, shared: shared, context: context)
+  }
+}
+
+extension EndIDs {
+  /// The output up to its first end id.
+  package func cut(_ output: [Int32]) -> [Int32] {
+    guard let end = output.firstIndex(where: contains) else { return output }
+    return Array(output[...end])
+  }
+
+  /// The end ids of a corpus, drawn at random.
+  package static func random(
+    below alphabet: Int32, using generator: inout SeededGenerator
+  ) -> EndIDs {
+    let count = [0, 0, 1, 2].randomElement(using: &generator)!
+    return EndIDs(generator.tokens(count: count, alphabet: alphabet))!
   }
 }
 
@@ -59,6 +88,7 @@ extension DraftOptions {
       policy: DraftPolicy.allCases.randomElement(using: &generator)!,
       maxTokens: [1, 4, 16].randomElement(using: &generator)!,
       maxFactor: [0.5, 1, 3].randomElement(using: &generator)!,
-      minProbability: [0, 0.1, 0.4].randomElement(using: &generator)!, tree: tree)
+      minProbability: [0, 0.1, 0.4].randomElement(using: &generator)!,
+      minMatch: [1, 1, 2].randomElement(using: &generator)!, tree: tree)
   }
 }

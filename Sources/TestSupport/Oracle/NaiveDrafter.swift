@@ -12,6 +12,25 @@ package struct NaiveDraft: Equatable, Sendable {
 
   package init() {}
 
+  /// The draft without the tokens that follow an end id.
+  fileprivate func cut(after endIDs: EndIDs) -> NaiveDraft {
+    var cut = NaiveDraft()
+    var places: [Int: Int] = [:]
+    for place in tokens.indices {
+      let parent = Int(parents[place])
+      if parent >= 0 && (places[parent] == nil || endIDs.contains(tokens[parent])) { continue }
+      places[place] = cut.tokens.count
+      cut.tokens.append(tokens[place])
+      cut.parents.append(parent < 0 ? -1 : Int32(places[parent]!))
+      cut.probs.append(probs[place])
+      cut.counts.append(counts[place])
+    }
+    if cut.tokens.count == tokens.count { return self }
+    cut.score = cut.probs.reduce(0) { $0 + Double($1) }
+    (cut.matchLength, cut.isLocal) = (matchLength, isLocal)
+    return cut
+  }
+
   /// True if a draft is this one in every field.
   package func isEqual(to draft: Draft) -> Bool {
     draft.tokens == tokens && draft.parents == parents && draft.probs == probs
@@ -27,7 +46,9 @@ package struct NaiveDrafter {
   package var maxFactor = 1.0
   package var maxOffset = 0.0
   package var minProbability = 0.1
+  package var minMatch = 1
   package var tree = false
+  package var endIDs = EndIDs()
 
   package init() {}
 
@@ -36,7 +57,9 @@ package struct NaiveDrafter {
     maxFactor = options.maxFactor
     maxOffset = options.maxOffset
     minProbability = options.minProbability
+    minMatch = options.minMatch
     tree = options.tree
+    endIDs = options.endIDs
   }
 
   /// The better of the local and the shared draft; the local one at equal score.
@@ -52,13 +75,13 @@ package struct NaiveDrafter {
 
   package func draft(from history: some CountedHistory, context: [Int32]) -> NaiveDraft {
     var best = NaiveDraft()
-    for length in stride(from: 1, through: history.matchLength(context), by: 1) {
+    for length in stride(from: minMatch, through: history.matchLength(context), by: 1) {
       let pattern = Array(context.suffix(length))
       var draft = tree ? growTree(history, pattern) : walkPath(history, pattern)
       draft.matchLength = length
       if !draft.tokens.isEmpty && draft.score >= best.score { best = draft }
     }
-    return best
+    return best.cut(after: endIDs)
   }
 
   private func budget(_ length: Int) -> Int {

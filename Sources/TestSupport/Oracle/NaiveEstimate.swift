@@ -74,6 +74,7 @@ package struct NaiveEstimate {
       draft.probs.append(Float(chosen.guess.probability))
       draft.counts.append(chosen.guess.count)
       draft.score += chosen.guess.probability
+      if options.endIDs.contains(chosen.guess.token) { continue }
       consider(chosen.context, below: draft.tokens.count - 1, chosen.guess.probability)
     }
     if !draft.tokens.isEmpty, let first = observations(histories, context).first {
@@ -94,7 +95,8 @@ package struct NaiveEstimate {
     for (number, history) in histories.enumerated() {
       var longerCount = 0
       var isInSureRun = false
-      for length in (1..<history.counted.depth).reversed() where length <= context.count {
+      for length in stride(from: history.counted.depth - 1, through: options.minMatch, by: -1)
+      where length <= context.count {
         let count = followed(history, context, length)
         if count == longerCount { continue }
         longerCount = count

@@ -133,6 +133,10 @@ extension JSONSchema {
       limit.flatMap(limits) ?? keywords[keyword]?.integer
     }
     if let choices = keywords["enum"]?.array { return choices.map(inside) + [outside("xyzzy")] }
+    // Those of the first choice; what is outside of it is outside of the others too.
+    if let first = keywords["oneOf"]?.array?.first {
+      return sub(first).boundaries(at: place, limits: limits)
+    }
     switch type {
     case "boolean": return [inside(.bool(true)), inside(.bool(false)), outside(.integer(1))]
     case "integer", "number":

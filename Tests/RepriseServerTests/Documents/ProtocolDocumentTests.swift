@@ -200,8 +200,8 @@ import WireProtocol
         }
       }
     }
-    // Seven draft options twice, six counts of a report, and eight others.
-    #expect(compared == 28)
+    // Eight draft options twice, six counts of a report, and nine others.
+    #expect(compared == 31)
   }
 
   // MARK: A live service

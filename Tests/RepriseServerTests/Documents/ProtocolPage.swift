@@ -59,8 +59,8 @@ struct ProtocolPage {
       for choice in choices {
         if choice == "draft options" {
           for option in [
-            "max_tokens", "max_factor", "max_offset", "min_probability", "tree", "policy",
-            "vocabulary",
+            "max_tokens", "max_factor", "max_offset", "min_probability", "min_match", "tree",
+            "policy", "vocabulary",
           ] { params[option] = false }
         } else {
           let name = choice.hasSuffix("?") ? String(choice.dropLast()) : choice

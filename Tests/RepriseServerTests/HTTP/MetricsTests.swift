@@ -46,6 +46,9 @@ import WireProtocol
         "reprise_spec_decode_num_accepted_tokens_per_pos_total{position=\"1\"}": 1,
         "reprise_spec_decode_num_accepted_tokens_per_pos_total{position=\"2\"}": 0,
         "reprise_draft_accepted_tokens_count": 1, "reprise_draft_accepted_tokens_sum": 2,
+        "reprise_draft_tokens_by_probability_total{probability=\"0.7\"}": 3,
+        "reprise_accepted_tokens_by_probability_total{probability=\"0.7\"}": 2,
+        "reprise_accepted_tokens_by_probability_total{probability=\"0.05\"}": 0,
         "reprise_drafts_total{source=\"local\"}": 0,
         "reprise_drafts_total{source=\"shared\"}": 2,
         "reprise_drafts_total{source=\"none\"}": 2,
@@ -113,7 +116,7 @@ import WireProtocol
       }
       let bounds = [
         "version": 1, "corpus": 1, "client": ClientReports.namesMax + 1,
-        "position": Tally.positions, "source": 3,
+        "position": Tally.positions, "source": 3, "probability": Calibration.upperBounds.count,
         "method": Method.allCases.count, "kind": ErrorKind.allCases.count,
         "reason": Metrics.Cut.allCases.count + ClientReport.Reason.allCases.count,
         "name": Limit.all.count, "condition": StandingCondition.Kind.allCases.count,

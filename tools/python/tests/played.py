@@ -12,7 +12,7 @@ from typing import Any
 from reprise import Client
 from reprise.core.decoding import DecodingCore
 from reprise.core.drafts import Draft
-from reprise.core.options import DraftOptions, NewSession, Step
+from reprise.core.options import NO_BOUNDS, BatchBounds, DraftOptions, NewSession, Step
 from reprise.core.results import SessionClosed
 from reprise.core.session_record import SessionRecord
 
@@ -176,8 +176,8 @@ class PlayedLink:
         self._settle()
         return records
 
-    def step(self, steps: list[Step], wait: float, budget: int | None = None) -> list[Draft]:
-        call = self.core.begin_step(steps, self.is_connected, budget)
+    def step(self, steps: list[Step], wait: float, bounds: BatchBounds = NO_BOUNDS) -> list[Draft]:
+        call = self.core.begin_step(steps, self.is_connected, bounds)
         self.service.take(call.lines)
         self.service.deliver()
         self._settle()

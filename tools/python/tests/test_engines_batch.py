@@ -12,6 +12,7 @@ from played import PlayedLink, played_client
 
 from reprise import DraftOptions
 from reprise.core.drafts import Draft
+from reprise.core.options import NO_BOUNDS, BatchBounds
 from reprise.engines import batch
 from reprise.engines.batch import BatchDrafter
 from reprise.engines.rows import OutputEnd, Row
@@ -266,9 +267,9 @@ def test_a_draft_leaves_what_the_output_may_still_have(engine: Engine) -> None:
     wanted: list[Any] = []
     original = engine.link.step
 
-    def step(steps: Any, wait: float, budget: int | None = None) -> list[Draft]:
+    def step(steps: Any, wait: float, bounds: BatchBounds = NO_BOUNDS) -> list[Draft]:
         wanted.extend(step.options.max_tokens for step in steps)
-        return original(steps, wait, budget)
+        return original(steps, wait, bounds)
 
     engine.link.step = step  # type: ignore[method-assign]
     for length in range(2, 7):

@@ -623,6 +623,24 @@ def test_settings_are_read_and_mistakes_are_said(caplog: pytest.LogCaptureFixtur
     assert caplog.text.count("expected") == 3
 
 
+def test_the_cost_of_verification_is_a_number_or_a_file(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    def cost(text: str) -> object:
+        return EngineSettings.from_environment({"REPRISE_VERIFY_COST": text}).verify_cost
+
+    assert cost("") is None
+    assert cost("0.002") == 0.002
+    file = tmp_path / "cost.json"
+    file.write_text("[[1, 20], [64, 21.5]]")
+    assert cost(str(file)) == [(1, 20.0), (64, 21.5)]
+    assert caplog.text == ""
+    file.write_text("[[64, 20], [1, 21.5]]")
+    wrong = ["1.5", "nan", str(tmp_path / "missing.json"), str(file)]
+    assert [cost(text) for text in wrong] == [None] * 4
+    assert caplog.text.count("REPRISE_VERIFY_COST") == 4
+
+
 @pytest.fixture(autouse=True)
 def _logs(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, logger="reprise")

@@ -9,6 +9,7 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from service import Service, reprise_binary
@@ -109,6 +110,28 @@ def test_lead_in(client: Client) -> None:
     assert client.corpus_stats("none").lead_in_tokens == 0
 
 
+def test_end_ids(client: Client) -> None:
+    made = client.create_corpus("a", end_ids=[91, 90])
+    assert made.end_ids == client.corpus_stats("a").end_ids == (90, 91)
+    inserted = client.insert("a", [Output([5, 6, 90, 7]), [8]])
+    assert inserted.tokens == 4
+    assert client.speculate("a", [[1, 5]], reprise.DraftOptions(max_factor=4))[0].tokens == [6, 90]
+    assert client.create_corpus("none").end_ids == ()
+    with pytest.raises(reprise.InvalidParams, match="end_ids"):
+        client.create_corpus("b", end_ids=range(9))
+
+
+def test_short_matches_are_not_drafted_from(client: Client) -> None:
+    client.create_corpus("a")
+    client.insert("a", [[1, 2, 3, 4]])
+    for policy in ("suffixdecoding", "estimate"):
+        long = reprise.DraftOptions(policy=policy, min_match=2)
+        drafts = client.speculate("a", [[2], [1, 2], [9, 2]], long)
+        assert [draft.tokens[:1] for draft in drafts] == [[], [3], []]
+    with pytest.raises(ValueError, match="min_match is 0"):
+        reprise.DraftOptions(min_match=0)
+
+
 def test_policies(client: Client) -> None:
     client.create_corpus("a")
     client.insert("a", [[1, 2, 3, 4], [9, 2, 5, 6], [8, 2, 5, 7]])
@@ -194,6 +217,18 @@ def test_a_budget_is_spent_where_it_pays(client: Client) -> None:
         assert min(kept, default=1) >= max(left, default=0)
     with pytest.raises(ValueError, match="budget is -1"):
         client.step(again, options, budget=-1)
+
+    # What is verified for nothing is drafted; what costs a whole step is not, and a larger batch
+    # makes each token dearer.
+    def drafted(**bounds: Any) -> int:
+        return sum(map(len, client.step(again, options, **bounds)))
+
+    assert drafted(verify_cost=0.0) >= drafted(verify_cost=0.05) > drafted(verify_cost=1.0) == 0
+    assert drafted(verify_cost=0.01) > drafted(verify_cost=0.01, batch=1000)
+    assert drafted(verify_cost=[(1, 1.0), (100_000, 1.0)], budget=3) == 3
+    assert drafted(verify_cost=[(1, 1.0), (2, 3.0), (3, 6.0)]) == 0
+    with pytest.raises(ValueError, match="verify_cost is 2"):
+        client.step(again, options, verify_cost=2)
 
 
 def test_a_batch_of_steps(client: Client) -> None:

@@ -152,6 +152,7 @@ def create_corpus(
     durability_ms: int | None = None,
     vocabulary: int | None = None,
     lead_in: int = LEAD_IN.default,
+    end_ids: TokenIDs = (),
     timeout: float | None = None,
 ) -> Call[Corpus]:
     """Creates a corpus, or finds the one that exists with the same settings.
@@ -164,6 +165,8 @@ def create_corpus(
             "interval"); None has them on disk before they are acknowledged (durability "commit").
         vocabulary: Token ids are below it, others are refused and never drafted.
         lead_in: How many of a prompt's last tokens are kept before its output; 0 keeps none.
+        end_ids: The token ids with which outputs end, at most 8: nothing after one is kept, or
+            drafted.
 
     Raises:
         CorpusExists: It exists with other settings.
@@ -177,6 +180,7 @@ def create_corpus(
         durability_ms=durability_ms,
         vocabulary=vocabulary,
         lead_in=lead_in,
+        end_ids=jsonable(token_array(end_ids)) or None,
     )
     return Call(Method.CORPUS_CREATE, params, Corpus.from_wire, timeout)
 

@@ -29,15 +29,22 @@ and its whole output until the service says that the output is history.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._constants import BUDGET, Method
+from ._constants import Method
 from .draft_call import DraftCall, Entry
 from .errors import Busy, MalformedAnswer, RepriseError
 from .exchange import PENDING_MAX
 from .names import corpus_checked
-from .options import DEFAULT_OPTIONS, DecodingLimits, DraftOptions, Step
+from .options import (
+    DEFAULT_OPTIONS,
+    NO_BOUNDS,
+    BatchBounds,
+    DecodingLimits,
+    DraftOptions,
+    Step,
+)
 from .recovery import SessionRecovery
 from .reports import Reporter
 from .session_states import State
@@ -73,21 +80,18 @@ class DecodingCore(SessionRecovery):
         super().disconnected()
 
     def begin_step(
-        self, steps: Sequence[Step], can_send: bool = True, budget: int | None = None
+        self, steps: Sequence[Step], can_send: bool = True, bounds: BatchBounds = NO_BOUNDS
     ) -> DraftCall:
         """Takes the accepted tokens, and asks for drafts where that can be done now.
 
         Args:
             steps: One for each session.
             can_send: True if a line can be sent now. Otherwise the tokens wait.
-            budget: The most tokens of all drafts together.
+            bounds: The bounds of all drafts together.
 
         Raises:
-            ValueError, TypeError: Something is no list of token ids, or the budget is out of its
-                range; nothing was accepted then.
+            ValueError, TypeError: Something is no list of token ids; nothing was accepted then.
         """
-        if budget is not None:
-            BUDGET.check("budget", budget)
         accepted = [token_array(step.accept) for step in steps]
         call = DraftCall(len(steps))
         counters = self.counters
@@ -118,7 +122,7 @@ class DecodingCore(SessionRecovery):
             else:
                 counters.empty_because_down += 1
                 self._busy[record] = None
-        call.lines = self._step_lines(call, entries, budget)
+        call.lines = self._step_lines(call, entries, bounds)
         if can_send and (report := self._reporter.due(self._now)) is not None:
             call.lines += self._request(Method.CLIENT_REPORT, report, self._on_reported)
         return call
@@ -126,40 +130,39 @@ class DecodingCore(SessionRecovery):
     def _on_reported(self, result: Any, error: RepriseError | None) -> None:
         self._reporter.is_taken = error is None or isinstance(error, Busy)
 
-    def _step_lines(self, call: DraftCall, entries: list[Entry], budget: int | None) -> bytes:
-        """Lines of steps, in order, each read by the service at once. They divide a budget like
-        the steps."""
+    def _step_lines(self, call: DraftCall, entries: list[Entry], bounds: BatchBounds) -> bytes:
+        """Lines of steps, in order, each read by the service at once."""
         if not entries:
             return b""
-        line = self._step_line(call, entries, budget)
+        envelope = bounds.params(0, len(entries), len(entries))
+        line = self._step_line(call, entries, envelope)
         if len(line) <= self._line_bytes or len(entries) == 1:
             return line
         self._take_line_back(call, entries)
         lines: list[bytes] = []
-        begin, size = 0, STEP_BYTES_MAX
+        empty = STEP_BYTES_MAX + len(encode(envelope))
+        begin, size = 0, empty
 
         def add_line(end: int) -> None:
-            share = None
-            if budget is not None:
-                share = budget * end // len(entries) - budget * begin // len(entries)
+            share = bounds.params(begin, end, len(entries))
             lines.append(self._step_line(call, entries[begin:end], share))
 
         for place, entry in enumerate(entries):
             added = len(encode(entry.params)) + 1
             if place > begin and size + added > self._line_bytes:
                 add_line(place)
-                begin, size = place, STEP_BYTES_MAX
+                begin, size = place, empty
             size += added
         add_line(len(entries))
         return b"".join(lines)
 
-    def _step_line(self, call: DraftCall, entries: list[Entry], budget: int | None) -> bytes:
+    def _step_line(
+        self, call: DraftCall, entries: list[Entry], envelope: Mapping[str, Any]
+    ) -> bytes:
         def on_answer(result: Any, error: RepriseError | None) -> None:
             self._on_step(call, entries, result, error)
 
-        params: dict[str, Any] = {"steps": [entry.params for entry in entries]}
-        if budget is not None:
-            params["budget"] = budget
+        params = {"steps": [entry.params for entry in entries], **envelope}
         line = self._request(Method.SESSION_STEP, params, on_answer)
         self._calls[self._last_id] = call, len(entries)
         call.sent(len(entries))

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ._constants import (
+    BATCH,
+    BUDGET,
     MAX_FACTOR,
     MAX_OFFSET,
     MAX_TOKENS,
+    MIN_MATCH,
     MIN_PROBABILITY,
     POLICIES,
+    VERIFY_COST,
     VOCABULARY,
 )
 
@@ -20,6 +25,9 @@ if TYPE_CHECKING:
 
 Share: TypeAlias = Literal["live", "close", "never"]
 Policy: TypeAlias = Literal["suffixdecoding", "estimate"]
+#: The time of one more drafted token as a fraction of a step without drafts; or measured times of
+#: steps, in any unit, each with the number of tokens that the step processes, rising.
+VerifyCost: TypeAlias = "float | Sequence[tuple[int, float]]"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,6 +46,8 @@ class DraftOptions:
     max_factor: float = MAX_FACTOR.default
     max_offset: float = MAX_OFFSET.default
     min_probability: float = MIN_PROBABILITY.default
+    min_match: int = MIN_MATCH.default
+    """The least length of a match that is drafted from, in tokens."""
     tree: bool = False
     vocabulary: int = VOCABULARY.default
     """Drafted ids are below it. By "suffixdecoding", a token that is not leaves the draft, with all
@@ -53,6 +63,7 @@ class DraftOptions:
         MAX_FACTOR.check("max_factor", self.max_factor)
         MAX_OFFSET.check("max_offset", self.max_offset)
         MIN_PROBABILITY.check("min_probability", self.min_probability)
+        MIN_MATCH.check("min_match", self.min_match)
         if self.policy not in POLICIES:
             raise ValueError(f"policy is {self.policy!r}, expected one of {', '.join(POLICIES)}")
         VOCABULARY.check("vocabulary", self.vocabulary)
@@ -65,6 +76,8 @@ class DraftOptions:
             params["max_offset"] = self.max_offset
         if self.min_probability != MIN_PROBABILITY.default:
             params["min_probability"] = self.min_probability
+        if self.min_match != MIN_MATCH.default:
+            params["min_match"] = self.min_match
         if self.tree:
             params["tree"] = True
         if self.policy != "suffixdecoding":
@@ -81,6 +94,54 @@ class DraftOptions:
 DEFAULT_OPTIONS = DraftOptions()
 #: The options of a step that tells the accepted tokens and asks for no draft.
 NO_DRAFT = DraftOptions(max_tokens=0)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BatchBounds:
+    """The bounds of a step's drafts over all of its sessions.
+
+    Raises:
+        ValueError: A bound is out of the range that the service takes.
+    """
+
+    budget: int | None = None
+    """The most tokens of all drafts together; None has no such bound."""
+    verify_cost: VerifyCost | None = None
+    """The cost of verifying drafted tokens; None has the options of each step decide."""
+    batch: int | None = None
+    """The sequences of the batch, those without a session too; None has one for each step."""
+
+    def __post_init__(self) -> None:
+        if self.budget is not None:
+            BUDGET.check("budget", self.budget)
+        if self.batch is not None:
+            BATCH.check("batch", self.batch)
+        cost = self.verify_cost
+        if isinstance(cost, (int, float)):
+            VERIFY_COST.check("verify_cost", cost)
+        elif cost is not None:
+            pairs = list(itertools.pairwise(cost))
+            rises = all(one[0] < two[0] and 0 < one[1] <= two[1] for one, two in pairs)
+            if not pairs or not rises:
+                raise ValueError(
+                    "verify_cost is not a number, or points (tokens, time) that rise in tokens "
+                    "and do not fall in time"
+                )
+
+    def params(self, begin: int, end: int, steps: int) -> dict[str, Any]:
+        """The bounds of a line that has the steps from `begin` to `end` of all `steps`, as requests
+        have them: a part of the budget, and the size of the whole batch."""
+        params: dict[str, Any] = {}
+        if self.budget is not None:
+            params["budget"] = self.budget * end // steps - self.budget * begin // steps
+        if self.verify_cost is not None:
+            params["verify_cost"] = self.verify_cost
+            if self.batch is not None or end - begin < steps:
+                params["batch"] = self.batch or steps
+        return params
+
+
+NO_BOUNDS = BatchBounds()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -62,6 +62,8 @@ class Corpus(Result):
     """Token ids of the corpus are below it; None has no bound."""
     lead_in: int
     """Tokens of a prompt that are kept before its output."""
+    end_ids: tuple[int, ...]
+    """The token ids with which outputs end."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class CorpusStats(Result):
     """Token ids of the corpus are below it; None has no bound."""
     lead_in: int
     """Tokens of a prompt that are kept before its output."""
+    end_ids: tuple[int, ...]
+    """The token ids with which outputs end."""
     unsaved_sequences: int
     damage: tuple[str, ...]
 

@@ -162,7 +162,12 @@ class BatchDrafter:
             places.append(place)
         drafts = [EMPTY_DRAFT] * len(rows)
         try:
-            answered = self.client.step(steps, deadline=self.settings.deadline)
+            answered = self.client.step(
+                steps,
+                verify_cost=self.settings.verify_cost,
+                batch=max(1, len(rows)),
+                deadline=self.settings.deadline,
+            )
         except Exception as error:
             # The part that was taken is not known, so none of it can be recorded.
             for place in places:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import math
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core._constants import CORPUS_NAME_CHARACTERS_MAX
+from ..core.options import BatchBounds
 from .notices import log
 
 if TYPE_CHECKING:
-    from ..core.options import Share
+    from ..core.options import Share, VerifyCost
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,6 +35,10 @@ class EngineSettings:
     """`REPRISE_OPEN_DEADLINE_MS`: how long a step waits for new requests' prompts to be indexed."""
     idle: float = 60.0
     """`REPRISE_IDLE_S`: a request that no step has held for so long is closed and recorded."""
+    verify_cost: VerifyCost | None = None
+    """`REPRISE_VERIFY_COST`: the time of one more drafted token as a fraction of a step, or a file
+    with a JSON array of [tokens, time] of measured steps. As many tokens are drafted as are worth
+    it; the engine's options decide where it is not set."""
 
     @staticmethod
     def from_environment(environment: Mapping[str, str] = os.environ) -> EngineSettings:
@@ -66,13 +73,40 @@ class EngineSettings:
                     "nothing is shared",
                     unknown,
                 )
+        verify_cost: VerifyCost | None = None
+        if text := environment.get("REPRISE_VERIFY_COST", ""):
+            try:
+                verify_cost = _verify_cost(text)
+            except (OSError, ValueError, TypeError) as error:
+                log.warning(
+                    "reprise: REPRISE_VERIFY_COST is %r, expected a number from 0 to 1, or a file "
+                    "with a JSON array of [tokens, time]; it is not used (%s)",
+                    text,
+                    error,
+                )
         return EngineSettings(
+            verify_cost=verify_cost,
             corpus=environment.get("REPRISE_CORPUS") or None,
             share=share,
             deadline=seconds("REPRISE_DEADLINE_MS", 1e-3, defaults.deadline),
             open_deadline=seconds("REPRISE_OPEN_DEADLINE_MS", 1e-3, defaults.open_deadline),
             idle=seconds("REPRISE_IDLE_S", 1.0, defaults.idle),
         )
+
+
+def _verify_cost(text: str) -> VerifyCost:
+    """The cost that is a number, or is in a file.
+
+    Raises:
+        OSError, ValueError, TypeError: It is neither, or out of its range.
+    """
+    try:
+        cost: VerifyCost = float(text)
+    except ValueError:
+        points = json.loads(Path(text).read_text(encoding="utf-8"))
+        cost = [(int(tokens), float(time)) for tokens, time in points]
+    BatchBounds(verify_cost=cost)
+    return cost
 
 
 def corpus_name(model: str) -> str:

@@ -13,10 +13,12 @@ from ..core.drafts import Draft
 from ..core.options import (
     DEFAULT_OPTIONS,
     NO_DRAFT,
+    BatchBounds,
     DraftOptions,
     NewSession,
     Share,
     Step,
+    VerifyCost,
     steps_of,
 )
 from ..core.prefetch import Prefetch
@@ -137,11 +139,14 @@ class AsyncClient(ClientBase):
         options: DraftOptions | None = None,
         *,
         budget: int | None = None,
+        verify_cost: VerifyCost | None = None,
+        batch: int | None = None,
         deadline: float | None = None,
     ) -> list[Draft]:
         """One decoding step of any number of sessions; see `Client.step`."""
         wait = self.deadline if deadline is None else deadline
-        return await self._decoding.step(steps_of(steps, options), wait, budget)
+        bounds = BatchBounds(budget, verify_cost, batch)
+        return await self._decoding.step(steps_of(steps, options), wait, bounds)
 
     async def close_session(
         self,

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from ..core.draft_call import DraftCall
 from ..core.drafts import Draft
 from ..core.errors import MalformedAnswer
-from ..core.options import DecodingLimits, DraftOptions, NewSession, Step
+from ..core.options import (
+    NO_BOUNDS,
+    BatchBounds,
+    DecodingLimits,
+    DraftOptions,
+    NewSession,
+    Step,
+)
 from ..core.prefetch import Prefetch
 from ..core.results import SessionClosed
 from ..core.session_record import SessionRecord
@@ -59,14 +66,16 @@ class AsyncDecodingLink(LinkBase):
         await self._until(is_over, until)
         return records
 
-    async def step(self, steps: list[Step], wait: float, budget: int | None = None) -> list[Draft]:
-        call = self.tell(steps, budget)
+    async def step(
+        self, steps: list[Step], wait: float, bounds: BatchBounds = NO_BOUNDS
+    ) -> list[Draft]:
+        call = self.tell(steps, bounds)
         await self.wait_for(call, wait)
         return call.drafts
 
-    def tell(self, steps: list[Step], budget: int | None = None) -> DraftCall:
+    def tell(self, steps: list[Step], bounds: BatchBounds = NO_BOUNDS) -> DraftCall:
         """Sends steps without waiting for their answer."""
-        call = self.core.begin_step(steps, self._can_send(), budget)
+        call = self.core.begin_step(steps, self._can_send(), bounds)
         self._send(call.lines)
         if self.core.has_work:
             self._look_later()

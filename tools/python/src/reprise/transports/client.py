@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from ..core import calls
 from ..core.drafts import Draft
-from ..core.options import DEFAULT_OPTIONS, DraftOptions, NewSession, Share, Step, steps_of
+from ..core.options import (
+    DEFAULT_OPTIONS,
+    BatchBounds,
+    DraftOptions,
+    NewSession,
+    Share,
+    Step,
+    VerifyCost,
+    steps_of,
+)
 from ..core.results import SessionClosed
 from .call_link import CallLink
 from .client_base import ClientBase, SessionBase, name_of
@@ -175,6 +184,8 @@ class Client(ClientBase):
         options: DraftOptions | None = None,
         *,
         budget: int | None = None,
+        verify_cost: VerifyCost | None = None,
+        batch: int | None = None,
         deadline: float | None = None,
     ) -> list[Draft]:
         """One decoding step of any number of sessions, in one exchange.
@@ -184,16 +195,24 @@ class Client(ClientBase):
             options: The drafts that are wanted, where a step does not say.
             budget: The most tokens of all drafts together: those with the highest probabilities are
                 drafted, so that a batch verifies what is most worth it.
+            verify_cost: The cost of verifying drafted tokens, from which the number of drafted
+                tokens follows: the one that makes the expected time a token least. A number is the
+                time of one more token as a fraction of a step without drafts; a list of
+                (tokens, time) has measured times of steps. `min_probability` of the options does
+                not apply then.
+            batch: The sequences of the batch, if it has some that are in no step here.
             deadline: Seconds to wait for them.
 
         Returns:
             The drafts, in the same order. A draft that is not there in time is empty.
 
         Raises:
-            ValueError, TypeError: Something is no list of token ids. Nothing was accepted then.
+            ValueError, TypeError: Something is no list of token ids, or a bound is out of its
+                range. Nothing was accepted then.
         """
         wait = self.deadline if deadline is None else deadline
-        return self._decoding.step(steps_of(steps, options), wait, budget)
+        bounds = BatchBounds(budget, verify_cost, batch)
+        return self._decoding.step(steps_of(steps, options), wait, bounds)
 
     def close_session(
         self,

@@ -6,7 +6,7 @@ import os
 import ssl
 from array import array
 from collections.abc import Mapping
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from ..core import calls
 from ..core.counters import Counters
@@ -16,6 +16,9 @@ from ..core.results import Retention
 from ..core.session_record import SessionRecord
 from .address import Address, Endpoint
 from .link_base import LinkBase
+
+if TYPE_CHECKING:
+    from ..core.tokens import TokenIDs
 
 C = TypeVar("C", bound="ClientBase")
 
@@ -106,6 +109,7 @@ class ClientBase:
         retention: Retention | None = None,
         durability_ms: int | None = None,
         vocabulary: int | None = None,
+        end_ids: TokenIDs = (),
     ) -> None:
         """Has a corpus created before sessions over it are opened, as soon as the service is there;
         does not wait, and does not fail. A corpus that exists with other settings is used as it is.
@@ -120,6 +124,7 @@ class ClientBase:
             retention=retention,
             durability_ms=durability_ms,
             vocabulary=vocabulary,
+            end_ids=end_ids,
         )
         self._decoding.ensure_corpus(call.params)
 

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 from ..core.draft_call import DraftCall
 from ..core.drafts import Draft
 from ..core.errors import MalformedAnswer
-from ..core.options import DecodingLimits, DraftOptions, NewSession, Step
+from ..core.options import (
+    NO_BOUNDS,
+    BatchBounds,
+    DecodingLimits,
+    DraftOptions,
+    NewSession,
+    Step,
+)
 from ..core.results import SessionClosed
 from ..core.session_record import SessionRecord
 from .address import Endpoint
@@ -69,12 +76,12 @@ class DecodingLink(LinkBase):
         self._wait(until, is_over)
         return records
 
-    def step(self, steps: list[Step], wait: float, budget: int | None = None) -> list[Draft]:
+    def step(self, steps: list[Step], wait: float, bounds: BatchBounds = NO_BOUNDS) -> list[Draft]:
         until = time.monotonic() + wait
         with self._lock:
             if self.core.awaits_answers:
                 self._receive()
-            call = self.core.begin_step(steps, self._can_send(), budget)
+            call = self.core.begin_step(steps, self._can_send(), bounds)
             self._send(call.lines)
             if self.core.has_work or self._socket is None:
                 self._wake.set()
