@@ -14,8 +14,8 @@ let rules: [SwiftSetting] = [
 ]
 
 // `tools/test` builds for debugging, so that the packages that we depend on, the TLS library above all, are
-// built sooner. Modules that compute, and the tests of what they compute, are optimised all the same:
-// those tests would take several times as long.
+// built sooner. Modules that compute are optimised all the same, and so are tests that compute much
+// themselves: they would take several times as long. Other tests are compiled sooner without.
 let isTestBuild = Context.environment["REPRISE_PACKAGE"] == "tests"
 let computingRules =
   isTestBuild
@@ -213,20 +213,20 @@ let package = Package(
       dependencies: [
         "HistoryEngine", "RepriseModel", "StoreErrors", "SuffixIndex", "TestSupport",
       ],
-      swiftSettings: computingRules),
+      swiftSettings: rules),
     .testTarget(
       name: "CorpusFormatTests", dependencies: ["CorpusFormat", "RepriseModel"],
-      swiftSettings: computingRules),
+      swiftSettings: rules),
     .testTarget(
       name: "CorpusStoreTests",
       dependencies: [
         "Concurrency", "CorpusFormat", "CorpusStore", "HistoryEngine", "LMDB", "RepriseModel",
         "StoreErrors", "SuffixIndex", "TestSupport",
       ],
-      swiftSettings: computingRules),
+      swiftSettings: rules),
     .testTarget(
       name: "WireProtocolTests", dependencies: ["RepriseModel", "TestSupport", "WireProtocol"],
-      swiftSettings: computingRules),
+      swiftSettings: rules),
     .testTarget(
       name: "RepriseServerTests",
       dependencies: [

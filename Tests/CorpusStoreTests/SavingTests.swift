@@ -28,7 +28,7 @@ import Testing
       named: "c", CorpusSettings(durability: .interval(millis: 200)))
     let value = [UInt8](repeating: 7, count: 100_000)
     try corpus.stored.file.write(nextOrder: 0) { (transaction) throws(LMDBError) in
-      for key in 0..<8 {
+      for key in 0..<9 {
         try transaction.put(
           Key(UInt64(key)), unsafe value.span.bytes, in: corpus.stored.file.setAside)
       }
@@ -38,7 +38,7 @@ import Testing
 
   private func makeRoom(_ corpus: Corpus) throws {
     try corpus.stored.file.write(nextOrder: 0) { (transaction) throws(LMDBError) in
-      for key in 0..<8 { try transaction.delete(Key(UInt64(key)), in: corpus.stored.file.setAside) }
+      for key in 0..<9 { try transaction.delete(Key(UInt64(key)), in: corpus.stored.file.setAside) }
     }
     // Pages freed by a transaction can be reused by the next but one, if no reader uses an older
     // state.
@@ -48,7 +48,7 @@ import Testing
   }
 
   private let large = (0..<3).map { number in
-    NewSequence(tokens: [Int32](repeating: Int32(number), count: 30_000))
+    NewSequence(tokens: [Int32](repeating: Int32(number), count: 12_000))
   }
 
   @Test func aSaveThatFailsIsToldAndRetriedUntilItSucceeds() throws {
