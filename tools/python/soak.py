@@ -205,7 +205,7 @@ def main() -> int:
                 violations.append(f"{len(lost)} outputs are not in the history: {lost[:5]}")
             stats = client.corpus_stats("soak")
             tokens = sum(map(len, worker.finished.values()))
-            found, expected = (stats.sequences, stats.tokens), (len(worker.finished), tokens)
+            found, expected = (stats.sequences, stats.output_tokens), (len(worker.finished), tokens)
             # What is shared live is recorded by a stop as well; see "Exactly once" in the README.
             if found != expected and (arguments.share == "never" or found < expected):
                 violations.append(
