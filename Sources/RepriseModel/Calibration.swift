@@ -34,19 +34,10 @@ public struct Calibration: Equatable, Sendable {
     _ tokens: Span<Int32>, _ parents: Span<Int32>, _ probabilities: Span<Float>,
     by output: Span<Int32>
   ) -> Int {
-    var accepted = 0
-    var parent: Int32 = -1
-    for place in tokens.indices {
-      let bucket = Self.bucket(of: probabilities[place])
-      drafted[bucket] += 1
-      // Parents stand before their children, so one pass is enough.
-      if accepted < output.count && parents[place] == parent && tokens[place] == output[accepted] {
-        parent = Int32(place)
-        accepted += 1
-        self.accepted[bucket] += 1
-      }
+    for place in tokens.indices { drafted[Self.bucket(of: probabilities[place])] += 1 }
+    return Draft.acceptedTokens(tokens, parents, by: output) { place in
+      accepted[Self.bucket(of: probabilities[place])] += 1
     }
-    return accepted
   }
 
   public static func += (one: inout Calibration, other: Calibration) {

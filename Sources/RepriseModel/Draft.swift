@@ -109,9 +109,12 @@ public struct Draft: Equatable, Sendable {
   }
 
   /// Counts accepted tokens, as above, from a draft's tokens and parents alone.
+  ///
+  /// - Parameter note: Is called with the place of each accepted token.
   @inlinable
   public static func acceptedTokens(
-    _ tokens: Span<Int32>, _ parents: Span<Int32>, by output: Span<Int32>
+    _ tokens: Span<Int32>, _ parents: Span<Int32>, by output: Span<Int32>,
+    _ note: (_ place: Int) -> Void = { _ in }
   ) -> Int {
     var accepted = 0
     var parent: Int32 = -1
@@ -121,6 +124,7 @@ public struct Draft: Equatable, Sendable {
       if parents[place] == parent && tokens[place] == output[accepted] {
         parent = Int32(place)
         accepted += 1
+        note(place)
       }
     }
     return accepted

@@ -32,7 +32,7 @@ from reprise.core.drafts import Draft
 from reprise.engines import batch, vllm, vllm_ends, vllm_patches
 from reprise.engines.batch import BatchDrafter, Row
 from reprise.engines.rows import OutputEnd
-from reprise.engines.settings import EngineSettings, corpus_name
+from reprise.engines.settings import EngineSettings
 
 CORPUS = "acme-tiny"
 
@@ -596,49 +596,6 @@ def test_a_custom_proposer_finds_preempted_requests_again(service: Service) -> N
         turn += 1
     assert worker.drafter.drafter.client.counters.opened_sessions == 2
     worker.drafter.drafter.close()
-
-
-# Names and settings.
-
-
-def test_a_corpus_is_named_for_the_model() -> None:
-    assert corpus_name("Qwen/Qwen3-8B") == "Qwen-Qwen3-8B"
-    assert corpus_name("/models/ü?/a b") == "models-a-b"
-    assert corpus_name("..") == "model"
-    long = [corpus_name("m" * 80 + end) for end in "ab"]
-    assert len(long[0]) == 64
-    assert long[0] != long[1]
-
-
-def test_settings_are_read_and_mistakes_are_said(caplog: pytest.LogCaptureFixture) -> None:
-    settings = EngineSettings.from_environment(
-        {"REPRISE_CORPUS": "c", "REPRISE_SHARE": "close", "REPRISE_DEADLINE_MS": "3"}
-    )
-    assert settings == EngineSettings("c", "close", 0.003)
-    assert caplog.text == ""
-    settings = EngineSettings.from_environment(
-        {"REPRISE_IDLE_S": "soon", "REPRISE_OPEN_DEADLINE_MS": "-1", "REPRISE_SHARE": "nevr"}
-    )
-    assert settings == EngineSettings(share="never")
-    assert caplog.text.count("expected") == 3
-
-
-def test_the_cost_of_verification_is_a_number_or_a_file(
-    caplog: pytest.LogCaptureFixture, tmp_path: Path
-) -> None:
-    def cost(text: str) -> object:
-        return EngineSettings.from_environment({"REPRISE_VERIFY_COST": text}).verify_cost
-
-    assert cost("") is None
-    assert cost("0.002") == 0.002
-    file = tmp_path / "cost.json"
-    file.write_text("[[1, 20], [64, 21.5]]")
-    assert cost(str(file)) == [(1, 20.0), (64, 21.5)]
-    assert caplog.text == ""
-    file.write_text("[[64, 20], [1, 21.5]]")
-    wrong = ["1.5", "nan", str(tmp_path / "missing.json"), str(file)]
-    assert [cost(text) for text in wrong] == [None] * 4
-    assert caplog.text.count("REPRISE_VERIFY_COST") == 4
 
 
 @pytest.fixture(autouse=True)
