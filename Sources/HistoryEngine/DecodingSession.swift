@@ -33,7 +33,7 @@ public final class DecodingSession: Sendable {
     var phase = Phase.open
     /// Prompt and output.
     var context: [Int32]
-    /// The end of the first end id in the output, as a place in the context; nil as long as there is none.
+    /// The place in the context behind the output's first end id; nil as long as it has none.
     var ended: Int?
     /// nil once it was handed over.
     var local: LocalHistory?

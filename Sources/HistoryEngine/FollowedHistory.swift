@@ -16,8 +16,7 @@ struct FollowedHistory: Sendable {
   /// Matches are refreshed before anything is added: a match that is the longest now stays the
   /// longest when its own continuation is added, because every new pattern ends in the new tokens.
   ///
-  /// - Parameter sharedEnd: The end of the session's text that is shared: of its output, or of the end id
-  ///   in it.
+  /// - Parameter sharedEnd: The place in the context where the session's shared text ends.
   mutating func follow(
     _ history: LiveHistory, _ session: DecodingSession, context: Span<Int32>, known: Int,
     sharedEnd: Int

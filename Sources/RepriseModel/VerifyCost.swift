@@ -25,6 +25,9 @@ public struct VerifyCost: Equatable, Sendable {
   public static let timeRange: ClosedRange<Double> = 1e-9...1e9
   /// The sequences of a batch.
   public static let batchRange = 1...(1 << 16)
+  /// The most tokens of one call that are verified, whatever they cost: as many as engines process in a
+  /// step. They are sorted while nothing else is answered on the thread.
+  public static let draftedTokensMax = 1 << 13
 
   /// Rising in tokens, not falling in time; empty if the cost is the same for each token.
   public let points: [Point]
@@ -91,12 +94,12 @@ public struct VerifyCost: Equatable, Sendable {
     }
   }
 
-  /// A probability that no token has which is worth its verification, however the others are: 0.01 at
-  /// least, so that drafting ends where verification is free.
+  /// The probability below which no token is worth its verification, whatever the other probabilities are.
+  /// It is at least 0.01, so that drafting ends where verification is free.
   ///
-  /// Were the last token left out, the expected time a token would not be less. Hence its probability is at
-  /// least the slope of the time, relative to a step without drafts, times the expected tokens of a step,
-  /// which are no fewer than the batch's sequences.
+  /// Leaving out the last token of the best choice does not lower the expected time a token. The token's
+  /// probability is therefore at least the slope of the time, relative to a step without drafts, times the
+  /// expected tokens of a step. These are no fewer than the batch's sequences.
   public func leastProbability(batch: Int) -> Double {
     var slope = perToken
     if !points.isEmpty {

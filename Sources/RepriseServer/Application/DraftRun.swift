@@ -97,7 +97,8 @@ package struct DraftRun {
 
   // MARK: Budgets and costs
 
-  /// Computes drafts of a call with a budget or a cost, at least one, until all are done or the quantum is over.
+  /// Computes drafts of a call with a budget or a cost, at least one, until all are done or the quantum
+  /// is over.
   ///
   /// - Returns: True if all are done.
   private mutating func hold(for caller: inout Caller, until quantumEnds: NIODeadline) -> Bool {

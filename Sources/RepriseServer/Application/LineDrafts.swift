@@ -1,8 +1,8 @@
 import RepriseModel
 import WireProtocol
 
-/// The drafts of a line that are all known before the first is answered, because only the most probable
-/// tokens of all of them are: as many as a budget has, or as are worth their verification.
+/// The drafts of a line in which only the most probable tokens of all drafts are verified: as many as a
+/// budget allows, or as are worth their verification. All drafts are known before the first is answered.
 struct LineDrafts {
   private let budget: Int
   private let cost: VerifyCost?
@@ -13,7 +13,9 @@ struct LineDrafts {
   /// - Returns: nil for a call whose drafts do not depend on each other.
   init?(_ call: SessionStep) {
     if call.budget == nil && call.verifyCost == nil { return nil }
-    budget = call.budget ?? DraftBudget.range.upperBound
+    let most =
+      call.verifyCost == nil ? DraftBudget.range.upperBound : VerifyCost.draftedTokensMax
+    budget = min(call.budget ?? most, most)
     cost = call.verifyCost
     batch = VerifyCost.Batch(sequences: call.steps.count, of: call.batch ?? 0)
   }

@@ -16,6 +16,7 @@ from reprise.core.options import NO_BOUNDS, BatchBounds
 from reprise.engines import batch
 from reprise.engines.batch import BatchDrafter
 from reprise.engines.rows import OutputEnd, Row
+from reprise.engines.settings import EngineSettings
 
 DRAFTED = [7]
 
@@ -261,6 +262,27 @@ def test_an_end_that_no_token_tells_is_asked_for_when_the_request_has_ended(
     assert asked == [[10, 11, 12, 13, 14]]
     # Where it is not known, the newest pass is not believed.
     assert engine.history == [[10, 11, 12] if is_known else [10, 11]]
+
+
+def test_the_cost_of_verification_is_that_of_the_whole_batch() -> None:
+    client, link = played_client()
+    settings = EngineSettings(verify_cost=0.002)
+    drafter = BatchDrafter(client, "demo", options=DraftOptions(), settings=settings)
+    asked: list[tuple[Any, BatchBounds]] = []
+    original = link.step
+
+    def step(steps: Any, wait: float, bounds: BatchBounds = NO_BOUNDS) -> list[Draft]:
+        asked.append((steps, bounds))
+        return original(steps, wait, bounds)
+
+    link.step = step  # type: ignore[method-assign]
+    # The second row has no session: its request is spoiled.
+    drafter.step([Row("a", [1, 2], 1, 8), Row("b", [1, -1], 1, 8), Row("c", [3, 4], 1, 8)])
+    ((steps, bounds),) = asked
+    assert bounds == BatchBounds(verify_cost=0.002, batch=3)
+    assert [step.options.policy for step in steps] == ["estimate"] * len(steps)
+    assert len(steps) == 2
+    drafter.close()
 
 
 def test_a_draft_leaves_what_the_output_may_still_have(engine: Engine) -> None:

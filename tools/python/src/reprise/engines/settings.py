@@ -38,7 +38,7 @@ class EngineSettings:
     verify_cost: VerifyCost | None = None
     """`REPRISE_VERIFY_COST`: the time of one more drafted token as a fraction of a step, or a file
     with a JSON array of [tokens, time] of measured steps. As many tokens are drafted as are worth
-    it; the engine's options decide where it is not set."""
+    it, by the policy `estimate`; the engine's options decide where it is not set."""
 
     @staticmethod
     def from_environment(environment: Mapping[str, str] = os.environ) -> EngineSettings:
