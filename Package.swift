@@ -215,7 +215,7 @@ let package = Package(
       ],
       swiftSettings: rules),
     .testTarget(
-      name: "CorpusFormatTests", dependencies: ["CorpusFormat", "RepriseModel"],
+      name: "CorpusFormatTests", dependencies: ["CorpusFormat", "RepriseModel", "SuffixIndex"],
       swiftSettings: rules),
     .testTarget(
       name: "CorpusStoreTests",

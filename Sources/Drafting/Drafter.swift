@@ -83,13 +83,13 @@ public struct Drafter: Sendable {
     draft.removeAll()
     guard let depth = indexes.first?.depth else { return }
     if options.maxTokens == 0 { return }
-    let matches = MatchClasses.Matches(cursors: matches, first: 0, range: indexes.indices)
-    classes.begin(matches)
+    var matches = KnownMatches(cursors: matches)
+    classes.begin(&matches, in: indexes.indices, indexes, lengthMin: options.minMatch)
     let search = Search(depth: depth, options: options, scoreMin: scoreMin)
     while classes.length >= options.minMatch {
       if search.isOver(draft, below: classes.length) { return }
-      let next = consider(classes.length, search, indexes, matches, into: &draft)
-      classes.goOn(to: next, indexes, matches)
+      let next = consider(classes.length, search, indexes, &matches, into: &draft)
+      classes.goOn(to: next, indexes, matches, in: indexes.indices)
     }
   }
 
@@ -130,15 +130,15 @@ public struct Drafter: Sendable {
   ///
   /// - Returns: The length to continue with; 0 when no shorter one can be better.
   private mutating func consider(
-    _ top: Int, _ search: Search, _ indexes: [AnyHistoryIndex], _ matches: MatchClasses.Matches,
-    into draft: inout Draft
+    _ top: Int, _ search: Search, _ indexes: [AnyHistoryIndex],
+    _ matches: inout KnownMatches, into draft: inout Draft
   ) -> Int {
     var peak = top
     var below: Int?
     if top > 1 && search.bound(top - 1) > search.bound(top) {
       // The search bounds which lengths of the class can matter: shorter ones may draft deeper.
       let lengthMin = search.lengthMin(draft, below: top)
-      let next = classes.next(lengthMin: lengthMin, indexes, matches)
+      let next = classes.next(lengthMin: lengthMin, indexes, &matches, in: indexes.indices)
       // The length that may draft furthest; b rises with m and depth − m falls, so there is one
       // peak.
       while peak > max(next + 1, lengthMin), search.bound(peak - 1) > search.bound(peak) {
@@ -164,7 +164,8 @@ public struct Drafter: Sendable {
       }
     }
     return below
-      ?? classes.next(lengthMin: search.lengthMin(draft, below: top), indexes, matches)
+      ?? classes.next(
+        lengthMin: search.lengthMin(draft, below: top), indexes, &matches, in: indexes.indices)
   }
 
   /// Puts the patterns of `length`, of the class of `top`, into `shorter`.

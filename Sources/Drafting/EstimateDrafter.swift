@@ -39,8 +39,7 @@ public struct EstimateDrafter: Sendable {
   private var estimator = Estimator()
   private var candidates: [Candidate] = []
   private var fringe = Fringe<Possible>()
-  /// The matches of the context, then of each placed token: one for each index.
-  private var cursors: [MatchCursor] = []
+  private var matches = DraftedMatches()
   /// The least length of a match that the draft is made from.
   private var lengthMin = 1
 
@@ -67,9 +66,8 @@ public struct EstimateDrafter: Sendable {
     options.minProbability = max(options.minProbability, Self.probabilityMin)
     options.maxTokens = min(options.maxTokens, Self.tokensMax)
     lengthMin = options.minMatch
-    cursors.removeAll(keepingCapacity: true)
-    for position in matches.indices { cursors.append(matches[position]) }
-    let longest = estimate(-1, histories, indexes)
+    self.matches.begin(matches)
+    let longest = estimate(histories, indexes)
     if options.tree {
       growTree(histories, indexes, options, into: &draft)
     } else {
@@ -80,13 +78,11 @@ public struct EstimateDrafter: Sendable {
     draft.source = histories[longest.history].source
   }
 
-  /// Estimates what follows the token at a place of the draft; the context for −1.
+  /// Estimates what follows the last token of the draft, or the context if there is none.
   private mutating func estimate(
-    _ place: Int, _ histories: [DraftHistory], _ indexes: [AnyHistoryIndex]
+    _ histories: [DraftHistory], _ indexes: [AnyHistoryIndex]
   ) -> Estimator.Longest {
-    estimator.estimate(
-      histories, indexes, cursors, first: (place + 1) * indexes.count, lengthMin: lengthMin,
-      into: &candidates)
+    estimator.estimate(histories, indexes, &matches, lengthMin: lengthMin, into: &candidates)
   }
 
   /// Estimates what follows the draft's last token: nothing, if that is an end id.
@@ -95,21 +91,11 @@ public struct EstimateDrafter: Sendable {
     after draft: Draft
   ) {
     let last = draft.count - 1
-    follow(draft.tokens[last], after: Int(draft.parents[last]), indexes)
+    matches.add(draft.tokens[last], after: Int(draft.parents[last]))
     if options.endIDs.contains(draft.tokens[last]) {
       candidates.removeAll(keepingCapacity: true)
     } else {
-      _ = estimate(last, histories, indexes)
-    }
-  }
-
-  /// Looks up the context of a token that was placed.
-  private mutating func follow(_ token: Int32, after parent: Int, _ indexes: [AnyHistoryIndex]) {
-    let first = (parent + 1) * indexes.count
-    for position in indexes.indices {
-      var cursor = cursors[first + position]
-      indexes[position].advance(&cursor, by: token)
-      cursors.append(cursor)
+      _ = estimate(histories, indexes)
     }
   }
 

@@ -39,7 +39,7 @@ public struct DraftHistory: Sendable {
 struct Estimator {
   /// Where less than this is left, shorter matches are not visited. They would add little, and what
   /// they add makes the estimate worse.
-  static let leftMin = 0.2
+  static let leftMin = 0.3
 
   private var observed: [ObservedHistory] = []
   private var observation = Observation()
@@ -53,30 +53,26 @@ struct Estimator {
   /// Fills `candidates`, in no order, and returns the longest match.
   ///
   /// - Parameters:
-  ///   - cursors: The longest match in each index of `indexes`: in index i at `first` + i.
+  ///   - matches: The longest match in each index of `indexes`.
   ///   - lengthMin: The least length of a match that is observed, 1 or more.
   /// - Complexity: O(observations · indexes) index steps; usually two observations are enough.
   mutating func estimate(
-    _ histories: [DraftHistory], _ indexes: [AnyHistoryIndex], _ cursors: [MatchCursor],
-    first: Int, lengthMin: Int, into candidates: inout [Candidate]
+    _ histories: [DraftHistory], _ indexes: [AnyHistoryIndex],
+    _ matches: inout DraftedMatches, lengthMin: Int, into candidates: inout [Candidate]
   ) -> Longest {
     candidates.removeAll(keepingCapacity: true)
     while observed.count < histories.count { observed.append(ObservedHistory()) }
-    func context(_ history: Int) -> ObservedHistory.Context {
-      ObservedHistory.Context(
-        indexes: indexes,
-        matches: MatchClasses.Matches(
-          cursors: cursors, first: first, range: histories[history].indexes))
-    }
     for history in histories.indices {
-      observed[history].begin(context(history), lengthMin: lengthMin)
+      observed[history].begin(matches, in: histories[history].indexes, lengthMin: lengthMin)
     }
     var longest = Longest()
     var left = 1.0
     while true {
-      guard let (chosen, length) = nextHistory(histories.count, context) else { return longest }
+      guard let (chosen, length) = nextHistory(histories.count, indexes, &matches) else {
+        return longest
+      }
       if longest.length == 0 { longest = Longest(length: length, history: chosen) }
-      observed[chosen].take(context(chosen), into: &observation)
+      observed[chosen].take(indexes, &matches, into: &observation)
       let odds = observation.odds(sureWeight: histories[chosen].sureWeight)
       let share = odds / (1 + odds)
       let each = left * share / Double(observation.count)
@@ -91,7 +87,7 @@ struct Estimator {
   /// The history with the longest next observation, the first of them at equal length.
   @inline(__always)
   private mutating func nextHistory(
-    _ count: Int, _ context: (Int) -> ObservedHistory.Context
+    _ count: Int, _ indexes: [AnyHistoryIndex], _ matches: inout DraftedMatches
   ) -> (history: Int, length: Int)? {
     while true {
       var (bound, chosen) = (0, 0)
@@ -100,7 +96,7 @@ struct Estimator {
       }
       if bound == 0 { return nil }
       // Only this one is read: no other can have a longer one.
-      if observed[chosen].nextLength(context(chosen)) == bound { return (chosen, bound) }
+      if observed[chosen].nextLength(indexes, &matches) == bound { return (chosen, bound) }
     }
   }
 

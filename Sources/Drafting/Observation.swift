@@ -50,6 +50,8 @@ struct ObservedHistory {
   private var isListed = false
   /// The children of the current class in numbers.
   private var followers = Followers()
+  /// The followed occurrences at each locus of the class.
+  private var followed: [Int] = []
   /// The only next token, where there is one kind.
   private var onlyToken: Int32 = 0
   private var stage = Stage.unread
@@ -59,6 +61,8 @@ struct ObservedHistory {
   private var observedCount = 0
 
   private enum Stage {
+    /// The longest match is to be looked up.
+    case unmatched
     /// The current class is to be read, if it adds followed occurrences.
     case unread
     /// The current class is the next observation.
@@ -67,35 +71,47 @@ struct ObservedHistory {
     case observed
   }
 
-  /// The indexes of one history, and the matches of one context in them.
-  struct Context {
-    let indexes: [AnyHistoryIndex]
-    let matches: MatchClasses.Matches
-  }
+  /// The history's indexes, among those of all histories.
+  private var range = 0..<0
+  /// An upper bound of the longest match, until it is looked up.
+  private var matchBound = 0
 
   /// - Parameter lengthMin: The least length of a match that is observed, 1 or more.
-  mutating func begin(_ context: Context, lengthMin: Int) {
+  mutating func begin(_ matches: DraftedMatches, in range: Range<Int>, lengthMin: Int) {
     self.lengthMin = lengthMin
-    classes.begin(context.matches)
+    self.range = range
     observedCount = 0
-    stage = .unread
+    stage = .unmatched
+    matchBound = 0
+    for index in range where matches.lengthBound(index) >= lengthMin {
+      matchBound = max(matchBound, matches.lengthBound(index))
+    }
   }
 
   /// An upper bound of the length of the next observation; 0 if there is certainly none.
-  var lengthBound: Int { classes.length < lengthMin ? 0 : classes.length }
+  var lengthBound: Int { stage == .unmatched ? matchBound : classes.length }
 
   /// The length of the next observation; 0 if there is none.
-  mutating func nextLength(_ context: Context) -> Int {
-    if stage == .observed { moveOn(context) }
+  mutating func nextLength(_ indexes: [AnyHistoryIndex], _ matches: inout DraftedMatches) -> Int {
+    switch stage {
+    case .unmatched:
+      classes.begin(&matches, in: range, indexes, lengthMin: lengthMin)
+      stage = .unread
+    case .observed: moveOn(indexes, &matches)
+    case .unread, .read: break
+    }
     while stage == .unread && lengthBound > 0 {
-      count(context)
-      if followers.count > observedCount { stage = .read } else { moveOn(context) }
+      count(indexes)
+      if followers.count > observedCount { stage = .read } else { moveOn(indexes, &matches) }
     }
     return lengthBound
   }
 
   /// Takes the next observation, which must have been looked for and exist.
-  mutating func take(_ context: Context, into observation: inout Observation) {
+  mutating func take(
+    _ indexes: [AnyHistoryIndex], _ matches: inout DraftedMatches,
+    into observation: inout Observation
+  ) {
     assert(stage == .read, "the observation was looked for")
     observation.length = classes.length
     observation.longestCount = followers.count
@@ -104,12 +120,16 @@ struct ObservedHistory {
     if followers.kinds == 1 {
       // Shorter matches that were followed by one token were followed by the same one.
       let token = onlyToken
-      repeat { didObserve() } while nextLength(context) > 0 && followers.kinds == 1
+      repeat { didObserve() } while nextLength(indexes, &matches) > 0 && followers.kinds == 1
       observation.children.append(ChildCount(token: token, count: observedCount))
       observation.count = observedCount
     } else {
       let countMin = (followers.count + Observation.rarityMax - 1) / Observation.rarityMax
-      if !isListed { children.read(of: classes.loci, context.indexes, countMin: countMin) }
+      if !isListed {
+        children.readFirst(
+          Observation.childrenMax, of: classes.loci, followed: followed, indexes, countMin: countMin
+        )
+      }
       var sum = 0
       for place in children.sorted.indices.prefix(Observation.childrenMax) {
         let child = children.sorted[place]
@@ -128,21 +148,23 @@ struct ObservedHistory {
     stage = .observed
   }
 
-  private mutating func moveOn(_ context: Context) {
-    let next = classes.next(lengthMin: lengthMin, context.indexes, context.matches)
-    classes.goOn(to: next, context.indexes, context.matches)
+  private mutating func moveOn(_ indexes: [AnyHistoryIndex], _ matches: inout DraftedMatches) {
+    let next = classes.next(lengthMin: lengthMin, indexes, &matches, in: range)
+    classes.goOn(to: next, indexes, matches, in: range)
     stage = .unread
   }
 
   /// Counts the children of the current class.
-  private mutating func count(_ context: Context) {
+  private mutating func count(_ indexes: [AnyHistoryIndex]) {
     isListed = false
     followers = Followers()
+    followed.removeAll(keepingCapacity: true)
     // The number of indexes with children, and the last of them.
     var (holders, holder) = (0, 0)
     for place in classes.loci.indices {
       let locus = classes.loci[place]
-      let own = context.indexes[Int(locus.index)].followers(of: locus.cursor)
+      let own = indexes[Int(locus.index)].followers(of: locus.cursor)
+      followed.append(own.count)
       if own.count == 0 { continue }
       followers.count += own.count
       followers.kinds = max(followers.kinds, own.kinds)
@@ -151,7 +173,7 @@ struct ObservedHistory {
     }
     if followers.count <= observedCount || followers.kinds == Followers.kindsMax { return }
     if followers.kinds == 1 {
-      if let token = commonToken(context, upTo: holder) {
+      if let token = commonToken(indexes, upTo: holder) {
         onlyToken = token
         return
       }
@@ -159,7 +181,7 @@ struct ObservedHistory {
       return
     }
     // Each index has few children, so that reading all of them takes little.
-    children.read(of: classes.loci, context.indexes, countMin: 1)
+    children.readAll(of: classes.loci, indexes)
     isListed = true
     followers.kinds = min(children.sorted.count, Followers.kindsMax)
     // Only damaged indexes have none after all, or agree now.
@@ -168,11 +190,11 @@ struct ObservedHistory {
   }
 
   /// The token that follows in all indexes in which one follows; nil if they differ.
-  private func commonToken(_ context: Context, upTo holder: Int) -> Int32? {
+  private func commonToken(_ indexes: [AnyHistoryIndex], upTo holder: Int) -> Int32? {
     var common: Int32?
     for place in 0...holder {
       let locus = classes.loci[place]
-      guard let child = context.indexes[Int(locus.index)].firstChild(of: locus.cursor) else {
+      guard let child = indexes[Int(locus.index)].firstChild(of: locus.cursor) else {
         continue
       }
       if let common, common != child.token { return nil }

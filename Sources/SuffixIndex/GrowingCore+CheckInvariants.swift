@@ -39,6 +39,9 @@ extension GrowingCore {
     if link != Self.none && states[link].length + 1 >= depth { return sorted.count }
     precondition(
       childOccurrences <= Int(states[state].count), "continuations are at most occurrences")
+    precondition(
+      state == Self.root || Int(states[state].followed) == childOccurrences,
+      "the sum of all edges' counts is known")
     sorted.sort { self.edge($0, precedes: $1) }
     if state != Self.root && !sorted.isEmpty {
       let ranking = states[state].ranking
@@ -49,8 +52,6 @@ extension GrowingCore {
           precondition(
             rankings[ranking &+ UInt32(place)] == sorted[place], "the best edges are in order")
         }
-        precondition(
-          Int(followed(of: state)) == childOccurrences, "the sum of all edges' counts is known")
       }
     }
     return sorted.count

@@ -69,6 +69,7 @@ extension GrowingCore {
     if states[target].length <= length { return target }
     let split = addState(
       length: length, link: states[target].link, count: states[target].count)
+    states[split].followed = states[target].followed
     copyEdges(from: target, to: split)
     states[target].link = split
     var parent = origin

@@ -93,8 +93,15 @@ extension GrowingCore {
     }
   }
 
-  func appendCounts(of match: MatchCursor, countMin: Int, to children: inout [ChildCount]) {
-    append(of: match, countMin: countMin, limit: .max, to: &children) {
+  func childCount(of match: MatchCursor, token: Int32) -> Int {
+    let edge = edge(from: match.node, by: token)
+    return edge == Self.none ? 0 : Int(count(ofEdge: edge))
+  }
+
+  func appendCounts(
+    of match: MatchCursor, countMin: Int, limit: Int, to children: inout [ChildCount]
+  ) {
+    append(of: match, countMin: countMin, limit: limit, to: &children) {
       ChildCount(token: edges[$0].token, count: Int(count(ofEdge: $0)))
     }
   }
@@ -131,24 +138,29 @@ extension GrowingCore {
   func followers(of match: MatchCursor) -> Followers {
     assert(match.node != Self.root, "the empty pattern's children are not counted")
     let state = states[match.node]
+    var kinds = min(state.degree, Followers.kindsMax)
+    // Edges whose sequences were all removed are counted in the degree, and are no children.
+    if removals > 0 { kinds = livingKinds(of: state) }
+    return Followers(count: Int(state.followed), kinds: kinds)
+  }
+
+  /// The number of edges with occurrences, up to `kindsMax`.
+  private func livingKinds(of state: State) -> Int {
+    var kinds = 0
     if state.degree > Self.scanDegreeMax {
-      var kinds = 0
       while kinds < Followers.kindsMax,
         count(ofEdge: rankings[state.ranking &+ UInt32(kinds)]) > 0
       {
         kinds += 1
       }
-      return Followers(count: Int(followed(of: match.node)), kinds: kinds)
+      return kinds
     }
-    var followers = Followers()
     var edge = state.firstEdge
     while edge != Self.none {
-      let count = Int(count(ofEdge: edge))
-      followers.count += count
-      if count > 0 { followers.kinds += 1 }
+      if count(ofEdge: edge) > 0 { kinds += 1 }
       edge = edges[edge].next
     }
-    return followers
+    return kinds
   }
 
   /// Returns true if a longer match than the cursor's may have appeared. Otherwise the cursor is

@@ -4,21 +4,7 @@
 /// the min(degree, `rankedMax`) best edges in order. A child whose count rises can only move up, or
 /// enter at the end of the block; so both stay exact at every moment at the cost of a few
 /// comparisons. Edges whose count is zero (all their sequences were removed) rank last.
-///
-/// A block ends with the sum of the counts of all edges, which would take long to add up where there
-/// are many.
 extension GrowingCore {
-  /// The sum of the counts of a state's edges, of which there are more than `scanDegreeMax`.
-  @inline(__always)
-  func followed(of state: UInt32) -> UInt32 {
-    rankings[states[state].ranking &+ UInt32(Self.rankedMax)]
-  }
-
-  @inline(__always)
-  private mutating func setFollowed(of state: UInt32, _ count: UInt32) {
-    rankings[states[state].ranking &+ UInt32(Self.rankedMax)] = count
-  }
-
   @inline(__always)
   func edge(_ edge: UInt32, precedes other: UInt32) -> Bool {
     ChildCursor.precedes(
@@ -53,13 +39,13 @@ extension GrowingCore {
   /// Moves the child that `edge` leads to, whose count has just risen, up in the ranking.
   @inline(__always)
   mutating func raiseInRanking(of state: UInt32, _ edge: UInt32) {
+    states[state].followed &+= 1
     let degree = states[state].degree
     let ranking = states[state].ranking
     if degree <= Self.scanDegreeMax {
       if ranking != edge && self.edge(edge, precedes: ranking) { states[state].ranking = edge }
       return
     }
-    setFollowed(of: state, followed(of: state) &+ 1)
     let ranked = min(degree, Self.rankedMax)
     let last = ranking &+ UInt32(ranked - 1)
     var place = ranking
@@ -78,13 +64,13 @@ extension GrowingCore {
 
   /// Moves the child that `edge` leads to, whose count has just fallen, down in the ranking.
   mutating func lowerInRanking(of state: UInt32, _ edge: UInt32) {
+    states[state].followed &-= 1
     let degree = states[state].degree
     let ranking = states[state].ranking
     if degree <= Self.scanDegreeMax {
       if ranking == edge { rankAll(of: state) }
       return
     }
-    setFollowed(of: state, followed(of: state) &- 1)
     let last = ranking &+ UInt32(min(degree, Self.rankedMax) - 1)
     var place = ranking
     while place < last && rankings[place] != edge { place &+= 1 }
@@ -103,7 +89,7 @@ extension GrowingCore {
     if state == Self.root { return }
     if states[state].degree > Self.scanDegreeMax {
       states[state].ranking = UInt32(rankings.count)
-      rankings.append(repeating: Self.none, count: Self.rankedMax + 1)
+      rankings.append(repeating: Self.none, count: Self.rankedMax)
     }
     rankAll(of: state)
   }
@@ -123,9 +109,7 @@ extension GrowingCore {
     }
     let block = states[state].ranking
     var ranked: UInt32 = 0
-    var sum: UInt32 = 0
     while edge != Self.none {
-      sum &+= count(ofEdge: edge)
       // Insertion from the end; an edge that falls off the block's end is not among the best.
       var place = ranked
       if ranked < Self.rankedMax {
@@ -143,6 +127,5 @@ extension GrowingCore {
       rankings[block &+ place] = edge
       edge = edges[edge].next
     }
-    setFollowed(of: state, sum)
   }
 }

@@ -1,16 +1,17 @@
 /// The states, edges and hash of a growing index, addressed by 32-bit index into pools.
 struct GrowingCore: ~Copyable {
-  /// 20 bytes. Patterns are not stored: a state is identified by the path to it.
+  /// 24 bytes. Patterns are not stored: a state is identified by the path to it.
   struct State: BitwiseCopyable {
     /// State of the longest suffix that occurs elsewhere too; `none` for the root alone.
     var link: UInt32
     /// Occurrences of each of the state's patterns.
     var count: UInt32
+    /// Occurrences that a token follows: the sum of the edges' counts. Not kept in the root.
+    var followed: UInt32 = 0
     /// Head of the list of edges, newest first.
     var firstEdge: UInt32
-    /// Up to `scanDegreeMax` edges: the best edge. Above: first slot of the state's block in
-    /// `rankings`, which holds the `rankedMax` best edges and the sum of all edges' counts. The root
-    /// keeps no ranking: every token would have to
+    /// Up to `scanDegreeMax` edges: the best edge. Above: first slot of the state's block of
+    /// `rankedMax` best edges in `rankings`. The root keeps no ranking: every token would have to
     /// update it, and nothing drafts from an empty match.
     var ranking: UInt32
     /// Number of edges (upper 24 bits: no vocabulary has more) and tokens in the longest pattern

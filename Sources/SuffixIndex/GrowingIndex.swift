@@ -29,7 +29,7 @@ import RepriseModel
 ///
 /// ## Cost
 ///
-/// 20 bytes a state, 16 an edge, 4 a hash slot; 1.1 to 1.4 states and 1.5 to 2.2 edges a token on
+/// 24 bytes a state, 16 an edge, 4 a hash slot; 1.1 to 1.4 states and 1.5 to 2.2 edges a token on
 /// real output. Adding a token walks two link chains, of 3 to 20 states each on real output.
 ///
 /// ## Concurrency
@@ -201,9 +201,13 @@ extension GrowingIndex.Reader: HistoryIndex {
   }
 
   public func appendCounts(
-    of cursor: MatchCursor, countMin: Int, to children: inout [ChildCount]
+    of cursor: MatchCursor, countMin: Int, limit: Int, to children: inout [ChildCount]
   ) {
-    unsafe core.pointee.appendCounts(of: cursor, countMin: countMin, to: &children)
+    unsafe core.pointee.appendCounts(of: cursor, countMin: countMin, limit: limit, to: &children)
+  }
+
+  public func childCount(of cursor: MatchCursor, token: Int32) -> Int {
+    unsafe core.pointee.childCount(of: cursor, token: token)
   }
 
   public func followers(of cursor: MatchCursor) -> Followers {

@@ -48,9 +48,12 @@ public protocol HistoryIndex {
   /// at the ends of sequences.
   func firstChild(of cursor: MatchCursor) -> ChildCursor?
 
-  /// Appends the children of a pattern as `appendChildren` does, without their cursors: those that
-  /// occur at least `countMin` times.
-  func appendCounts(of cursor: MatchCursor, countMin: Int, to children: inout [ChildCount])
+  /// Appends the children of a pattern as `appendChildren` does, without their cursors.
+  func appendCounts(
+    of cursor: MatchCursor, countMin: Int, limit: Int, to children: inout [ChildCount])
+
+  /// How often a token follows a pattern, as `child` would say.
+  func childCount(of cursor: MatchCursor, token: Int32) -> Int
 
   /// The children of a pattern in numbers. The pattern must be shorter than `depth`, and not empty.
   ///
@@ -185,11 +188,20 @@ public enum AnyHistoryIndex: HistoryIndex, Sendable {
   }
 
   public func appendCounts(
-    of cursor: MatchCursor, countMin: Int, to children: inout [ChildCount]
+    of cursor: MatchCursor, countMin: Int, limit: Int, to children: inout [ChildCount]
   ) {
     switch self {
-    case .growing(let index): index.appendCounts(of: cursor, countMin: countMin, to: &children)
-    case .sealed(let index): index.appendCounts(of: cursor, countMin: countMin, to: &children)
+    case .growing(let index):
+      index.appendCounts(of: cursor, countMin: countMin, limit: limit, to: &children)
+    case .sealed(let index):
+      index.appendCounts(of: cursor, countMin: countMin, limit: limit, to: &children)
+    }
+  }
+
+  public func childCount(of cursor: MatchCursor, token: Int32) -> Int {
+    switch self {
+    case .growing(let index): index.childCount(of: cursor, token: token)
+    case .sealed(let index): index.childCount(of: cursor, token: token)
     }
   }
 

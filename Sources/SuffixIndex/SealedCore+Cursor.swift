@@ -219,8 +219,21 @@ extension SealedCore {
     }
   }
 
-  func appendCounts(of cursor: MatchCursor, countMin: Int, to children: inout [ChildCount]) {
-    append(of: cursor, countMin: countMin, limit: .max, to: &children) { child in
+  func childCount(of cursor: MatchCursor, token: Int32) -> Int {
+    if cursor.edge != MatchCursor.noEdge {
+      return tokenOnEdge(cursor) == token ? Int(cursor.count) : 0
+    }
+    switch edge(from: cursor.node, node(cursor.node), token: token) {
+    case .inner(let child): return Int(node(child).count)
+    case .leaf: return 1
+    case nil: return 0
+    }
+  }
+
+  func appendCounts(
+    of cursor: MatchCursor, countMin: Int, limit: Int, to children: inout [ChildCount]
+  ) {
+    append(of: cursor, countMin: countMin, limit: limit, to: &children) { child in
       switch child {
       case .onEdge(let only): return ChildCount(token: only.token, count: Int(only.count))
       case .inner(let number):
@@ -280,7 +293,7 @@ extension SealedCore {
     let record = node(cursor.node)
     var followers = Followers(count: Int(cursor.count))
     // Suffixes that end with the pattern come first.
-    if token(ofRank: record.firstRank, at: record.depth) < 0 {
+    if record.hasEnd {
       let ending = firstGoingOn(from: record.firstRank, record) &- record.firstRank
       followers.count -= Int(min(ending, cursor.count))
     }

@@ -30,6 +30,8 @@ struct SealedCore {
     var token: Int32
     var depth: UInt32
     var isHashed: Bool
+    /// True if a sequence ends with the pattern.
+    var hasEnd: Bool
   }
 
   @inline(__always)
@@ -51,7 +53,7 @@ struct SealedCore {
         ? count : load(layout.largeCounts, Int(count), layout.largeCount),
       link: record.load(layout.link), firstChild: record.load(layout.firstChild),
       token: Int32(bitPattern: record.load(layout.token)) &- 1, depth: record.load(layout.depth),
-      isHashed: record.load(layout.isHashed) != 0)
+      isHashed: record.load(layout.isHashed) != 0, hasEnd: record.load(layout.hasEnd) != 0)
   }
 
   /// The children of `parent` that are nodes. They lie behind it, and are few where they are not
@@ -90,6 +92,12 @@ struct SealedCore {
   /// The token at `depth` of the suffix at `rank`, or the separator.
   @inline(__always) func token(ofRank rank: UInt32, at depth: UInt32) -> Int32 {
     text(at: Int(suffix(rank)) + Int(depth))
+  }
+
+  /// True if a sequence ends with the pattern of `depth` tokens that the suffix at `rank`, the first of
+  /// its interval, begins with. False at full depth, where no continuation is counted.
+  func hasEnd(_ rank: UInt32, _ depth: UInt32) -> Bool {
+    depth < self.depth && rank < layout.suffixes.count && token(ofRank: rank, at: depth) < 0
   }
 
   // MARK: Children

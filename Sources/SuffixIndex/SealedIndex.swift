@@ -189,9 +189,13 @@ extension SealedIndex.Reader: HistoryIndex {
   }
 
   public func appendCounts(
-    of cursor: MatchCursor, countMin: Int, to children: inout [ChildCount]
+    of cursor: MatchCursor, countMin: Int, limit: Int, to children: inout [ChildCount]
   ) {
-    unsafe core.pointee.appendCounts(of: cursor, countMin: countMin, to: &children)
+    unsafe core.pointee.appendCounts(of: cursor, countMin: countMin, limit: limit, to: &children)
+  }
+
+  public func childCount(of cursor: MatchCursor, token: Int32) -> Int {
+    unsafe core.pointee.childCount(of: cursor, token: token)
   }
 
   public func followers(of cursor: MatchCursor) -> Followers {

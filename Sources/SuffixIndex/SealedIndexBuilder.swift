@@ -233,6 +233,8 @@ public struct SealedIndexBuilder: ~Copyable {
       buffer.store(UInt32(oldOfNew.count), layout.nodes, new, layout.firstChild)
       buffer.store(UInt32(node.depth), layout.nodes, new, layout.depth)
       buffer.store(tree.isHashed(Int(oldOfNew[new])) ? 1 : 0, layout.nodes, new, layout.isHashed)
+      buffer.store(
+        core.hasEnd(node.firstRank, UInt32(node.depth)) ? 1 : 0, layout.nodes, new, layout.hasEnd)
       for child in children {
         buffer.store(UInt32(child.token + 1), layout.nodes, oldOfNew.count, layout.token)
         oldOfNew.append(child.node)

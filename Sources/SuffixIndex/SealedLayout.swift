@@ -40,7 +40,7 @@ struct SealedLayout {
 
   /// "RPRSEAL\n", read as a little-endian integer: no text file begins like it by chance.
   static let magic: UInt64 = 0x0A_4C_41_45_53_52_50_52
-  static let version: UInt32 = 1
+  static let version: UInt32 = 2
   /// The size of the padded header.
   static let headerBytes = 64
   /// An image consists of whole pages of this size.
@@ -101,6 +101,8 @@ struct SealedLayout {
   let depth: SealedImage.Field
   /// 1 where children, leaves among them, are found through the hash.
   let isHashed: SealedImage.Field
+  /// 1 where a sequence ends with the pattern, so that not all of its occurrences are continued.
+  let hasEnd: SealedImage.Field
 
   let largeCounts: SealedImage.Run
   let largeCount: SealedImage.Field
@@ -162,6 +164,7 @@ struct SealedLayout {
     link = field(nodeBits)
     depth = field(Self.depthBits)
     isHashed = field(1)
+    hasEnd = field(1)
     nodes = run(Int(header.nodes) + 1)
 
     largeCount = field(rankBits)

@@ -140,7 +140,7 @@ struct StructureCheck: ~Copyable {
     let end = core.record(layout.nodes, nodeCount)
     let others = [
       layout.token, layout.firstRank, layout.count, layout.isLarge, layout.link, layout.depth,
-      layout.isHashed,
+      layout.isHashed, layout.hasEnd,
     ]
     try require(
       Int(end.load(layout.firstChild)) == nodeCount && others.allSatisfy { end.load($0) == 0 },
@@ -241,6 +241,12 @@ struct StructureCheck: ~Copyable {
       record.isHashed == isHashed, .node(Int(node)),
       "has \(edges) children, \(record.isHashed ? "" : "not ")in the hash")
     if isHashed { hashedSeen += edges }
+    let hasEnd = core.hasEnd(record.firstRank, record.depth)
+    try require(
+      record.hasEnd == hasEnd, .node(Int(node)),
+      hasEnd
+        ? "says nothing of a sequence that ends with its pattern"
+        : "says that a sequence ends with its pattern")
   }
 
   /// Checks that the suffixes on both sides of a border have the node's tokens in common, no more,

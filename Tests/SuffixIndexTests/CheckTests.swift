@@ -88,6 +88,9 @@ import Testing
     #expect(
       try error(layout.nodes, 0, layout.isHashed)?.description
         .hasSuffix("children, not in the hash") == true)
+    #expect(
+      try error(layout.nodes, 0, layout.hasEnd)?.description
+        == "node 0 says that a sequence ends with its pattern")
   }
 
   @Test func checksCanBeCancelled() throws {

@@ -88,7 +88,7 @@ import Testing
       throws: SealedIndex.FormatError.size(bytes: bytes.count - 1, expectedBytes: bytes.count)
     ) { try open(bytes.dropLast()) }
     bytes[8] = 9
-    #expect(throws: SealedIndex.FormatError.version(found: 9, expected: 1)) { try open(bytes) }
+    #expect(throws: SealedIndex.FormatError.version(found: 9, expected: 2)) { try open(bytes) }
     bytes[0] = 0
     #expect(throws: SealedIndex.FormatError.notASealedIndex) { try open(bytes) }
   }

@@ -39,6 +39,11 @@ private func childDifference(
     var children: [ChildCursor] = []
     index.appendChildren(of: cursor, countMin: countMin, limit: limit, to: &children)
     let wanted = expected.filter { $0.count >= countMin }.prefix(limit)
+    var counts: [ChildCount] = []
+    index.appendCounts(of: cursor, countMin: countMin, limit: limit, to: &counts)
+    if counts != wanted.map({ ChildCount(token: $0.token, count: $0.count) }) {
+      return "counts of at least \(countMin), at most \(limit): \(counts), expected \(wanted)"
+    }
     if children.map(\.token) != wanted.map(\.token)
       || children.map({ Int($0.count) }) != wanted.map(\.count)
     {
@@ -47,13 +52,9 @@ private func childDifference(
     for child in children where index.child(of: cursor, token: child.token) != child.cursor {
       return "child \(child) is another when looked up by its token"
     }
-  }
-  for countMin in 1...2 {
-    var counts: [ChildCount] = []
-    index.appendCounts(of: cursor, countMin: countMin, to: &counts)
-    let wanted = expected.filter { $0.count >= countMin }
-    if counts != wanted.map({ ChildCount(token: $0.token, count: $0.count) }) {
-      return "counts of at least \(countMin): \(counts), expected \(wanted)"
+    for child in children
+    where index.childCount(of: cursor, token: child.token) != Int(child.count) {
+      return "child \(child) has another count when looked up by its token"
     }
   }
   let followers = Followers(
@@ -65,7 +66,11 @@ private func childDifference(
     return "first child \(String(describing: index.firstChild(of: cursor))), expected \(expected)"
   }
   for token in 0..<alphabet + 1 where !expected.contains(where: { $0.token == token }) {
-    if index.child(of: cursor, token: token) != nil { return "\(token) never followed" }
+    if index.child(of: cursor, token: token) != nil
+      || index.childCount(of: cursor, token: token) != 0
+    {
+      return "\(token) never followed"
+    }
   }
   return nil
 }

@@ -141,7 +141,7 @@ package struct NaiveEstimate {
         }
       }
       left *= 1 - share
-      if left < 0.2 { break }
+      if left < 0.3 { break }
     }
     return guesses
   }
