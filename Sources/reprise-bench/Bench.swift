@@ -7,7 +7,9 @@ struct RepriseBench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "reprise-bench",
     abstract: "Measure all figures of docs/reports/benchmarks.md.",
-    subcommands: [Run.self, Echo.self, Exchange.self, Frontier.self, BatchFrontier.self],
+    subcommands: [
+      Run.self, Echo.self, Exchange.self, Frontier.self, BatchFrontier.self, ModelledTime.self,
+    ],
     defaultSubcommand: Run.self)
 }
 

@@ -124,9 +124,12 @@ struct SocketBenchmark {
     private var position: [Int] = []
     private var next = 0
 
-    init(_ client: RepriseClient, _ outputs: [[Int32]]) {
+    init(_ client: RepriseClient, _ outputs: [[Int32]]) throws {
       self.client = client
       self.outputs = outputs.filter { $0.count > SocketBenchmark.accepted }
+      if self.outputs.isEmpty {
+        throw ToolError("the large trace has no outputs beside those of the history")
+      }
     }
 
     func open() async throws {
@@ -173,7 +176,7 @@ struct SocketBenchmark {
   private func steps(
     _ client: RepriseClient, _ outputs: [[Int32]], tree: Bool, _ report: inout Report
   ) async throws {
-    let workers = Workers(client, outputs)
+    let workers = try Workers(client, outputs)
     try await workers.open()
     let options = DraftOptions(tree: tree)
     var times = Latencies()
@@ -205,7 +208,7 @@ struct SocketBenchmark {
       for number in 0..<clients {
         group.addTask {
           let client = RepriseClient(.unixSocket(path: socket))
-          let workers = Workers(client, outputs[number])
+          let workers = try Workers(client, outputs[number])
           try await workers.open()
           for _ in 0..<Self.lines { _ = try await workers.step(DraftOptions()) }
           try await workers.close()
