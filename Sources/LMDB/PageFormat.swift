@@ -45,8 +45,8 @@ enum PageFormat {
   /// An option of the environment that LMDB writes beside the flags of the tree of free pages.
   static let singleFileFlag = 0x4000
 
-  /// LMDB uses the system's page size, 4 KiB and more on every Linux, and 32 KiB at most. Smaller
-  /// pages, which the format could express, have no room for keys of 511 bytes.
+  /// The permitted sizes of a page. LMDB uses the page size of the system, which is 4 KiB or more on
+  /// Linux, but at most 32 KiB. Smaller pages than 4 KiB have no room for several keys of 511 bytes.
   static let pageBytesRange = 4096...32768
 
   /// LMDB's cursors hold 32 levels. Trees are refused far below that, so that none reaches it by

@@ -3,13 +3,14 @@ import NIOPosix
 import WireProtocol
 
 extension RepriseClient {
-  /// Sends lines unchanged, on a connection of their own, and passes on each line that comes back:
-  /// for tools that examine the protocol itself. It ends when the service has answered all of them.
+  /// Sends lines unchanged on a separate connection, and passes each line that comes back to
+  /// `receive`. It is for tools that examine the protocol itself. It returns when the service has
+  /// answered all lines.
   ///
   /// - Parameters:
-  ///   - next: Returns the next line, without its newline; nil after the last. May block.
+  ///   - next: Returns the next line, without its newline; nil after the last line. May block.
   ///   - receive: Called with each line that the service sends, without its newline.
-  /// - Throws: `unavailable` if there is no connection, `disconnected` if it broke.
+  /// - Throws: `unavailable` if no connection can be made, `disconnected` if it breaks.
   public func exchangeLines(
     _ next: @escaping @Sendable () async throws -> [UInt8]?,
     receive: ([UInt8]) throws -> Void

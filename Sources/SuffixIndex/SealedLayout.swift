@@ -71,8 +71,8 @@ struct SealedLayout {
   /// Sequences in order, each followed by a separator.
   let text: SealedImage.Run
   let textToken: SealedImage.Field
-  /// The number of tokens from here on that occur elsewhere too: a longer pattern that begins here
-  /// occurs once. Following a long match therefore reads nothing but the text.
+  /// The length of the longest pattern that begins at this position and also occurs elsewhere. A
+  /// longer pattern that begins here occurs once, so only the text is read to extend it.
   let repeated: SealedImage.Field
 
   /// Positions in the text, in the order of the suffixes that begin there. Separators have no

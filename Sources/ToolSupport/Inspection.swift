@@ -9,7 +9,7 @@ package struct Inspection {
   /// Sentences on the damage that was found.
   package var damage: [String] = []
 
-  /// Checks for damage, opens the store, and reads everything.
+  /// Checks a store for damage, opens it, and reads all of its content.
   ///
   /// - Parameter body: Called with the open store and all findings.
   package init(

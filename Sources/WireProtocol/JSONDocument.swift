@@ -9,8 +9,8 @@ final class JSONDocument {
   /// Creates a parser.
   ///
   /// - Parameters:
-  ///   - bytesMax: Longest text.
-  ///   - depthMax: Deepest nesting.
+  ///   - bytesMax: The length of the longest text that is parsed, in bytes.
+  ///   - depthMax: The depth of the deepest nesting that is parsed.
   init(bytesMax: Int, depthMax: Int) {
     guard let parser = unsafe csj_parser_create(bytesMax, depthMax) else {
       fatalError("no memory for a JSON parser")

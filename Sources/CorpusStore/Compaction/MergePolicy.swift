@@ -2,19 +2,22 @@ import CorpusFormat
 import RepriseModel
 import SuffixIndex
 
-/// Chooses the segments to merge: as soon as `mergeFanIn` of them are of one size class.
+/// Chooses the segments to merge. A merge starts when `mergeFanIn` segments are in one size class.
 ///
-/// Class 0 holds segments made by sealing, class k segments of up to fanIn^k times as much. There
-/// are therefore at most (fanIn − 1) · classes segments (plus those that have reached the largest
-/// size), and each token is rewritten at most once a class.
+/// Class 0 has the segments that sealing made, class k those of up to fanIn^k times the size of a
+/// segment of class 0. There are therefore at most (fanIn − 1) · classes segments, and those that
+/// have reached the largest size. Each token is rewritten at most once for each class.
 ///
-/// If history is bounded, the content of one segment should leave together: the oldest segment is
-/// rewritten each time that some of it leaves. Therefore a segment holds at most a quarter of the
-/// bound, and neighbours in age are merged; there are some four to eight such segments then.
+/// If history is bounded, the oldest segment is rewritten each time that a part of it is removed.
+/// The content of a segment should therefore be close in age, so that it is removed at about the
+/// same time. For this reason a segment holds at most a quarter of the bound, and only segments that
+/// are neighbours in age are merged. Such a history has four to eight segments.
 ///
-/// No merge takes more memory than `bytesMax`, half of what the process may have. Segments of the
-/// size that such merges produce stay as they are, so little memory means more segments and slower
-/// drafts. A run that fits at other times but not now is merged in narrower runs, or waits.
+/// A merge takes at most `bytesMax` of memory, which is half of the memory that the process may have.
+/// A segment of the largest size that such a merge produces is not merged again, so little memory
+/// means more segments and slower drafts. A run, which is a number of neighbours to merge, may fit
+/// into `bytesMax` but not into the memory that is free now. It is then split into shorter runs, or
+/// it waits.
 struct MergePolicy {
   private let sealTokens: Int
   private let fanIn: Int

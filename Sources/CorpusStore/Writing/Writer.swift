@@ -3,8 +3,7 @@ import HistoryEngine
 import RepriseModel
 import StoreErrors
 
-/// The way to the one thread that writes to a corpus's file: jobs wait here until `WriterLoop` takes
-/// them.
+/// The queue of jobs for the one thread that writes to a corpus's file, `WriterLoop`.
 final class Writer: Sendable {
   private let corpus: CorpusName
   private let tokensWaitingMax: Int

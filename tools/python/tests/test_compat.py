@@ -9,6 +9,7 @@ from service import Service
 
 from reprise import Client
 from reprise.compat import SuffixDecodingCache, SuffixDecodingDraft
+from reprise.core.options import Policy
 
 
 @pytest.fixture
@@ -93,6 +94,32 @@ def test_options(cache: SuffixDecodingCache) -> None:
     tree = cache.speculate("r", context, 8, 4.0, use_tree_spec=True)
     assert set(zip(tree.token_ids, tree.parents, strict=True)) >= {(3, -1), (4, -1)}
     assert tree.match_len == 2
+
+
+def test_the_policy_is_a_setting(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def first_probability(policy: Policy | None = None) -> float:
+        cache = SuffixDecodingCache(client=client, corpus="policies", policy=policy)
+        context = [1, 2, 3, 4, 1, 2, 3]
+        cache.start_request("r", context)
+        draft = cache.speculate("r", context)
+        cache.stop_request("r")
+        assert draft.token_ids[0] == 4
+        return draft.probs[0]
+
+    # By the published policy, one of two occurrences was followed by it.
+    assert first_probability() == 0.5
+    assert first_probability("estimate") < 0.5
+    monkeypatch.setenv("REPRISE_POLICY", "estimate")
+    assert first_probability() < 0.5
+    assert first_probability("suffixdecoding") == 0.5
+    assert caplog.text == ""
+    monkeypatch.setenv("REPRISE_POLICY", "guess")
+    assert first_probability() == 0.5
+    assert "REPRISE_POLICY is 'guess', expected suffixdecoding or estimate" in caplog.text
+    with pytest.raises(ValueError, match="policy is 'guess', expected one of"):
+        SuffixDecodingCache(client=client, policy="guess")  # type: ignore[arg-type]
 
 
 def test_no_limit_is_the_depth(cache: SuffixDecodingCache) -> None:

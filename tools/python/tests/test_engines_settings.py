@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reprise.core.options import DraftOptions
 from reprise.engines.settings import EngineSettings, corpus_name
 
 
@@ -35,6 +36,25 @@ def test_settings_are_read_and_mistakes_are_said(caplog: pytest.LogCaptureFixtur
     )
     assert settings == EngineSettings(share="never")
     assert caplog.text.count("expected") == 3
+
+
+def test_the_policy_is_that_of_the_environment_and_costs_need_estimates(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def policy(options: DraftOptions, **environment: str) -> str:
+        return EngineSettings.from_environment(environment).drafting(options).policy
+
+    published = DraftOptions()
+    estimate = DraftOptions(policy="estimate")
+    assert policy(published) == "suffixdecoding"
+    assert policy(estimate) == "estimate"
+    assert policy(published, REPRISE_POLICY="estimate") == "estimate"
+    assert policy(estimate, REPRISE_POLICY="suffixdecoding") == "suffixdecoding"
+    costs = {"REPRISE_POLICY": "suffixdecoding", "REPRISE_VERIFY_COST": "0.01"}
+    assert policy(published, **costs) == "estimate"
+    assert caplog.text == ""
+    assert policy(published, REPRISE_POLICY="guess") == "suffixdecoding"
+    assert "REPRISE_POLICY is 'guess', expected suffixdecoding or estimate" in caplog.text
 
 
 def test_the_cost_of_verification_is_a_number_or_a_file(

@@ -14,6 +14,8 @@ These differ:
 - `evict_cached_response` removes the response from the shared history: at once while the request is
   active, in the background afterwards. With access tokens that needs the right to admin; without
   it the name leaves, and the response stays until the corpus's retention removes it.
+- With `policy="estimate"`, or `REPRISE_POLICY=estimate` in the environment, tokens are drafted that
+  are accepted with a probability of `min_token_prob` at least; factor and offset are not used.
 - Without `max_spec_tokens` a draft may have `max_tree_depth` tokens. The original fails there.
 - The whole context is tried as a match, and not all but its first token.
 - A context that is not the end of the request's text (its prompt and responses) costs a session of
@@ -45,7 +47,7 @@ from ..core._constants import (
     RETENTION_SEQUENCES,
 )
 from ..core.drafts import Draft
-from ..core.options import NO_DRAFT, DraftOptions, Step
+from ..core.options import NO_DRAFT, DraftOptions, Step, known_policy
 from ..core.results import Retention
 from ..core.tokens import token_array
 from ..transports.client import Client, Session
@@ -58,6 +60,7 @@ except ImportError:  # then nobody gives arrays of it
     np = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
+    from ..core.options import Policy
     from ..core.tokens import TokenIDs
     from ..transports.address import Address
 
@@ -95,6 +98,7 @@ class SuffixDecodingCache:
         tls: ssl.SSLContext | None = None,
         deadline: float = 0.002,
         client: Client | None = None,
+        policy: Policy | None = None,
     ) -> None:
         """
         Args:
@@ -103,15 +107,19 @@ class SuffixDecodingCache:
             corpus: The history's name; `REPRISE_CORPUS`, or "default", where it is not given.
             address, token, tls, deadline: What a `Client` is made with.
             client: One that is there already.
+            policy: The drafting policy; `REPRISE_POLICY`, or "suffixdecoding", where it is not
+                given.
 
         Raises:
-            ValueError: `max_cached_requests` is too large, or no address is given.
+            ValueError: `max_cached_requests` is too large, no address is given, or the policy is
+                not known.
         """
         if max_cached_requests > 0x7FFFFFFF:
             raise ValueError("max_cached_requests must be at most 2^31")
         self._max_tree_depth = max_tree_depth
         self._max_cached_requests = max_cached_requests
         self._corpus = corpus or os.environ.get("REPRISE_CORPUS") or "default"
+        self._policy = DraftOptions(policy=policy or _environment_policy()).policy
         self._client = client or Client(
             address, token=token, tls=tls, deadline=deadline, open_deadline=_OPEN_SECONDS
         )
@@ -260,6 +268,7 @@ class SuffixDecodingCache:
         if max_spec_tokens is None:
             max_spec_tokens = self._max_tree_depth
         options = DraftOptions(
+            policy=self._policy,
             max_tokens=min(max(max_spec_tokens, 0), _DRAFT_TOKENS_MAX),
             max_factor=MAX_FACTOR.clamp(max_spec_factor),
             # The original rounds so that 0.1 · 30 makes 3.
@@ -336,7 +345,7 @@ class SuffixDecodingCache:
 
     def flush(self, timeout: float = 30.0) -> bool:
         """Waits until all stopped requests are recorded, and all evicted ones removed. Returns
-        whether it came to that in time."""
+        True if that happened in time."""
         return self._client.flush(timeout) and self._remover.flush(timeout)
 
     def close(self) -> None:
@@ -359,6 +368,17 @@ class _GlobalTree:
     def estimate_memory(self) -> int:
         """Bytes that the service keeps in memory."""
         return self.client.corpus_stats(self.corpus).bytes_in_memory
+
+
+def _environment_policy() -> Policy:
+    name = os.environ.get("REPRISE_POLICY") or "suffixdecoding"
+    policy = known_policy(name)
+    if policy is None:
+        _log.warning(
+            "reprise: REPRISE_POLICY is %r, expected suffixdecoding or estimate; it is ignored",
+            name,
+        )
+    return policy or "suffixdecoding"
 
 
 def _validate_ndarray(tokens: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from ._constants import (
     BATCH,
@@ -28,6 +28,11 @@ Policy: TypeAlias = Literal["suffixdecoding", "estimate"]
 #: The time of one more drafted token as a fraction of a step without drafts; or measured times of
 #: steps, in any unit, each with the number of tokens that the step processes, rising.
 VerifyCost: TypeAlias = "float | Sequence[tuple[int, float]]"
+
+
+def known_policy(name: str) -> Policy | None:
+    """The policy with this name; None where there is none."""
+    return cast("Policy", name) if name in POLICIES else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -15,13 +15,14 @@ class ServerInfo(Result):
     protocol: int
     limits: Mapping[str, int]
     event_loop_line_bytes: int
-    """Bytes of the longest line that an event loop of the service reads itself."""
+    """The longest line, in bytes, that an event loop of the service parses. Longer ones are parsed
+    by another thread."""
     uptime_s: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Grant(Result):
-    """The holder of an access token, and the rights that it gives."""
+    """The holder of an access token, and the rights that the token gives."""
 
     name: str
     rights: tuple[str, ...]

@@ -78,9 +78,7 @@ class BatchDrafter:
         self.client = client
         self.corpus = corpus
         self.settings = settings or EngineSettings()
-        if self.settings.verify_cost is not None:
-            # The other policy's probabilities are no estimates: what followed once is certain.
-            options = dataclasses.replace(options, policy="estimate")
+        options = self.settings.drafting(options)
         self._vocabulary = vocabulary
         self._check = TokenCheck(vocabulary)
         self._requests: dict[str, Request] = {}

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core._constants import CORPUS_NAME_CHARACTERS_MAX
-from ..core.options import BatchBounds
+from ..core.options import BatchBounds, known_policy
 from .notices import log
 
 if TYPE_CHECKING:
-    from ..core.options import Share, VerifyCost
+    from ..core.options import DraftOptions, Policy, Share, VerifyCost
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,6 +39,15 @@ class EngineSettings:
     """`REPRISE_VERIFY_COST`: the time of one more drafted token as a fraction of a step, or a file
     with a JSON array of [tokens, time] of measured steps. As many tokens are drafted as are worth
     it, by the policy `estimate`; the engine's options decide where it is not set."""
+    policy: Policy | None = None
+    """`REPRISE_POLICY`: the drafting policy, suffixdecoding or estimate; that of the options where
+    it is not set."""
+
+    def drafting(self, options: DraftOptions) -> DraftOptions:
+        """The options with which drafts are asked for."""
+        # Costs need estimates: by the other policy, what followed once is certain.
+        policy = self.policy if self.verify_cost is None else "estimate"
+        return options if policy is None else dataclasses.replace(options, policy=policy)
 
     @staticmethod
     def from_environment(environment: Mapping[str, str] = os.environ) -> EngineSettings:
@@ -84,8 +93,15 @@ class EngineSettings:
                     text,
                     error,
                 )
+        policy = known_policy(environment.get("REPRISE_POLICY", ""))
+        if policy is None and (text := environment.get("REPRISE_POLICY", "")):
+            log.warning(
+                "reprise: REPRISE_POLICY is %r, expected suffixdecoding or estimate; it is ignored",
+                text,
+            )
         return EngineSettings(
             verify_cost=verify_cost,
+            policy=policy,
             corpus=environment.get("REPRISE_CORPUS") or None,
             share=share,
             deadline=seconds("REPRISE_DEADLINE_MS", 1e-3, defaults.deadline),

@@ -72,8 +72,8 @@ class AssistedGeneration:
             client = Client(client, engine="transformers")
         self.client = client
         self.corpus = corpus
-        self.options = options or DraftOptions()
         self.settings = settings or EngineSettings.from_environment()
+        self.options = self.settings.drafting(options or DraftOptions())
         self.client.ensure_corpus(corpus)
         self.notices = Notices(self.client, corpus)
 

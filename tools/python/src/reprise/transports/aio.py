@@ -182,7 +182,7 @@ class AsyncClient(ClientBase):
 
 
 class AsyncSession(SessionBase[AsyncClient]):
-    """One request being decoded; see `reprise.Session`."""
+    """One request during its decoding; see `reprise.Session`."""
 
     __slots__ = ("_prefetch", "_told")
 

@@ -159,7 +159,7 @@ class ClientBase:
 
     @property
     def last_refusal(self) -> RepriseError | None:
-        """The reason why the service did not open a session, of the last time that it did not."""
+        """The error of the newest refusal to open a session; None where there was none."""
         return self._decoding.core.last_refusal
 
 
