@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import tomllib
+from run import BUILD, BUILT, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 LIST = Path(__file__).with_name("breaks.toml")
 LOGS = ROOT / ".build/test-logs/breaks"
-BUILT = ROOT / ".build/debug"
 SECONDS_MAX = 600.0
 
 
@@ -46,6 +45,26 @@ def run(command: list[str], log: Path, environment: dict[str, str]) -> int:
                 process.wait()
 
 
+def texts(edits: list[dict[str, str]]) -> dict[Path, str]:
+    """The files that edits are made in."""
+    paths = {ROOT / edit["file"] for edit in edits}
+    if missing := [path for path in paths if not path.is_file()]:
+        raise Unfit(f"{missing[0].relative_to(ROOT)} is not there")
+    return {path: path.read_text() for path in paths}
+
+
+def check(breaks: list[dict[str, Any]]) -> int:
+    """Tells which breaks do not fit the code any more. Returns their number."""
+    unfit = 0
+    for one in breaks:
+        try:
+            changed(texts(one["edits"]), one["edits"])
+        except Unfit as error:
+            print(f"tools/testing/breaks.toml: {one['name']} does not fit: {error}")
+            unfit += 1
+    return unfit
+
+
 def changed(sources: dict[Path, str], edits: list[dict[str, str]]) -> dict[Path, str]:
     """The sources with each edit made, at the one place where its text stands."""
     result = dict(sources)
@@ -61,18 +80,15 @@ def changed(sources: dict[Path, str], edits: list[dict[str, str]]) -> dict[Path,
 def attempt(one: dict[str, Any], log: Path) -> str:
     """Makes one break. Returns "caught", or what went wrong instead."""
     edits = one["edits"]
-    paths = {ROOT / edit["file"] for edit in edits}
-    if missing := [path for path in paths if not path.is_file()]:
-        return f"does not fit: {missing[0].relative_to(ROOT)} is not there"
-    sources = {path: path.read_text() for path in paths}
     try:
+        sources = texts(edits)
         broken = changed(sources, edits)
     except Unfit as error:
         return f"does not fit: {error}"
     try:
         for path, text in broken.items():
             path.write_text(text)
-        if run(["swift", "build", "--build-tests"], log, {}) != 0:
+        if run(BUILD, log, {"REPRISE_PACKAGE": "tests"}) != 0:
             return "does not fit: it does not build"
         if "command" in one:
             command, environment = one["command"], {"REPRISE_TEST_BUILT": str(BUILT)}
@@ -93,6 +109,7 @@ def attempt(one: dict[str, Any], log: Path) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tools/breaks", add_help=False)
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--check", action="store_true")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
     breaks: list[dict[str, Any]] = tomllib.loads(LIST.read_text())["break"]
@@ -103,6 +120,8 @@ def main() -> int:
         for one in chosen:
             print(f"{one['name']:<28}{one['what']}")
         return 0
+    if options.check:
+        return 1 if check(chosen) else 0
     LOGS.mkdir(parents=True, exist_ok=True)
     failed = 0
     print(f"{'break':<28}{'seconds':>8}  {'test':<44}outcome")
