@@ -287,7 +287,7 @@ def full() -> list[Phase]:
         ),
         Phase("crash-1000", ["tools/crash"], ("build-release",), seconds_max=3600),
         Phase("load-20", ["tools/load"], ("crash-1000",), seconds_max=3600),
-        Phase("prometheus", ["tools/prometheus-check"], ("load-20",)),
+        Phase("prometheus", ["tools/prometheus-check"], ("build-release",)),
         Phase("fuzz", ["tools/fuzz"], ("prometheus",), seconds_max=3600),
     ]
 
