@@ -39,7 +39,7 @@ struct DraftedMatches: ContextMatches {
   private var parents: [Int32] = []
   private var indexCount = 0
   /// The place of the drafted token whose matches are read; −1 for the context.
-  private(set) var place = -1
+  private var place = -1
 
   /// Begins with a context.
   mutating func begin(_ cursors: [MatchCursor]) {
@@ -59,22 +59,28 @@ struct DraftedMatches: ContextMatches {
     tokens.append(token)
     parents.append(Int32(parent))
     place = tokens.count - 1
-    let first = (parent + 1) * indexCount
     for index in 0..<indexCount {
-      var match = matches[first + index]
+      var match = matches[position(index, at: parent)]
       match.lengthBound += 1
       match.isKnown = false
       matches.append(match)
     }
   }
 
-  @inline(__always) private func position(_ index: Int) -> Int { (place + 1) * indexCount + index }
+  /// The match in an index of the context that ends with a drafted token.
+  @inline(__always) private func position(_ index: Int, at place: Int) -> Int {
+    (place + 1) * indexCount + index
+  }
 
   @inline(__always) func lengthBound(_ index: Int) -> Int {
-    Int(matches[position(index)].lengthBound)
+    Int(matches[position(index, at: place)].lengthBound)
   }
-  @inline(__always) func isKnown(_ index: Int) -> Bool { matches[position(index)].isKnown }
-  @inline(__always) func cursor(_ index: Int) -> MatchCursor { matches[position(index)].cursor }
+  @inline(__always) func isKnown(_ index: Int) -> Bool {
+    matches[position(index, at: place)].isKnown
+  }
+  @inline(__always) func cursor(_ index: Int) -> MatchCursor {
+    matches[position(index, at: place)].cursor
+  }
 
   mutating func lookUp(_ index: Int, in indexes: [AnyHistoryIndex]) {
     _ = match(at: place, index, in: indexes)
@@ -83,7 +89,7 @@ struct DraftedMatches: ContextMatches {
   private mutating func match(
     at place: Int, _ index: Int, in indexes: [AnyHistoryIndex]
   ) -> MatchCursor {
-    let position = (place + 1) * indexCount + index
+    let position = position(index, at: place)
     if matches[position].isKnown { return matches[position].cursor }
     var cursor = match(at: Int(parents[place]), index, in: indexes)
     indexes[index].advance(&cursor, by: tokens[place])

@@ -75,10 +75,10 @@ struct CountedChildren {
       unlisted.append(max(0, min(left, last)))
       hidden += unlisted[place]
     }
-    if hidden >= least(of: limit, countMin, bounds: true) { return false }
-    let least = least(of: limit, countMin, bounds: false)
+    if hidden >= sumNeeded(limit, countMin, bounds: true) { return false }
+    let needed = sumNeeded(limit, countMin, bounds: false)
     for known in sorted.indices {
-      if bound(known) < least {
+      if bound(known) < needed {
         sorted[known].count = 0
         continue
       }
@@ -87,7 +87,7 @@ struct CountedChildren {
           of: loci[place].cursor, token: sorted[known].token)
       }
     }
-    if hidden >= self.least(of: limit, countMin, bounds: false) { return false }
+    if hidden >= sumNeeded(limit, countMin, bounds: false) { return false }
     finish(countMin)
     return true
   }
@@ -97,7 +97,7 @@ struct CountedChildren {
   ///
   /// - Parameter bounds: True to take the largest possible sum of each child, false to take what is
   ///   known of it.
-  private mutating func least(of limit: Int, _ countMin: Int, bounds: Bool) -> Int {
+  private mutating func sumNeeded(_ limit: Int, _ countMin: Int, bounds: Bool) -> Int {
     while largest.count < limit { largest.append(0) }
     for place in 0..<limit { largest[place] = 0 }
     for known in sorted.indices {
@@ -147,6 +147,8 @@ struct CountedChildren {
   }
 
   private mutating func add(_ child: ChildCount, from place: Int) {
+    // Where more indexes than bits are read completely, several share one: fewer are thought to list the
+    // child, and it is looked up once more.
     let listing: UInt64 = 1 << UInt64(place % UInt64.bitWidth)
     for known in sorted.indices where sorted[known].token == child.token {
       sorted[known].count += child.count

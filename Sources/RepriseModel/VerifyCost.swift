@@ -73,14 +73,6 @@ public struct VerifyCost: Equatable, Sendable {
     return time(ofStep: Double(tokens), from: &end)
   }
 
-  /// The time of a step that processes a number of tokens.
-  ///
-  /// - Parameter batch: The sequences of the batch. Where the cost is the same for each token, the unit is a
-  ///   step of this batch without drafts.
-  package func time(ofStep tokens: Int, batch: Int) -> Double {
-    points.isEmpty ? 1 + perToken * Double(tokens - batch) : time(ofStep: tokens)
-  }
-
   /// The time of a step with drafts, as a multiple of that without.
   ///
   /// - Parameter drafted: Drafted tokens of the whole batch.

@@ -52,7 +52,7 @@ public protocol HistoryIndex {
   func appendCounts(
     of cursor: MatchCursor, countMin: Int, limit: Int, to children: inout [ChildCount])
 
-  /// How often a token follows a pattern, as `child` would say.
+  /// The number of times that a token follows a pattern: the count of that `child`, or 0.
   func childCount(of cursor: MatchCursor, token: Int32) -> Int
 
   /// The children of a pattern in numbers. The pattern must be shorter than `depth`, and not empty.

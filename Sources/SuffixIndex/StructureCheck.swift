@@ -245,7 +245,7 @@ struct StructureCheck: ~Copyable {
     try require(
       record.hasEnd == hasEnd, .node(Int(node)),
       hasEnd
-        ? "says nothing of a sequence that ends with its pattern"
+        ? "does not say that a sequence ends with its pattern"
         : "says that a sequence ends with its pattern")
   }
 

@@ -38,7 +38,8 @@ final class BatchDecoding {
   private(set) var steps = 0
   private(set) var drafted = 0
   private(set) var accepted = 0
-  /// The time of the full batch's steps, if there is a model of their cost, in its unit.
+  /// The time of the full batch's steps, if there is a model of their cost. The unit is a step without
+  /// drafts.
   private var time = 0.0
   /// The modelled time of a token in full batches.
   var timePerToken: Double { time / Double(max(1, steps + accepted)) }
@@ -71,7 +72,7 @@ final class BatchDecoding {
       let drafts = sessions.map { draft($0, least) }
       let shares = shares(of: drafts)
       let isFull = sessions.count == batch
-      if isFull, let cost { time += cost.time(ofStep: batch + shares.reduce(0, +), batch: batch) }
+      if isFull, let cost { time += cost.time(drafted: shares.reduce(0, +), batch: batch) }
       for place in sessions.indices {
         let accepted = verify(&sessions[place], drafts[place], shares[place])
         if !isFull { continue }

@@ -26,13 +26,21 @@ struct ModelledTime: ParsableCommand {
   var leadIn = LeadIn.standard
   @Argument(help: "JSONL file.") var file: String
 
+  /// A point of the table, as an array.
+  private struct Row: Decodable {
+    let point: VerifyCost.Point
+
+    init(from decoder: any Decoder) throws {
+      var row = try decoder.unkeyedContainer()
+      point = VerifyCost.Point(
+        tokens: try row.decode(Int.self), time: try row.decode(Double.self))
+    }
+  }
+
   func run() throws {
     let rows = try JSONDecoder().decode(
-      [[Double]].self, from: Data(contentsOf: URL(filePath: costs)))
-    let points = rows.compactMap { row in
-      row.count == 2 ? VerifyCost.Point(tokens: Int(row[0]), time: row[1]) : nil
-    }
-    guard points.count == rows.count, let cost = VerifyCost(points: points) else {
+      [Row].self, from: Data(contentsOf: URL(filePath: costs)))
+    guard let cost = VerifyCost(points: rows.map(\.point)) else {
       throw ToolError(
         "\(costs): expected [[tokens, time], …], rising in tokens, not falling in time")
     }

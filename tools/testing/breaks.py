@@ -54,7 +54,7 @@ def texts(edits: list[dict[str, str]]) -> dict[Path, str]:
 
 
 def check(breaks: list[dict[str, Any]]) -> int:
-    """Tells which breaks do not fit the code any more. Returns their number."""
+    """Prints the breaks that do not fit the code any more. Returns their number."""
     unfit = 0
     for one in breaks:
         try:

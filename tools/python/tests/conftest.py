@@ -18,7 +18,10 @@ if os.environ.get("REPRISE_TEST_PLAIN"):
     # As if they were not installed.
     sys.modules["orjson"] = sys.modules["numpy"] = None  # type: ignore[assignment]
 
+from played import PlayedService
 from service import Service
+
+from reprise.core.decoding import DecodingCore
 
 
 @pytest.fixture
@@ -26,6 +29,18 @@ def service() -> Iterator[Service]:
     """A real service. Without a binary the test fails; a skipped test would go unnoticed."""
     with Service() as running:
         yield running
+
+
+@pytest.fixture
+def core() -> DecodingCore:
+    return DecodingCore()
+
+
+@pytest.fixture
+def played(core: DecodingCore) -> PlayedService:
+    service = PlayedService(core)
+    service.connect()
+    return service
 
 
 class FakeService:

@@ -211,6 +211,12 @@ class PlayedLink:
         pass
 
 
+def add(core: DecodingCore, name: str = "a", **options: Any) -> SessionRecord:
+    """Adds one session with a prompt of two tokens."""
+    (record,) = core.add_sessions([NewSession("demo", [1, 2], name=name, **options)])
+    return record
+
+
 def played_client(**options: Any) -> tuple[Client, PlayedLink]:
     """A client whose decoding path has a played service at its other end."""
     client = Client("/played.sock")

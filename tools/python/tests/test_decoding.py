@@ -5,32 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from played import DRAFT, PlayedService
+from played import DRAFT, PlayedService, add
 
 from reprise.core.decoding import DecodingCore
 from reprise.core.errors import InvalidParams, MalformedAnswer
 from reprise.core.options import DecodingLimits, DraftOptions, NewSession, Step
-from reprise.core.session_record import SessionRecord
 from reprise.core.session_states import State
 from reprise.core.stepping import CLOSE_ATTEMPTS_MAX
-from reprise.core.wire import EVENT_LOOP_LINE_BYTES, LineReader
-
-
-@pytest.fixture
-def core() -> DecodingCore:
-    return DecodingCore()
-
-
-@pytest.fixture
-def played(core: DecodingCore) -> PlayedService:
-    service = PlayedService(core)
-    service.connect()
-    return service
-
-
-def add(core: DecodingCore, name: str = "a", **options: Any) -> SessionRecord:
-    (record,) = core.add_sessions([NewSession("demo", [1, 2], name=name, **options)])
-    return record
+from reprise.core.wire import EVENT_LOOP_LINE_BYTES
 
 
 def test_a_step_tells_what_was_accepted_and_brings_a_draft(
@@ -374,83 +356,6 @@ def test_lines_are_as_long_as_the_service_says(core: DecodingCore) -> None:
     assert core.catch_up_tokens_max > 1000
 
 
-def test_a_truncated_session_loses_what_stands_behind(
-    core: DecodingCore, played: PlayedService
-) -> None:
-    add(core)
-    played.settle()
-    played.step(Step("a", [3, 4, 5, 6]))
-    core.truncate_session("a", 10)
-    assert list(played.open) == ["a"]
-    core.truncate_session("a", 4)
-    played.settle()
-    (session,) = played.open.values()
-    assert session["output"] == [3, 4]
-    assert core.kept_tokens == 4
-    played.step(Step("a", [9]))
-    core.close_session("a")
-    played.settle()
-    assert played.history == [[3, 4, 9]]
-
-
-def test_a_truncated_session_that_closes_is_recorded_without_being_opened(
-    core: DecodingCore, played: PlayedService
-) -> None:
-    add(core)
-    played.settle()
-    played.step(Step("a", [3, 4, 5, 6]))
-    core.truncate_session("a", 3)
-    core.close_session("a")
-    played.settle()
-    assert played.history == [[3]]
-    assert played.methods.count("session.open") == 1
-    assert core.kept_tokens == 0
-
-
-@pytest.mark.parametrize("when", ["unsent", "under way", "lost", "late"])
-def test_a_session_is_truncated_whatever_is_under_way(
-    core: DecodingCore, played: PlayedService, when: str
-) -> None:
-    add(core)
-    played.settle()
-    played.step(Step("a", [3]))
-    if when == "unsent":
-        played.lose()
-    call = core.begin_step([Step("a", [4, 5])])
-    if when != "unsent":
-        played.take(call.lines)
-    if when == "lost":
-        played.lose()
-    if when == "late":
-        core.give_up_waiting(call)
-    core.truncate_session("a", 4)
-    if when in ("unsent", "lost"):
-        played.connect()
-    played.deliver()
-    played.settle()
-    played.step(Step("a", [8]))
-    core.close_session("a")
-    played.settle()
-    assert played.history == [[3, 4, 8]]
-    assert played.open == {}
-    assert core.kept_tokens == 0
-
-
-def test_what_an_ended_lease_recorded_is_not_truncated(
-    core: DecodingCore, played: PlayedService
-) -> None:
-    add(core)
-    played.settle()
-    played.step(Step("a", [3, 4]))
-    played.history.append(played.open.pop("a")["output"])  # the lease ends
-    played.step(Step("a", [5]))
-    played.settle()
-    core.truncate_session("a", 3)
-    core.close_session("a", [6])
-    played.settle()
-    assert played.history == [[3, 4], [6]]
-
-
 @pytest.mark.parametrize("is_whole_line", [False, True])
 def test_tokens_that_a_service_never_takes_are_that_sessions_alone(
     core: DecodingCore, played: PlayedService, is_whole_line: bool
@@ -627,42 +532,6 @@ def test_answers_to_nothing_are_thrown_away(core: DecodingCore, played: PlayedSe
     core.receive(b'{"jsonrpc":"2.0","id":9999,"result":{}}\n', played.now)
     core.receive(b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700}}\n', played.now)
     assert core.counters.unknown_answers == 2
-
-
-def test_lines_may_come_in_any_pieces() -> None:
-    lines = b'{"id":1,"result":{}}\n{"id":2,"result":{"a":"\xc3\xa9"}}\n'
-    for size in range(1, len(lines) + 1):
-        reader = LineReader()
-        read = [
-            identifier
-            for begin in range(0, len(lines), size)
-            for identifier, _, _ in reader.feed(lines[begin : begin + size])
-        ]
-        assert read == [1, 2]
-
-
-@pytest.mark.parametrize(
-    "line",
-    [b"[]", b"7", b"{", b"{}", b'{"id":1}', b'{"id":"x","result":{}}', b'{"id":1,"result":[]}'],
-)
-def test_a_line_that_is_no_answer(line: bytes) -> None:
-    with pytest.raises(MalformedAnswer):
-        list(LineReader().feed(line + b"\n"))
-
-
-def test_a_line_that_is_too_long() -> None:
-    line = b'{"id":1,"result":{}}'
-    for bytes_max, is_taken in ((len(line), True), (len(line) - 1, False)):
-        for pieces in ([line + b"\n"], [line[:5], line[5:] + b"\n"]):
-            reader = LineReader(bytes_max)
-            if is_taken:
-                assert [answer for piece in pieces for answer in reader.feed(piece)]
-            else:
-                with pytest.raises(MalformedAnswer):
-                    [answer for piece in pieces for answer in reader.feed(piece)]
-    reader = LineReader(10)
-    with pytest.raises(MalformedAnswer):
-        list(reader.feed(b"x" * 12))
 
 
 def test_a_corpus_is_made_before_sessions_over_it_are_opened(core: DecodingCore) -> None:
