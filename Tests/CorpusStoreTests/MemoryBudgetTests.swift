@@ -50,6 +50,19 @@ import Testing
     #expect(budget.fits(1500, for: .sessions) && !budget.fits(1501, for: .sessions))
   }
 
+  /// Progress is reported when it is worth a reading of the memory in use.
+  @Test func smallStepsAreReportedTogether() throws {
+    let step = MemoryBudget.Reservation.bytesPerUpdate
+    let budget = Self.budget(64 * step)
+    let merging = try #require(budget.reserve(32 * step, for: .merging))
+    merging.advance(taken: step - 1)
+    #expect(budget.usage.expected == 32 * step)
+    merging.advance(taken: step)
+    #expect(budget.usage.expected == 31 * step)
+    merging.advance(taken: 2 * step - 1)
+    #expect(budget.usage.expected == 31 * step)
+  }
+
   /// Many prompts within one reading of the kernel's figures must not pass together.
   @Test func memoryTakenSinceTheLastReadingCounts() {
     let readings = Figure()
@@ -70,10 +83,16 @@ import Testing
     let budget = Self.budget(1600)
     let merging = try #require(budget.reserve(1000, for: .merging))
     #expect(!merging.resize(to: 1201) && merging.resize(to: 1200))
-    #expect(!merging.resize(to: 1601, isUrgent: true) && merging.resize(to: 1600, isUrgent: true))
-    #expect(budget.usage.reserved[MemoryBudget.Purpose.merging.rawValue] == 1600)
+    // A merge that has begun leaves a sixteenth to sessions, and another to sealing.
+    #expect(!merging.resize(to: 1401, isUrgent: true) && merging.resize(to: 1400, isUrgent: true))
+    let usage = budget.usage
+    #expect(usage.reserved[MemoryBudget.Purpose.merging.rawValue] == 1400)
+    #expect(usage.expected == 1400 && usage.measured == 0)
+    #expect(budget.fits(100, for: .sessions) && !budget.fits(101, for: .sessions))
     #expect(merging.resize(to: 400) && budget.fits(1100, for: .sessions))
     #expect(!budget.fits(1101, for: .sessions))
+    let removal = try #require(budget.reserve(100, for: .operations))
+    #expect(!removal.resize(to: 1201, isUrgent: true) && removal.resize(to: 1200, isUrgent: true))
   }
 
   /// Writes have a common bound, and one that alone exceeds it is admitted if no other waits.

@@ -28,10 +28,12 @@ import Testing
     var inserted: [NewSequence] = []
 
     func open(
-      _ memory: MemoryBudget = MemoryBudget(), sealTokens: Int = 1024
+      _ memory: MemoryBudget = MemoryBudget(), sealTokens: Int = 1024,
+      clock: StoreClock = .system
     ) throws -> (Store, Corpus) {
       var options = StoreOptions.tiny(sealTokens: sealTokens)
       options.memory = memory
+      options.clock = clock
       let store = try Store(path: directory.path, options: options)
       return (store, try store.createCorpus(named: "c", CorpusSettings(depth: depth)))
     }
@@ -65,7 +67,8 @@ import Testing
   @Test func mergingWaitsForMemory() throws {
     var fixture = Fixture()
     let measured = Measured()
-    let (store, corpus) = try fixture.open(measured.budget(64 << 20))
+    let time = TestClock()
+    let (store, corpus) = try fixture.open(measured.budget(64 << 20), clock: time.clock)
     // Inserts have two MiB left, merging has nothing.
     measured.bytes.store(58 << 20, ordering: .relaxed)
     for _ in 0..<4 {
@@ -80,7 +83,13 @@ import Testing
     #expect(
       metrics.activity.mergesDeferred == 1
         && !corpus.compaction.progress.isBehind(of: corpus.history))
-    #expect(corpus.compaction.mergingWait?.sentence.contains("\(metrics.mergeBytes) bytes") == true)
+    let wait = try #require(corpus.compaction.mergingWait)
+    #expect(wait.sentence.contains("\(metrics.mergeBytes) bytes"))
+    // However often it is tried in vain, the wait began at the first try.
+    time.advance(.seconds(7))
+    #expect(try !corpus.compaction.compactOnce(.merging))
+    #expect(corpus.compaction.mergingWait?.since == wait.since)
+    #expect(wait.since == time.clock.now() - .seconds(7))
     measured.bytes.store(0, ordering: .relaxed)
     store.memory.refresh()
     #expect(try corpus.compaction.compactOnce(.merging))

@@ -34,13 +34,57 @@ import Testing
     conditions.clear(.sealing, corpus: "c")
     #expect(
       log.take() == ["notice: sealing corpus c is in order again: it failed 13 times in 120 s"])
-    // Clearing an absent condition does nothing, and after clearing the condition begins anew.
+    // Clearing an absent condition does nothing, and a minute later the condition begins anew.
     conditions.clear(.sealing, corpus: "c")
     #expect(log.take().isEmpty)
+    time.advance(.seconds(60))
     conditions.raise(.sealing, corpus: "c", cause: "the disk is full")
     #expect(log.take() == ["error: sealing corpus c fails: the disk is full"])
     #expect(conditions.current.map(\.count) == [1])
     #expect(conditions.timesRaised(.sealing) == 14 && conditions.timesRaised(.merging) == 0)
+  }
+
+  /// A condition that comes and goes is reported once a minute, with all its times, and so is its
+  /// end; health shows each moment.
+  @Test func aConditionThatComesAndGoesIsReportedOnceAMinute() {
+    let conditions = conditions
+    func comeAndGo() {
+      conditions.raise(.merging, corpus: "c", cause: "no memory")
+      #expect(conditions.current.map(\.count) == [1])
+      time.advance(.seconds(1))
+      conditions.clear(.merging, corpus: "c")
+      #expect(conditions.current.isEmpty)
+      conditions.repeatReports()
+    }
+    comeAndGo()
+    #expect(
+      log.take() == [
+        "error: merging corpus c fails: no memory",
+        "notice: merging corpus c is in order again: it failed once",
+      ])
+    for _ in 1..<60 { comeAndGo() }
+    #expect(log.take().isEmpty)
+    comeAndGo()
+    #expect(
+      log.take() == [
+        "error: merging corpus c fails, 61 times in 60 s: no memory",
+        "notice: merging corpus c is in order again: it failed 61 times in 61 s",
+      ])
+    // It comes back soon, and stays.
+    time.advance(.seconds(30))
+    conditions.raise(.merging, corpus: "c", cause: "no memory")
+    conditions.repeatReports()
+    #expect(log.take().isEmpty)
+    time.advance(.seconds(29))
+    conditions.repeatReports()
+    #expect(log.take() == ["error: merging corpus c fails, 62 times in 120 s: no memory"])
+    conditions.clear(.merging, corpus: "c")
+    #expect(log.take().count == 1)
+    // It is over for a minute, and then begins anew.
+    time.advance(.seconds(60))
+    conditions.repeatReports()
+    conditions.raise(.merging, corpus: "c", cause: "no memory")
+    #expect(log.take() == ["error: merging corpus c fails: no memory"])
   }
 
   @Test func eachKindAndEachCorpusStandsForItself() {

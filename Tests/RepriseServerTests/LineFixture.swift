@@ -55,12 +55,18 @@ final class LineFixture {
     try? FileManager.default.removeItem(atPath: directory)
   }
 
+  /// Reserves all memory for other work, until the result is released.
+  func takeAllMemory() -> MemoryBudget.Reservation? {
+    store.memory.reserve(store.memory.limit, for: .merging, isUrgent: true)
+  }
+
   func connect(isBeyondLimit: Bool = false) throws -> LineChannel {
     let handler = ConnectionHandler(transport, queue, on: loop, isBeyondLimit: isBeyondLimit)
-    let channel = EmbeddedChannel(handler: handler, loop: loop)
+    let reads = ReadCount()
+    let channel = EmbeddedChannel(handlers: [reads, handler], loop: loop)
     channels.append(channel)
     try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
-    return LineChannel(self, channel)
+    return LineChannel(self, channel, reads)
   }
 
   /// Sets the clock forward, after connections have done what they can.
@@ -90,10 +96,19 @@ final class LineFixture {
 struct LineChannel {
   private let fixture: LineFixture
   private let channel: EmbeddedChannel
+  private let reads: ReadCount
 
-  fileprivate init(_ fixture: LineFixture, _ channel: EmbeddedChannel) {
+  fileprivate init(_ fixture: LineFixture, _ channel: EmbeddedChannel, _ reads: ReadCount) {
     self.fixture = fixture
     self.channel = channel
+    self.reads = reads
+  }
+
+  /// True if the service asks for further bytes when a read is over.
+  var isBeingRead: Bool {
+    let before = reads.count
+    channel.read()
+    return reads.count > before
   }
 
   var isOpen: Bool { channel.isActive }
@@ -135,4 +150,15 @@ struct LineChannel {
   }
 
   func endSending() { channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed) }
+}
+
+/// Counts the times that bytes are asked for.
+private final class ReadCount: ChannelOutboundHandler {
+  typealias OutboundIn = ByteBuffer
+  private(set) var count = 0
+
+  func read(context: ChannelHandlerContext) {
+    count += 1
+    context.read()
+  }
 }

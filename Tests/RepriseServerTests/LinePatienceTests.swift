@@ -3,6 +3,8 @@ import RepriseModel
 import Testing
 import WireProtocol
 
+@testable import RepriseServer
+
 /// The time that a client of the line protocol may take: without sockets, and with a clock that the
 /// tests set.
 @Suite struct LinePatienceTests {
@@ -20,6 +22,42 @@ import WireProtocol
     #expect(try client.answer() == "" && client.isOpen)
     fixture.advance(Self.period)
     #expect(try client.exceeds("line_seconds") && !client.isOpen)
+  }
+
+  /// A long line that comes while memory is short waits for memory, and is then answered.
+  @Test func aLongLineWaitsForMemory() throws {
+    let fixture = try LineFixture { $0.lineSecondsMax = 20 }
+    let client = try fixture.connect()
+    let padding = String(repeating: " ", count: Service.eventLoopLineBytes + 1)
+    var others = fixture.takeAllMemory()
+    #expect(others != nil)
+    try client.send(padding)
+    for _ in 0..<10 {
+      fixture.advance(.seconds(1))
+      #expect(try client.answer() == "" && client.isOpen && !client.isBeingRead)
+    }
+    // A short line needs no memory.
+    let short = try fixture.connect()
+    try short.send(.healthLive)
+    #expect(try short.answer().contains("\"ok\":true") && short.isBeingRead)
+    others = nil
+    fixture.advance(.seconds(1))
+    #expect(client.isOpen && client.isBeingRead)
+  }
+
+  /// A line that waits for memory in vain is refused with the reason.
+  @Test func aLongLineDoesNotWaitForMemoryForever() throws {
+    let fixture = try LineFixture { $0.lineSecondsMax = 20 }
+    let client = try fixture.connect()
+    let others = fixture.takeAllMemory()
+    try client.send(String(repeating: " ", count: Service.eventLoopLineBytes + 1))
+    fixture.advance(.seconds(20))
+    #expect(try client.answer() == "" && client.isOpen)
+    fixture.advance(Self.period)
+    let answer = try client.answer()
+    #expect(answer.contains("\"kind\":\"busy\"") && answer.contains("has reserved"))
+    #expect(!client.isOpen)
+    withExtendedLifetime(others) {}
   }
 
   /// Bytes that trickle in do not extend the time, and a line that ends in time does.

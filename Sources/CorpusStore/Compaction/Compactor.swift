@@ -126,9 +126,9 @@ private struct CompactionLoop: Sendable {
   let report: StoreReport
   let didCompact: @Sendable (CompactionRequests) -> Void
 
-  /// The number of deferrals after which a merge that waits for memory is reported: a short
-  /// shortage of memory is not worth a report.
-  private static let deferralsBeforeReport = 6
+  /// The time after which a merge that waits for memory is reported: a short shortage of memory is
+  /// not worth a report.
+  private static let waitBeforeReport = Duration.seconds(30)
   private static let timeBeforeRetry = Duration.seconds(5)
 
   func run() {
@@ -165,7 +165,7 @@ private struct CompactionLoop: Sendable {
       let didCompact = try work.compactOnce(kind)
       let waiting = kind == .merging ? work.mergingWait : nil
       if let waiting {
-        if waiting.times >= Self.deferralsBeforeReport {
+        if clock.now() - waiting.since >= Self.waitBeforeReport {
           conditions.raise(kind.condition, corpus: corpus, cause: waiting.sentence)
         }
       } else {

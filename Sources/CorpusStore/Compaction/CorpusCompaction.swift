@@ -32,12 +32,13 @@ struct CorpusCompaction: Sendable {
     }
   }
 
-  /// The number of times in a row that merging was postponed for lack of memory, and the reason; nil
-  /// if it was not.
-  var mergingWait: (times: Int, sentence: String)? {
-    guard case .waiting(let segments, let bytes) = progress.merging else { return nil }
+  /// The time since when merging waits for memory, and the reason; nil if it does not wait.
+  var mergingWait: (since: ContinuousClock.Instant, sentence: String)? {
+    guard case .waiting(let segments, let bytes) = progress.merging,
+      let since = progress.mergingWaitsSince
+    else { return nil }
     return (
-      progress.mergingDeferrals,
+      since,
       "\(segments) segments wait to be merged until \(bytes) bytes of memory are free for it, of the "
         + "\(merger.editor.options.memory.limit) that the process may have; drafts ask more segments "
         + "meanwhile, so close sessions or allow more memory"

@@ -88,8 +88,8 @@ struct Merger: Sendable {
       if isCancelled() { throw .cancelled }
       try editor.forEachSequence(of: segment, in: view) { entry, tokens in
         builder.append(tokens, entry)
+        reservation.advance(taken: builder.bytes)
       }
-      reservation.update(taken: builder.bytes)
     }
     let built = try builder.build(reservation, isCancelled: isCancelled)
     try editor.change(.merging) { (change) throws(StoreError) in

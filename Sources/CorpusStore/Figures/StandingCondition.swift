@@ -6,7 +6,8 @@ import RepriseModel
 ///
 /// It is raised when it is first met and each time it is met again, and cleared when it is over.
 /// The log reports it once, then every minute while it lasts, and when it is over; health,
-/// statistics and metrics show it in the meantime.
+/// statistics and metrics show it in the meantime. If it comes and goes, the log has one report and
+/// one end of it a minute at most.
 public struct StandingCondition: Equatable, Sendable {
   /// The work that fails; each kind lasts and is cleared by itself.
   public enum Kind: String, CaseIterable, Sendable {
@@ -36,7 +37,6 @@ public struct StandingCondition: Equatable, Sendable {
   /// The time that it may last before the service is no longer ready; nil for a condition that does
   /// not prevent readiness.
   public fileprivate(set) var tolerated: Duration?
-  fileprivate var reported: ContinuousClock.Instant
 
   /// The work that fails, for example "sealing corpus demo".
   public var subject: String { kind.subject + (corpus.map { " corpus \($0)" } ?? " the store") }
@@ -46,15 +46,48 @@ public struct StandingCondition: Equatable, Sendable {
     tolerated.map { now - since >= $0 } ?? false
   }
 
-  fileprivate func report(at now: ContinuousClock.Instant) -> String {
-    let seconds = (now - since).components.seconds
-    let repeated = count > 1 ? ", \(count) times in \(seconds) s" : ""
-    return "\(subject) fails\(repeated): \(cause)"
+}
+
+/// The reports of a condition that lasts, or comes and goes.
+private struct ConditionReports {
+  /// The time at which the condition was met first.
+  let began: ContinuousClock.Instant
+  /// The number of times that it was met since then.
+  var count = 0
+  /// The time of the last report.
+  var last: ContinuousClock.Instant
+  /// True if the end of the condition is to be reported.
+  var endIsDue = true
+  /// The time at which the condition was over last.
+  var ended: ContinuousClock.Instant?
+
+  init(at now: ContinuousClock.Instant) {
+    began = now
+    last = now
   }
 
-  fileprivate func reportOfEnd(at now: ContinuousClock.Instant) -> String {
-    let seconds = (now - since).components.seconds
-    return "\(subject) is in order again: it failed \(count) times in \(seconds) s"
+  func isDue(at now: ContinuousClock.Instant) -> Bool {
+    now - last >= StandingConditions.reportInterval
+  }
+
+  /// Makes a report.
+  mutating func report(_ condition: StandingCondition, at now: ContinuousClock.Instant) -> String {
+    last = now
+    endIsDue = true
+    return "\(condition.subject) fails\(count > 1 ? ", \(times(at: now))" : ""): \(condition.cause)"
+  }
+
+  /// Makes the report that the condition is over.
+  mutating func reportEnd(
+    of condition: StandingCondition, at now: ContinuousClock.Instant
+  ) -> String {
+    endIsDue = false
+    return "\(condition.subject) is in order again: it failed "
+      + (count > 1 ? times(at: now) : "once")
+  }
+
+  private func times(at now: ContinuousClock.Instant) -> String {
+    "\(count) times in \((now - began).components.seconds) s"
   }
 }
 
@@ -92,7 +125,18 @@ public final class StandingConditions: Sendable {
   private let report: StoreReport
   private struct State {
     var standing: [Key: StandingCondition] = [:]
+    /// Also of conditions that were over less than a minute ago.
+    var reports: [Key: ConditionReports] = [:]
     var raised: [StandingCondition.Kind: Int] = [:]
+
+    /// Forgets reports of conditions that have been over for a minute: they begin anew if they are
+    /// met.
+    mutating func removeOldReports(at now: ContinuousClock.Instant) {
+      reports = reports.filter { key, reports in
+        guard standing[key] == nil, let ended = reports.ended else { return true }
+        return now - ended < StandingConditions.reportInterval
+      }
+    }
   }
   /// Never held during a report.
   private let state = Locked(State())
@@ -119,34 +163,43 @@ public final class StandingConditions: Sendable {
     let key = Key(kind: kind, corpus: corpus)
     let text: String? = state.withLock { state in
       state.raised[kind, default: 0] += 1
-      let known = state.standing[key]
+      state.removeOldReports(at: now)
       var condition =
-        known
+        state.standing[key]
         ?? StandingCondition(
-          kind: kind, corpus: corpus, cause: cause, since: now, tolerated: tolerated, reported: now)
+          kind: kind, corpus: corpus, cause: cause, since: now, tolerated: tolerated)
       condition.count += 1
       condition.cause = cause
       condition.tolerated = tolerated
-      let isDue = known == nil || now - condition.reported >= Self.reportInterval
-      if isDue { condition.reported = now }
       state.standing[key] = condition
-      return isDue ? condition.report(at: now) : nil
+      let isFirst = state.reports[key] == nil
+      var reports = state.reports[key] ?? ConditionReports(at: now)
+      reports.count += 1
+      let text = isFirst || reports.isDue(at: now) ? reports.report(condition, at: now) : nil
+      state.reports[key] = reports
+      return text
     }
     if let text { report(.error, text) }
   }
 
   /// Notes that a condition is over, if it was raised.
   public func clear(_ kind: StandingCondition.Kind, corpus: CorpusName? = nil) {
-    let condition = state.withLock {
-      $0.standing.removeValue(forKey: Key(kind: kind, corpus: corpus))
+    let now = clock.now()
+    let key = Key(kind: kind, corpus: corpus)
+    let text: String? = state.withLock { state in
+      guard let condition = state.standing.removeValue(forKey: key) else { return nil }
+      state.reports[key]?.ended = now
+      guard state.reports[key]?.endIsDue == true else { return nil }
+      return state.reports[key]?.reportEnd(of: condition, at: now)
     }
-    if let condition { report(.notice, condition.reportOfEnd(at: clock.now())) }
+    if let text { report(.notice, text) }
   }
 
   /// Removes the conditions of a corpus that is dropped or closed, without a report.
   public func forget(corpus: CorpusName) {
     state.withLock { state in
       state.standing = state.standing.filter { $0.key.corpus != corpus }
+      state.reports = state.reports.filter { $0.key.corpus != corpus }
     }
   }
 
@@ -156,10 +209,10 @@ public final class StandingConditions: Sendable {
     let now = clock.now()
     let texts = state.withLock { state in
       var texts: [String] = []
-      for (key, condition) in state.standing where now - condition.reported >= Self.reportInterval {
-        state.standing[key]?.reported = now
-        texts.append(condition.report(at: now))
+      for (key, condition) in state.standing where state.reports[key]?.isDue(at: now) == true {
+        if let text = state.reports[key]?.report(condition, at: now) { texts.append(text) }
       }
+      state.removeOldReports(at: now)
       return texts.sorted()
     }
     for text in texts { report(.error, text) }

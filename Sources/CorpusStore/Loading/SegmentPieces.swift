@@ -23,9 +23,6 @@ struct SegmentPieces: ~Copyable {
   private static let bytesLeast = 1 << 18
   /// Memory for the table entry of a sequence. Longer ids make more pieces.
   private static let tableBytesPerSequence = 128
-  /// The number of bytes after which a reservation is updated while sequences are collected.
-  private static let bytesPerUpdate = 1 << 18
-  private var bytesAtUpdate = 0
 
   /// Creates an empty builder.
   ///
@@ -60,10 +57,7 @@ struct SegmentPieces: ~Copyable {
     if size.tokens >= tokensMax || Self.peakBytes(size, bytes) >= pieceBytes {
       return try finish()
     }
-    if bytes - bytesAtUpdate >= Self.bytesPerUpdate {
-      reservation?.update(taken: bytes)
-      bytesAtUpdate = bytes
-    }
+    reservation?.advance(taken: bytes)
     return nil
   }
 
@@ -79,7 +73,6 @@ struct SegmentPieces: ~Copyable {
       pieceBytes = max(Self.bytesLeast, pieceBytes / 2)
     }
     reservation = memory.reserve(pieceBytes, for: .operations, isUrgent: true)
-    bytesAtUpdate = 0
     builder = SegmentBuilder(depth: depth, expected: HistorySize())
   }
 

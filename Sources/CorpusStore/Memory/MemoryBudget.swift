@@ -44,6 +44,13 @@ public final class MemoryBudget: Sendable {
       }
     }
 
+    /// The part of the limit, in sixteenths, that work which has begun may reach if it needs more
+    /// than was estimated.
+    var ceilingOnceBegun: Int {
+      // A merge can be abandoned, and lasts long: sessions must find memory meanwhile.
+      self == .merging ? 14 : 16
+    }
+
     /// The part of the limit, in sixteenths, that all reservations of this kind may take together.
     var share: Int { self == .writes ? 2 : ceiling }
 
@@ -62,6 +69,8 @@ public final class MemoryBudget: Sendable {
     public var refusals = [Int](repeating: 0, count: Purpose.allCases.count)
     /// Anonymous memory (not backed by a file), in bytes.
     public var measured = 0
+    /// Bytes that are reserved or taken and not contained in `measured`.
+    public var expected = 0
   }
 
   private struct State {
@@ -169,7 +178,8 @@ public final class MemoryBudget: Sendable {
     state.withLock { state in
       state.read(ifOlderThan: Self.nanosBetweenReadings)
       return Usage(
-        reserved: state.reserved, refusals: state.refusals, measured: state.measured)
+        reserved: state.reserved, refusals: state.refusals, measured: state.measured,
+        expected: state.untaken + state.takenSince)
     }
   }
 
@@ -205,16 +215,25 @@ public final class MemoryBudget: Sendable {
       }
     }
 
+    /// Reports progress if it is worth a reading: to be called after each small step.
+    public func advance(taken now: Int) {
+      if now - taken.load(ordering: .relaxed) >= Self.bytesPerUpdate { update(taken: now) }
+    }
+
+    /// The number of bytes after which `advance` reports.
+    static let bytesPerUpdate = 1 << 18
+
     /// Changes the reservation to another total.
     ///
-    /// - Parameter isUrgent: True if the share of the purpose may be exceeded, up to the limit.
+    /// - Parameter isUrgent: True if the ceiling of the purpose may be exceeded, up to the one of
+    ///   work that has begun.
     /// - Returns: True if the new total was reserved; otherwise the reservation stays as it was.
     public func resize(to newBytes: Int, isUrgent: Bool = false) -> Bool {
       budget.state.withLock { state in
         let added =
           max(newBytes, taken.load(ordering: .relaxed)) - bytes.load(ordering: .relaxed)
         if added > 0 {
-          let ceiling = state.part(isUrgent ? 16 : purpose.ceiling)
+          let ceiling = state.part(isUrgent ? purpose.ceilingOnceBegun : purpose.ceiling)
           state.read(ifOlderThan: 0)
           if state.forecast + added > ceiling {
             state.refusals[purpose.rawValue] += 1

@@ -26,8 +26,8 @@ final class CompactionProgress: Sendable {
     var failed: Set<Compaction> = []
     /// The result of the last search for segments to merge.
     var merging = Merging.possible
-    /// The number of times that merging was postponed in a row.
-    var mergingDeferrals = 0
+    /// The time since when merging waits for memory.
+    var mergingWaitsSince: ContinuousClock.Instant?
     /// The factor by which merging took more memory than was estimated.
     var mergeBytesScale = 1.0
   }
@@ -65,18 +65,19 @@ final class CompactionProgress: Sendable {
   var merging: Merging { state.withLock { $0.merging } }
 
   func noteMerging(_ merging: Merging) {
+    let now = options.clock.now()
     state.withLock { state in
       state.merging = merging
       if case .waiting = merging {
-        state.mergingDeferrals += 1
+        state.mergingWaitsSince = state.mergingWaitsSince ?? now
       } else {
-        state.mergingDeferrals = 0
+        state.mergingWaitsSince = nil
       }
     }
   }
 
-  /// The number of times in a row that merging was postponed for lack of memory.
-  var mergingDeferrals: Int { state.withLock { $0.mergingDeferrals } }
+  /// The time since when merging waits for memory; nil if it does not.
+  var mergingWaitsSince: ContinuousClock.Instant? { state.withLock { $0.mergingWaitsSince } }
 
   /// The factor by which merging took more memory than was estimated.
   var mergeBytesScale: Double { state.withLock { $0.mergeBytesScale } }

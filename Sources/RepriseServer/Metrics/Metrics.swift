@@ -19,6 +19,7 @@ final class Metrics: Sendable {
     case tooMany = "too_many"
     case lineTooLong = "line_too_long"
     case lineTooSlow = "line_too_slow"
+    case memoryShort = "memory_short"
     case answersNotTaken = "answers_not_taken"
     case noToken = "no_token"
     case idle

@@ -42,16 +42,17 @@ final class ResourceGauge: Sendable {
     return reservation
   }
 
-  /// Refuses a line that continues if there is no memory for it.
-  func refuseMemory(forLineOf bytes: Int) throws(WireError) {
-    if !memory.fits(0, for: .sessions) { throw memoryIsShort(for: bytes, "the line") }
-  }
+  /// True if there is memory for more bytes of a line.
+  var hasMemoryForLines: Bool { memory.fits(0, for: .sessions) }
 
-  private func memoryIsShort(for bytes: Int, _ what: String) -> WireError {
-    WireError(
+  /// The error for a request that does not fit into memory.
+  func memoryIsShort(for bytes: Int, _ what: String) -> WireError {
+    let usage = memory.usage
+    return WireError(
       .busy,
-      "\(what) takes \(bytes) bytes of memory, and the service uses \(memory.usage.measured), where "
-        + "memory_bytes allows \(memory.limit); send again when sessions have been closed",
+      "\(what) takes \(bytes) bytes of memory; the service uses \(usage.measured) and work under way, "
+        + "such as merging, has reserved \(usage.expected), where memory_bytes allows "
+        + "\(memory.limit); send again later, and close sessions or allow more memory if this lasts",
       ["retry_after_ms": .number(1000)])
   }
 

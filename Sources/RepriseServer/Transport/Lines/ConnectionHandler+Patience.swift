@@ -30,6 +30,10 @@ extension ConnectionHandler {
       // The client reads nothing, so no error is sent.
       note(.answersNotTaken, .notice, "cut off: it did not read its answers")
       close(context)
+    case .lineTooSlow where memoryIsAwaited:
+      note(.memoryShort, .notice, "cut off: there is no memory for its line")
+      end(
+        transport.application.resources.memoryIsShort(for: bytesOfLines, "the line"), context)
     case .lineTooSlow:
       note(.lineTooSlow, .notice, "cut off: its line has no end")
       end(
@@ -47,7 +51,7 @@ extension ConnectionHandler {
     }
   }
 
-  private func note(_ cut: Metrics.Cut, _ level: Logger.Level, _ message: Logger.Message) {
+  func note(_ cut: Metrics.Cut, _ level: Logger.Level, _ message: Logger.Message) {
     transport.application.metrics.note(cut)
     transport.logger.log(level: level, message, metadata: ["peer": "\(runner.caller.peer)"])
   }

@@ -29,6 +29,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
   /// True if processing stopped with lines still queued because of backpressure rather than an
   /// expired quantum.
   private var linesWait = false
+  /// True if no more bytes are read until there is memory for the line that they continue.
+  private(set) var memoryIsAwaited = false
   /// The event loop's time that this connection has used.
   private var use: RecentUse
 
@@ -146,6 +148,9 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   // MARK: Lines
 
+  /// Bytes of lines that have not begun.
+  var bytesOfLines: Int { lines.count }
+
   private func begin(_ line: Line, until quantumEnds: NIODeadline, _ context: ChannelHandlerContext)
   {
     if let refusal = reader.refusal(ofBytes: line.count) {
@@ -172,25 +177,36 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   /// Checks the rest, which is a line without an end.
   private func checkLineWithoutEnd(_ now: NIODeadline, _ context: ChannelHandlerContext) {
-    // The beginning of the next request cannot be found any more, so the connection ends.
-    do throws(WireError) {
-      try refuseLongLine()
-      patience.lineBegan(lines.count == 0 ? nil : now)
-    } catch {
-      transport.application.metrics.note(.lineTooLong)
-      end(error, context)
-    }
-  }
-
-  private func refuseLongLine() throws(WireError) {
-    let limits = transport.application.limits
+    let application = transport.application
     // A client that has not authenticated has no reason for long lines.
     let max =
       runner.caller.principal == nil
-      ? min(limits.lineBytesMax, Service.eventLoopLineBytes) : limits.lineBytesMax
-    if lines.count > max { throw .limit(.lineBytes, max: max, got: lines.count, "the line") }
-    if lines.count > Service.eventLoopLineBytes {
-      try transport.application.resources.refuseMemory(forLineOf: lines.count)
+      ? min(application.limits.lineBytesMax, Service.eventLoopLineBytes)
+      : application.limits.lineBytesMax
+    if lines.count > max {
+      // The beginning of the next request cannot be found any more, so the connection ends.
+      note(.lineTooLong, .notice, "cut off: its line is too long")
+      end(.limit(.lineBytes, max: max, got: lines.count, "the line"), context)
+      return
+    }
+    patience.lineBegan(lines.count == 0 ? nil : now)
+    if lines.count > Service.eventLoopLineBytes && !application.resources.hasMemoryForLines {
+      awaitMemory(context)
+    }
+  }
+
+  /// The time after which memory for a line is looked for again.
+  private static let memoryPeriod = TimeAmount.milliseconds(50)
+
+  /// Reads no more of a line until there is memory for it. The line must still end in time.
+  private func awaitMemory(_ context: ChannelHandlerContext) {
+    if memoryIsAwaited { return }
+    memoryIsAwaited = true
+    let bound = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
+    context.eventLoop.scheduleTask(in: Self.memoryPeriod) {
+      let (handler, context) = bound.value
+      handler.memoryIsAwaited = false
+      if !handler.isClosing { handler.resume(context) }
     }
   }
 
@@ -216,7 +232,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
   func read(context: ChannelHandlerContext) {
     // Waiting lines are enough; no more bytes are read.
-    readIsWaiting = isQueued || linesWait || mustWait(context)
+    readIsWaiting = isQueued || linesWait || memoryIsAwaited || mustWait(context)
     if !readIsWaiting { context.read() }
   }
 
