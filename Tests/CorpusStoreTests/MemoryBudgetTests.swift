@@ -95,6 +95,25 @@ import Testing
     #expect(!removal.resize(to: 1201, isUrgent: true) && removal.resize(to: 1200, isUrgent: true))
   }
 
+  /// Merging gives way when a session does not fit beside it, and no other work does.
+  @Test func mergingYieldsToSessions() throws {
+    let measured = Figure()
+    let budget = MemoryBudget(limit: 1600, measuredBy: { measured.value.load(ordering: .relaxed) })
+    var merging = budget.reserve(1000, for: .merging)
+    let removal = try #require(budget.reserve(100, for: .operations))
+    #expect(budget.reserve(500, for: .merging) == nil && budget.reserve(101, for: .sealing) != nil)
+    #expect(merging?.mustYield == false, "only sessions and sequences have priority")
+    measured.value.store(600, ordering: .relaxed)
+    budget.refresh()
+    #expect(budget.reserve(1, for: .sessions) == nil)
+    #expect(merging?.mustYield == true && !removal.mustYield)
+    merging = nil
+    #expect(budget.reserve(1, for: .sessions) != nil)
+    merging = budget.reserve(100, for: .merging)
+    #expect(merging?.mustYield == false)
+    withExtendedLifetime(removal) {}
+  }
+
   /// Writes have a common bound, and one that alone exceeds it is admitted if no other waits.
   @Test func writesHaveAShare() throws {
     let budget = Self.budget(1600)

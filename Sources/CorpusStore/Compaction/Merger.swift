@@ -35,8 +35,8 @@ struct Merger: Sendable {
     }
   }
 
-  /// Notes that a merge was abandoned because it turned out to take more memory than there is: the text
-  /// branches in more places than was estimated.
+  /// Notes that a merge was abandoned because there is too little memory: the text branches in more
+  /// places than was estimated, or sessions need the memory.
   func noteNeeded(_ bytes: Int) {
     progress.raiseMergeBytesScale()
     postpone(segments: 0, bytes: bytes)
@@ -68,7 +68,12 @@ struct Merger: Sendable {
       }
       progress.noteMerging(.possible)
       let numbers = Set(run.numbers)
-      try merge(view.segments.filter { numbers.contains($0.number) }, of: view, reservation)
+      do throws(StoreError) {
+        try merge(view.segments.filter { numbers.contains($0.number) }, of: view, reservation)
+      } catch {
+        if case .cancelled = error, reservation.mustYield { throw .memoryShort(bytes: run.bytes) }
+        throw error
+      }
       return true
     }
   }
@@ -79,7 +84,7 @@ struct Merger: Sendable {
     var expected = HistorySize()
     for segment in segments { expected += segment.size }
     let isCancelled = { [cancellation = editor.cancellation, section = editor.sections.segments] in
-      cancellation.isCancelled || section.isWantedUrgently
+      cancellation.isCancelled || section.isWantedUrgently || reservation.mustYield
     }
     var builder = SegmentBuilder(
       depth: editor.settings.depth, expected: expected,

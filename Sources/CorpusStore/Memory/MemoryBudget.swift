@@ -54,6 +54,9 @@ public final class MemoryBudget: Sendable {
     /// The part of the limit, in sixteenths, that all reservations of this kind may take together.
     var share: Int { self == .writes ? 2 : ceiling }
 
+    /// True if work that reserves more than it needs at once must give way to this kind.
+    var hasPriority: Bool { self == .sessions || self == .writes }
+
     /// True if the memory is allocated before it is reserved: it is bounded, and needs no forecast.
     var isTakenBefore: Bool { self == .writes }
 
@@ -78,6 +81,8 @@ public final class MemoryBudget: Sendable {
     var limit: Int
     var reserved = [Int](repeating: 0, count: Purpose.allCases.count)
     var refusals = [Int](repeating: 0, count: Purpose.allCases.count)
+    /// True if a request with priority was refused while memory was reserved for merging.
+    var mergingMustYield = false
     /// Bytes of all reservations that are not taken yet.
     var untaken = 0
     var measured = 0
@@ -90,6 +95,14 @@ public final class MemoryBudget: Sendable {
     var forecast: Int { measured + untaken + takenSince }
 
     mutating func hasRoom(_ bytes: Int, _ purpose: Purpose) -> Bool {
+      let fits = fits(bytes, purpose)
+      if !fits && purpose.hasPriority && reserved[Purpose.merging.rawValue] > 0 {
+        mergingMustYield = true
+      }
+      return fits
+    }
+
+    private mutating func fits(_ bytes: Int, _ purpose: Purpose) -> Bool {
       // A request that alone exceeds the share is admitted when there is no other of its purpose.
       let others = reserved[purpose.rawValue]
       if others > 0 && others + bytes > part(purpose.share) { return false }
@@ -206,6 +219,12 @@ public final class MemoryBudget: Sendable {
       taken = Atomic(purpose.isTakenBefore ? bytes : 0)
     }
 
+    /// True if the work should be abandoned, because sessions or sequences are refused for lack of
+    /// memory meanwhile. Only merging can be.
+    public var mustYield: Bool {
+      purpose == .merging && budget.state.withLock { $0.mergingMustYield }
+    }
+
     /// Reports how much of the reservation is taken by now.
     public func update(taken now: Int) {
       budget.state.withLock { state in
@@ -253,6 +272,7 @@ public final class MemoryBudget: Sendable {
       budget.state.withLock { state in
         state.reserved[purpose.rawValue] -= bytes
         state.untaken -= untaken
+        if purpose == .merging { state.mergingMustYield = false }
         if purpose.outlivesReservation {
           state.takenSince += untaken
         } else if !purpose.isTakenBefore {
