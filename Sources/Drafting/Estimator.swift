@@ -22,10 +22,11 @@ public struct DraftHistory: Sendable {
   }
 
   /// A factor for the odds of its sure runs: a text repeats itself more reliably than others
-  /// repeat it.
+  /// repeat it. A group has few outputs, so that one token alone says less.
   var sureWeight: Double {
     switch source {
     case .local: 1.5
+    case .group: 0.5
     case .shared: 1
     }
   }

@@ -23,6 +23,9 @@ public final class DecodingSession: Sendable {
   /// The number of tokens at the end of the prompt that join the shared history together with the
   /// output's first token.
   package let leadInTokens: Int
+  /// The name of the group that its output will belong to; nil for none.
+  public let group: String?
+  private let groupMark: Int
   /// Tokens of the prompt that were indexed already, by the session that this one continues.
   public let reusedTokens: Int
 
@@ -37,6 +40,8 @@ public final class DecodingSession: Sendable {
     var ended: Int?
     /// nil once it was handed over.
     var local: LocalHistory?
+    /// nil where the session names no group, and after sequences were forgotten.
+    var group: GroupHistory?
     var following = FollowedHistory()
     /// The last draft, kept until the number of its accepted tokens is known.
     var drafted: [Int32] = []
@@ -45,6 +50,7 @@ public final class DecodingSession: Sendable {
 
     mutating func end() {
       phase = .closed
+      group = nil
       following = FollowedHistory()
     }
   }
@@ -60,11 +66,13 @@ public final class DecodingSession: Sendable {
   /// - Parameters:
   ///   - recorder: Keeps the output when the session is closed.
   ///   - vocabulary: All drafted token ids are below it. The prompt may contain others.
+  ///   - group: The group that the output will belong to, with the outputs to draft from.
   ///   - parent: A closed session over this history whose prompt and output are the beginning of this
   ///     prompt: its index is taken over and extended. Any other session is treated as nil.
   package init(
     over history: SharedHistory, recordedBy recorder: any OutputRecorder, prompt: consuming [Int32],
-    share: SharePolicy, vocabulary: Int32 = .max, continuing parent: DecodingSession? = nil
+    share: SharePolicy, vocabulary: Int32 = .max,
+    group: GroupReading? = nil, continuing parent: DecodingSession? = nil
   ) {
     self.history = history
     self.recorder = recorder
@@ -80,6 +88,8 @@ public final class DecodingSession: Sendable {
         depth: history.depth,
         tokensExpected: prompt.count + prompt.count / 4 + Self.outputTokensExpected)
     reusedTokens = inherited?.tokens ?? 0
+    self.group = group?.group.name
+    groupMark = group?.mark ?? 0
     var indexed = reusedTokens
     while indexed < prompt.count {
       let end = min(indexed + Self.tokensPerYield, prompt.count)
@@ -91,7 +101,11 @@ public final class DecodingSession: Sendable {
     }
     var context = prompt
     context.reserveCapacity(context.count + Self.outputTokensExpected)
-    state = Locked(State(context: context, local: local), rank: .session)
+    var outputs: GroupHistory?
+    if let group = group?.group, !group.outputs.isEmpty {
+      outputs = GroupHistory(depth: history.depth, group, context: context.span)
+    }
+    state = Locked(State(context: context, local: local, group: outputs), rank: .session)
   }
 
   /// Gives the local history of a closed session to a session whose prompt begins with all its
@@ -112,13 +126,19 @@ public final class DecodingSession: Sendable {
   /// Memory that is kept for the session in bytes, room for future tokens included.
   public var bytes: Int {
     state.withLock { state in
-      (state.local?.bytesKept ?? 0) + state.context.capacity * MemoryLayout<Int32>.stride
+      (state.local?.bytesKept ?? 0) + (state.group?.bytesKept ?? 0)
+        + state.context.capacity * MemoryLayout<Int32>.stride
     }
   }
 
-  /// Memory that opening a session takes, in bytes.
+  /// Memory that opening a session takes without its group, in bytes.
   public static func bytesToOpen(promptTokens: Int) -> Int {
     (promptTokens + outputTokensExpected) * bytesPerToken
+  }
+
+  /// Memory that the outputs of a session's group take, in bytes.
+  public static func bytesToOpen(groupTokens: Int) -> Int {
+    groupTokens * bytesPerToken
   }
 
   /// Memory of the local history and the context for each token: an upper bound on real output.
@@ -183,6 +203,8 @@ public final class DecodingSession: Sendable {
       }
       for position in accepted.indices { state.context.append(accepted[position]) }
       local.append(accepted)
+      if state.group != nil && !history.groupsAreValid(since: groupMark) { state.group = nil }
+      state.group?.follow(accepted)
       // Also where the corpus could not be read: the local draft is known to the caller then.
       defer {
         state.drafted.removeAll(keepingCapacity: true)
@@ -194,7 +216,7 @@ public final class DecodingSession: Sendable {
       }
       try self.draft(
         &state.following, state.context, known: known, sharedEnd: sharedEnd(state), and: local,
-        options, using: &scratch, into: &draft)
+        state.group, options, using: &scratch, into: &draft)
       return outcome
     }
     history.steps.note(outputTokens: accepted.count, outcome)
@@ -220,13 +242,13 @@ public final class DecodingSession: Sendable {
     }
   }
 
-  /// Drafts from the session's own text and the shared history.
+  /// Drafts from the session's own text, its group (by `estimate`) and the shared history.
   ///
   /// - Parameter draft: Receives the draft; that of the session's own text if an error is thrown.
   private func draft(
     _ following: inout FollowedHistory, _ context: [Int32], known: Int, sharedEnd: Int,
-    and local: LocalHistory, _ options: DraftOptions, using scratch: inout DraftScratch,
-    into draft: inout Draft
+    and local: LocalHistory, _ group: GroupHistory?, _ options: DraftOptions,
+    using scratch: inout DraftScratch, into draft: inout Draft
   ) throws(StoreError) {
     switch options.policy {
     case .suffixDecoding:
@@ -241,9 +263,9 @@ public final class DecodingSession: Sendable {
       do throws(StoreError) {
         try history.draft(
           for: self, &following, context: context.span, known: known, sharedEnd: sharedEnd,
-          and: end, options, using: &scratch, into: &draft)
+          and: end, group?.end, options, using: &scratch, into: &draft)
       } catch {
-        scratch.draft(from: end, [], [], options, into: &draft)
+        scratch.draft(from: end, group?.end, [], [], options, into: &draft)
         throw error
       }
     }

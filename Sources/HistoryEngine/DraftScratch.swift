@@ -17,27 +17,34 @@ public struct DraftScratch: Sendable {
 
   public init() {}
 
-  /// Drafts by estimate from a session's own text and the shared history, or one of them.
+  /// An index that is a history by itself, and the match of a context's end in it.
+  typealias End = (index: AnyHistoryIndex, match: MatchCursor)
+
+  /// Drafts by estimate from the histories that there are.
   ///
-  /// - Parameter local: The end of the session's own text, as `LocalHistory.end` has it.
+  /// - Parameters:
+  ///   - local: The session's own text, as `LocalHistory.end` has it.
+  ///   - group: The session's group, as `GroupHistory.end` has it.
   mutating func draft(
-    from local: (index: AnyHistoryIndex, match: MatchCursor)?, _ shared: [AnyHistoryIndex],
-    _ sharedMatches: [MatchCursor],
+    from local: End?, _ group: End?, _ shared: [AnyHistoryIndex], _ sharedMatches: [MatchCursor],
     _ options: DraftOptions, into draft: inout Draft
   ) {
     indexes.removeAll(keepingCapacity: true)
     matches.removeAll(keepingCapacity: true)
     histories.removeAll(keepingCapacity: true)
-    if let local {
-      indexes.append(local.index)
-      matches.append(local.match)
-      histories.append(DraftHistory(.local, indexes: 0..<1))
-    }
+    if let local { add(local, .local) }
+    if let group { add(group, .group) }
     histories.append(DraftHistory(.shared, indexes: indexes.count..<indexes.count + shared.count))
     for place in shared.indices {
       indexes.append(shared[place])
       matches.append(sharedMatches[place])
     }
     estimator.draft(from: histories, indexes, matches: matches, options: options, into: &draft)
+  }
+
+  private mutating func add(_ end: End, _ source: Draft.Source) {
+    histories.append(DraftHistory(source, indexes: indexes.count..<indexes.count + 1))
+    indexes.append(end.index)
+    matches.append(end.match)
   }
 }

@@ -3,6 +3,7 @@ import Drafting
 import RepriseModel
 import StoreErrors
 import SuffixIndex
+import Synchronization
 
 /// The history that the sessions over one corpus share, under its lock.
 ///
@@ -22,6 +23,8 @@ public final class SharedHistory: Sendable {
   /// Outputs and drafts end with the first of them.
   package let endIDs: EndIDs
   package let steps = StepCounts()
+  /// The number of times that sequences were forgotten: groups that were read before may hold them.
+  private let forgettings = Atomic(0)
   private let keeper: any HistoryKeeper
   private let state: Locked<State>
 
@@ -79,16 +82,17 @@ public final class SharedHistory: Sendable {
   /// - Parameters:
   ///   - context: As above.
   ///   - local: The session's own index and the match of its end; see `LocalHistory.end`.
+  ///   - group: Those of its group; see `GroupHistory.end`.
   func draft(
     for session: DecodingSession, _ following: inout FollowedHistory, context: Span<Int32>,
-    known: Int, sharedEnd: Int, and local: (index: AnyHistoryIndex, match: MatchCursor),
+    known: Int, sharedEnd: Int, and local: DraftScratch.End, _ group: DraftScratch.End?,
     _ options: DraftOptions, using scratch: inout DraftScratch, into draft: inout Draft
   ) throws(StoreError) {
     try state.withLock { (state) throws(StoreError) in
       let live = try readable(state)
       following.follow(
         live, session, context: context, known: known, sharedEnd: sharedEnd)
-      scratch.draft(from: local, live.indexes, following.matches, options, into: &draft)
+      scratch.draft(from: local, group, live.indexes, following.matches, options, into: &draft)
       try refuseIfDamaged(&state)
     }
   }
@@ -112,7 +116,7 @@ public final class SharedHistory: Sendable {
         scratch.drafter.draft(
           from: live.indexes, matches: scratch.contextMatches, options: options, into: &draft)
       case .estimate:
-        scratch.draft(from: nil, live.indexes, scratch.contextMatches, options, into: &draft)
+        scratch.draft(from: nil, nil, live.indexes, scratch.contextMatches, options, into: &draft)
       }
       try refuseIfDamaged(&state)
     }
@@ -134,6 +138,17 @@ public final class SharedHistory: Sendable {
     keeper.requestRepair()
     throw failure
   }
+
+  // MARK: Groups
+
+  /// A mark of this moment, for `groupsAreValid`.
+  package var groupMark: Int { forgettings.load(ordering: .acquiring) }
+
+  /// True if nothing was forgotten since the mark was taken.
+  func groupsAreValid(since mark: Int) -> Bool { groupMark == mark }
+
+  /// Makes sessions drop the outputs of their groups, because sequences were forgotten.
+  package func dropGroups() { forgettings.add(1, ordering: .acquiringAndReleasing) }
 
   // MARK: Finished sequences
 

@@ -185,17 +185,19 @@ public final class RepriseClient: Sendable {
 
   /// Opens a session for one request of an engine.
   ///
-  /// - Parameter vocabulary: All drafted token ids are below it.
+  /// - Parameters:
+  ///   - group: The group that the output will belong to, and whose newest outputs are drafted from.
+  ///   - vocabulary: All drafted token ids are below it.
   public func openSession(
     corpus: CorpusName, prompt: [Int32], name: String? = nil, parent: String? = nil,
-    share: SharePolicy = .live, ttlSeconds: Int? = nil, vocabulary: Int = Int(Int32.max),
-    deadline: Duration? = nil
+    group: String? = nil, share: SharePolicy = .live, ttlSeconds: Int? = nil,
+    vocabulary: Int = Int(Int32.max), deadline: Duration? = nil
   ) async throws(ClientError) -> Session {
     let opened: SessionOpened = try await call(
       .sessionOpen(
         SessionOpen(
-          corpus: corpus, session: name, prompt: prompt, parent: parent, share: share,
-          ttlSeconds: ttlSeconds, vocabulary: vocabulary)),
+          corpus: corpus, session: name, prompt: prompt, parent: parent, group: group,
+          share: share, ttlSeconds: ttlSeconds, vocabulary: vocabulary)),
       deadline)
     return Session(client: self, opened: opened)
   }

@@ -10,6 +10,8 @@ public struct Draft: Equatable, Sendable {
   public enum Source: String, Sendable {
     /// The session's own prompt and output.
     case local
+    /// The newest outputs of the session's group.
+    case group
     /// The corpus.
     case shared
   }

@@ -44,10 +44,11 @@ public struct SequenceInsert: Equatable, Sendable {
       guard value.kind == .object else {
         throw WireError(
           .invalidParams,
-          "params.sequences[\(position)] is not an object of \"id\", \"prompt\" and \"tokens\"",
+          "params.sequences[\(position)] is not an object of \"id\", \"group\", \"prompt\" and "
+            + "\"tokens\"",
           ["member": .text("params.sequences[\(position)]")])
       }
-      var id: String?
+      var (id, group): (String?, String?)
       var (prompt, tokens): ([Int32]?, [Int32]?)
       try value.forEachMember(of: "params.sequences", position: position) {
         (name, member) throws(WireError) in
@@ -55,6 +56,9 @@ public struct SequenceInsert: Equatable, Sendable {
         case "id":
           try member.set(
             &id, member.name(.sequenceIDBytes, bytesMax: limits.sequenceIDBytesMax))
+        case "group":
+          try member.set(
+            &group, member.name(.sequenceIDBytes, bytesMax: limits.sequenceIDBytesMax))
         case "prompt":
           var read: [Int32] = []
           _ = try member.tokens(.promptTokens, max: limits.promptTokensMax, to: &read)
@@ -69,7 +73,7 @@ public struct SequenceInsert: Equatable, Sendable {
       }
       sequences.append(
         NewSequence(
-          id: id, prompt: prompt ?? [],
+          id: id, group: group, prompt: prompt ?? [],
           tokens: try required(tokens, "tokens", in: "params.sequences[\(position)]")))
     }
     return sequences
@@ -89,6 +93,10 @@ public struct SequenceInsert: Equatable, Sendable {
       if let id = sequence.id {
         writer.name("id")
         writer.string(id)
+      }
+      if let group = sequence.group {
+        writer.name("group")
+        writer.string(group)
       }
       if !sequence.prompt.isEmpty {
         writer.name("prompt")

@@ -8,6 +8,8 @@ public struct SessionOpen: Equatable, Sendable {
   public var prompt: [Int32]
   /// An earlier session whose prompt and output are the beginning of this prompt.
   public var parent: String?
+  /// The group that the output will belong to, and whose outputs are drafted from; nil for none.
+  public var group: String?
   public var share = SharePolicy.live
   /// Seconds without a call after which the session ends; nil lets the service choose.
   public var ttlSeconds: Int?
@@ -19,19 +21,21 @@ public struct SessionOpen: Equatable, Sendable {
 
   public init(
     corpus: CorpusName, session: String? = nil, prompt: [Int32], parent: String? = nil,
-    share: SharePolicy = .live, ttlSeconds: Int? = nil, vocabulary: Int = Int(Int32.max)
+    group: String? = nil, share: SharePolicy = .live, ttlSeconds: Int? = nil,
+    vocabulary: Int = Int(Int32.max)
   ) {
     self.corpus = corpus
     self.session = session
     self.prompt = prompt
     self.parent = parent
+    self.group = group
     self.share = share
     self.ttlSeconds = ttlSeconds
     self.vocabulary = vocabulary
   }
 
   init(_ params: JSONValue?, _ limits: Limits) throws(WireError) {
-    var (corpus, session, parent): (CorpusName?, String?, String?)
+    var (corpus, session, parent, group): (CorpusName?, String?, String?, String?)
     var prompt: [Int32]?
     var share: SharePolicy?
     var (ttl, vocabulary): (Int?, Int?)
@@ -44,6 +48,9 @@ public struct SessionOpen: Equatable, Sendable {
       case "parent":
         try member.set(
           &parent, member.name(.sessionNameBytes, bytesMax: limits.sessionNameBytesMax))
+      case "group":
+        try member.set(
+          &group, member.name(.sequenceIDBytes, bytesMax: limits.sequenceIDBytesMax))
       case "prompt":
         var read: [Int32] = []
         _ = try member.tokens(.promptTokens, max: limits.promptTokensMax, to: &read)
@@ -60,8 +67,8 @@ public struct SessionOpen: Equatable, Sendable {
     }
     self.init(
       corpus: try required(corpus, "corpus"), session: session,
-      prompt: try required(prompt, "prompt"), parent: parent, share: share ?? .live,
-      ttlSeconds: ttl, vocabulary: vocabulary ?? Int(Int32.max))
+      prompt: try required(prompt, "prompt"), parent: parent, group: group,
+      share: share ?? .live, ttlSeconds: ttl, vocabulary: vocabulary ?? Int(Int32.max))
   }
 
   func write(to writer: inout JSONWriter) {
@@ -76,6 +83,10 @@ public struct SessionOpen: Equatable, Sendable {
     if let parent {
       writer.name("parent")
       writer.string(parent)
+    }
+    if let group {
+      writer.name("group")
+      writer.string(group)
     }
     if share != .live {
       writer.name("share")

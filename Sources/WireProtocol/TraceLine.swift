@@ -1,9 +1,11 @@
 import RepriseModel
 
-/// One line of a trace or of a file of sequences: `{"id"?, "prompt"?, "response"}` or `{"id"?,
-/// "tokens"}`. Other members are ignored.
+/// One line of a trace or of a file of sequences: `{"id"?, "group"?, "prompt"?, "response"}` or
+/// `{"id"?, "group"?, "tokens"}`. Other members are ignored.
 public struct TraceLine: Equatable, Sendable {
   public var id: String?
+  /// A text or an integer, from the member that the reader was told.
+  public var group: String?
   public var prompt: [Int32] = []
   /// The tokens of `response`, or of `tokens`.
   public var output: [Int32] = []
@@ -12,12 +14,15 @@ public struct TraceLine: Equatable, Sendable {
 /// Reads lines of traces. Keep one: its buffers are used again.
 public final class TraceLineReader {
   private let document: JSONDocument
+  private let groupMember: String?
 
   public struct Malformed: Error, Equatable, Sendable, CustomStringConvertible {
     public let description: String
   }
 
-  public init(lineBytesMax: Int) {
+  /// - Parameter groupMember: The member that holds the group; nil ignores groups.
+  public init(lineBytesMax: Int, groupMember: String? = nil) {
+    self.groupMember = groupMember
     document = JSONDocument(bytesMax: lineBytesMax, depthMax: Limits.nestingMax)
   }
 
@@ -35,6 +40,7 @@ public final class TraceLineReader {
     var read = TraceLine()
     var hasOutput = false
     try root.forEachMember { (name, value) throws(Malformed) in
+      if name == groupMember, let text = Self.name(value) { read.group = text }
       switch name {
       case "id": if value.kind == .string { read.id = value.string }
       case "prompt": try Self.tokens(value, name, into: &read.prompt)
@@ -49,6 +55,15 @@ public final class TraceLineReader {
     }
     if !hasOutput { throw Malformed(description: "neither \"tokens\" nor \"response\"") }
     return read
+  }
+
+  /// The text of a member that names something; nil for anything but a text or an integer.
+  private static func name(_ value: JSONValue) -> String? {
+    switch value.kind {
+    case .string: value.string
+    case .integer: "\(value.integer)"
+    default: nil
+    }
   }
 
   private static func tokens(

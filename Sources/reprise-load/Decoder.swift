@@ -178,7 +178,7 @@ final class Decoder: Behaviour {
     let local = ScannedHistory(depth: plan.depth, sequences: [session.context])
     guard case .own(let history) = truth else {
       var draft = naive.draft(from: local, context: session.context)
-      draft.isLocal = true
+      draft.source = .local
       return draft
     }
     let open = sessions.filter { $0.share == .live }.map(\.sharedText)

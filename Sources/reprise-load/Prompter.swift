@@ -62,7 +62,7 @@ final class Prompter: Behaviour {
       NaiveDrafter(options).draft(
         from: ScannedHistory(depth: ledger.plan.depth, sequences: [context]), context: context)
     }
-    expected.isLocal = true
+    expected.source = .local
     try compare(draft, expected, options, after: context, ledger.plan)
   }
 }

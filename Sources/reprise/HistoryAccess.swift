@@ -11,7 +11,9 @@ protocol HistoryAccess: Sendable {
   func insert(_ sequences: [NewSequence], into corpus: CorpusName) async throws -> InsertReceipt
   func speculate(_ context: [Int32], corpus: CorpusName, _ options: DraftOptions) async throws
     -> Draft
-  func openSession(corpus: CorpusName, prompt: [Int32], share: SharePolicy) async throws
+  func openSession(
+    corpus: CorpusName, prompt: [Int32], group: String?, share: SharePolicy
+  ) async throws
     -> any SessionAccess
 
   // The following operations take long. `progress` is called on any thread, or never.

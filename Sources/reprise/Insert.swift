@@ -8,7 +8,8 @@ struct Insert: AsyncParsableCommand {
     abstract: "Add finished sequences from a JSONL file.",
     discussion: """
       Each line is an object with "tokens" (or "response"), an array of token ids, and optionally \
-      the "prompt", of which the corpus keeps the last tokens (see corpus create --lead-in), and \
+      the "prompt", of which the corpus keeps the last tokens (see corpus create --lead-in), a \
+      "group", whose newest outputs are drafted from in sessions that name it, and \
       an "id": a line whose id the corpus already holds is skipped, so that an insert that was \
       interrupted can be repeated. What is reported as inserted is on disk.
 
@@ -50,11 +51,12 @@ struct Insert: AsyncParsableCommand {
     let start = ContinuousClock.now
     let bar = ProgressBar("inserting")
     var batches = SequenceBatches(access, corpus)
-    let reader = TraceLineReader(lineBytesMax: LineInput.lineBytesMax)
+    let reader = TraceLineReader(lineBytesMax: LineInput.lineBytesMax, groupMember: "group")
     while let line = try input.next(reader) {
       if line.output.isEmpty { continue }
       try await batches.add(
-        NewSequence(id: line.id, prompt: line.prompt, tokens: line.output))
+        NewSequence(
+          id: line.id, group: line.group, prompt: line.prompt, tokens: line.output))
       bar.show(
         input.byteCount.map { Double(input.bytesRead) / Double(max($0, 1)) },
         "\(readable(batches.total.tokens)) tokens")

@@ -34,6 +34,11 @@ struct Replay: AsyncParsableCommand {
       "Prompt tokens that are kept before each output, where this command creates the corpus, 0 to 64."
   )
   var leadIn = LeadIn.standard
+  @Option(
+    help: ArgumentHelp(
+      "Member of each record that names its group; prompt for the prompt itself.",
+      valueName: "member"))
+  var group: String?
   @Option(help: "Records that only become history.") var warm = 0
   @Option(help: "Records that are replayed; all the rest if not given.") var eval: Int?
   @OptionGroup var draft: DraftFlags
@@ -93,7 +98,7 @@ struct Replay: AsyncParsableCommand {
   {
     let corpus = try await chosenCorpus(in: access)
     var report = ReplayReport()
-    let reader = TraceLineReader(lineBytesMax: LineInput.lineBytesMax)
+    let reader = TraceLineReader(lineBytesMax: LineInput.lineBytesMax, groupMember: group)
     try await warmUp(input, reader, access, corpus, &report)
     let bar = ProgressBar("replaying")
     while report.records < eval ?? .max, let record = try input.next(reader) {
@@ -131,7 +136,8 @@ struct Replay: AsyncParsableCommand {
       if line.output.isEmpty { continue }
       let start = ContinuousClock.now
       // Without the id: the same trace may be replayed into one corpus again.
-      try await batches.add(NewSequence(prompt: line.prompt, tokens: line.output))
+      try await batches.add(
+        NewSequence(group: groupName(of: line), prompt: line.prompt, tokens: line.output))
       inserting += micros(since: start)
       bar.show(Double(record) / Double(warm), "\(readable(batches.total.tokens)) tokens")
     }
@@ -151,7 +157,8 @@ struct Replay: AsyncParsableCommand {
   ) async throws {
     let start = ContinuousClock.now
     let session = try await access.openSession(
-      corpus: corpus, prompt: record.prompt, share: share ?? (snapshot == nil ? .live : .never))
+      corpus: corpus, prompt: record.prompt, group: groupName(of: record),
+      share: share ?? (snapshot == nil ? .live : .never))
     report.openMicros += micros(since: start)
     report.promptTokens += record.prompt.count
     var draft = Draft()
@@ -168,6 +175,21 @@ struct Replay: AsyncParsableCommand {
     _ = try await session.step(
       accepting: joined, DraftOptions(maxTokens: 0), into: &draft)
     try await session.close()
+  }
+}
+
+extension Replay {
+  /// The name of a record's group; nil for none. Outputs of one prompt have one group where `--group
+  /// prompt` was given.
+  private func groupName(of record: TraceLine) -> String? {
+    if group != "prompt" { return record.group }
+    if record.prompt.isEmpty { return nil }
+    // FNV-1a, so that every run has the same names.
+    var digest: UInt64 = 0xcbf2_9ce4_8422_2325
+    for token in record.prompt {
+      digest = (digest ^ UInt64(UInt32(bitPattern: token))) &* 0x100_0000_01b3
+    }
+    return "prompt-\(String(digest, radix: 16))"
   }
 }
 

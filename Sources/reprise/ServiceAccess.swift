@@ -44,10 +44,11 @@ struct ServiceAccess: HistoryAccess {
   }
 
   func openSession(
-    corpus: CorpusName, prompt: [Int32], share: SharePolicy
+    corpus: CorpusName, prompt: [Int32], group: String?, share: SharePolicy
   ) async throws -> any SessionAccess {
     ServiceSession(
-      session: try await client.openSession(corpus: corpus, prompt: prompt, share: share))
+      session: try await client.openSession(
+        corpus: corpus, prompt: prompt, group: group, share: share))
   }
 
   func close() async { await client.close() }

@@ -50,10 +50,12 @@ struct StoreAccess: HistoryAccess {
   }
 
   func openSession(
-    corpus: CorpusName, prompt: [Int32], share: SharePolicy
+    corpus: CorpusName, prompt: [Int32], group: String?, share: SharePolicy
   ) async throws -> any SessionAccess {
-    StoreSession(
-      session: try self.corpus(corpus).openSession(prompt: prompt, share: share))
+    let corpus = try self.corpus(corpus)
+    return StoreSession(
+      session: corpus.openSession(
+        prompt: prompt, share: share, group: try group.map(corpus.group)))
   }
 
   func close() async { store.close() }

@@ -33,7 +33,7 @@ final class DamagedStore {
   private let directory = TemporaryDirectory()
   private var contents: [UInt64: NewSequence] = [:]
 
-  /// Creates a corpus with segments, a log, ids and free pages. The last transaction has added to
+  /// Creates a corpus with segments, a log, ids, groups and free pages. The last transaction has added to
   /// it, so that the state before is a different one.
   ///
   /// - Parameter isMinimal: True for one segment instead of two, and six sequences instead of 24;
@@ -45,7 +45,7 @@ final class DamagedStore {
     var generator = SeededGenerator(seed: 7)
     for number in 0..<(isMinimal ? 6 : 24) {
       let sequence = NewSequence(
-        id: number % 3 == 0 ? nil : "\(number)",
+        id: number % 3 == 0 ? nil : "\(number)", group: number % 5 == 4 ? "g" : nil,
         prompt: generator.tokens(count: number % 7, alphabet: 9),
         tokens: generator.tokens(count: 3 + number, alphabet: 9))
       let order = try #require(try corpus.insert([sequence]).lastOrder)
@@ -162,6 +162,12 @@ final class DamagedStore {
     if damage.isEmpty {
       #expect(whole.count == contents.count, "\(label): \(whole.count), and no word of it")
     }
+    let grouped = contents.filter { $0.value.group != nil }.keys.sorted()
+    let outputs = try corpus.group(named: "g").group.outputs
+    #expect(
+      damage.isEmpty
+        ? outputs == grouped.map { whole[$0] } : outputs.allSatisfy(whole.values.contains),
+      "\(label): group")
     let oracle = NGramOracle(depth: 6, sequences: Array(whole.values))
     var (scratch, draft) = (DraftScratch(), Draft())
     for tree in [false, true] {

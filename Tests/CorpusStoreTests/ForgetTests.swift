@@ -73,8 +73,8 @@ import Testing
       try corpus.insert([NewSequence(id: "other-\(number)", tokens: [Int32(number), 1, 2])])
       if number == 20 {
         try corpus.insert([
-          NewSequence(id: "secret-short", tokens: secrets[0]),
-          NewSequence(id: "secret-long", tokens: secrets[1]),
+          NewSequence(id: "secret-short", group: "secret-group", tokens: secrets[0]),
+          NewSequence(id: "secret-long", group: "secret-group", tokens: secrets[1]),
         ])
       }
     }

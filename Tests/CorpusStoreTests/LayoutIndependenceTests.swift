@@ -29,6 +29,8 @@ import Testing
     var corpus: Corpus
     var shared: NGramOracle
     var sessions: [ModelSession] = []
+    /// The newest outputs of each group, with their lead-ins.
+    var groups: [String: [[Int32]]] = [:]
     var finished = HistorySize()
     var scratch = DraftScratch()
     var draft = Draft()
@@ -76,32 +78,43 @@ import Testing
 
     mutating func insert() throws {
       let sequences = (0..<Int.random(in: 1...4, using: &generator)).map { _ in
-        NewSequence(prompt: tokens(0...80), tokens: tokens(1...40))
+        NewSequence(group: group(), prompt: tokens(0...80), tokens: tokens(1...40))
       }
       let receipt = try corpus.insert(sequences)
       #expect(receipt.inserted == sequences.count)
       let outputs = sequences.map { endIDs.cut($0.tokens) }
       #expect(receipt.tokens == outputs.reduce(0) { $0 + $1.count })
       for (sequence, output) in zip(sequences, outputs) {
-        add(sequence.prompt.suffix(leadIn) + output, output: output)
+        add(sequence.prompt.suffix(leadIn) + output, output: output, to: sequence.group)
       }
     }
 
+    /// The name of a group, or nil.
+    mutating func group() -> String? {
+      ["g", "g", "h", nil, nil].randomElement(using: &generator)!
+    }
+
     /// Counts a finished sequence.
-    mutating func add(_ text: [Int32], output: [Int32], isShared: Bool = false) {
+    mutating func add(
+      _ text: [Int32], output: [Int32], to group: String?, isShared: Bool = false
+    ) {
       if !isShared { shared.add(text) }
+      if let group { groups[group] = (groups[group] ?? []).suffix(15) + [text] }
       finished += HistorySize(
         tokens: text.count, leadInTokens: text.count - output.count, sequences: 1)
     }
 
-    mutating func open() {
+    mutating func open() throws {
       let prompt = tokens(0...30)
+      let group = group()
       let share = [SharePolicy.live, .live, .close, .never].randomElement(using: &generator)!
       sessions.append(
         ModelSession(
-          session: corpus.openSession(prompt: prompt, share: share),
+          session: corpus.openSession(
+            prompt: prompt, share: share, group: try group.map(corpus.group)),
           expected: ExpectedSession(
-            prompt: prompt, share: share, depth: depth, leadIn: leadIn, endIDs: endIDs)))
+            prompt: prompt, share: share, depth: depth, leadIn: leadIn, endIDs: endIDs,
+            group: group.flatMap { groups[$0] } ?? [])))
     }
 
     mutating func step() throws -> Bool {
@@ -125,7 +138,7 @@ import Testing
         if closed.expected.output.isEmpty { return }
         add(
           closed.expected.sharedText, output: closed.expected.keptOutput,
-          isShared: closed.expected.share == .live)
+          to: closed.session.group, isShared: closed.expected.share == .live)
       } else if closed.expected.share == .live {
         shared.remove(closed.expected.sharedText)
       }
@@ -170,7 +183,7 @@ import Testing
       for _ in 0..<operations {
         switch Int.random(in: 0..<20, using: &generator) {
         case 0..<3: try insert()
-        case 3..<5: open()
+        case 3..<5: try open()
         case 5..<12: if try !step() { return false }
         case 12..<14: try close()
         case 14..<18: if try !speculate() { return false }

@@ -280,6 +280,6 @@ extension Draft {
     counts = naive.counts
     score = naive.score
     matchLength = naive.matchLength
-    source = naive.isLocal ? .local : .shared
+    source = naive.source
   }
 }

@@ -19,7 +19,7 @@ package struct RecordChange: Sendable {
   package var dropped: [SegmentChunks] = []
   /// Sequences that leave the log.
   package var unlogged: [UInt64] = []
-  /// Sequences whose ids are removed.
+  /// Sequences whose ids are removed, and which leave their groups.
   package var forgotten: [SequenceTable.Entry] = []
   /// Sequences whose ids are added.
   package var identified: [SequenceTable.Entry] = []
@@ -39,6 +39,7 @@ package struct RecordChange: Sendable {
     }
     for order in unlogged { try transaction.delete(Key(order), in: file.log) }
     for entry in forgotten {
+      try GroupTables(of: file).remove(entry.order, transaction)
       guard let id = entry.id else { continue }
       // The id may belong to a newer sequence by now.
       var standsForIt = false

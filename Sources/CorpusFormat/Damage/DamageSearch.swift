@@ -15,6 +15,7 @@ package struct DamageSearch {
   /// Damaged sequences of the log.
   package private(set) var sequences: [UInt64] = []
   package private(set) var idsAreDamaged = false
+  package private(set) var groupsAreDamaged = false
 
   /// Searches the file for damage.
   package init(_ file: CorpusFile, _ transaction: borrowing ReadTransaction) throws(StoreError) {
@@ -22,6 +23,7 @@ package struct DamageSearch {
     try examineSegments(transaction)
     try examineLog(transaction)
     try examineIDs(transaction)
+    try examineGroups(transaction)
   }
 
   private mutating func examineSegments(
@@ -86,6 +88,14 @@ package struct DamageSearch {
     try file.cancellation.check()
     if damaged > 0 { found.append("\(damaged) records of ids") }
     idsAreDamaged = damaged > 0
+  }
+
+  private mutating func examineGroups(
+    _ transaction: borrowing ReadTransaction
+  ) throws(StoreError) {
+    let damage = try GroupTables(of: file).content(transaction).damage
+    found += damage
+    groupsAreDamaged = !damage.isEmpty
   }
 
   /// Checks all data of a file of doubtful origin from which calls will be answered: a forged

@@ -6,7 +6,7 @@ import StoreErrors
 /// One corpus's LMDB environment: the names of its tables, the encoding of keys and values, and the
 /// translation of LMDB's errors. The format is drawn in docs/internals/storage.md.
 package final class CorpusFile: Sendable {
-  package static let formatVersion: UInt32 = 5
+  package static let formatVersion: UInt32 = 6
 
   /// A key of 8 + 4 bytes.
   package static func chunkKey(segment: UInt64, chunk: Int) -> Key { Key(segment, UInt32(chunk)) }
@@ -27,6 +27,10 @@ package final class CorpusFile: Sendable {
   package let log: Database
   /// Caller's id → `IDRecord`, for every sequence that has an id.
   package let ids: Database
+  /// Name of a group → `GroupRecord`.
+  let groups: Database
+  /// Order number → `GroupOutputRecord`, for the newest outputs of each group.
+  let groupOutputs: Database
   /// Segment number → `SegmentRecord`.
   package let segments: Database
   /// Segment number and chunk number → bytes.
@@ -87,7 +91,9 @@ package final class CorpusFile: Sendable {
     try self.init(path: path, options: options)
   }
 
-  private static let tables = ["log", "ids", "segments", "chunks", "set_aside"]
+  private static let tables = [
+    "log", "ids", "segments", "chunks", "set_aside", "groups", "group_outputs",
+  ]
 
   /// Opens a corpus, after checking every page that LMDB will read.
   ///
@@ -130,7 +136,8 @@ package final class CorpusFile: Sendable {
     let settings = try Self.readSettings(environment, meta, path)
     self.settings = newSettings ?? settings
     guard let log = tables[1], let ids = tables[2], let segments = tables[3],
-      let chunks = tables[4], let setAside = tables[5]
+      let chunks = tables[4], let setAside = tables[5], let groups = tables[6],
+      let groupOutputs = tables[7]
     else { throw .corrupt(what: "a table of the corpus", where: path) }
     self.meta = meta
     self.log = log
@@ -138,6 +145,8 @@ package final class CorpusFile: Sendable {
     self.segments = segments
     self.chunks = chunks
     self.setAside = setAside
+    self.groups = groups
+    self.groupOutputs = groupOutputs
     switch origin {
     case .own: _ = try readState()
     case .copy:

@@ -105,15 +105,29 @@ public final class Corpus: Sendable {
   ///
   /// - Parameters:
   ///   - vocabulary: All drafted token ids are below it. The prompt may contain others.
+  ///   - group: The group that the output will belong to, with the outputs to draft from; see
+  ///     `group(named:)`.
   ///   - parent: A closed session over this corpus whose prompt and output are the beginning of this
   ///     prompt: its index is taken over and extended. Any other session is treated as nil.
   public func openSession(
     prompt: consuming [Int32], share: SharePolicy = .live, vocabulary: Int32 = .max,
-    continuing parent: DecodingSession? = nil
+    group: GroupReading? = nil, continuing parent: DecodingSession? = nil
   ) -> DecodingSession {
     DecodingSession(
       over: history, recordedBy: writer, prompt: prompt, share: share, vocabulary: vocabulary,
-      continuing: parent)
+      group: group, continuing: parent)
+  }
+
+  /// Reads the newest outputs of a group that are on disk. May wait for the disk.
+  ///
+  /// - Throws: `closed`.
+  public func group(named name: String) throws(StoreError) -> GroupReading {
+    // Taken first: what is forgotten while the outputs are read is noticed.
+    let mark = history.groupMark
+    let group = try stored.read { (file, transaction) throws(StoreError) in
+      try GroupTables(of: file).outputs(of: name, transaction)
+    }
+    return GroupReading(group, mark: mark)
   }
 
   // MARK: Sequences

@@ -15,6 +15,8 @@ import SuffixIndex
 /// - A damaged sequence of the log is set aside.
 /// - If a record of an id is damaged, or a sequence was lost, the table of ids is rebuilt from the
 ///   log and the tables of segments.
+/// - If a record of a group is damaged, or a sequence was lost, the groups are rebuilt from the
+///   outputs in them that are intact.
 ///
 /// Repairing cannot bring lost data back. It keeps the rest in service, and names what is lost.
 struct Repair {
@@ -78,6 +80,10 @@ struct Repair {
     if damage.idsAreDamaged || lostSequences {
       let count = try rebuildIDs()
       outcome.append("the table of ids was rebuilt from \(count) sequences")
+    }
+    if damage.groupsAreDamaged || lostSequences {
+      let count = try rebuildGroups()
+      outcome.append("the groups were rebuilt from \(count) of their outputs")
     }
   }
 
@@ -172,21 +178,10 @@ struct Repair {
 
   /// Rebuilds the table of ids. Returns the number of sequences that it was built from.
   private func rebuildIDs() throws(StoreError) -> Int {
-    var entries: [SequenceTable.Entry] = []
     var oldKeys: [[UInt8]] = []
     let reading = try file.beginReading()
-    for number in try file.segmentNumbers(reading) {
-      try file.cancellation.check()
-      guard let record = try file.segmentRecord(number, reading) else { continue }
-      entries += try SegmentChunks(number, record, file).sequenceTable(reading)
-    }
+    let entries = try entries(reading)
     do throws(LMDBError) {
-      try reading.forEach(in: file.log) { key, value in
-        if let order = Key.number(key), let record = SequenceRecord(value, order: order) {
-          entries.append(record.entry(order: order))
-        }
-        return true
-      }
       try reading.forEach(in: file.ids) { key, _ in
         oldKeys.append(key.bytes)
         return true
@@ -204,6 +199,45 @@ struct Repair {
       }
     }
     return entries.count
+  }
+
+  /// Rebuilds the groups. Returns the number of outputs in them.
+  private func rebuildGroups() throws(StoreError) -> Int {
+    let reading = try file.beginReading()
+    let content = try GroupTables(of: file).content(reading)
+    var digests: [UInt64: UInt64] = [:]
+    for entry in try entries(reading) { digests[entry.order] = entry.digest }
+    _ = consume reading
+    var kept = 0
+    try write { (transaction) throws(LMDBError) in
+      kept = try GroupTables(of: file).rebuild(from: content, transaction) {
+        digests[$0.order] == $0.digest
+      }
+    }
+    return kept
+  }
+
+  /// All sequences that are in service.
+  private func entries(
+    _ reading: borrowing ReadTransaction
+  ) throws(StoreError) -> [SequenceTable.Entry] {
+    var entries: [SequenceTable.Entry] = []
+    for number in try file.segmentNumbers(reading) {
+      try file.cancellation.check()
+      guard let record = try file.segmentRecord(number, reading) else { continue }
+      entries += try SegmentChunks(number, record, file).sequenceTable(reading)
+    }
+    do throws(LMDBError) {
+      try reading.forEach(in: file.log) { key, value in
+        if let order = Key.number(key), let record = SequenceRecord(value, order: order) {
+          entries.append(record.entry(order: order))
+        }
+        return true
+      }
+    } catch {
+      throw file.error(error)
+    }
+    return entries
   }
 
   private func write(

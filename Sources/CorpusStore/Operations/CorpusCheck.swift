@@ -73,7 +73,10 @@ struct CorpusCheck {
     result.tokens = entries.reduce(0) { $0 + $1.tokens }
     checkOrders(entries, next: state.nextOrder)
     // Damage was reported above; ids without their sequences would only repeat it.
-    if damage.found.isEmpty { try checkIDs(entries, file, transaction) }
+    if damage.found.isEmpty {
+      try checkIDs(entries, file, transaction)
+      try checkGroups(entries, file, transaction)
+    }
   }
 
   /// Returns the content of the segment, as far as it can be read.
@@ -176,6 +179,23 @@ struct CorpusCheck {
           "sequence \(entry.order)", "its number is not below the next one, \(next)",
           Self.restoreRemedy)
       }
+    }
+  }
+
+  /// Checks that each output of a group is that of its sequence.
+  private mutating func checkGroups(
+    _ entries: [SequenceTable.Entry], _ file: CorpusFile, _ transaction: borrowing ReadTransaction
+  ) throws(StoreError) {
+    let outputs = try GroupTables(of: file).content(transaction).outputs
+    if outputs.isEmpty { return }
+    var digests: [UInt64: UInt64] = [:]
+    for entry in entries { digests[entry.order] = entry.digest }
+    for output in outputs where digests[output.order] != output.digest {
+      report(
+        "output \(output.order) of group \"\(output.group)\"",
+        digests[output.order] == nil
+          ? "its sequence is missing" : "it differs from its sequence",
+        Self.restoreRemedy)
     }
   }
 

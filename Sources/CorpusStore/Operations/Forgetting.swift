@@ -1,6 +1,7 @@
 import Concurrency
 import CorpusFormat
 import Foundation
+import HistoryEngine
 import LMDB
 import RepriseModel
 import StoreErrors
@@ -21,6 +22,7 @@ struct Forgetting {
       try editor.writer.waitForJobs()
       let orders = try orders(of: ids)
       let removed = try HistoryRemoval(editor: editor).remove { orders.contains($0.order) }
+      editor.history.dropGroups()
       CrashPoint.forgetOverwrite.reached()
       try overwriteFreePages(patience)
       CrashPoint.forgetOverwrite.reached()

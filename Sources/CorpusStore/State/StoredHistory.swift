@@ -64,6 +64,20 @@ final class StoredHistory: Sendable {
     return view
   }
 
+  /// Reads the file at the present moment. It is not closed or replaced meanwhile, so the reading must
+  /// be short: the writer may wait for it.
+  ///
+  /// - Throws: `closed`.
+  func read<Value>(
+    _ body: (CorpusFile, borrowing ReadTransaction) throws(StoreError) -> Value
+  ) throws(StoreError) -> Value {
+    try state.withLock { (state) throws(StoreError) in
+      guard state.view != nil else { throw .closed(corpus: corpus) }
+      let transaction = try state.file.beginReading()
+      return try body(state.file, transaction)
+    }
+  }
+
   /// The records of the segments in service.
   var segmentRecords: [SegmentRecord] { state.withLock { $0.view?.segments.map(\.record) ?? [] } }
 

@@ -39,12 +39,14 @@ struct PlannedSequence: Sendable {
   let order: UInt64
   let committedSeconds: UInt64
   let id: String?
+  let group: String?
   let text: SequenceText
 
-  init(_ text: SequenceText, id: String?, _ planning: inout WritePlanning) {
+  init(_ text: SequenceText, id: String?, group: String?, _ planning: inout WritePlanning) {
     order = planning.takeOrder(id: id, digest: text.outputDigest)
     committedSeconds = planning.seconds
     self.id = id
+    self.group = group
     self.text = text
   }
 
@@ -65,6 +67,7 @@ struct PlannedSequence: Sendable {
       let entry = IDRecord(order: order, digest: text.outputDigest).encoded(id: id)
       try transaction.put(Key(id), entry.rawSpan, in: file.ids)
     }
+    if let group { try GroupTables(of: file).add(order, text.tokens, to: group, transaction) }
   }
 }
 
@@ -82,7 +85,8 @@ struct LogAddition {
 extension NewSequence {
   /// The memory that it takes while it waits to be written.
   var bytes: Int {
-    128 + (prompt.count + tokens.count) * MemoryLayout<Int32>.stride + (id?.utf8.count ?? 0)
+    128 + (prompt.count + tokens.count) * MemoryLayout<Int32>.stride
+      + (id?.utf8.count ?? 0) + (group?.utf8.count ?? 0)
   }
 }
 
@@ -107,7 +111,7 @@ struct InsertJob: WriteJob {
   func prepare(_ planning: inout WritePlanning) throws(WriteRefusal) -> any PreparedJob {
     var receipt = InsertReceipt()
     // All ids are looked up before anything is changed, so that a conflict leaves no trace.
-    var new: [(id: String?, text: SequenceText)] = []
+    var new: [(sequence: NewSequence, text: SequenceText)] = []
     var size = HistorySize()
     var digests: [String: UInt64] = [:]
     for (position, sequence) in sequences.enumerated() {
@@ -129,13 +133,15 @@ struct InsertJob: WriteJob {
         }
         digests[id] = text.outputDigest
       }
-      new.append((sequence.id, text))
+      new.append((sequence, text))
       size += text.size
     }
     receipt.inserted = size.sequences
     receipt.tokens = size.tokens - size.leadInTokens
     try planning.takeRoom(size)
-    let planned = new.map { PlannedSequence($0.text, id: $0.id, &planning) }
+    let planned = new.map {
+      PlannedSequence($0.text, id: $0.sequence.id, group: $0.sequence.group, &planning)
+    }
     receipt.lastOrder = planned.last?.order
     return PreparedInsert(
       insert: self, addition: LogAddition(sequences: planned, reservation: reservation),
@@ -187,7 +193,7 @@ struct RecordJob: WriteJob {
       }
       throw error
     }
-    let planned = PlannedSequence(text, id: nil, &planning)
+    let planned = PlannedSequence(text, id: nil, group: session.group, &planning)
     return PreparedRecord(record: self, planned: planned)
   }
 

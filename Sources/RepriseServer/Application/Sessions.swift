@@ -30,7 +30,8 @@ struct Sessions: Sendable {
   func open(
     _ call: SessionOpen, in table: SessionTable, for owner: SessionOwner
   ) throws(WireError) -> Answer {
-    if call.prompt.count <= Self.promptTokensAtOnce {
+    // A group is read from the disk, and indexed like a prompt.
+    if call.prompt.count <= Self.promptTokensAtOnce && call.group == nil {
       return .result(try opened(call, in: table, for: owner))
     }
     // Reserved before it waits in the queue, so that many prompts at once are not all admitted.
@@ -59,9 +60,15 @@ struct Sessions: Sendable {
     let reservation = try table.reserve(
       call.session, promptTokens: call.prompt.count, for: owner)
     let parent = call.parent.flatMap(table.parked)
+    let group = try call.group.map { (name) throws(WireError) in
+      try readGroup(name, of: corpus)
+    }
+    let groupTokens = group?.tokenCount ?? 0
+    let groupMemory = groupTokens == 0 ? nil : try resources.reserveMemory(groupTokens: groupTokens)
+    defer { withExtendedLifetime(groupMemory) {} }
     let session = corpus.openSession(
       prompt: call.prompt, share: call.share, vocabulary: Int32(clamping: call.vocabulary),
-      continuing: parent)
+      group: group, continuing: parent)
     guard table.add(session, reservation, leaseSeconds: call.ttlSeconds ?? leaseSeconds) else {
       throw .corpusNotFound(call.corpus)
     }
@@ -70,6 +77,14 @@ struct Sessions: Sendable {
     return SessionOpened(
       session: reservation.name, promptTokens: session.promptTokens,
       reusedTokens: session.reusedTokens)
+  }
+
+  private func readGroup(_ name: String, of corpus: Corpus) throws(WireError) -> GroupReading {
+    do throws(StoreError) {
+      return try corpus.group(named: name)
+    } catch {
+      throw WireError(error, corpus: corpus.name)
+    }
   }
 
   // MARK: Steps

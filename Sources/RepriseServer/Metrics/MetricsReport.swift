@@ -72,7 +72,9 @@ struct MetricsReport: Sendable {
       "Tokens of each verified draft that joined the output.")
     text.samples("reprise_draft_accepted_tokens", [], tally.acceptanceLength)
     calibration(tally.calibration, &text)
-    let histories = [("local", tally.local), ("shared", tally.shared)]
+    let histories = [
+      ("local", tally.local), ("group", tally.group), ("shared", tally.shared),
+    ]
     text.begin(
       "reprise_drafts_total", .counter,
       "Requested drafts, with and without sessions, by the history that they come from.")

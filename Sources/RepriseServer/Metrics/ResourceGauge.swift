@@ -35,7 +35,15 @@ final class ResourceGauge: Sendable {
   func reserveMemory(
     promptTokens: Int
   ) throws(WireError) -> MemoryBudget.Reservation {
-    let bytes = DecodingSession.bytesToOpen(promptTokens: promptTokens)
+    try reserveMemory(DecodingSession.bytesToOpen(promptTokens: promptTokens))
+  }
+
+  /// Reserves memory for the outputs of a session's group.
+  func reserveMemory(groupTokens: Int) throws(WireError) -> MemoryBudget.Reservation {
+    try reserveMemory(DecodingSession.bytesToOpen(groupTokens: groupTokens))
+  }
+
+  private func reserveMemory(_ bytes: Int) throws(WireError) -> MemoryBudget.Reservation {
     guard let reservation = memory.reserve(bytes, for: .sessions) else {
       throw memoryIsShort(for: bytes, "the session")
     }

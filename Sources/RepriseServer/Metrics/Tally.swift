@@ -8,6 +8,7 @@ import WireProtocol
 struct Tally {
   /// Drafts that were given, by their history.
   var local = Found()
+  var group = Found()
   var shared = Found()
   /// Drafts without a token.
   var emptyDrafts: UInt64 = 0
@@ -58,6 +59,7 @@ struct Tally {
     }
     switch draft.source {
     case .local: local.note(draft)
+    case .group: group.note(draft)
     case .shared: shared.note(draft)
     }
   }
@@ -91,6 +93,7 @@ struct Tally {
     if other.isEmpty { return }
     isEmpty = false
     local.take(&other.local)
+    group.take(&other.group)
     shared.take(&other.shared)
     emptyDrafts += other.emptyDrafts
     steps += other.steps

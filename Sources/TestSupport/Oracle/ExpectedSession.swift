@@ -8,18 +8,22 @@ package struct ExpectedSession {
   private let endIDs: EndIDs
   package private(set) var output: [Int32] = []
   private var local: NGramOracle
+  private var group: NGramOracle?
 
   /// - Parameters:
   ///   - leadIn: The most tokens of a prompt that stand before its output in the shared history.
   ///   - endIDs: The output ends there with the first of them.
+  ///   - group: The outputs of the session's group when it was opened.
   package init(
-    prompt: [Int32], share: SharePolicy, depth: Int, leadIn: Int, endIDs: EndIDs = EndIDs()
+    prompt: [Int32], share: SharePolicy, depth: Int, leadIn: Int, endIDs: EndIDs = EndIDs(),
+    group: [[Int32]] = []
   ) {
     self.prompt = prompt
     self.leadIn = leadIn
     self.endIDs = endIDs
     self.share = share
     local = NGramOracle(depth: depth, sequences: [prompt])
+    if !group.isEmpty { self.group = NGramOracle(depth: depth, sequences: group) }
   }
 
   package var context: [Int32] { prompt + output }
@@ -45,7 +49,7 @@ package struct ExpectedSession {
   package func draft(_ options: DraftOptions, shared: NGramOracle) -> NaiveDraft {
     var options = options
     options.endIDs = endIDs
-    return NaiveDraft(options, local: local, shared: shared, context: context)
+    return NaiveDraft(options, local: local, group: group, shared: shared, context: context)
   }
 }
 
@@ -68,14 +72,17 @@ extension EndIDs {
 extension NaiveDraft {
   /// The draft by the options' policy.
   package init(
-    _ options: DraftOptions, local: NGramOracle? = nil, shared: NGramOracle, context: [Int32]
+    _ options: DraftOptions, local: NGramOracle? = nil, group: NGramOracle? = nil,
+    shared: NGramOracle, context: [Int32]
   ) {
     switch options.policy {
     case .suffixDecoding:
       self = NaiveDrafter(options).draft(local: local, shared: shared, context: context)
     case .estimate:
-      let own = local.map { [NaiveEstimate.History.local($0)] } ?? []
-      self = NaiveEstimate(options).draft(from: own + [.shared(shared)], context: context)
+      var histories: [NaiveEstimate.History] = []
+      if let local { histories.append(.local(local)) }
+      if let group { histories.append(.group(group)) }
+      self = NaiveEstimate(options).draft(from: histories + [.shared(shared)], context: context)
     }
   }
 }

@@ -8,7 +8,7 @@ package struct NaiveDraft: Equatable, Sendable {
   package var counts: [Int] = []
   package var score: Double = 0
   package var matchLength = 0
-  package var isLocal = false
+  package var source = Draft.Source.shared
 
   package init() {}
 
@@ -27,7 +27,7 @@ package struct NaiveDraft: Equatable, Sendable {
     }
     if cut.tokens.count == tokens.count { return self }
     cut.score = cut.probs.reduce(0) { $0 + Double($1) }
-    (cut.matchLength, cut.isLocal) = (matchLength, isLocal)
+    (cut.matchLength, cut.source) = (matchLength, source)
     return cut
   }
 
@@ -35,7 +35,7 @@ package struct NaiveDraft: Equatable, Sendable {
   package func isEqual(to draft: Draft) -> Bool {
     draft.tokens == tokens && draft.parents == parents && draft.probs == probs
       && draft.counts == counts && draft.score == score && draft.matchLength == matchLength
-      && (draft.source == .local) == isLocal
+      && draft.source == source
   }
 }
 
@@ -69,7 +69,7 @@ package struct NaiveDrafter {
     let sharedDraft = draft(from: shared, context: context)
     guard let local else { return sharedDraft }
     var localDraft = draft(from: local, context: context)
-    localDraft.isLocal = true
+    localDraft.source = .local
     return localDraft.score >= sharedDraft.score ? localDraft : sharedDraft
   }
 

@@ -7,14 +7,18 @@ package struct NaiveEstimate {
   package struct History {
     let counted: any CountedHistory
     let sureWeight: Double
-    let isLocal: Bool
+    let source: Draft.Source
 
     package static func local(_ counted: any CountedHistory) -> Self {
-      Self(counted: counted, sureWeight: 1.5, isLocal: true)
+      Self(counted: counted, sureWeight: 1.5, source: .local)
+    }
+
+    package static func group(_ counted: any CountedHistory) -> Self {
+      Self(counted: counted, sureWeight: 0.5, source: .group)
     }
 
     package static func shared(_ counted: any CountedHistory) -> Self {
-      Self(counted: counted, sureWeight: 1, isLocal: false)
+      Self(counted: counted, sureWeight: 1, source: .shared)
     }
   }
 
@@ -79,7 +83,7 @@ package struct NaiveEstimate {
     }
     if !draft.tokens.isEmpty, let first = observations(histories, context).first {
       draft.matchLength = first.longest
-      draft.isLocal = histories[first.history].isLocal
+      draft.source = histories[first.history].source
     }
     return draft
   }

@@ -116,7 +116,7 @@ import WireProtocol
       }
       let bounds = [
         "version": 1, "corpus": 1, "client": ClientReports.namesMax + 1,
-        "position": Tally.positions, "source": 3, "probability": Calibration.upperBounds.count,
+        "position": Tally.positions, "source": 4, "probability": Calibration.upperBounds.count,
         "method": Method.allCases.count, "kind": ErrorKind.allCases.count,
         "reason": Metrics.Cut.allCases.count + ClientReport.Reason.allCases.count,
         "name": Limit.all.count, "condition": StandingCondition.Kind.allCases.count,

@@ -461,6 +461,25 @@ def test_prefetch_of_a_tree() -> None:
     assert draft.accepted_by([2, 5, 7]) == 2
 
 
+@pytest.mark.parametrize("share", ["close", "never"])
+def test_a_session_drafts_from_its_group_and_joins_it(service: Service, share: Any) -> None:
+    estimate = reprise.DraftOptions(policy="estimate")
+    with Client(service.socket, deadline=2.0, open_deadline=10.0) as client:
+        client.create_corpus("a", lead_in=0)
+        client.insert("a", [Output([1, 2, 3, 4], group="task")])
+        for group in ("task", None):
+            sequence_id = str(group) if share == "never" else None
+            session = client.open_session(
+                "a", [9, 1], share=share, group=group, sequence_id=sequence_id
+            )
+            draft = session.step([], estimate)
+            assert (draft.tokens[0], draft.source) == (2, "group" if group else "shared")
+            session.close([5, 6], wait=10)
+        follower = client.open_session("a", [5], share="never", group="task")
+        draft = follower.step([], estimate)
+        assert (draft.tokens[0], draft.source) == (6, "group")
+
+
 def test_steps_with_options_of_their_own(service: Service) -> None:
     with Client(service.socket, deadline=2.0, open_deadline=10.0) as client:
         client.create_corpus("a")

@@ -54,12 +54,15 @@ class Output:
     id: str | None = None
     prompt: TokenIDs = ()
     """What it answers, or the end of that: the corpus keeps the last `lead_in` tokens of it."""
+    group: str | None = None
+    """The group that it belongs to; sessions that name the group draft from its newest outputs."""
 
     def to_wire(self) -> Json:
         # No corpus keeps more of the prompt.
         lead_in = token_array(self.prompt[-LEAD_IN.maximum :])
         return _given(
             id=self.id,
+            group=self.group,
             prompt=jsonable(lead_in) if lead_in else None,
             tokens=jsonable(token_array(self.tokens)),
         )

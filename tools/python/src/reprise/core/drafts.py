@@ -31,7 +31,7 @@ class Draft:
     match_length: int = 0
     """Tokens at the context's end that were found in a history."""
     source: str = "local"
-    """The history it was found in: "local", the session's own, or "shared"."""
+    """The history it was found in: "local", the session's own; "group"; or "shared"."""
 
     def __len__(self) -> int:
         return len(self.tokens)

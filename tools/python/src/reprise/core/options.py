@@ -184,6 +184,9 @@ class NewSession:
     sequence_id: str | None = None
     """Records the output under this id when the session closes, exactly once whatever happens, if
     `share` is "never" (see `reprise.core.decoding`)."""
+    group: str | None = None
+    """The group that the output will belong to, and whose newest outputs are drafted from: the
+    samples of one prompt, or the epochs of one task."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

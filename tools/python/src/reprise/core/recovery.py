@@ -156,6 +156,8 @@ class SessionRecovery(SessionStepper):
             params["ttl_s"] = record.ttl_s
         if record.vocabulary is not None:
             params["vocabulary"] = record.vocabulary
+        if record.group is not None:
+            params["group"] = record.group
         if record.parent is not None and record.generation == 0:
             params["parent"] = self._parents.get(record.parent, record.parent)
         record.apply(Event.OPEN_SENT)
@@ -186,7 +188,7 @@ class SessionRecovery(SessionStepper):
             # An id makes the insert repeatable.
             record.sequence_id = f"reprise-client-{uuid.uuid4().hex}"
         record.apply(Event.INSERT_SENT)
-        sequence = Output(record.output, record.sequence_id, record.prompt)
+        sequence = Output(record.output, record.sequence_id, record.prompt, record.group)
         params = {"corpus": record.corpus, "sequences": [sequence.to_wire()]}
         return self._ask(record, Method.SEQUENCE_INSERT, params, self._on_inserted)
 

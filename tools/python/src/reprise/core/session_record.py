@@ -53,6 +53,7 @@ class SessionRecord:
         "error",
         "failures",
         "generation",
+        "group",
         "left",
         "may_record",
         "name",
@@ -84,6 +85,7 @@ class SessionRecord:
         self.ttl_s = new.ttl_s
         self.vocabulary = new.vocabulary
         self.parent = new.parent
+        self.group = new.group
         self.sequence_id = new.sequence_id
         #: Changed by `apply` alone.
         self.state = State.WAITING

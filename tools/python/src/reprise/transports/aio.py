@@ -117,11 +117,12 @@ class AsyncClient(ClientBase):
         ttl_s: int | None = None,
         vocabulary: int | None = None,
         sequence_id: str | None = None,
+        group: str | None = None,
         deadline: float | None = None,
     ) -> AsyncSession:
         """Begins a request to be decoded; see `Client.open_session`."""
         new = NewSession(
-            corpus, prompt, name, name_of(parent), share, ttl_s, vocabulary, sequence_id
+            corpus, prompt, name, name_of(parent), share, ttl_s, vocabulary, sequence_id, group
         )
         return (await self.open_sessions([new], deadline=deadline))[0]
 

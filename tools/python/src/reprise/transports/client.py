@@ -139,6 +139,7 @@ class Client(ClientBase):
         ttl_s: int | None = None,
         vocabulary: int | None = None,
         sequence_id: str | None = None,
+        group: str | None = None,
         deadline: float | None = None,
     ) -> Session:
         """Begins a request to be decoded. It waits until the service has indexed the prompt, but
@@ -153,12 +154,14 @@ class Client(ClientBase):
             vocabulary: Ids of the model's tokens are below it, and so are those of all drafts.
             sequence_id: Has the output recorded under this id when the session closes, exactly
                 once whatever happens, if `share` is "never" (see `reprise.core.decoding`).
+            group: The group that the output will belong to, and whose newest outputs are drafted
+                from: the samples of one prompt, or the epochs of one task.
 
         Raises:
             ValueError: An argument is wrong, or a session of that name is open already.
         """
         new = NewSession(
-            corpus, prompt, name, name_of(parent), share, ttl_s, vocabulary, sequence_id
+            corpus, prompt, name, name_of(parent), share, ttl_s, vocabulary, sequence_id, group
         )
         return self.open_sessions([new], deadline=deadline)[0]
 
