@@ -281,7 +281,8 @@ import Testing
     #expect(try files.contentsOfDirectory(atPath: path) == ["file"])
 
     try Data("reprise store, format 2\n".utf8).write(to: URL(fileURLWithPath: "\(path)/format"))
-    #expect(throws: StoreError.formatVersion(path: path, found: 2, expected: 5)) {
+    let expected = Int(CorpusFile.formatVersion)
+    #expect(throws: StoreError.formatVersion(path: path, found: 2, expected: expected)) {
       try Store(path: path)
     }
     #expect(throws: StoreError.self) { try Store(path: "\(path)/missing/deeper") }
