@@ -124,4 +124,39 @@ import WireProtocol
     store.close()
     try await fixture.stop()
   }
+
+  /// A session whose group does not fit into memory is refused, and leaves nothing: its name is free.
+  @Test func aGroupThatDoesNotFitLeavesTheNameFree() async throws {
+    let fixture = try await ServiceFixture()
+    var storeOptions = StoreOptions()
+    storeOptions.memory = MemoryBudget(limit: 1 << 20, measuredBy: { 0 })
+    let store = try Store(path: fixture.directory + "/small", options: storeOptions)
+    let corpus = try store.createCorpus(named: "c", CorpusSettings())
+    try corpus.insert([NewSequence(group: "g", tokens: [Int32](0..<20_000))])
+    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    let application = try Application(store, ServiceOptions(), logger)
+    var caller = application.newCaller()
+    var kinds: [ErrorKind?] = []
+    for group in ["g", "g", "other"] {
+      let call = SessionOpen(corpus: "c", session: "s", prompt: [1, 2], group: group)
+      guard case .later(let result) = try application.answer(.sessionOpen(call), for: &caller)
+      else {
+        Issue.record("a group is read off the event loop")
+        continue
+      }
+      let kind: ErrorKind? = await withCheckedContinuation { continuation in
+        result.request { result in
+          if case .failure(let error) = result {
+            continuation.resume(returning: error.kind)
+          } else {
+            continuation.resume(returning: nil)
+          }
+        }
+      }
+      kinds.append(kind)
+    }
+    #expect(kinds == [.busy, .busy, nil])
+    store.close()
+    try await fixture.stop()
+  }
 }

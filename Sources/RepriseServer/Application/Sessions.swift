@@ -57,15 +57,15 @@ struct Sessions: Sendable {
   ) throws(WireError) -> SessionOpened {
     defer { withExtendedLifetime(memory) {} }
     let corpus = try corpora.corpus(call.corpus)
-    let reservation = try table.reserve(
-      call.session, promptTokens: call.prompt.count, for: owner)
-    let parent = call.parent.flatMap(table.parked)
     let group = try call.group.map { (name) throws(WireError) in
       try readGroup(name, of: corpus)
     }
-    let groupTokens = group?.tokenCount ?? 0
-    let groupMemory = groupTokens == 0 ? nil : try resources.reserveMemory(groupTokens: groupTokens)
+    let groupMemory = try resources.reserveMemory(groupTokens: group?.tokenCount ?? 0)
     defer { withExtendedLifetime(groupMemory) {} }
+    // Nothing is refused after this, so that the name is not kept in vain.
+    let reservation = try table.reserve(
+      call.session, promptTokens: call.prompt.count, for: owner)
+    let parent = call.parent.flatMap(table.parked)
     let session = corpus.openSession(
       prompt: call.prompt, share: call.share, vocabulary: Int32(clamping: call.vocabulary),
       group: group, continuing: parent)
