@@ -105,13 +105,21 @@ import Testing
     #expect(merging?.mustYield == false, "only sessions and sequences have priority")
     measured.value.store(600, ordering: .relaxed)
     budget.refresh()
+    #expect(budget.reserve(801, for: .sessions) == nil)
+    #expect(merging?.mustYield == false, "it would not fit without the merge either")
     #expect(budget.reserve(1, for: .sessions) == nil)
     #expect(merging?.mustYield == true && !removal.mustYield)
     merging = nil
     #expect(budget.reserve(1, for: .sessions) != nil)
     merging = budget.reserve(100, for: .merging)
     #expect(merging?.mustYield == false)
-    withExtendedLifetime(removal) {}
+    // The bound of what waits to be written is no lack of memory.
+    measured.value.store(0, ordering: .relaxed)
+    budget.refresh()
+    let waiting = budget.reserve(200, for: .writes)
+    #expect(waiting != nil && budget.reserve(1, for: .writes) == nil)
+    #expect(merging?.mustYield == false)
+    withExtendedLifetime((removal, waiting)) {}
   }
 
   /// Writes have a common bound, and one that alone exceeds it is admitted if no other waits.

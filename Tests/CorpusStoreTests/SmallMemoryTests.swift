@@ -101,6 +101,34 @@ import Testing
     store.close()
   }
 
+  /// A merge that is under way is abandoned for sessions, and done when they have what they need.
+  /// However often that happens, the next one is not expected to need more memory.
+  @Test func mergingGivesWayToSessions() throws {
+    var fixture = Fixture()
+    let measured = Measured()
+    let (store, corpus) = try fixture.open(measured.budget(64 << 20))
+    for _ in 0..<4 {
+      try fixture.insert(24, into: corpus)
+      corpus.parts.begin(evenIfEmpty: false)
+      #expect(try corpus.compaction.compactOnce(.sealing))
+    }
+    for times in 1...20 {
+      let other = try #require(store.memory.reserve(1 << 20, for: .merging))
+      measured.bytes.store((60 << 20) - (1 << 19), ordering: .relaxed)
+      store.memory.refresh()
+      #expect(store.memory.reserve(1, for: .sessions) == nil && other.mustYield)
+      measured.bytes.store(0, ordering: .relaxed)
+      store.memory.refresh()
+      #expect(try !corpus.compaction.compactOnce(.merging))
+      #expect(corpus.metrics().activity.mergesDeferred == times)
+      withExtendedLifetime(other) {}
+    }
+    #expect(corpus.compaction.progress.mergeBytesScale == 1)
+    #expect(try corpus.compaction.compactOnce(.merging))
+    try fixture.expectDraftsOfTheOracle(corpus)
+    store.close()
+  }
+
   /// A log that was written with plenty of memory is sealed, one part at a time, where memory is
   /// short.
   @Test func aLogThatDoesNotFitIsSealedAtOpen() throws {

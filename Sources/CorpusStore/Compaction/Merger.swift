@@ -35,8 +35,8 @@ struct Merger: Sendable {
     }
   }
 
-  /// Notes that a merge was abandoned because there is too little memory: the text branches in more
-  /// places than was estimated, or sessions need the memory.
+  /// Notes that a merge was abandoned because it turned out to take more memory than there is: the text
+  /// branches in more places than was estimated.
   func noteNeeded(_ bytes: Int) {
     progress.raiseMergeBytesScale()
     postpone(segments: 0, bytes: bytes)
@@ -71,8 +71,9 @@ struct Merger: Sendable {
       do throws(StoreError) {
         try merge(view.segments.filter { numbers.contains($0.number) }, of: view, reservation)
       } catch {
-        if case .cancelled = error, reservation.mustYield { throw .memoryShort(bytes: run.bytes) }
-        throw error
+        guard case .cancelled = error, reservation.mustYield else { throw error }
+        postpone(segments: run.numbers.count, bytes: run.bytes)
+        return false
       }
       return true
     }

@@ -54,8 +54,8 @@ public final class MemoryBudget: Sendable {
     /// The part of the limit, in sixteenths, that all reservations of this kind may take together.
     var share: Int { self == .writes ? 2 : ceiling }
 
-    /// True if work that reserves more than it needs at once must give way to this kind.
-    var hasPriority: Bool { self == .sessions || self == .writes }
+    /// True if merging gives way to this kind.
+    var precedesMerging: Bool { self == .sessions || self == .writes }
 
     /// True if the memory is allocated before it is reserved: it is bounded, and needs no forecast.
     var isTakenBefore: Bool { self == .writes }
@@ -81,7 +81,7 @@ public final class MemoryBudget: Sendable {
     var limit: Int
     var reserved = [Int](repeating: 0, count: Purpose.allCases.count)
     var refusals = [Int](repeating: 0, count: Purpose.allCases.count)
-    /// True if a request with priority was refused while memory was reserved for merging.
+    /// True if a request was refused that merging gives way to, and that would fit without it.
     var mergingMustYield = false
     /// Bytes of all reservations that are not taken yet.
     var untaken = 0
@@ -95,14 +95,6 @@ public final class MemoryBudget: Sendable {
     var forecast: Int { measured + untaken + takenSince }
 
     mutating func hasRoom(_ bytes: Int, _ purpose: Purpose) -> Bool {
-      let fits = fits(bytes, purpose)
-      if !fits && purpose.hasPriority && reserved[Purpose.merging.rawValue] > 0 {
-        mergingMustYield = true
-      }
-      return fits
-    }
-
-    private mutating func fits(_ bytes: Int, _ purpose: Purpose) -> Bool {
       // A request that alone exceeds the share is admitted when there is no other of its purpose.
       let others = reserved[purpose.rawValue]
       if others > 0 && others + bytes > part(purpose.share) { return false }
@@ -110,7 +102,11 @@ public final class MemoryBudget: Sendable {
       read(ifOlderThan: MemoryBudget.nanosBetweenReadings)
       if forecast + bytes <= ceiling { return true }
       read(ifOlderThan: MemoryBudget.nanosBeforeRefusal)
-      return forecast + bytes <= ceiling
+      let lacking = forecast + bytes - ceiling
+      if lacking > 0 && purpose.precedesMerging && lacking <= reserved[Purpose.merging.rawValue] {
+        mergingMustYield = true
+      }
+      return lacking <= 0
     }
 
     mutating func read(ifOlderThan nanos: UInt64) {
