@@ -93,9 +93,9 @@ package struct DamageSearch {
   private mutating func examineGroups(
     _ transaction: borrowing ReadTransaction
   ) throws(StoreError) {
-    let damage = try GroupTables(of: file).content(transaction).damage
-    found += damage
-    groupsAreDamaged = !damage.isEmpty
+    let damaged = try GroupTables(of: file).damagedRecords(transaction)
+    if damaged > 0 { found.append("\(damaged) records of groups") }
+    groupsAreDamaged = damaged > 0
   }
 
   /// Checks all data of a file of doubtful origin from which calls will be answered: a forged

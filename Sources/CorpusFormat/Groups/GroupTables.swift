@@ -89,73 +89,93 @@ package struct GroupTables {
 
   // MARK: Checks and repair
 
-  /// The content of both tables, as far as it is intact.
-  package struct Content {
-    package struct Output {
-      package let order: UInt64
-      package let group: String
-      /// XXH3 of all tokens.
-      package let digest: UInt64
-    }
+  /// An output of a group that is intact.
+  package struct Output {
+    package let order: UInt64
+    package let group: String
+    /// XXH3 of all tokens.
+    package let digest: UInt64
 
-    /// By rising order number.
-    package fileprivate(set) var outputs: [Output] = []
-    /// Descriptions of what is damaged, or does not agree.
-    package fileprivate(set) var damage: [String] = []
-    fileprivate var outputKeys: [[UInt8]] = []
-    fileprivate var groupKeys: [[UInt8]] = []
+    fileprivate init?(key: RawSpan, value: RawSpan) {
+      guard let order = Key.number(key), let record = GroupOutputRecord(value, order: order)
+      else { return nil }
+      self.order = order
+      group = record.group
+      digest = checksum(record.tokens.rawSpan)
+    }
   }
 
-  /// Reads both tables.
-  package func content(
-    _ transaction: borrowing ReadTransaction
-  ) throws(StoreError) -> Content {
-    var content = Content()
-    var listed: [String: GroupRecord] = [:]
+  /// The number of records that are damaged, or do not agree: each output is in the list of its group,
+  /// and in no other one.
+  ///
+  /// - Complexity: Reads all records, and keeps none.
+  func damagedRecords(_ transaction: borrowing ReadTransaction) throws(StoreError) -> Int {
+    var (damaged, listed) = (0, 0)
+    var failure: LMDBError?
+    do throws(LMDBError) {
+      try transaction.forEach(in: file.groups) { key, value in
+        guard let record = GroupRecord(value, name: key) else {
+          damaged += 1
+          return !file.cancellation.isCancelled
+        }
+        let name = String(decoding: key.bytes, as: UTF8.self)
+        do throws(LMDBError) {
+          for order in record.orders {
+            if try output(order, transaction)?.group == name { listed += 1 } else { damaged += 1 }
+          }
+        } catch {
+          failure = error
+        }
+        return failure == nil && !file.cancellation.isCancelled
+      }
+      if let failure { throw failure }
+      damaged += try max(0, transaction.count(file.groupOutputs) - listed)
+    } catch {
+      throw file.error(error)
+    }
+    try file.cancellation.check()
+    return damaged
+  }
+
+  /// Calls `body` with each output that is intact, by rising order number.
+  package func forEachOutput(
+    _ transaction: borrowing ReadTransaction, _ body: (Output) -> Void
+  ) throws(StoreError) {
     do throws(LMDBError) {
       try transaction.forEach(in: file.groupOutputs) { key, value in
-        content.outputKeys.append(key.bytes)
-        if let order = Key.number(key), let output = GroupOutputRecord(value, order: order) {
-          content.outputs.append(
-            Content.Output(
-              order: order, group: output.group, digest: checksum(output.tokens.rawSpan)))
-          listed[output.group, default: GroupRecord()].orders.append(order)
-        } else {
-          content.damage.append("output \(Key.number(key) ?? 0) of a group")
-        }
-        return !file.cancellation.isCancelled
-      }
-      try transaction.forEach(in: file.groups) { key, value in
-        content.groupKeys.append(key.bytes)
-        let name = String(decoding: key.bytes, as: UTF8.self)
-        let record = listed.removeValue(forKey: name)
-        if record == nil || GroupRecord(value, name: key) != record {
-          content.damage.append("the list of group \"\(name)\"")
-        }
+        if let output = Output(key: key, value: value) { body(output) }
         return !file.cancellation.isCancelled
       }
     } catch {
       throw file.error(error)
     }
     try file.cancellation.check()
-    content.damage += listed.keys.sorted().map { "the list of group \"\($0)\"" }
-    return content
   }
 
-  /// Replaces both tables by what is intact in them.
+  /// Replaces both tables by the outputs that are intact.
   ///
   /// - Parameter isKnown: Returns true if the sequence of an output exists.
   /// - Returns: The number of outputs that were kept.
   package func rebuild(
-    from content: Content, _ transaction: borrowing WriteTransaction,
-    where isKnown: (Content.Output) -> Bool
+    _ transaction: borrowing WriteTransaction, where isKnown: (Output) -> Bool
   ) throws(LMDBError) -> Int {
-    for name in content.groupKeys { try transaction.delete(Key(bytes: name), in: file.groups) }
-    let kept = content.outputs.filter(isKnown)
-    let keptOrders = Set(kept.map(\.order))
-    for key in content.outputKeys where !keptOrders.contains(Key.number(key.rawSpan) ?? .max) {
-      try transaction.delete(Key(bytes: key), in: file.groupOutputs)
+    var kept: [(order: UInt64, group: String)] = []
+    var removed: [[UInt8]] = []
+    try transaction.forEach(in: file.groupOutputs) { key, value in
+      if let output = Output(key: key, value: value), isKnown(output) {
+        kept.append((output.order, output.group))
+      } else {
+        removed.append(key.bytes)
+      }
+      return true
     }
+    for key in removed { try transaction.delete(Key(bytes: key), in: file.groupOutputs) }
+    var names: [[UInt8]] = []
+    try transaction.forEach(in: file.groups) { key, _ in
+      names.append(key.bytes)
+      return true
+    }
+    for name in names { try transaction.delete(Key(bytes: name), in: file.groups) }
     for output in kept { try list(output.order, in: output.group, transaction) }
     return kept.count
   }

@@ -40,6 +40,24 @@ extension CorpusFile {
     return record
   }
 
+  /// The entries of the log's sequences, without damaged ones.
+  package func loggedEntries(
+    _ transaction: borrowing ReadTransaction
+  ) throws(StoreError) -> [SequenceTable.Entry] {
+    var entries: [SequenceTable.Entry] = []
+    do throws(LMDBError) {
+      try transaction.forEach(in: log) { key, value in
+        if let order = Key.number(key), let record = SequenceRecord(value, order: order) {
+          entries.append(record.entry(order: order))
+        }
+        return true
+      }
+    } catch {
+      throw self.error(error)
+    }
+    return entries
+  }
+
   /// Names of the places that repairs have set aside.
   package func placesSetAside(
     _ transaction: borrowing ReadTransaction

@@ -45,7 +45,6 @@ public struct StandingCondition: Equatable, Sendable {
   public func preventsReadiness(at now: ContinuousClock.Instant) -> Bool {
     tolerated.map { now - since >= $0 } ?? false
   }
-
 }
 
 /// The reports of a condition that lasts, or comes and goes.

@@ -204,15 +204,12 @@ struct Repair {
   /// Rebuilds the groups. Returns the number of outputs in them.
   private func rebuildGroups() throws(StoreError) -> Int {
     let reading = try file.beginReading()
-    let content = try GroupTables(of: file).content(reading)
     var digests: [UInt64: UInt64] = [:]
     for entry in try entries(reading) { digests[entry.order] = entry.digest }
     _ = consume reading
     var kept = 0
     try write { (transaction) throws(LMDBError) in
-      kept = try GroupTables(of: file).rebuild(from: content, transaction) {
-        digests[$0.order] == $0.digest
-      }
+      kept = try GroupTables(of: file).rebuild(transaction) { digests[$0.order] == $0.digest }
     }
     return kept
   }
@@ -227,17 +224,7 @@ struct Repair {
       guard let record = try file.segmentRecord(number, reading) else { continue }
       entries += try SegmentChunks(number, record, file).sequenceTable(reading)
     }
-    do throws(LMDBError) {
-      try reading.forEach(in: file.log) { key, value in
-        if let order = Key.number(key), let record = SequenceRecord(value, order: order) {
-          entries.append(record.entry(order: order))
-        }
-        return true
-      }
-    } catch {
-      throw file.error(error)
-    }
-    return entries
+    return entries + (try file.loggedEntries(reading))
   }
 
   private func write(

@@ -68,7 +68,7 @@ struct CorpusCheck {
       entries += try checkSegment(number, file, transaction)
       result.segments += 1
     }
-    entries += try loggedEntries(file, transaction)
+    entries += try file.loggedEntries(transaction)
     result.sequences = entries.count
     result.tokens = entries.reduce(0) { $0 + $1.tokens }
     checkOrders(entries, next: state.nextOrder)
@@ -150,23 +150,6 @@ struct CorpusCheck {
     }
   }
 
-  private func loggedEntries(
-    _ file: CorpusFile, _ transaction: borrowing ReadTransaction
-  ) throws(StoreError) -> [SequenceTable.Entry] {
-    var entries: [SequenceTable.Entry] = []
-    do throws(LMDBError) {
-      try transaction.forEach(in: file.log) { key, value in
-        if let order = Key.number(key), let record = SequenceRecord(value, order: order) {
-          entries.append(record.entry(order: order))
-        }
-        return true
-      }
-    } catch {
-      throw file.error(error)
-    }
-    return entries
-  }
-
   /// Checks that each sequence exists once.
   private mutating func checkOrders(_ entries: [SequenceTable.Entry], next: UInt64) {
     var orders: Set<UInt64> = []
@@ -186,17 +169,18 @@ struct CorpusCheck {
   private mutating func checkGroups(
     _ entries: [SequenceTable.Entry], _ file: CorpusFile, _ transaction: borrowing ReadTransaction
   ) throws(StoreError) {
-    let outputs = try GroupTables(of: file).content(transaction).outputs
-    if outputs.isEmpty { return }
     var digests: [UInt64: UInt64] = [:]
-    for entry in entries { digests[entry.order] = entry.digest }
-    for output in outputs where digests[output.order] != output.digest {
-      report(
-        "output \(output.order) of group \"\(output.group)\"",
-        digests[output.order] == nil
-          ? "its sequence is missing" : "it differs from its sequence",
-        Self.restoreRemedy)
+    var found: [(place: String, reason: String)] = []
+    try GroupTables(of: file).forEachOutput(transaction) { output in
+      if digests.isEmpty { for entry in entries { digests[entry.order] = entry.digest } }
+      if digests[output.order] == output.digest { return }
+      found.append(
+        (
+          "output \(output.order) of group \"\(output.group)\"",
+          digests[output.order] == nil ? "its sequence is missing" : "it differs from its sequence"
+        ))
     }
+    for (place, reason) in found { report(place, reason, Self.restoreRemedy) }
   }
 
   /// Checks that each id refers to its sequence, and that there are no other ids.
