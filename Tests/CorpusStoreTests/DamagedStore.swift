@@ -33,8 +33,8 @@ final class DamagedStore {
   private let directory = TemporaryDirectory()
   private var contents: [UInt64: NewSequence] = [:]
 
-  /// Creates a corpus with segments, a log, ids, groups and free pages. The last transaction has added to
-  /// it, so that the state before is a different one.
+  /// Creates a corpus with segments, a log, ids, groups and free pages. The last transaction has
+  /// added to it, so that the state before is a different one.
   ///
   /// - Parameter isMinimal: True for one segment instead of two, and six sequences instead of 24;
   ///   unused bytes are zero, except those that the last transaction has freed.

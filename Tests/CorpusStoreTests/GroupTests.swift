@@ -67,14 +67,15 @@ import Testing
     }
     #expect(try Self.outputs(corpus) == (24..<40).map { [$0, 7] })
     // Long ones: as many of the newest as a session drafts from, and never a part of one.
-    let half = [Int32](repeating: 3, count: OutputGroup.tokensMax / 2)
+    let half = (0..<Int32(OutputGroup.tokensMax / 2)).map { $0 }
     for _ in 0..<3 { try corpus.insert([NewSequence(group: "long", tokens: half)]) }
     #expect(try Self.outputs(corpus, "long") == [half, half])
     try corpus.insert([NewSequence(group: "long", tokens: [1])])
     #expect(try Self.outputs(corpus, "long") == [half, [1]])
   }
 
-  /// A sequence that leaves the corpus leaves its group: it is forgotten, or beyond the bounds of what is kept.
+  /// A sequence that leaves the corpus leaves its group: it is forgotten, or beyond the bounds of what
+  /// is kept.
   @Test func sequencesLeaveTheirGroupWithTheCorpus() throws {
     let directory = TemporaryDirectory()
     let store = try Store(path: directory.path, options: .tiny())

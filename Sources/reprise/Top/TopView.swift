@@ -93,7 +93,10 @@ struct TopView {
   private static func sources(_ interval: TopInterval) -> Line {
     let name = "reprise_drafts_total"
     let all = interval.growth(name)
-    let parts = [("local", "own text"), ("shared", "history"), ("none", "nothing")].map {
+    let histories = [
+      ("local", "own text"), ("group", "group"), ("shared", "history"), ("none", "nothing"),
+    ]
+    let parts = histories.map {
       let share = all > 0 ? interval.growth(name, ["source": $0]) / all : nil
       return "\($1) \(percent(share))"
     }

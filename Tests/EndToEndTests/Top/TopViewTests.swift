@@ -80,7 +80,7 @@ import Testing
         "",
         "                  steps/s  tokens/s  tokens/step  drafted/s  accepted/s  acceptance",
         "speculation          1000      3500         3.50       8000        2500      31.2 %",
-        "found in        own text 30.0 %   history 50.0 %   nothing 20.0 %",
+        "found in        own text 30.0 %   group 0.0 %   history 50.0 %   nothing 20.0 %",
         "accepted at     █▅▂  1: 100.0 %  2: 50.0 %  4: 0.0 %",
         "",
         "                  calls/s     p50     p99",
