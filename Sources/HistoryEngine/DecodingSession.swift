@@ -40,7 +40,8 @@ public final class DecodingSession: Sendable {
     var ended: Int?
     /// nil once it was handed over.
     var local: LocalHistory?
-    /// nil where the session names no group, and after sequences were forgotten.
+    /// nil where the session names no group, and after sequences were forgotten or the history was
+    /// replaced.
     var group: GroupHistory?
     var following = FollowedHistory()
     /// The last draft, kept until the number of its accepted tokens is known.

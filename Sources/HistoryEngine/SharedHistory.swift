@@ -23,8 +23,9 @@ public final class SharedHistory: Sendable {
   /// Outputs and drafts end with the first of them.
   package let endIDs: EndIDs
   package let steps = StepCounts()
-  /// The number of times that sequences were forgotten: groups that were read before may hold them.
-  private let forgettings = Atomic(0)
+  /// The number of times that sequences were forgotten, or the history was replaced: groups that were
+  /// read before may hold what is gone.
+  private let removals = Atomic(0)
   private let keeper: any HistoryKeeper
   private let state: Locked<State>
 
@@ -142,13 +143,13 @@ public final class SharedHistory: Sendable {
   // MARK: Groups
 
   /// A mark of this moment, for `groupsAreValid`.
-  package var groupMark: Int { forgettings.load(ordering: .acquiring) }
+  package var groupMark: Int { removals.load(ordering: .acquiring) }
 
-  /// True if nothing was forgotten since the mark was taken.
+  /// True if nothing was forgotten or replaced since the mark was taken.
   func groupsAreValid(since mark: Int) -> Bool { groupMark == mark }
 
-  /// Makes sessions drop the outputs of their groups, because sequences were forgotten.
-  package func dropGroups() { forgettings.add(1, ordering: .acquiringAndReleasing) }
+  /// Makes sessions drop the outputs of their groups, because sequences are gone.
+  package func dropGroups() { removals.add(1, ordering: .acquiringAndReleasing) }
 
   // MARK: Finished sequences
 
@@ -313,7 +314,8 @@ public final class SharedHistory: Sendable {
   ///
   /// - Returns: The sessions whose output was in the old history; each has to move to the new one.
   package func replace(with new: consuming sending LiveHistory) -> [DecodingSession] {
-    state.withLock(moving: new) { (state, new) in
+    defer { dropGroups() }
+    return state.withLock(moving: new) { (state, new) in
       let sessions = state.live?.openSessions ?? []
       new.follow(state.live)
       state.live = new

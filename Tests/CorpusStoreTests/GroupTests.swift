@@ -128,5 +128,12 @@ import Testing
     let copy = try store.restore(.named("s"), into: "d")
     #expect(try Self.outputs(copy) == [[1, 2]])
     #expect(try Self.outputs(corpus) == [[1, 2], [3, 4]])
+    // A history that is replaced by a snapshot's has its groups, and so have new sessions alone.
+    let session = corpus.openSession(
+      prompt: [8, 3], share: .never, group: try corpus.group(named: "g"))
+    #expect(try Self.draft(session).tokens == [4])
+    _ = try store.restore(.named("s"), into: "c", replacing: true)
+    #expect(try Self.outputs(corpus) == [[1, 2]])
+    #expect(try Self.draft(session).isEmpty)
   }
 }
