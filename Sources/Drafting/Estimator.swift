@@ -22,7 +22,7 @@ public struct DraftHistory: Sendable {
   }
 
   /// A factor for the odds of its sure runs: a text repeats itself more reliably than others
-  /// repeat it. A group has few outputs, so that one token alone says less.
+  /// repeat it. A group has few outputs, so a single next token says less.
   var sureWeight: Double {
     switch source {
     case .local: 1.5

@@ -116,6 +116,36 @@ import Testing
     #expect(try Self.draft(session).isEmpty)
   }
 
+  /// A group may be read at any moment. Its file is replaced and closed after the reading.
+  @Test func groupsAreReadWhileTheFileIsReplacedAndClosed() throws {
+    let directory = TemporaryDirectory()
+    let store = try Store(path: directory.path, options: .tiny())
+    let corpus = try store.createCorpus(named: "c", CorpusSettings())
+    try corpus.insert([NewSequence(group: "g", tokens: [1, 2])])
+    _ = try store.createSnapshot(ofCorpus: "c", named: "s")
+    let (begun, ended) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+    let readers = 3
+    for _ in 0..<readers {
+      Thread.detachNewThread {
+        begun.signal()
+        while true {
+          do throws(StoreError) {
+            let outputs = try corpus.group(named: "g").group.outputs
+            #expect(outputs == [[1, 2]])
+          } catch {
+            #expect(error == .closed(corpus: "c"))
+            break
+          }
+        }
+        ended.signal()
+      }
+    }
+    for _ in 0..<readers { begun.wait() }
+    for _ in 0..<40 { _ = try store.restore(.named("s"), into: "c", replacing: true) }
+    store.close()
+    for _ in 0..<readers { ended.wait() }
+  }
+
   /// A copy has the groups of its snapshot.
   @Test func snapshotsHoldGroups() throws {
     let directory = TemporaryDirectory()

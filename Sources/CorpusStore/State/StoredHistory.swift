@@ -20,6 +20,8 @@ final class StoredHistory: Sendable {
     var file: CorpusFile
     /// nil once the history is closed.
     var view: SegmentView?
+    /// The number of calls of `read` under way.
+    var readings = 0
     /// The next segment number. Numbers are never used again, so that chunks left by a crash are
     /// never taken for those of another segment.
     var nextSegment: UInt64
@@ -64,18 +66,29 @@ final class StoredHistory: Sendable {
     return view
   }
 
-  /// Reads the file at the present moment. It is not closed or replaced meanwhile, so the reading must
-  /// be short: the writer may wait for it.
+  /// Reads the file at the present moment, on a thread that may wait for the disk. Closing and replacing
+  /// the file wait until the reading has ended, so it must be short.
   ///
   /// - Throws: `closed`.
   func read<Value>(
     _ body: (CorpusFile, borrowing ReadTransaction) throws(StoreError) -> Value
   ) throws(StoreError) -> Value {
-    try state.withLock { (state) throws(StoreError) in
-      guard state.view != nil else { throw .closed(corpus: corpus) }
-      let transaction = try state.file.beginReading()
-      return try body(state.file, transaction)
+    let file = try state.withLock { (state) throws(StoreError) in
+      if state.view == nil { throw .closed(corpus: corpus) }
+      state.readings += 1
+      return state.file
     }
+    defer { state.wakeAll(after: { $0.readings -= 1 }) }
+    return try Self.read(file, body)
+  }
+
+  /// The transaction has ended when this returns.
+  private static func read<Value>(
+    _ file: CorpusFile,
+    _ body: (CorpusFile, borrowing ReadTransaction) throws(StoreError) -> Value
+  ) throws(StoreError) -> Value {
+    let transaction = try file.beginReading()
+    return try body(file, transaction)
   }
 
   /// The records of the segments in service.
@@ -143,10 +156,11 @@ final class StoredHistory: Sendable {
   ) -> [DecodingSession] {
     let next = State(new, loaded, clock)
     let sessions = history.replace(with: loaded.live)
-    let old = state.withLock { state in
+    let old = state.wait { (state) -> Wait<CorpusFile> in
+      if state.readings > 0 { return .sleep() }
       let old = state.file
       state = next
-      return old
+      return .done(old)
     }
     if old !== new { old.environment.close() }
     return sessions
@@ -157,7 +171,11 @@ final class StoredHistory: Sendable {
   func close() {
     history.close()
     // Its read transaction ends with the view.
-    state.withLock { $0.view = nil }
+    state.wait { (state) -> Wait<Void> in
+      if state.readings > 0 { return .sleep() }
+      state.view = nil
+      return .done(())
+    }
     file.environment.close()
   }
 }

@@ -62,7 +62,7 @@ struct Sessions: Sendable {
     }
     let groupMemory = try resources.reserveMemory(groupTokens: group?.tokenCount ?? 0)
     defer { withExtendedLifetime(groupMemory) {} }
-    // Nothing is refused after this, so that the name is not kept in vain.
+    // The name is taken last: a refusal after this would keep it.
     let reservation = try table.reserve(
       call.session, promptTokens: call.prompt.count, for: owner)
     let parent = call.parent.flatMap(table.parked)
