@@ -116,6 +116,28 @@ import Testing
     #expect(try Self.draft(session).isEmpty)
   }
 
+  /// The check compares the outputs of groups with the sequences.
+  @Test func theCheckNamesOutputsThatAreNoSequences() throws {
+    let directory = TemporaryDirectory()
+    let store = try Store(path: directory.path, options: .tiny())
+    let corpus = try store.createCorpus(named: "c", CorpusSettings())
+    try corpus.insert([NewSequence(tokens: [1, 2]), NewSequence(group: "g", tokens: [3, 4])])
+    store.close()
+    do {
+      let file = try CorpusFile(
+        path: "\(directory.path)/corpora/c",
+        options: CorpusFile.Options(mapBytes: 64 << 20, cancellation: Cancellation()))
+      try file.write(nextOrder: 2) { (transaction) throws(LMDBError) in
+        try GroupTables(of: file).add(0, [1, 9], to: "h", transaction)
+        try GroupTables(of: file).add(99, [5], to: "g", transaction)
+      }
+      file.environment.close()
+    }
+    let report = try StoreInspection.check(path: directory.path, deep: false)
+    #expect(
+      report.corpora.first?.damage.map(\.what) == ["output 0 of a group", "table group_outputs"])
+  }
+
   /// A group may be read at any moment. Its file is replaced and closed after the reading.
   @Test func groupsAreReadWhileTheFileIsReplacedAndClosed() throws {
     let directory = TemporaryDirectory()

@@ -89,22 +89,6 @@ package struct GroupTables {
 
   // MARK: Checks and repair
 
-  /// An output of a group that is intact.
-  package struct Output {
-    package let order: UInt64
-    package let group: String
-    /// XXH3 of all tokens.
-    package let digest: UInt64
-
-    fileprivate init?(key: RawSpan, value: RawSpan) {
-      guard let order = Key.number(key), let record = GroupOutputRecord(value, order: order)
-      else { return nil }
-      self.order = order
-      group = record.group
-      digest = checksum(record.tokens.rawSpan)
-    }
-  }
-
   /// The number of records that are damaged, or do not agree: each output is in the list of its group,
   /// and in no other one.
   ///
@@ -137,33 +121,44 @@ package struct GroupTables {
     return damaged
   }
 
-  /// Calls `body` with each output that is intact, by rising order number.
-  package func forEachOutput(
-    _ transaction: borrowing ReadTransaction, _ body: (Output) -> Void
-  ) throws(StoreError) {
+  /// The number of outputs in all groups.
+  package func outputCount(
+    _ transaction: borrowing ReadTransaction
+  ) throws(StoreError) -> Int {
     do throws(LMDBError) {
-      try transaction.forEach(in: file.groupOutputs) { key, value in
-        if let output = Output(key: key, value: value) { body(output) }
-        return !file.cancellation.isCancelled
-      }
+      return try transaction.count(file.groupOutputs)
     } catch {
       throw file.error(error)
     }
-    try file.cancellation.check()
+  }
+
+  /// The XXH3 of all tokens of an output; nil if no group has it, or it is damaged.
+  package func outputDigest(
+    _ order: UInt64, _ transaction: borrowing ReadTransaction
+  ) throws(StoreError) -> UInt64? {
+    do throws(LMDBError) {
+      return try output(order, transaction).map { checksum($0.tokens.rawSpan) }
+    } catch {
+      throw file.error(error)
+    }
   }
 
   /// Replaces both tables by the outputs that are intact.
   ///
-  /// - Parameter isKnown: Returns true if the sequence of an output exists.
+  /// - Parameter isKnown: Returns true if a sequence has this order number, and tokens with this
+  ///   XXH3.
   /// - Returns: The number of outputs that were kept.
   package func rebuild(
-    _ transaction: borrowing WriteTransaction, where isKnown: (Output) -> Bool
+    _ transaction: borrowing WriteTransaction,
+    where isKnown: (_ order: UInt64, _ digest: UInt64) -> Bool
   ) throws(LMDBError) -> Int {
     var kept: [(order: UInt64, group: String)] = []
     var removed: [[UInt8]] = []
     try transaction.forEach(in: file.groupOutputs) { key, value in
-      if let output = Output(key: key, value: value), isKnown(output) {
-        kept.append((output.order, output.group))
+      if let order = Key.number(key), let output = GroupOutputRecord(value, order: order),
+        isKnown(order, checksum(output.tokens.rawSpan))
+      {
+        kept.append((order, output.group))
       } else {
         removed.append(key.bytes)
       }

@@ -209,7 +209,7 @@ struct Repair {
     _ = consume reading
     var kept = 0
     try write { (transaction) throws(LMDBError) in
-      kept = try GroupTables(of: file).rebuild(transaction) { digests[$0.order] == $0.digest }
+      kept = try GroupTables(of: file).rebuild(transaction) { digests[$0] == $1 }
     }
     return kept
   }
